@@ -1,0 +1,12 @@
+//go:build !(amd64 || arm64 || loong64 || ppc64le || riscv64 || s390x)
+
+package kexecsys
+
+import "golang.org/x/sys/unix"
+
+// FileLoadSupported says whether this architecture has kexec_file_load at all.
+const FileLoadSupported = false
+
+func kexecFileLoad(int, int, string, int) error {
+	return unix.ENOSYS
+}

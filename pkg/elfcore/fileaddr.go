@@ -1,0 +1,190 @@
+package elfcore
+
+import (
+	"debug/elf"
+	"fmt"
+	"math/bits"
+)
+
+// linearMap is a stretch of virtual addresses that is mapped with one offset:
+// physical = virtual + delta, modulo 1<<64. last is inclusive.
+type linearMap struct{ first, last, delta uint64 }
+
+// setupTranslation derives the fixed mappings of the dead kernel from VMCOREINFO.
+func (f *File) setupTranslation() {
+	v := f.info
+	switch f.Machine {
+	case elf.EM_X86_64:
+		f.linear = linearX86(v)
+	case elf.EM_AARCH64:
+		f.linear = linearARM64(v)
+	case elf.EM_RISCV:
+		f.linear = linearRISCV(v)
+	case elf.EM_S390:
+		f.linear = linearS390(v)
+	case elf.EM_PPC64:
+		// Kernel and direct map begin at PAGE_OFFSET (arch/powerpc/include/asm/page.h).
+		f.linear = []linearMap{mapAt(0xc000000000000000, 0, 1<<60)}
+	case elf.EM_LOONGARCH:
+		// DMW windows: cached, where the kernel runs, and uncached
+		// (arch/loongarch/include/asm/addrspace.h).
+		f.linear = []linearMap{mapAt(0x9000000000000000, 0, 1<<48), mapAt(0x8000000000000000, 0, 1<<48)}
+	default:
+		f.linear = linearGeneric(v)
+	}
+	if f.Machine == elf.EM_X86_64 && f.Class == elf.ELFCLASS64 {
+		f.walk = newPageWalk(f, v)
+	}
+}
+
+// mapAt maps size bytes at virt to phys. A size that goes beyond the address space is cut.
+func mapAt(virt, phys, size uint64) linearMap {
+	last, carry := bits.Add64(virt, size-1, 0)
+	if carry != 0 {
+		last = ^uint64(0)
+	}
+	return linearMap{virt, last, phys - virt}
+}
+
+// numberOr returns the NUMBER name, or def.
+func numberOr(v *VMCoreInfo, name string, def uint64) uint64 {
+	if n, ok := v.Number(name); ok {
+		return uint64(n)
+	}
+	return def
+}
+
+const startKernelMap = 0xffffffff80000000 // __START_KERNEL_map, x86_64
+
+// linearX86 knows the kernel image (arch/x86/include/asm/page_64.h, __phys_addr_nodebug).
+// phys_base already contains the KASLR move of the physical address, and symbols that of the
+// virtual one, so KERNELOFFSET isn't needed. Where the direct map begins is not exported, but some
+// makers of dumps add NUMBER(PAGE_OFFSET).
+func linearX86(v *VMCoreInfo) []linearMap {
+	var maps []linearMap
+	if base, ok := v.Number("phys_base"); ok {
+		size := numberOr(v, "KERNEL_IMAGE_SIZE", 1<<30)
+		if size == 0 || size > 1<<31 {
+			size = 1 << 30
+		}
+		maps = append(maps, mapAt(startKernelMap, uint64(base), size))
+	}
+	return append(maps, linearGeneric(v)...)
+}
+
+// linearGeneric is the direct map of architectures that export NUMBER(PAGE_OFFSET).
+func linearGeneric(v *VMCoreInfo) []linearMap {
+	offset, ok := v.Number("PAGE_OFFSET")
+	if !ok {
+		return nil
+	}
+	physBits := numberOr(v, "MAX_PHYSMEM_BITS", 46)
+	if physBits < 32 || physBits > 57 {
+		physBits = 46
+	}
+	phys := numberOr(v, "PHYS_OFFSET", numberOr(v, "phys_ram_base", 0))
+	return []linearMap{mapAt(uint64(offset), phys, 1<<physBits)}
+}
+
+// arm64ImageSpan is more than an arm64 kernel image takes, in bytes.
+const arm64ImageSpan = 256 << 20
+
+// linearARM64 follows arch/arm64/include/asm/memory.h, __virt_to_phys_nodebug. Since 5.4 the
+// direct map is the lower half of the kernel's addresses and the image lies in the upper one; before
+// it was the other way round. Where a symbol of the image lies tells which.
+func linearARM64(v *VMCoreInfo) []linearMap {
+	vaBits, ok := v.Number("VA_BITS")
+	if !ok || vaBits < 32 || vaBits > 56 {
+		return nil
+	}
+	phys, hasPhys := v.Number("PHYS_OFFSET")
+	voffset, hasImage := v.Number("kimage_voffset")
+
+	actual := vaBits // vabits_actual: a 52-bit kernel may run with 48
+	if t1sz, ok := v.Number("TCR_EL1_T1SZ"); ok && t1sz > 8 && t1sz <= 32 {
+		actual = 64 - t1sz
+	}
+	pageOffset := -(uint64(1) << vaBits)
+	half := -(uint64(1) << (actual - 1))
+	flipped := true
+	var symbol uint64
+	for _, name := range []string{"_stext", "swapper_pg_dir", "prb", "log_buf"} {
+		if addr, ok := v.Symbol(name); ok {
+			flipped, symbol = addr >= half, addr
+			break
+		}
+	}
+	direct := linearMap{pageOffset, half - 1, uint64(phys) - pageOffset}
+	image := linearMap{half, ^uint64(0), -uint64(voffset)}
+	if !flipped {
+		direct = linearMap{half, ^uint64(0), uint64(phys) - half}
+		image = linearMap{pageOffset, half - 1, -uint64(voffset)}
+	}
+	var maps []linearMap
+	if hasImage {
+		// With a symbol the image can be told from the vmalloc area around it.
+		if symbol > pageOffset+arm64ImageSpan && symbol < ^uint64(arm64ImageSpan) {
+			image.first, image.last = max(image.first, symbol-arm64ImageSpan), min(image.last, symbol+arm64ImageSpan)
+		}
+		maps = append(maps, image)
+	}
+	if hasPhys {
+		maps = append(maps, direct)
+	}
+	return maps
+}
+
+// linearRISCV follows arch/riscv/include/asm/page.h: the image lies in the last 2 GiB, from
+// KERNEL_LINK_ADDR on, the direct map begins at PAGE_OFFSET with phys_ram_base.
+func linearRISCV(v *VMCoreInfo) []linearMap {
+	var maps []linearMap
+	link, hasLink := v.Number("KERNEL_LINK_ADDR")
+	delta, hasDelta := v.Number("va_kernel_pa_offset")
+	if hasLink && hasDelta {
+		maps = append(maps, linearMap{uint64(link), ^uint64(0), -uint64(delta)})
+	}
+	return append(maps, linearGeneric(v)...)
+}
+
+// linearS390 follows arch/s390/include/asm/page.h: __kernel_pa and __identity_pa. Before 6.10
+// the kernel was mapped at its physical address.
+func linearS390(v *VMCoreInfo) []linearMap {
+	identity, ok := v.hex("IDENTITYBASE")
+	if !ok {
+		return []linearMap{mapAt(0, 0, 1<<53)}
+	}
+	var maps []linearMap
+	kaslr, hasKASLR := v.hex("KERNELOFFSET")
+	phys, hasPhys := v.hex("KERNELOFFPHYS")
+	if hasKASLR && hasPhys && kaslr != 0 {
+		maps = append(maps, mapAt(kaslr, phys, 1<<31))
+	}
+	return append(maps, mapAt(identity, 0, 1<<53))
+}
+
+// translate returns the physical address of a virtual one that no PT_LOAD gives, and for how many
+// bytes, at least one, the mapping goes on.
+func (f *File) translate(addr uint64) (phys, run uint64, err error) {
+	if f.walk.root != 0 && addr < startKernelMap {
+		// Page tables are the truth; the direct map of x86_64 moves with KASLR.
+		if phys, run, err = f.walk.translate(f, addr); err == nil {
+			return phys, run, nil
+		}
+	}
+	for _, m := range f.linear {
+		if addr >= m.first && addr <= m.last {
+			run := m.last - addr
+			if run != ^uint64(0) {
+				run++
+			}
+			return addr + m.delta, run, nil
+		}
+	}
+	if f.walk.root != 0 && addr >= startKernelMap {
+		return f.walk.translate(f, addr)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	return 0, 0, fmt.Errorf("no PT_LOAD and no mapping known from VMCOREINFO: %w", ErrNotInDump)
+}

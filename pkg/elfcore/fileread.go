@@ -1,0 +1,93 @@
+package elfcore
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// ReadPhysAt fills b with the dead machine's memory at the physical address addr, across
+// segment borders. Memory that a filter left out (beyond p_filesz, within p_memsz) reads as
+// zeroes, which is what makedumpfile -E means by it. It returns the number of bytes read; when
+// that is less than len(b), the error says why: ErrNotInDump where no segment covers the
+// address, io.ErrUnexpectedEOF where the file ends before the data, or the reader's own error.
+func (f *File) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
+	n := 0
+	for n < len(b) {
+		a := uint64(addr) + uint64(n)
+		s, ok := findSpan(f.phys, a)
+		if !ok || a < uint64(addr) {
+			return n, fmt.Errorf("elfcore: physical address %#x: %w", a, ErrNotInDump)
+		}
+		m, err := f.readSpan(b[n:], s, a)
+		n += m
+		if err != nil {
+			return n, fmt.Errorf("elfcore: physical address %#x: %w", uint64(addr)+uint64(n), err)
+		}
+	}
+	return n, nil
+}
+
+// ReadVirtAt is ReadPhysAt for a virtual address of the dead kernel. It is looked up in the
+// PT_LOADs' p_vaddr first; where no segment has it, the kernel image and the direct map are
+// computed from VMCOREINFO, and on x86_64 the kernel's page tables are walked.
+func (f *File) ReadVirtAt(b []byte, addr uint64) (int, error) {
+	n := 0
+	for n < len(b) {
+		a := addr + uint64(n)
+		if a < addr {
+			return n, fmt.Errorf("elfcore: virtual address %#x wraps: %w", addr, ErrNotInDump)
+		}
+		var m int
+		var err error
+		if s, ok := findSpan(f.virt, a); ok {
+			m, err = f.readSpan(b[n:], s, a)
+		} else {
+			m, err = f.readTranslated(b[n:], a)
+		}
+		n += m
+		if err != nil {
+			return n, fmt.Errorf("elfcore: virtual address %#x: %w", addr+uint64(n), err)
+		}
+	}
+	return n, nil
+}
+
+func (f *File) readTranslated(b []byte, addr uint64) (int, error) {
+	phys, run, err := f.translate(addr)
+	if err != nil {
+		return 0, err
+	}
+	if uint64(len(b)) > run {
+		b = b[:run]
+	}
+	return f.ReadPhysAt(b, memmap.PhysAddr(phys))
+}
+
+// readSpan reads from the one span s at addr, which lies in it, at most to the span's end.
+func (f *File) readSpan(b []byte, s span, addr uint64) (int, error) {
+	if left := s.last - addr; uint64(len(b)-1) > left {
+		b = b[:left+1]
+	}
+	if s.off < 0 {
+		clear(b)
+		return len(b), nil
+	}
+	off := s.off + int64(addr-s.first)
+	want := len(b)
+	if off >= f.size {
+		return 0, io.ErrUnexpectedEOF
+	}
+	if int64(len(b)) > f.size-off {
+		b = b[:f.size-off]
+	}
+	n, err := f.r.ReadAt(b, off)
+	if n < len(b) {
+		return n, noEOF(err)
+	}
+	if n < want {
+		return n, io.ErrUnexpectedEOF
+	}
+	return n, nil
+}

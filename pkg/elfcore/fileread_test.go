@@ -1,0 +1,166 @@
+package elfcore_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/dumptest"
+	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+func TestReadPhysAt(t *testing.T) {
+	zero := func(n int) []byte { return make([]byte, n) }
+	cat := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+	loads := []dumptest.Load{
+		{Phys: 0x3000, Data: pattern(0x3000, 0x1000)},
+		{Phys: 0x1000, Data: pattern(0x1000, 0x800), MemSize: 0x1000},  // filtered
+		{Phys: 0x2000, Data: pattern(0x2000, 0x1000)},                  // adjacent to both
+		{Phys: 0x2800, Data: pattern(0x2800, 0x400)},                   // within another
+		{Phys: 0x8000, MemSize: 0x3000},                                // filtered as a whole
+		{Phys: 0x9000, Data: pattern(0x9000, 0x1000)},                  // but this is not
+		{Phys: 0xf000, Data: pattern(0xf000, 0x1000), MemSize: 0x1000}, // last
+	}
+	for _, fm := range formats {
+		c := fm.core
+		c.Loads = loads
+		f := newFile(t, c.Bytes())
+		for _, tt := range []struct {
+			name string
+			addr memmap.PhysAddr
+			size int
+			want []byte
+			err  error
+		}{
+			{"nothing", 0x500, 0, nil, nil},
+			{"within", 0x2010, 16, pattern(0x2010, 16), nil},
+			{"to the last byte", 0xffff, 1, pattern(0xffff, 1), nil},
+			{"over the end", 0xfff0, 32, pattern(0xfff0, 16), elfcore.ErrNotInDump},
+			{"before the first", 0xfff, 2, nil, elfcore.ErrNotInDump},
+			{"hole", 0x4000, 1, nil, elfcore.ErrNotInDump},
+			{"into the hole", 0x3ff8, 16, pattern(0x3ff8, 8), elfcore.ErrNotInDump},
+			{"across a border", 0x2ff0, 32, pattern(0x2ff0, 32), nil},
+			{"across data, filtered, data", 0x17f8, 0x810, cat(pattern(0x17f8, 8), zero(0x800), pattern(0x2000, 8)), nil},
+			{"overlapping segments", 0x2000, 0x2000, pattern(0x2000, 0x2000), nil},
+			{"data wins over filtered", 0x8000, 0x3000, cat(zero(0x1000), pattern(0x9000, 0x1000), zero(0x1000)), nil},
+			{"top of the address space", ^memmap.PhysAddr(0), 2, nil, elfcore.ErrNotInDump},
+		} {
+			t.Run(fm.name+"/"+tt.name, func(t *testing.T) {
+				b := bytes.Repeat([]byte{0xee}, tt.size)
+				n, err := f.ReadPhysAt(b, tt.addr)
+				if !bytes.Equal(b[:n], tt.want) || !errors.Is(err, tt.err) {
+					t.Errorf("ReadPhysAt(%d bytes, %v) = %d (%x), %v; want %d, %v", tt.size, tt.addr, n, b[:n], err, len(tt.want), tt.err)
+				}
+			})
+		}
+	}
+}
+
+// TestReadPhysAtEnd reads over the top of the address space, with memory at 0 as well.
+func TestReadPhysAtEnd(t *testing.T) {
+	c := formats[0].core
+	c.Loads = []dumptest.Load{{Phys: 0xfffffffffffff000, Data: pattern(1, 4096)}, {Phys: 0, Data: pattern(0, 4096)}}
+	f := newFile(t, c.Bytes())
+	if n, err := f.ReadPhysAt(make([]byte, 32), 0xfffffffffffffff0); n != 16 || !errors.Is(err, elfcore.ErrNotInDump) {
+		t.Errorf("ReadPhysAt() = %d, %v; want 16, ErrNotInDump", n, err)
+	}
+}
+
+// TestReadPhysAtOverlap has segments that contradict each other: the lower start wins.
+func TestReadPhysAtOverlap(t *testing.T) {
+	c := formats[0].core
+	c.Loads = []dumptest.Load{{Phys: 4, Data: []byte("bbbbbbbb")}, {Phys: 0, Data: []byte("aaaaaaaa")}}
+	f := newFile(t, c.Bytes())
+	b := make([]byte, 12)
+	if n, err := f.ReadPhysAt(b, 0); n != 12 || err != nil || string(b) != "aaaaaaaabbbb" {
+		t.Errorf("ReadPhysAt() = %d (%q), %v; want aaaaaaaabbbb", n, b, err)
+	}
+	if n, err := f.ReadPhysAt(b[:4], 4); n != 4 || err != nil || string(b[:4]) != "aaaa" {
+		t.Errorf("ReadPhysAt(4) = %d (%q), %v; want aaaa", n, b[:4], err)
+	}
+}
+
+// TestReadTruncated cuts a dump at each length: what is there is read, the rest is
+// io.ErrUnexpectedEOF, and only that.
+func TestReadTruncated(t *testing.T) {
+	for _, fm := range formats {
+		c := fm.core
+		c.Loads = []dumptest.Load{{Phys: 0, Data: pattern(0, 40)}, {Phys: 40, Data: pattern(40, 40)}, {Phys: 80, MemSize: 8}}
+		whole := c.Bytes()
+		for cut := 1; cut <= 80; cut++ {
+			f := newFile(t, whole[:len(whole)-cut])
+			if len(f.Damage) != 1 || !errors.Is(f.Damage[0], io.ErrUnexpectedEOF) {
+				t.Errorf("%s: cut by %d: Damage = %v; want one io.ErrUnexpectedEOF", fm.name, cut, f.Damage)
+			}
+			b := make([]byte, 80)
+			n, err := f.ReadPhysAt(b, 0)
+			if n != 80-cut || !bytes.Equal(b[:n], pattern(0, n)) || !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, elfcore.ErrNotInDump) {
+				t.Errorf("%s: cut by %d: ReadPhysAt() = %d, %v; want %d, io.ErrUnexpectedEOF", fm.name, cut, n, err, 80-cut)
+			}
+			if n, err := f.ReadPhysAt(b[:8], 80); n != 8 || err != nil {
+				t.Errorf("%s: cut by %d: ReadPhysAt(filtered) = %d, %v; want 8, nil", fm.name, cut, n, err)
+			}
+		}
+	}
+}
+
+// sparse is a reader of a file of any size, with the given head and zeroes.
+type sparse struct{ head []byte }
+
+func (s sparse) ReadAt(b []byte, off int64) (int, error) {
+	clear(b)
+	if off < int64(len(s.head)) {
+		copy(b, s.head[off:])
+	}
+	return len(b), nil
+}
+
+// TestReadHuge has a segment of 64 TiB.
+func TestReadHuge(t *testing.T) {
+	c := formats[0].core
+	c.Loads = []dumptest.Load{{Phys: 1 << 32, Virt: 0xffff888100000000, MemSize: 64 << 40}}
+	head := c.Bytes()
+	c.Order.PutUint64(head[64+56+32:], 64<<40) // p_filesz
+	end := int64(len(head)) + 64<<40
+	f, err := elfcore.New(sparse{head}, end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 8)
+	if n, err := f.ReadPhysAt(b, 1<<32+64<<40-8); n != 8 || err != nil {
+		t.Errorf("ReadPhysAt(last bytes) = %d, %v; want 8, nil", n, err)
+	}
+	if n, err := f.ReadVirtAt(b, 0xffff888100000000+64<<40-4); n != 4 || !errors.Is(err, elfcore.ErrNotInDump) {
+		t.Errorf("ReadVirtAt(over the end) = %d, %v; want 4, ErrNotInDump", n, err)
+	}
+}
+
+type failing struct {
+	io.ReaderAt
+	from int64
+	err  error
+}
+
+func (f failing) ReadAt(b []byte, off int64) (int, error) {
+	if off+int64(len(b)) > f.from {
+		return 0, f.err
+	}
+	return f.ReaderAt.ReadAt(b, off)
+}
+
+// TestReadError keeps the reader's own error.
+func TestReadError(t *testing.T) {
+	c := formats[0].core
+	c.Loads = []dumptest.Load{{Data: pattern(0, 4096)}}
+	whole := c.Bytes()
+	eio := errors.New("input/output error")
+	f, err := elfcore.New(failing{bytes.NewReader(whole), int64(len(whole)) - 4096, eio}, int64(len(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ReadPhysAt(make([]byte, 8), 0); !errors.Is(err, eio) {
+		t.Errorf("ReadPhysAt() = %v; want %v", err, eio)
+	}
+}

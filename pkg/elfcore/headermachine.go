@@ -1,0 +1,219 @@
+package elfcore
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// Files that ReadMachine reads. The kexec directory is there since 6.19; the
+// older names remain as links for some years.
+const (
+	cpuDir         = "sys/devices/system/cpu"
+	vmcoreinfoPath = "sys/kernel/vmcoreinfo"
+	cmaPath        = "sys/kernel/kexec/crash_cma_ranges"
+	cmaOldPath     = "sys/kernel/kexec_crash_cma_ranges"
+	hdrSizePath    = "sys/kernel/kexec/crash_elfcorehdr_size"
+	hdrSizeOldPath = "sys/kernel/crash_elfcorehdr_size"
+)
+
+// defaultNotesSize is the size of a CPU's notes where the kernel doesn't tell
+// it: what MAX_NOTE_BYTES was before crash_notes_size came.
+const defaultNotesSize = 1024
+
+// ErrNoCrashNotes means that no CPU has crash_notes: the kernel was built
+// without CONFIG_CRASH_DUMP, or CONFIG_KEXEC in older ones.
+var ErrNoCrashNotes = errors.New("no CPU has crash_notes: the kernel can't dump")
+
+// CPUNotes are the notes of one CPU.
+type CPUNotes struct {
+	CPU   int // its number in the kernel
+	Notes NoteRange
+}
+
+// Machine is what an elfcorehdr is built from.
+type Machine struct {
+	Iomem      *memmap.Iomem
+	CPUs       []CPUNotes     // of every present CPU, online or not, by number
+	VMCoreInfo NoteRange      // where the kernel keeps its VMCOREINFO note
+	CMA        []memmap.Range // memory of crashkernel=,cma
+	Map        *KernelMap     // nil if /proc/kcore doesn't tell it; see MapErr
+	MapErr     error          // why Map is nil
+}
+
+// ReadMachine reads /proc/iomem, the CPUs' crash_notes, vmcoreinfo and the CMA
+// ranges in /sys, and the program headers of /proc/kcore. It is no error if
+// the last can't be read: then MapErr says why, and the caller may know Map from elsewhere.
+func ReadMachine(root fs.FS) (*Machine, error) {
+	m := new(Machine)
+	var err error
+	if m.Iomem, err = memmap.ReadIomem(root); err != nil {
+		return nil, err
+	}
+	if m.CPUs, err = readCPUNotes(root); err != nil {
+		return nil, err
+	}
+	if m.VMCoreInfo, err = readVMCoreInfoNote(root); err != nil {
+		return nil, err
+	}
+	if m.CMA, err = readCMA(root); err != nil {
+		return nil, err
+	}
+	k, err := OpenKcore(root, m.Iomem)
+	if err != nil {
+		m.MapErr = err
+		return m, nil
+	}
+	defer k.Close()
+	m.Map = &k.Map
+	return m, nil
+}
+
+// readCPUNotes reads crash_notes and crash_notes_size of every CPU that has
+// them (drivers/base/cpu.c, crash_notes_show). Numbers may have gaps; a CPU
+// that is removed meanwhile is left out.
+func readCPUNotes(root fs.FS) ([]CPUNotes, error) {
+	dirs, err := fs.ReadDir(root, cpuDir)
+	if err != nil {
+		return nil, rootError(err)
+	}
+	var cpus []CPUNotes
+	for _, d := range dirs {
+		digits, ok := strings.CutPrefix(d.Name(), "cpu")
+		n, err := strconv.ParseUint(digits, 10, 31)
+		if !ok || err != nil {
+			continue // cpufreq, cpuidle and so on
+		}
+		notes, err := readCrashNotes(root, cpuDir+"/"+d.Name())
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		cpus = append(cpus, CPUNotes{int(n), notes})
+	}
+	if len(cpus) == 0 {
+		return nil, fmt.Errorf("/%s: %w", cpuDir, ErrNoCrashNotes)
+	}
+	slices.SortFunc(cpus, func(a, b CPUNotes) int { return cmp.Compare(a.CPU, b.CPU) })
+	return cpus, nil
+}
+
+func readCrashNotes(root fs.FS, dir string) (NoteRange, error) {
+	addr, err := readNumber(root, dir+"/crash_notes", 16, 64)
+	if err != nil {
+		return NoteRange{}, err
+	}
+	size, err := readNumber(root, dir+"/crash_notes_size", 10, 32)
+	if errors.Is(err, fs.ErrNotExist) {
+		size, err = defaultNotesSize, nil
+	}
+	return NoteRange{memmap.PhysAddr(addr), size}, err
+}
+
+// readVMCoreInfoNote reads /sys/kernel/vmcoreinfo (kernel/ksysfs.c,
+// vmcoreinfo_show): address and size, both hexadecimal. Only the address has
+// 0x, and in old kernels neither has.
+func readVMCoreInfoNote(root fs.FS) (NoteRange, error) {
+	text, err := readSmall(root, vmcoreinfoPath)
+	if err != nil {
+		return NoteRange{}, err
+	}
+	a, s, ok := strings.Cut(text, " ")
+	addr, err1 := strconv.ParseUint(strings.TrimPrefix(a, "0x"), 16, 64)
+	size, err2 := strconv.ParseUint(s, 16, 32)
+	if !ok || err1 != nil || err2 != nil || size == 0 {
+		return NoteRange{}, fmt.Errorf("/%s: %q is not an address and a size", vmcoreinfoPath, text)
+	}
+	return NoteRange{memmap.PhysAddr(addr), size}, nil
+}
+
+// readCMA reads the ranges of crashkernel=,cma (kernel/kexec_core.c,
+// crash_cma_ranges_show), per line first and last address. Kernels without
+// the file have no such ranges.
+func readCMA(root fs.FS) ([]memmap.Range, error) {
+	path := cmaPath
+	text, err := readSmall(root, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		path = cmaOldPath
+		text, err = readSmall(root, path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var rs []memmap.Range
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		a, b, ok := strings.Cut(line, "-")
+		start, err1 := strconv.ParseUint(a, 16, 64)
+		last, err2 := strconv.ParseUint(b, 16, 64)
+		if !ok || err1 != nil || err2 != nil || last < start {
+			return nil, fmt.Errorf("/%s: %q is not a range", path, line)
+		}
+		rs = append(rs, memmap.RangeTo(memmap.PhysAddr(start), memmap.PhysAddr(last)))
+	}
+	return rs, nil
+}
+
+// ReadHotplugHeaderSize reads crash_elfcorehdr_size: the bytes of program
+// headers that the kernel wants room for, to be able to rewrite the header when
+// CPUs or memory come and go. The error wraps fs.ErrNotExist where the kernel
+// can't (before 6.6, and without CONFIG_CRASH_HOTPLUG). See HotplugSegmentSize.
+func ReadHotplugHeaderSize(root fs.FS) (uint64, error) {
+	n, err := readNumber(root, hdrSizePath, 10, 32)
+	if errors.Is(err, fs.ErrNotExist) {
+		n, err = readNumber(root, hdrSizeOldPath, 10, 32)
+	}
+	return n, err
+}
+
+// HotplugSegmentSize returns how many bytes the elfcorehdr's segment must have
+// for the kernel to rewrite the header in place: elfcorehdrSize bytes, as
+// ReadHotplugHeaderSize gives them, and the 64 of the ELF header, which x86
+// leaves out (arch/x86/kernel/crash.c, arch_crash_get_elfcorehdr_size), in
+// whole pages. The page size, in bytes, is a power of two.
+func HotplugSegmentSize(elfcorehdrSize, page uint64) uint64 {
+	return (elfcorehdrSize + ehdrSize64 + page - 1) &^ (page - 1)
+}
+
+// readNumber reads a file that holds an unsigned number and a newline.
+func readNumber(root fs.FS, name string, base, bits int) (uint64, error) {
+	text, err := readSmall(root, name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(text, base, bits)
+	if err != nil {
+		return 0, fmt.Errorf("/%s: %q is not a number of base %d and up to %d bits", name, text, base, bits)
+	}
+	return n, nil
+}
+
+// readSmall reads a file of /sys, at most a page long, without its last newline.
+func readSmall(root fs.FS, name string) (string, error) {
+	const limit = 64 << 10
+	f, err := root.Open(name)
+	if err != nil {
+		return "", rootError(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return "", rootError(err)
+	}
+	if len(b) > limit {
+		return "", fmt.Errorf("/%s: larger than %d bytes", name, limit)
+	}
+	return strings.TrimSuffix(string(b), "\n"), nil
+}

@@ -1,0 +1,186 @@
+package initramfs
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz"
+)
+
+// ErrCompression is wrapped by errors about a compression that the kernel
+// can't unpack.
+var ErrCompression = errors.New("compression not supported by this kernel")
+
+// Compression is how the archive is compressed.
+type Compression string
+
+// The compressions that Build writes. All kernels can unpack None, and those
+// of distributions Gzip.
+const (
+	Auto Compression = "auto" // the best the kernel's configuration allows; gzip if that is not known
+	None Compression = "none"
+	Gzip Compression = "gzip"
+	XZ   Compression = "xz"   // smallest, slowest to unpack
+	Zstd Compression = "zstd" // Linux 5.9 and later
+	LZ4  Compression = "lz4"  // legacy frames; fastest to unpack
+)
+
+// ParseCompression reads the name of a compression; "" is Auto.
+func ParseCompression(s string) (Compression, error) {
+	switch c := Compression(s); c {
+	case "":
+		return Auto, nil
+	case Auto, None, Gzip, XZ, Zstd, LZ4:
+		return c, nil
+	}
+	return "", fmt.Errorf("compression %q: want auto, none, gzip, xz, zstd or lz4", s)
+}
+
+// options are the kernel's configuration options (usr/Kconfig), in the order
+// in which Auto tries them.
+var options = []struct {
+	compression Compression
+	option      string
+}{
+	{Zstd, "CONFIG_RD_ZSTD"},
+	{XZ, "CONFIG_RD_XZ"},
+	{Gzip, "CONFIG_RD_GZIP"},
+	{LZ4, "CONFIG_RD_LZ4"},
+}
+
+// choose turns Auto into a compression and checks any other against the
+// kernel's configuration, which is nil if it is not known.
+func choose(c Compression, config kernelConfig) (Compression, error) {
+	if c == "" {
+		c = Auto
+	}
+	if config == nil {
+		if c == Auto {
+			return Gzip, nil
+		}
+		return c, nil
+	}
+	allowed := []string{string(None)}
+	for _, o := range options {
+		if !config[o.option] {
+			continue
+		}
+		if c == Auto || c == o.compression {
+			return o.compression, nil
+		}
+		allowed = append(allowed, string(o.compression))
+	}
+	if c == Auto || c == None {
+		return None, nil
+	}
+	return "", fmt.Errorf("%s: %w: it takes %s", c, ErrCompression, strings.Join(allowed, ", "))
+}
+
+// window is the size in bytes of the history that the kernel must keep while
+// it unpacks, for zstd and xz. It is taken from the little memory of the
+// capture kernel, on top of the archive and its contents.
+const window = 1 << 20
+
+// compressor returns a writer that compresses to w; closing it does not close
+// w. All of them use one thread: the result must not depend on the machine.
+func compressor(w io.Writer, c Compression) (io.WriteCloser, error) {
+	switch c {
+	case None:
+		return nopCloser{w}, nil
+	case Gzip:
+		return gzip.NewWriterLevel(w, gzip.BestCompression)
+	case XZ:
+		// The kernel's decoder knows no other check than CRC32
+		// (Documentation/staging/xz.rst).
+		return xz.WriterConfig{CheckSum: xz.CRC32, DictCap: window}.NewWriter(w)
+	case Zstd:
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression),
+			zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
+	case LZ4:
+		// lib/decompress_unlz4.c reads legacy frames only.
+		z := lz4.NewWriter(w)
+		if err := z.Apply(lz4.LegacyOption(true), lz4.CompressionLevelOption(lz4.Level9), lz4.ConcurrencyOption(1)); err != nil {
+			return nil, err
+		}
+		return z, nil
+	}
+	return nil, fmt.Errorf("compression %q: unknown", c)
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// kernelConfig has the options that are set to y.
+type kernelConfig map[string]bool
+
+// maxConfig bounds a kernel's configuration file in bytes; a distribution's
+// has some 300 kB.
+const maxConfig = 8 << 20
+
+// readConfig finds the configuration of a kernel version. It returns nil if
+// there is none.
+func readConfig(root fs.FS, version string) (kernelConfig, error) {
+	for _, name := range []string{
+		"boot/config-" + version,
+		"usr/lib/modules/" + version + "/config",
+		"lib/modules/" + version + "/config",
+		"usr/lib/ostree-boot/config-" + version,
+	} {
+		f, err := root.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("kernel configuration: %w", err)
+		}
+		b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+		f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("kernel configuration: read /%s: %w", name, err)
+		}
+		if len(b) > maxConfig {
+			return nil, fmt.Errorf("kernel configuration: /%s has more than %d bytes", name, maxConfig)
+		}
+		config, err := parseConfig(b)
+		if err != nil {
+			return nil, fmt.Errorf("kernel configuration: /%s: %w", name, err)
+		}
+		return config, nil
+	}
+	return nil, nil
+}
+
+// parseConfig reads a kernel's .config (scripts/kconfig/confdata.c).
+func parseConfig(b []byte) (kernelConfig, error) {
+	config := make(kernelConfig)
+	sc := bufio.NewScanner(bytes.NewReader(b))
+	for n := 1; sc.Scan(); n++ {
+		line := strings.TrimRight(sc.Text(), "\r ")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if !ok || !strings.HasPrefix(name, "CONFIG_") {
+			return nil, fmt.Errorf("line %d: %q is not CONFIG_X=value", n, line)
+		}
+		if value == "y" {
+			config[name] = true
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, err
+	}
+	if len(config) == 0 {
+		return nil, errors.New("sets no option")
+	}
+	return config, nil
+}

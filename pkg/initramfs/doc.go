@@ -1,0 +1,13 @@
+// Package initramfs builds the initramfs of a capture kernel: one static
+// program as /init, its configuration, the kernel modules it has to load, and
+// nothing else. No other program is run for it.
+//
+// [Build] is reproducible: equal inputs give equal bytes, whatever the time,
+// the user and the order of the inputs. The archive is "newc" cpio
+// (Documentation/driver-api/early-userspace/buffer-format.rst), compressed in
+// a way the kernel is known to unpack.
+//
+// The modules lie in lib/modules/VERSION, without subdirectories, and
+// [kmod.ListPath] lists them in load order for [kmod.Load]; no depmod index is
+// needed at boot.
+package initramfs

@@ -1,0 +1,121 @@
+package kmod
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/therootcompany/xz"
+)
+
+const (
+	// maxModule bounds one unpacked module in bytes. The largest in use, GPU
+	// drivers with debug information, have some 300 MB.
+	maxModule = 512 << 20
+	// maxIndex bounds the files that depmod and the kernel's build write.
+	maxIndex = 64 << 20
+	// maxDict bounds the window a compressed module may ask for. Kernels pack
+	// with 1 MiB (xz, scripts/Makefile.modinst) and 8 MiB (zstd's default).
+	maxDict = 64 << 20
+)
+
+// errTooLarge is what reading past a limit gives.
+var errTooLarge = errors.New("too large")
+
+// Packing is how a module file is compressed.
+type Packing int
+
+// The packings that CONFIG_MODULE_COMPRESS knows.
+const (
+	Plain Packing = iota
+	Gzip
+	XZ
+	Zstd
+)
+
+// Ext returns what the packing adds to a file's name: "", ".gz", ".xz" or
+// ".zst".
+func (p Packing) Ext() string {
+	switch p {
+	case Gzip:
+		return ".gz"
+	case XZ:
+		return ".xz"
+	case Zstd:
+		return ".zst"
+	}
+	return ""
+}
+
+// PackingOf tells a module's packing by its first bytes (6 are enough); a
+// file's name is not trusted. Anything unknown is Plain: what it holds is for
+// the ELF reader to say.
+func PackingOf(head []byte) Packing {
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		return Gzip
+	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
+		return XZ
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		return Zstd
+	}
+	return Plain
+}
+
+// Unpack returns the ELF image inside a module file, or file itself when it is
+// not compressed. The result is at most 512 MiB.
+func Unpack(file []byte) ([]byte, error) {
+	return unpack(file, maxModule)
+}
+
+func unpack(file []byte, limit int64) ([]byte, error) {
+	var (
+		r    io.Reader
+		kind string
+		err  error
+	)
+	switch PackingOf(file) {
+	case Gzip:
+		kind = "gzip"
+		r, err = gzip.NewReader(bytes.NewReader(file))
+	case XZ:
+		kind = "xz"
+		r, err = xz.NewReader(bytes.NewReader(file), maxDict)
+	case Zstd:
+		kind = "zstd"
+		var d *zstd.Decoder
+		// One goroutine and little memory: the capture kernel has one CPU and
+		// a small reserve.
+		d, err = zstd.NewReader(bytes.NewReader(file), zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxDict), zstd.WithDecoderMaxMemory(maxModule))
+		if err == nil {
+			defer d.Close()
+			r = d
+		}
+	default:
+		return file, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("unpack %s: %w", kind, err)
+	}
+	b, err := readAll(r, limit)
+	if err != nil {
+		return nil, fmt.Errorf("unpack %s: %w", kind, err)
+	}
+	return b, nil
+}
+
+// readAll is io.ReadAll with a limit in bytes; more is errTooLarge.
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%w: more than %d bytes", errTooLarge, limit)
+	}
+	return b, nil
+}

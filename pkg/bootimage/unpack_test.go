@@ -1,0 +1,203 @@
+package bootimage
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/imagetest"
+)
+
+// codecFor returns the codec that reads what imagetest.Compress writes.
+func codecFor(name string) *codec {
+	name = strings.TrimSuffix(name, "-legacy")
+	for i := range codecs {
+		if codecs[i].name == name {
+			return &codecs[i]
+		}
+	}
+	return nil
+}
+
+// bodies differ in how they compress and in how they fall on block borders.
+var bodies = map[string][]byte{
+	"one byte": {'x'},
+	"bytes":    []byte("0123456789"),
+	"filler":   imagetest.Filler(300 << 10),
+	"zeroes":   make([]byte, 1<<20+3),
+	"mixed":    append(append(imagetest.Filler(5000), make([]byte, 700<<10)...), imagetest.Filler(70000)...),
+}
+
+func TestUnpack(t *testing.T) {
+	for _, name := range imagetest.Codecs {
+		for body, want := range bodies {
+			packed := compress(t, name, want)
+			c := codecOf(packed)
+			if c == nil || c != codecFor(name) {
+				t.Fatalf("%s: codecOf = %+v; want %s", name, c, name)
+			}
+			for _, hint := range []int64{0, 3, int64(len(want)), 1 << 40} {
+				got, err := c.unpack(memory(packed), hint, MaxUnpacked)
+				if err != nil || !bytes.Equal(got.data, want) {
+					t.Fatalf("%s of %s, hint %d: unpack = %d bytes, %v; want the %d bytes", name, body, hint, len(got.data), err, len(want))
+				}
+			}
+			// Exactly at the limit, and one byte above it.
+			if _, err := c.unpack(memory(packed), 0, int64(len(want))); err != nil {
+				t.Errorf("%s of %s: unpack at the limit = %v; want no error", name, body, err)
+			}
+			if _, err := c.unpack(memory(packed), 0, int64(len(want))-1); !errors.Is(err, ErrTooLarge) {
+				t.Errorf("%s of %s: unpack one byte above the limit = %v; want ErrTooLarge", name, body, err)
+			}
+		}
+	}
+}
+
+// TestUnpackTwice: concatenated streams are one, and a size, a device tree or
+// padding behind the last is ignored where the format ends by itself.
+func TestUnpackTwice(t *testing.T) {
+	want := imagetest.Filler(10000)
+	for _, name := range []string{"gzip", "xz", "zstd", "lz4"} {
+		packed := append(compress(t, name, want[:6000]), compress(t, name, want[6000:])...)
+		got, err := codecFor(name).unpack(memory(packed), 0, MaxUnpacked)
+		if err != nil || !bytes.Equal(got.data, want) {
+			t.Errorf("%s, two streams: unpack = %d bytes, %v; want 10000", name, len(got.data), err)
+		}
+	}
+	for _, name := range []string{"gzip", "xz", "zstd", "lzma", "lzo"} {
+		for _, tail := range []string{"\x00\x00\x00\x00", "\xd0\x0d\xfe\xed and more"} {
+			got, err := codecFor(name).unpack(memory(append(compress(t, name, want), tail...)), 0, MaxUnpacked)
+			if err != nil || !bytes.Equal(got.data, want) {
+				t.Errorf("%s, then %q: unpack = %d bytes, %v; want 10000", name, tail, len(got.data), err)
+			}
+		}
+	}
+	// The kernel's build puts the size behind lz4 -l.
+	packed := append(compress(t, "lz4-legacy", want), 0x10, 0x27, 0, 0)
+	if got, err := codecFor("lz4").unpack(memory(packed), 0, MaxUnpacked); err != nil || !bytes.Equal(got.data, want) {
+		t.Errorf("lz4 with size: unpack = %d bytes, %v; want 10000", len(got.data), err)
+	}
+}
+
+// TestBzip2 reads the output of bzip2 1.0.8 for 1000 times "kernel ".
+func TestBzip2(t *testing.T) {
+	packed, err := hex.DecodeString(bzip2Kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := codecOf(packed)
+	if c == nil || c.name != "bzip2" {
+		t.Fatalf("codecOf = %+v; want bzip2", c)
+	}
+	got, err := c.unpack(memory(packed), 0, MaxUnpacked)
+	if want := strings.Repeat("kernel ", 1000); err != nil || string(got.data) != want {
+		t.Errorf("unpack = %d bytes, %v; want %d", len(got.data), err, len(want))
+	}
+	if _, err := c.unpack(memory(packed[:len(packed)-4]), 0, MaxUnpacked); !errors.Is(err, ErrTruncated) {
+		t.Errorf("unpack of a cut file = %v; want ErrTruncated", err)
+	}
+}
+
+const bzip2Kernel = "425a68393141592653590e27e90a0007cf91804000020d100020005060026aa3232a41b520da90654836a41ea9072a41f1772453850900e27e90a0"
+
+// TestUnpackAllocation: a few bytes that claim to be much are not believed.
+func TestUnpackAllocation(t *testing.T) {
+	claims := map[string][]byte{
+		"gzip":             compress(t, "gzip", []byte("x")),
+		"lzo block":        lzopBlock(64<<20, 100, bytes.Repeat([]byte{0xff}, 100)),
+		"lzo empty":        lzopBlock(64<<20, 64<<20-1, nil),
+		"zstd frame":       {0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0xff, 0xff, 0xff, 0x3f, 0, 0, 0},
+		"lz4 legacy block": {0x02, 0x21, 0x4c, 0x18, 0xff, 0xff, 0x7f, 0, 0},
+	}
+	for name, packed := range claims {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		c := codecOf(packed)
+		if c == nil {
+			t.Fatalf("%s: codecOf = nil", name)
+		}
+		_, _ = c.unpack(memory(packed), 1<<30, MaxUnpacked)
+		runtime.ReadMemStats(&after)
+		const most = 20 << 20
+		if got := after.TotalAlloc - before.TotalAlloc; got > most {
+			t.Errorf("%s: unpack of %d bytes allocates %d; want at most %d", name, len(packed), got, most)
+		}
+	}
+}
+
+// TestDictionary: a window or dictionary above the limit is refused, one of
+// 128 MiB (zstd --ultra -22) is not.
+func TestDictionary(t *testing.T) {
+	zstdFrame := func(windowLog byte) []byte { // one raw block of one byte
+		return []byte{0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 0x09, 0, 0, 'x'}
+	}
+	for windowLog, want := range map[byte]error{20: nil, 27: nil, 28: ErrCorrupt, 31: ErrCorrupt} {
+		if got, err := codecFor("zstd").unpack(memory(zstdFrame(windowLog)), 0, MaxUnpacked); !errors.Is(err, want) || err == nil && string(got.data) != "x" {
+			t.Errorf("zstd, window of 2^%d: unpack = %q, %v; want %v", windowLog, got.data, err, want)
+		}
+	}
+	lz := compress(t, "lzma", []byte("x"))
+	le.PutUint32(lz[1:], 1<<30)
+	if _, err := codecFor("lzma").unpack(memory(lz), 0, MaxUnpacked); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("lzma, dictionary of 1 GiB: unpack = %v; want ErrCorrupt", err)
+	}
+}
+
+func TestSniffLZMA(t *testing.T) {
+	const unknown = "\xff\xff\xff\xff\xff\xff\xff\xff"
+	tests := []struct {
+		name, head string
+		want       bool
+	}{
+		{"lzma -9", "\x5d\x00\x00\x00\x04" + unknown, true},
+		{"size given", "\x5d\x00\x00\x80\x00\x00\x00\x10\x00\x00\x00\x00\x00", true},
+		{"dictionary of 3 MiB", "\x5d\x00\x00\x30\x00" + unknown, true},
+		{"odd dictionary", "\x5d\x12\x34\x56\x04" + unknown, false},
+		{"no dictionary", "\x5d\x00\x00\x00\x00" + unknown, false},
+		{"huge", "\x5d\x00\x00\x00\x04\x00\x00\x00\x00\x00\x01\x00\x00", false},
+		{"text", "]\x00text and more", false},
+		{"short", "\x5d\x00\x00\x00\x04", false},
+	}
+	for _, tt := range tests {
+		if got := sniffLZMA([]byte(tt.head)); got != tt.want {
+			t.Errorf("%s: sniffLZMA(% x) = %v; want %v", tt.name, tt.head, got, tt.want)
+		}
+	}
+}
+
+// FuzzUnpack: what was compressed comes back, however it is damaged or cut
+// there is an error or the same bytes, and never more than the limit.
+func FuzzUnpack(f *testing.F) {
+	for i := range imagetest.Codecs {
+		f.Add([]byte("a kernel, a kernel, a kernel"), uint8(i), uint16(0), uint16(20), byte(1))
+		f.Add(make([]byte, 5000), uint8(i), uint16(3), uint16(9), byte(0x80))
+	}
+	f.Fuzz(func(t *testing.T, body []byte, codec uint8, cut, at uint16, change byte) {
+		name := imagetest.Codecs[int(codec)%len(imagetest.Codecs)]
+		packed := compress(t, name, body)
+		c := codecFor(name)
+		got, err := c.unpack(memory(packed), 0, int64(len(body)))
+		if err != nil || !bytes.Equal(got.data, body) {
+			t.Fatalf("%s: unpack(compress(%d bytes)) = %d bytes, %v", name, len(body), len(got.data), err)
+		}
+		bad := packed[:len(packed)-int(cut)%len(packed)]
+		bad[int(at)%len(bad)] ^= change
+		limit := int64(2*len(body) + 10)
+		got, err = c.unpack(memory(bad), 0, limit)
+		if err != nil {
+			return
+		}
+		if int64(len(got.data)) > limit {
+			t.Fatalf("%s: unpack of damaged data = %d bytes; the limit is %d", name, len(got.data), limit)
+		}
+		if name == "lzma" || name == "lz4-legacy" || name == "lz4" {
+			return // without a checksum, or with one that a changed flag turns off
+		}
+		if !bytes.Equal(got.data, body) {
+			t.Fatalf("%s: unpack of damaged data = %d other bytes, and no error", name, len(got.data))
+		}
+	})
+}

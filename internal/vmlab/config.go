@@ -1,0 +1,218 @@
+package vmlab
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Config says what to boot. The zero value of each field is what most tests
+// want; only Kernel is needed.
+type Config struct {
+	Kernel *Kernel
+
+	Memory      int    // MiB; 512 by default
+	MaxMemory   int    // MiB; more than Memory: DIMMs can be added
+	CPUs        int    // 1 by default
+	MaxCPUs     int    // more than CPUs: CPUs can be added
+	CrashKernel string // value of crashkernel=; empty for none
+	Cmdline     string // appended to the kernel's command line
+
+	Files   []File   // for the initramfs, beside the agent
+	Modules []string // kernel modules to load before the guest answers, by name
+	Disks   []Disk
+	Ports   []string // names of virtio-serial ports, each to be had from VM.PortFile
+
+	Machine  string   // QEMU's -machine; the architecture's usual one by default
+	CPU      string   // QEMU's -cpu model with its flags, instead of the default
+	CPUFlags []string // added to the default, like "-la57"
+	Firmware string   // "", or "uefi" for OVMF
+	Channel  string   // "uart" or "virtio"; by default the faster that is built in
+	Args     []string // more arguments for QEMU
+
+	Init string // guest path to start instead of the agent, which then isn't waited for
+	Dir  string // for the VM's files; a temporary one by default
+}
+
+// Disk is a raw disk of a guest.
+type Disk struct {
+	Size   int64  // bytes; 8 GiB by default. The file is sparse
+	Bus    string // "nvme" (default) or "virtio"
+	Source string // host file to use as it is, instead of a new empty one
+	Drive  string // more of QEMU's -drive options, like "bps_wr=1000000"
+}
+
+// withDefaults checks a configuration and fills it in.
+func (cfg Config) withDefaults() (Config, error) {
+	if cfg.Kernel == nil {
+		return cfg, fmt.Errorf("no kernel given")
+	}
+	spec, ok := machineSpecs[cfg.Kernel.Arch]
+	if !ok {
+		return cfg, fmt.Errorf("no machine for architecture %s", cfg.Kernel.Arch)
+	}
+	if cfg.Memory == 0 {
+		cfg.Memory = 512
+	}
+	if cfg.CPUs == 0 {
+		cfg.CPUs = 1
+	}
+	if cfg.Machine == "" {
+		cfg.Machine = spec.machine
+	}
+	if cfg.Channel == "" {
+		// A virtio port is a hundred times faster, a UART always built in.
+		cfg.Channel = "virtio"
+		if spec.uart != "" && !cfg.Kernel.builtin("virtio_pci", "virtio_console") {
+			cfg.Channel = "uart"
+		}
+	}
+	if cfg.Channel == "uart" && spec.uart == "" {
+		return cfg, fmt.Errorf("%s has no second serial port", cfg.Kernel.Arch)
+	}
+	for i := range cfg.Disks {
+		d := &cfg.Disks[i]
+		if d.Size == 0 {
+			d.Size = 8 << 30
+		}
+		if d.Bus == "" {
+			d.Bus = "nvme"
+		}
+		if d.Bus != "nvme" && d.Bus != "virtio" {
+			return cfg, fmt.Errorf("disk %d: unknown bus %q", i, d.Bus)
+		}
+	}
+	return cfg, nil
+}
+
+// neededModules are those for the devices the configuration asks for.
+func (cfg *Config) neededModules() []string {
+	names := append([]string(nil), cfg.Modules...)
+	for _, d := range cfg.Disks {
+		if d.Bus == "nvme" {
+			names = append(names, "nvme")
+		} else {
+			names = append(names, "virtio_pci", "virtio_blk")
+		}
+	}
+	if cfg.Channel == "virtio" || len(cfg.Ports) > 0 {
+		names = append(names, "virtio_pci", "virtio_console")
+	}
+	return names
+}
+
+// AgentCmdline is what a kernel's command line needs for the agent to answer,
+// and the console to be kept: also the second kernel's of a kexec.
+func (cfg *Config) AgentCmdline() string {
+	spec := machineSpecs[cfg.Kernel.Arch]
+	channel := spec.uart
+	if cfg.Channel == "virtio" || channel == "" {
+		channel = "virtio:" + channelPort
+	}
+	return fmt.Sprintf("console=%s panic=3 lab.channel=%s", spec.console, channel)
+}
+
+func (cfg *Config) cmdline() string {
+	words := []string{cfg.AgentCmdline()}
+	if cfg.CrashKernel != "" {
+		words = append(words, "crashkernel="+cfg.CrashKernel)
+	}
+	if cfg.Init != "" {
+		words = append(words, "rdinit="+cfg.Init)
+	}
+	if cfg.Cmdline != "" {
+		words = append(words, cfg.Cmdline)
+	}
+	return strings.Join(words, " ")
+}
+
+// channelPort is the virtio port of the control channel.
+const channelPort = "lab.channel"
+
+// The file descriptors QEMU inherits.
+const (
+	channelFD = 3
+	monitorFD = 4
+)
+
+// qemuArgs makes QEMU's command line. Everything the VM leaves behind is in
+// dir.
+func (cfg *Config) qemuArgs(dir string, firmware []string, major int) []string {
+	spec := machineSpecs[cfg.Kernel.Arch]
+	accel := accelerator()
+	if accel == "tcg" {
+		accel = "tcg,thread=multi"
+	}
+	machine := cfg.Machine + ",memory-backend=ram"
+	// Shared memory, so that the host can look at it (VM.ReadPhysical).
+	args := []string{
+		"-name", "gokexec-vmlab", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-machine", machine, "-accel", accel, "-cpu", spec.cpuArg(cfg, accel, major), "-smp", smpArg(cfg),
+		"-m", cfg.memoryArg(),
+		"-object", fmt.Sprintf("memory-backend-memfd,id=ram,size=%dM,share=on", cfg.Memory),
+		"-chardev", "file,id=console,path=" + escape(filepath.Join(dir, consoleName)), "-serial", "chardev:console",
+		"-chardev", "socket,id=channel,fd=" + strconv.Itoa(channelFD),
+		"-chardev", "socket,id=monitor,fd=" + strconv.Itoa(monitorFD), "-mon", "chardev=monitor,mode=control",
+		"-kernel", cfg.Kernel.Image, "-initrd", filepath.Join(dir, initramfsName), "-append", cfg.cmdline(),
+	}
+	if cfg.Channel == "uart" {
+		args = append(args, "-serial", "chardev:channel")
+	}
+	if cfg.Channel == "virtio" || len(cfg.Ports) > 0 {
+		args = append(args, "-device", "virtio-serial,id=ports")
+	}
+	if cfg.Channel == "virtio" {
+		args = append(args, "-device", "virtserialport,bus=ports.0,chardev=channel,name="+channelPort)
+	}
+	for i, name := range cfg.Ports {
+		args = append(args,
+			"-chardev", fmt.Sprintf("file,id=port%d,path=%s", i, escape(portFile(dir, i))),
+			"-device", fmt.Sprintf("virtserialport,bus=ports.0,chardev=port%d,name=%s", i, escape(name)))
+	}
+	for i, d := range cfg.Disks {
+		drive := fmt.Sprintf("file=%s,if=none,id=disk%d,format=raw,cache=unsafe", escape(d.file(dir, i)), i)
+		if d.Drive != "" {
+			drive += "," + d.Drive
+		}
+		device := fmt.Sprintf("nvme,id=disk%ddev,serial=gokexec%d,drive=disk%d", i, i, i)
+		if d.Bus == "virtio" {
+			device = fmt.Sprintf("virtio-blk-pci,id=disk%ddev,serial=gokexec%d,drive=disk%d", i, i, i)
+		}
+		args = append(args, "-drive", drive, "-device", device)
+	}
+	if cfg.MaxCPUs > cfg.CPUs && cfg.Kernel.Arch == "amd64" {
+		// From 6.12 on only CPUs that a hypervisor promises can be added; of
+		// those that Linux believes, VMware's shows by its serial number.
+		args = append(args, "-smbios", "type=1,serial=VMware-56")
+	}
+	args = append(args, firmware...)
+	return append(args, cfg.Args...)
+}
+
+func (cfg *Config) memoryArg() string {
+	arg := fmt.Sprintf("%dM", cfg.Memory)
+	if cfg.MaxMemory > cfg.Memory {
+		arg += fmt.Sprintf(",slots=32,maxmem=%dM", cfg.MaxMemory)
+	}
+	return arg
+}
+
+func (d Disk) file(dir string, i int) string {
+	if d.Source != "" {
+		return d.Source
+	}
+	return filepath.Join(dir, fmt.Sprintf("disk%d.img", i))
+}
+
+func portFile(dir string, i int) string {
+	return filepath.Join(dir, fmt.Sprintf("port%d.out", i))
+}
+
+// escape doubles commas, as QEMU's options want it.
+func escape(s string) string { return strings.ReplaceAll(s, ",", ",,") }
+
+const (
+	consoleName   = "console.log"
+	initramfsName = "initramfs.cpio"
+)

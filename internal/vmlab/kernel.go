@@ -1,0 +1,328 @@
+package vmlab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Kernel is a kernel on this machine, unpacked.
+type Kernel struct {
+	Name        string // of the table, or "custom"
+	Arch        string // GOARCH
+	Release     string // uname -r
+	Image       string // path of vmlinuz
+	ModulesRoot string // has lib/modules/Release in it; empty if there are no modules
+	Version     string // Debian's package version, empty for a custom one
+}
+
+// kernelSpec is a row of the table: where Debian has it.
+type kernelSpec struct {
+	arch, debArch string
+	suite         string
+	meta          string // the metapackage, which names the newest kernel
+}
+
+var kernelSpecs = map[string]kernelSpec{
+	"bookworm-cloud":    {"amd64", "amd64", "bookworm", "linux-image-cloud-amd64"},
+	"bookworm-generic":  {"amd64", "amd64", "bookworm", "linux-image-amd64"},
+	"trixie-cloud":      {"amd64", "amd64", "trixie", "linux-image-cloud-amd64"},
+	"trixie-generic":    {"amd64", "amd64", "trixie", "linux-image-amd64"},
+	"backports-cloud":   {"amd64", "amd64", "trixie-backports", "linux-image-cloud-amd64"},
+	"backports-generic": {"amd64", "amd64", "trixie-backports", "linux-image-amd64"},
+	"sid-cloud":         {"amd64", "amd64", "sid", "linux-image-cloud-amd64"},
+	"trixie-arm64":      {"arm64", "arm64", "trixie", "linux-image-cloud-arm64"},
+	"trixie-riscv64":    {"riscv64", "riscv64", "trixie", "linux-image-riscv64"},
+	"trixie-ppc64le":    {"ppc64le", "ppc64el", "trixie", "linux-image-powerpc64le"},
+	"trixie-s390x":      {"s390x", "s390x", "trixie", "linux-image-s390x"},
+}
+
+// KernelNames lists the table, sorted.
+func KernelNames() []string {
+	var names []string
+	for name := range kernelSpecs {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// kernelRecord remembers which package set a name stood for.
+type kernelRecord struct {
+	Packages []string  `json:"packages"` // name=version
+	Dir      string    `json:"dir"`      // under the cache
+	Version  string    `json:"version"`
+	Resolved time.Time `json:"resolved"`
+}
+
+// resolved keeps a process with the kernels it began with.
+var resolved sync.Map // name -> *Kernel
+
+// GetKernel returns the kernel of that name, downloading it when it isn't in
+// the cache yet. The metapackage is followed at most once a day (or at once
+// with GOKEXEC_VM_REFRESH=1), and never twice in one process. "custom" is what
+// GOKEXEC_VM_KERNEL names.
+func GetKernel(ctx context.Context, name string) (*Kernel, error) {
+	if name == customName {
+		return customKernel()
+	}
+	if k, ok := resolved.Load(name); ok {
+		return k.(*Kernel), nil
+	}
+	k, err := getKernel(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("kernel %s: %w", name, err)
+	}
+	resolved.Store(name, k)
+	return k, nil
+}
+
+func getKernel(ctx context.Context, name string) (*Kernel, error) {
+	spec, ok := kernelSpecs[name]
+	if !ok {
+		return nil, fmt.Errorf("not one of %s", strings.Join(KernelNames(), ", "))
+	}
+	c, err := openCache()
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := c.lock(ctx, "kernel-"+name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	recordPath := c.path("kernels", name+".json")
+	var record kernelRecord
+	have := readRecord(recordPath, &record)
+	if have {
+		if _, err := os.Stat(c.path(record.Dir)); err != nil {
+			have = false
+		}
+	}
+	if !have || time.Since(record.Resolved) > freshFor || refreshWanted() {
+		newer, err := fetchKernel(ctx, c, spec)
+		switch {
+		case err == nil:
+			record = newer
+			if err := writeRecord(recordPath, record); err != nil {
+				return nil, err
+			}
+		case !have || refreshWanted() || ctx.Err() != nil:
+			return nil, err
+		}
+		// Otherwise yesterday's kernel serves: the archive is out of reach.
+	}
+	k, err := findKernel(c.path(record.Dir))
+	if err != nil {
+		return nil, err
+	}
+	k.Name, k.Arch, k.Version = name, spec.arch, record.Version
+	return k, nil
+}
+
+// fetchKernel resolves the metapackage and unpacks what it stands for.
+func fetchKernel(ctx context.Context, c cache, spec kernelSpec) (kernelRecord, error) {
+	// Before the lock: depmod may have to come from the same suite.
+	depmod, err := depmodCommand(ctx)
+	if err != nil {
+		return kernelRecord{}, err
+	}
+	unlock, err := c.lock(ctx, "apt-"+spec.suite+"-"+spec.debArch)
+	if err != nil {
+		return kernelRecord{}, err
+	}
+	defer unlock()
+	sources, err := ReadSources(os.DirFS("/"))
+	if err != nil {
+		return kernelRecord{}, err
+	}
+	a, err := openApt(ctx, c, spec.suite, spec.debArch, sources)
+	if err != nil {
+		return kernelRecord{}, err
+	}
+	packages, err := resolveKernel(spec.meta, func(name string) (map[string]string, error) {
+		return a.candidate(ctx, name)
+	})
+	if err != nil {
+		return kernelRecord{}, err
+	}
+	record := kernelRecord{Resolved: time.Now()}
+	for _, p := range packages {
+		record.Packages = append(record.Packages, p.name+"="+p.version)
+	}
+	record.Version = packages[0].version
+	record.Dir = filepath.Join("kernels", spec.debArch,
+		strings.ReplaceAll(packages[0].name+"_"+packages[0].version, ":", "%3a"))
+	err = unpackInto(c.path(record.Dir), func(tmp string) error {
+		debDir, err := os.MkdirTemp(filepath.Dir(tmp), ".debs-*")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(debDir)
+		debs, err := a.download(ctx, debDir, record.Packages)
+		if err != nil {
+			return err
+		}
+		if err := unpack(ctx, debs, tmp); err != nil {
+			return err
+		}
+		return prepareModules(ctx, tmp, depmod)
+	})
+	return record, err
+}
+
+// pkg is a package at a version.
+type pkg struct{ name, version string }
+
+// A kernel's own packages. linux-image-* is the kernel up to 6.x; in 7.x it is
+// empty and linux-binary-* and linux-modules-* have the content.
+var kernelPackage = regexp.MustCompile(`^linux-(image|binary|modules|base)-[0-9]`)
+
+var kernelMetaPackage = regexp.MustCompile(`^linux-(image|binary|modules|base)-`)
+
+// resolveKernel follows a metapackage to the concrete packages of one kernel:
+// the image first, then what it needs of its own kind.
+func resolveKernel(meta string, candidate func(name string) (map[string]string, error)) ([]pkg, error) {
+	var packages []pkg
+	seen := map[string]bool{}
+	queue := []string{meta}
+	for len(queue) > 0 {
+		name := queue[0]
+		queue = queue[1:]
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		fields, err := candidate(name)
+		if err != nil {
+			return nil, err
+		}
+		if kernelPackage.MatchString(name) {
+			packages = append(packages, pkg{name, fields["version"]})
+		}
+		for _, field := range []string{"pre-depends", "depends"} {
+			for _, dep := range dependencies(fields[field]) {
+				if kernelMetaPackage.MatchString(dep) {
+					queue = append(queue, dep)
+				}
+			}
+		}
+	}
+	if len(packages) == 0 {
+		return nil, fmt.Errorf("%s names no kernel package", meta)
+	}
+	slices.SortStableFunc(packages, func(a, b pkg) int {
+		return rank(a.name) - rank(b.name)
+	})
+	return packages, nil
+}
+
+func rank(name string) int {
+	if strings.HasPrefix(name, "linux-image-") {
+		return 0
+	}
+	return 1
+}
+
+// dependencies returns the first alternative of each relation of a Depends
+// field (deb-control(5)), without version and architecture.
+func dependencies(field string) []string {
+	var names []string
+	for relation := range strings.SplitSeq(field, ",") {
+		first, _, _ := strings.Cut(relation, "|")
+		if i := strings.IndexAny(first, "(["); i >= 0 {
+			first = first[:i]
+		}
+		first, _, _ = strings.Cut(strings.TrimSpace(first), ":")
+		if first != "" {
+			names = append(names, first)
+		}
+	}
+	return names
+}
+
+// prepareModules gives an unpacked kernel what its package's installation
+// would: modules.dep, and a lib that is usr/lib.
+func prepareModules(ctx context.Context, root string, depmod []string) error {
+	k, err := findKernel(root)
+	if err != nil || k.ModulesRoot == "" {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(root, "lib")); errors.Is(err, os.ErrNotExist) {
+		if err := os.Symlink("usr/lib", filepath.Join(root, "lib")); err != nil {
+			return err
+		}
+	}
+	args := append(slices.Clone(depmod[1:]), "-b", root, k.Release)
+	_, err = runTool(ctx, "", depmod[0], args...)
+	return err
+}
+
+// depmodCommand is the machine's own depmod, or Debian's out of its package.
+func depmodCommand(ctx context.Context) ([]string, error) {
+	if depmod, err := lookTool("depmod"); err == nil {
+		return []string{depmod}, nil
+	}
+	p, err := GetPackage(ctx, "bookworm", "kmod", debianArch(runtime.GOARCH))
+	if err != nil {
+		return nil, err
+	}
+	// usr/sbin/depmod is a link to bin/kmod, which goes by its name.
+	program, err := p.HostProgram("usr/sbin/depmod")
+	return program.Argv, err
+}
+
+// lookTool finds a program, in sbin too.
+func lookTool(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", err
+}
+
+// findKernel finds image and modules in an unpacked tree, in either layout:
+// boot/vmlinuz-VERSION, or usr/lib/modules/VERSION/vmlinuz.
+func findKernel(root string) (*Kernel, error) {
+	var images []string
+	for _, pattern := range []string{"boot/vmlinuz-*", "boot/vmlinux-*", "usr/lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinux", "lib/modules/*/vmlinuz"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return nil, err
+		}
+		if images = append(images, found...); len(images) > 0 {
+			break
+		}
+	}
+	if len(images) != 1 {
+		return nil, fmt.Errorf("%s has %d kernel images; want 1", root, len(images))
+	}
+	k := &Kernel{Image: images[0]}
+	base := filepath.Base(images[0])
+	if _, release, ok := strings.Cut(base, "-"); ok {
+		k.Release = release
+	} else {
+		k.Release = filepath.Base(filepath.Dir(images[0]))
+	}
+	for _, dir := range []string{"usr/lib/modules", "lib/modules"} {
+		if _, err := os.Stat(filepath.Join(root, dir, k.Release)); err == nil {
+			k.ModulesRoot = root
+		}
+	}
+	return k, nil
+}

@@ -1,0 +1,140 @@
+package vmlab
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/gokexec/gokexec/internal/vmlab/wire"
+	"golang.org/x/sys/unix"
+)
+
+// Nonce is a random number that a guest holds in pages of its memory.
+type Nonce struct {
+	Value    []byte
+	PageSize int
+	Phys     []uint64 // physical address of page i
+}
+
+// Plant makes the guest fill pages, scattered over its memory, and hold them.
+func (vm *VM) Plant(ctx context.Context, pages int) (*Nonce, error) {
+	return vm.PlantBetween(ctx, pages, 0, 0)
+}
+
+// PlantBetween is Plant for physical addresses from low up to, not including,
+// high (0 is no bound): for instance a DIMM's.
+func (vm *VM) PlantBetween(ctx context.Context, pages int, low, high uint64) (*Nonce, error) {
+	n := &Nonce{Value: make([]byte, wire.NonceSize)}
+	if _, err := rand.Read(n.Value); err != nil {
+		return nil, err
+	}
+	var result wire.PlantResult
+	err := vm.request(ctx, "plant a nonce", wire.OpPlant,
+		wire.PlantArgs{Nonce: n.Value, Pages: pages, Min: low, Max: high}, &result)
+	n.PageSize, n.Phys = result.PageSize, result.Phys
+	return n, err
+}
+
+// PlantAt writes a nonce to pages at given physical addresses from the host,
+// behind the guest's back: on x86 with a kernel since 5.13 for instance into the
+// low 640 KiB, which the kernel reserves and leaves alone (kernel: reserve_real_mode),
+// but for page 0 and its trampoline near the top.
+func (vm *VM) PlantAt(addrs ...uint64) (*Nonce, error) {
+	n := &Nonce{Value: make([]byte, wire.NonceSize), PageSize: 4096, Phys: addrs}
+	if vm.Hello != nil {
+		n.PageSize = vm.Hello.PageSize
+	}
+	if _, err := rand.Read(n.Value); err != nil {
+		return nil, err
+	}
+	page := make([]byte, n.PageSize)
+	for i, addr := range addrs {
+		wire.FillNoncePage(page, n.Value, uint64(i))
+		if _, err := vm.memory.WriteAt(page, int64(addr)); err != nil {
+			return nil, fmt.Errorf("plant a page at %#x: %w", addr, err)
+		}
+	}
+	return n, nil
+}
+
+// Locate asks where the pages are now: memory hot-removal moves them.
+func (vm *VM) Locate(ctx context.Context, n *Nonce) error {
+	var result wire.PlantResult
+	err := vm.request(ctx, "locate a nonce", wire.OpLocate, wire.LocateArgs{Nonce: n.Value}, &result)
+	if err == nil {
+		n.Phys = result.Phys
+	}
+	return err
+}
+
+// Check reads every page at its physical address and compares all of it.
+func (n *Nonce) Check(read func(b []byte, phys uint64) error) error {
+	got, want := make([]byte, n.PageSize), make([]byte, n.PageSize)
+	for i, phys := range n.Phys {
+		if err := read(got, phys); err != nil {
+			return fmt.Errorf("nonce page %d of %d at %#x: %w", i, len(n.Phys), phys, err)
+		}
+		wire.FillNoncePage(want, n.Value, uint64(i))
+		if at := firstDifference(got, want); at >= 0 {
+			return fmt.Errorf("nonce page %d of %d at %#x: byte %#x is %#02x; want %#02x",
+				i, len(n.Phys), phys, at, got[at], want[at])
+		}
+	}
+	return nil
+}
+
+func firstDifference(a, b []byte) int {
+	for i := range a {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
+}
+
+// CountIn counts the different whole pages of the nonce that a file has at
+// multiples of the page size: in a raw vmcore, whose PT_LOAD are aligned so,
+// independently of any reader of ELF. Holes of the file are skipped.
+func (n *Nonce) CountIn(f *os.File) (int, error) {
+	found := map[uint64]bool{}
+	want := make([]byte, n.PageSize)
+	size := int64(n.PageSize)
+	for end := int64(0); ; {
+		start, err := unix.Seek(int(f.Fd()), end, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return len(found), nil // only a hole is left
+		}
+		if err != nil {
+			return len(found), os.NewSyscallError("lseek", err)
+		}
+		if end, err = unix.Seek(int(f.Fd()), start, unix.SEEK_HOLE); err != nil {
+			return len(found), os.NewSyscallError("lseek", err)
+		}
+		start -= start % size
+		r := bufio.NewReaderSize(io.NewSectionReader(f, start, end-start), 1<<20)
+		page := make([]byte, size)
+		for {
+			_, err := io.ReadFull(r, page)
+			if err == io.EOF || err == io.ErrUnexpectedEOF {
+				break
+			}
+			if err != nil {
+				return len(found), err
+			}
+			if !bytes.HasPrefix(page, n.Value) {
+				continue
+			}
+			index := binary.LittleEndian.Uint64(page[wire.NonceSize:])
+			wire.FillNoncePage(want, n.Value, index)
+			if index < uint64(len(n.Phys)) && bytes.Equal(page, want) {
+				found[index] = true
+			}
+		}
+	}
+}

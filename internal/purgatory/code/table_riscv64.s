@@ -1,0 +1,19 @@
+//go:build purgatory
+
+#define D32(x) WORD x
+#include "textflag.h"
+#include "params.h"
+#include "sha256.h"
+#include "memory_riscv64.h"
+
+TEXT ·constants(SB), NOSPLIT|NOFRAME, $0
+	SHA256_K
+
+TEXT ·initial(SB), NOSPLIT|NOFRAME, $0
+	SHA256_H
+
+TEXT ·params(SB), NOSPLIT|NOFRAME, $0
+	PARAMS_BLOCK(MEMSIZE)
+
+TEXT ·end(SB), NOSPLIT|NOFRAME, $0
+	RET

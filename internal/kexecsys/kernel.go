@@ -43,7 +43,11 @@ func (Kernel) KexecLoad(entry uint64, segments []Segment, flags LoadFlags) error
 		if uint64(uintptr(last)) != last || uint64(uintptr(entry)) != entry {
 			return fmt.Errorf("kexec_load: segment %d at %#x or entry %#x is beyond this program's pointer size", i, s.Phys, entry)
 		}
-		segs = append(segs, kexec.NewSegment(s.Data, kexec.Range{Start: uintptr(s.Phys), Size: uint(s.MemSize)}))
+		data := s.Data
+		if len(data) == 0 {
+			data = []byte{0} // u-root takes the address of the first byte
+		}
+		segs = append(segs, kexec.NewSegment(data, kexec.Range{Start: uintptr(s.Phys), Size: uint(s.MemSize)}))
 	}
 	err := kexec.Load(uintptr(entry), segs, uint64(flags|nativeArch))
 	var failed kexec.ErrKexec

@@ -1,0 +1,285 @@
+package capture
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+)
+
+// ConfigPath is where [Init] looks for its configuration.
+const ConfigPath = "/etc/gokexec/capture.json"
+
+// Defaults of the durations in a [Config].
+const (
+	DefaultDeviceTimeout = 60 * time.Second
+	DefaultStallTimeout  = 300 * time.Second
+)
+
+// maxConfigSize bounds what ParseConfig reads, in bytes.
+const maxConfigSize = 1 << 20
+
+// maxSeconds bounds the durations of a Config: a week.
+const maxSeconds = 7 * 24 * 3600
+
+// ErrConfig is wrapped by every error about a configuration.
+var ErrConfig = errors.New("bad capture configuration")
+
+// Action is what PID 1 does at its end.
+type Action string
+
+// The actions. Shell runs a shell on the console and reboots after it.
+const (
+	Reboot   Action = "reboot"
+	Poweroff Action = "poweroff"
+	Halt     Action = "halt"
+	Shell    Action = "shell"
+)
+
+func (a Action) valid() bool {
+	switch a {
+	case Reboot, Poweroff, Halt, Shell:
+		return true
+	}
+	return false
+}
+
+// Config says where to save and what to do then. The zero value of every field
+// but Targets stands for its default.
+type Config struct {
+	// Targets are tried in order until one holds the whole dump.
+	Targets []Target `json:"targets"`
+	// FinalAction is what Init does when everything that can be read is saved.
+	// Default: reboot.
+	FinalAction Action `json:"final_action,omitempty"`
+	// FailureAction is what Init does otherwise. Default: reboot.
+	FailureAction Action `json:"failure_action,omitempty"`
+	// DeviceTimeoutSeconds bounds the wait for each target's device to appear.
+	// Default: 60.
+	DeviceTimeoutSeconds int `json:"device_timeout_seconds,omitempty"`
+	// StallTimeoutSeconds is how long a target may go without any progress (a
+	// disk that stopped answering) before it is given up. Default: 300.
+	StallTimeoutSeconds int `json:"stall_timeout_seconds,omitempty"`
+	// Watchdog makes Init arm and pet /dev/watchdog0, if there is one, so that
+	// the hardware resets a capture kernel that hangs.
+	Watchdog bool `json:"watchdog,omitempty"`
+}
+
+// ParseConfig reads a JSON configuration, checks it and fills in the defaults.
+// Unknown keys and trailing data are errors.
+func ParseConfig(r io.Reader) (Config, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxConfigSize+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("read capture configuration: %w", err)
+	}
+	if len(data) > maxConfigSize {
+		return Config{}, fmt.Errorf("%w: larger than %d bytes", ErrConfig, maxConfigSize)
+	}
+	var c Config
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		var syntax *json.SyntaxError
+		switch {
+		case err == io.EOF:
+			return Config{}, fmt.Errorf("%w: it is empty", ErrConfig)
+		case errors.As(err, &syntax):
+			return Config{}, fmt.Errorf("%w: offset %d: %w", ErrConfig, syntax.Offset, err)
+		}
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return Config{}, fmt.Errorf("%w: offset %d: data after the configuration", ErrConfig, d.InputOffset())
+	}
+	c = c.withDefaults()
+	if err := c.Validate(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.FinalAction == "" {
+		c.FinalAction = Reboot
+	}
+	if c.FailureAction == "" {
+		c.FailureAction = Reboot
+	}
+	if c.DeviceTimeoutSeconds == 0 {
+		c.DeviceTimeoutSeconds = int(DefaultDeviceTimeout / time.Second)
+	}
+	if c.StallTimeoutSeconds == 0 {
+		c.StallTimeoutSeconds = int(DefaultStallTimeout / time.Second)
+	}
+	return c
+}
+
+// Validate checks everything that can be known without looking at the machine.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	if len(c.Targets) == 0 {
+		return fmt.Errorf("%w: no targets", ErrConfig)
+	}
+	for i, t := range c.Targets {
+		if err := t.Validate(); err != nil {
+			return fmt.Errorf("%w: targets[%d]: %w", ErrConfig, i, err)
+		}
+	}
+	if !c.FinalAction.valid() {
+		return fmt.Errorf("%w: final_action %q is not one of reboot, poweroff, halt, shell", ErrConfig, c.FinalAction)
+	}
+	if !c.FailureAction.valid() {
+		return fmt.Errorf("%w: failure_action %q is not one of reboot, poweroff, halt, shell", ErrConfig, c.FailureAction)
+	}
+	for _, s := range []struct {
+		name  string
+		value int
+	}{{"device_timeout_seconds", c.DeviceTimeoutSeconds}, {"stall_timeout_seconds", c.StallTimeoutSeconds}} {
+		if s.value < 0 || s.value > maxSeconds {
+			return fmt.Errorf("%w: %s is %d; want 0 to %d", ErrConfig, s.name, s.value, maxSeconds)
+		}
+	}
+	return nil
+}
+
+// ValidateInit checks what Validate does, and that every target can be reached
+// by PID 1 of an initramfs: a directory there is in memory, not on a disk.
+func (c Config) ValidateInit() error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	for i, t := range c.Targets {
+		if t.Type == TargetDirectory {
+			return fmt.Errorf("%w: targets[%d]: a directory (%s) is in memory in an initramfs; name its filesystem's device", ErrConfig, i, t.Path)
+		}
+	}
+	return nil
+}
+
+func (c Config) deviceTimeout() time.Duration {
+	return time.Duration(c.DeviceTimeoutSeconds) * time.Second
+}
+
+func (c Config) stallTimeout() time.Duration {
+	return time.Duration(c.StallTimeoutSeconds) * time.Second
+}
+
+// TargetType says what a target is.
+type TargetType string
+
+// The types of targets.
+const (
+	// TargetDirectory is a directory of a mounted filesystem.
+	TargetDirectory TargetType = "directory"
+	// TargetFilesystem is a block device with a filesystem to be mounted.
+	TargetFilesystem TargetType = "filesystem"
+	// TargetRaw is a block device, or an image file, written as a tar stream.
+	TargetRaw TargetType = "raw"
+)
+
+// Target is one place to save to.
+type Target struct {
+	Type TargetType `json:"type"`
+	// Device is the block device of a filesystem or raw target: /dev/NAME,
+	// UUID=, LABEL= (of the filesystem) or PARTUUID=. The links of udev
+	// (/dev/disk/by-uuid/ and so on) are read as what they mean, as there is
+	// no udev in an initramfs.
+	Device string `json:"device,omitempty"`
+	// Path is the directory in which the dump's own directory is made; in a
+	// filesystem target from the root of the filesystem (default "/").
+	Path string `json:"path,omitempty"`
+	// FSType is the filesystem's type as mount(2) takes it. Default: what its
+	// superblock says.
+	FSType string `json:"fstype,omitempty"`
+	// MountOptions are given to mount(2) as its data, such as "subvol=@crash".
+	MountOptions string `json:"mount_options,omitempty"`
+	// Overwrite lets a raw target destroy what the device holds. Without it
+	// only a blank device, swap space or an earlier dump is overwritten.
+	Overwrite bool `json:"overwrite,omitempty"`
+}
+
+// Validate checks one target.
+func (t Target) Validate() error {
+	for _, s := range []string{t.Device, t.Path, t.FSType, t.MountOptions} {
+		if strings.ContainsRune(s, 0) {
+			return fmt.Errorf("%q holds a NUL byte", s)
+		}
+	}
+	switch t.Type {
+	case TargetDirectory:
+		if t.Device != "" || t.FSType != "" || t.MountOptions != "" {
+			return errors.New("a directory target takes a path only")
+		}
+		if !path.IsAbs(t.Path) {
+			return fmt.Errorf("path %q is not absolute", t.Path)
+		}
+	case TargetFilesystem:
+		if t.Path != "" && !path.IsAbs(t.Path) {
+			return fmt.Errorf("path %q is not absolute", t.Path)
+		}
+		if strings.Contains("/"+t.Path+"/", "/../") {
+			return fmt.Errorf("path %q leads out of the filesystem", t.Path)
+		}
+		if _, err := parseDevice(t.Device); err != nil {
+			return err
+		}
+	case TargetRaw:
+		if t.Path != "" || t.FSType != "" || t.MountOptions != "" {
+			return errors.New("a raw target takes a device only")
+		}
+		if _, err := parseDevice(t.Device); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("type %q is not one of directory, filesystem, raw", t.Type)
+	}
+	if t.Overwrite && t.Type != TargetRaw {
+		return errors.New("overwrite is for raw targets")
+	}
+	return nil
+}
+
+// String names the target for messages and in a result: dir:PATH,
+// fs:DEVICE:PATH or raw:DEVICE. [ParseTarget] reads it.
+func (t Target) String() string {
+	switch t.Type {
+	case TargetDirectory:
+		return "dir:" + t.Path
+	case TargetFilesystem:
+		return "fs:" + t.Device + ":" + path.Join("/", t.Path)
+	case TargetRaw:
+		return "raw:" + t.Device
+	}
+	return string(t.Type)
+}
+
+// ParseTarget reads a target as a command line gives it: dir:PATH,
+// fs:DEVICE[:PATH] or raw:DEVICE. An absolute path alone is a directory. The
+// path of a filesystem begins at the last ":/".
+func ParseTarget(s string) (Target, error) {
+	var t Target
+	kind, rest, found := strings.Cut(s, ":")
+	switch {
+	case path.IsAbs(s):
+		t = Target{Type: TargetDirectory, Path: s}
+	case found && kind == "dir":
+		t = Target{Type: TargetDirectory, Path: rest}
+	case found && kind == "raw":
+		t = Target{Type: TargetRaw, Device: rest}
+	case found && kind == "fs":
+		t = Target{Type: TargetFilesystem, Device: rest, Path: "/"}
+		if i := strings.LastIndex(rest, ":/"); i >= 0 {
+			t.Device, t.Path = rest[:i], path.Clean(rest[i+1:])
+		}
+	default:
+		return Target{}, fmt.Errorf("%w: target %q; want dir:PATH, fs:DEVICE[:PATH] or raw:DEVICE", ErrConfig, s)
+	}
+	if err := t.Validate(); err != nil {
+		return Target{}, fmt.Errorf("%w: target %q: %w", ErrConfig, s, err)
+	}
+	return t, nil
+}

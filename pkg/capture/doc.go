@@ -1,0 +1,27 @@
+// Package capture saves the memory and the kernel log of a crashed kernel.
+//
+// It runs in the capture kernel, which sees the old memory as the ELF core
+// file /proc/vmcore (kernel: fs/proc/vmcore.c), in one of two ways:
+//
+//   - [Run] saves it to the targets of a [Config] and returns a [Result].
+//   - [Init] does that as PID 1: it mounts what is needed, loads modules, calls
+//     Run and ends in a reboot, whatever happens on the way.
+//
+// The kernel log is saved and on disk before the memory is touched, so that a
+// dump that fails for lack of room or time still leaves the reason of the crash.
+// Targets are tried in order until one holds the whole dump.
+//
+// # What is saved
+//
+// In a directory, a new subdirectory named by the time of the crash in UTC
+// (20061102T150405Z, with -1, -2 and so on if it is taken), mode 0700, with the
+// files dmesg.txt, vmcore and result.json, mode 0600. The dump is called
+// vmcore.incomplete until all of it is on disk.
+//
+// On a raw block device, a tar stream with the same three entries: "tar xf
+// /dev/X" brings them back, and [FindInTar] and [OpenRaw] read the dump in place.
+//
+// A page of the old memory that can't be read is saved as zeros, counted, and
+// the dump's outcome is "incomplete". A target that fails in the midst keeps the
+// log and vmcore.incomplete.
+package capture

@@ -1,0 +1,266 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	consolePath = "/dev/console"
+	kmsgPath    = "/dev/kmsg"
+	// moduleTimeout bounds the loading of modules: a driver's probe may hang,
+	// and the disk may be there all the same.
+	moduleTimeout = 120 * time.Second
+	// panicSeconds is given to kernel.panic when it is 0, so that a capture
+	// kernel that panics itself reboots.
+	panicSeconds = "10"
+)
+
+// ErrNotInit is returned by [Init] in a process that isn't PID 1, as it ends in a
+// reboot.
+var ErrNotInit = errors.New("not the init of a capture kernel")
+
+// InitOptions are the surroundings of [Init]. The zero value is the real thing.
+type InitOptions struct {
+	// System is the operating system; nil is the running one.
+	System System
+	// ConfigPath is the configuration. Default: [ConfigPath].
+	ConfigPath string
+	// Version is gokexec's, for the result.
+	Version string
+	// LoadModules loads the modules that the initramfs brings; its error is
+	// told, and the capture goes on. nil loads none.
+	LoadModules func(context.Context) error
+}
+
+// Ending is how [Init] ended.
+type Ending struct {
+	// Action is what was done at last; empty for nothing.
+	Action Action
+	// ExitCode is that of the capture.
+	ExitCode int
+	// Err says why the action failed.
+	Err error
+}
+
+// Init is the whole life of PID 1 in a capture kernel. It mounts /proc, /sys
+// and /dev, loads modules, saves the memory and reboots, or does what else the
+// configuration asks for; whatever fails, and even if gokexec itself does, leads
+// to the failure action.
+//
+// In any other process than PID 1 it does nothing and returns ErrNotInit.
+//
+// On a real system Init returns only if neither reboot(2) nor sysrq worked. The
+// caller should exit then: the kernel panics for want of an init, and reboots.
+func Init(opt InitOptions) Ending {
+	if opt.System == nil {
+		opt.System = NewSystem()
+	}
+	if opt.ConfigPath == "" {
+		opt.ConfigPath = ConfigPath
+	}
+	if err := opt.System.BecomeInit(); err != nil {
+		return Ending{ExitCode: ExitUsage, Err: fmt.Errorf("%w: %w", ErrNotInit, err)}
+	}
+	p := &initProcess{opt: opt, sys: opt.System, out: newConsole(io.Discard)}
+	p.cfg = Config{}.withDefaults()
+	action, code := Reboot, ExitFailed
+	p.guard("capture", func() {
+		p.prepare()
+		var res *Result
+		res, code = p.capture()
+		action = p.cfg.FailureAction
+		if saved(res) {
+			action = p.cfg.FinalAction
+		}
+	})
+	if p.broken {
+		action, code = p.cfg.FailureAction, ExitFailed
+	}
+	end := p.finish(action, code)
+	p.out.close(flushTimeout)
+	return end
+}
+
+// initProcess is PID 1.
+type initProcess struct {
+	opt    InitOptions
+	sys    System
+	cfg    Config
+	out    *console
+	dog    *watchdog
+	broken bool // by a panic
+}
+
+func (p *initProcess) say(format string, args ...any) {
+	fmt.Fprintf(p.out, "gokexec: "+format+"\n", args...)
+}
+
+// guard keeps a panic from killing PID 1.
+func (p *initProcess) guard(what string, f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.broken = true
+			p.say("%v", panicError(what, v))
+		}
+	}()
+	f()
+}
+
+// saved reports whether all is saved that can be read: what is unreadable stays
+// so, and is no reason to wait in a shell.
+func saved(r *Result) bool { return r != nil && r.VMCore.File == VMCoreName }
+
+// prepare makes the environment that everything else needs. Nothing in it is
+// fatal: what is missing shows later, with a better message.
+func (p *initProcess) prepare() {
+	var failed []error
+	for _, m := range []struct{ fstype, dir string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}} {
+		err := mkdirAll(p.sys, "/", m.dir, 0o755)
+		if err == nil {
+			err = p.sys.Mount(m.fstype, m.dir, m.fstype, "")
+		}
+		if err != nil && !errors.Is(err, syscall.EBUSY) {
+			failed = append(failed, err)
+		}
+	}
+	for _, name := range []string{consolePath, kmsgPath} {
+		w, err := p.sys.Console(name)
+		if err == nil {
+			p.out.close(flushTimeout)
+			p.out = newConsole(w)
+			break
+		}
+		failed = append(failed, err)
+	}
+	p.say("%s: saving the memory of the crashed kernel", orUnknown(p.opt.Version))
+	for _, err := range failed {
+		p.say("%v", err)
+	}
+	p.limitMemory()
+	if err := p.rebootOnPanic(); err != nil {
+		p.say("%v", err)
+	}
+}
+
+// limitMemory keeps the Go heap within what a capture kernel has.
+func (p *initProcess) limitMemory() {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	available, err := kibField(p.sys.FS(), "proc/meminfo", "MemAvailable")
+	if err != nil {
+		p.say("%v", err)
+		return
+	}
+	debug.SetMemoryLimit(available / 10 * 6)
+	debug.SetGCPercent(50)
+}
+
+func (p *initProcess) rebootOnPanic() error {
+	const name = "/proc/sys/kernel/panic"
+	b, err := fs.ReadFile(p.sys.FS(), name[1:])
+	if err != nil {
+		return rooted(err)
+	}
+	if strings.TrimSpace(string(b)) != "0" {
+		return nil
+	}
+	return p.write(name, panicSeconds)
+}
+
+func (p *initProcess) write(name, text string) error {
+	f, err := p.sys.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte(text))
+	return errors.Join(err, f.Close())
+}
+
+// capture reads the configuration and runs the capture.
+func (p *initProcess) capture() (*Result, int) {
+	cfg, err := p.readConfig()
+	if err != nil {
+		p.say("%v", err)
+		return nil, ExitUsage
+	}
+	p.cfg = cfg
+	ctx := context.Background()
+	if err := p.loadModules(ctx); err != nil {
+		p.say("%v", err)
+	}
+	if cfg.Watchdog {
+		if p.dog, err = startWatchdog(p.sys); err != nil {
+			p.say("watchdog: %v", err)
+		}
+	}
+	res, err := Run(ctx, cfg, Options{
+		System: p.sys, Version: p.opt.Version, Console: p.out, ReplaceLine: isScreen(p.terminal()),
+	})
+	code := ExitCode(res, err)
+	switch {
+	case res == nil:
+		p.say("nothing is saved: %v", err)
+	default:
+		p.say("%s", res.Summary())
+	}
+	return res, code
+}
+
+func (p *initProcess) loadModules(ctx context.Context) error {
+	if p.opt.LoadModules == nil {
+		return nil
+	}
+	// One that heeds its context stops when it is given up.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	_, err := within(ctx, moduleTimeout, "load modules", func() (struct{}, error) {
+		return struct{}{}, p.opt.LoadModules(ctx)
+	})
+	return err
+}
+
+func (p *initProcess) readConfig() (Config, error) {
+	f, err := p.sys.FS().Open(strings.TrimPrefix(path.Clean(p.opt.ConfigPath), "/"))
+	if err != nil {
+		return Config{}, rooted(err)
+	}
+	defer f.Close()
+	cfg, err := ParseConfig(f)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", p.opt.ConfigPath, err)
+	}
+	// From here on its failure action counts, whatever else is wrong with it.
+	p.cfg = cfg
+	if err := cfg.ValidateInit(); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", p.opt.ConfigPath, err)
+	}
+	return cfg, nil
+}
+
+// terminal is the device behind /dev/console: the last of those listed
+// (Documentation/ABI/testing/sysfs-tty).
+func (p *initProcess) terminal() string {
+	b, err := fs.ReadFile(p.sys.FS(), "sys/class/tty/console/active")
+	if names := strings.Fields(string(b)); err == nil && len(names) > 0 {
+		return "/dev/" + names[len(names)-1]
+	}
+	return consolePath
+}
+
+// isScreen tells a virtual terminal, where a line can be replaced, from a serial
+// console, where all of it is kept and lines are dear.
+func isScreen(terminal string) bool {
+	number, ok := strings.CutPrefix(terminal, "/dev/tty")
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
+}

@@ -1,0 +1,58 @@
+package capture
+
+import (
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+// kibField reads a line "NAME:   123 kB" of a file such as /proc/meminfo or
+// /proc/self/status, in bytes (kernel: fs/proc/meminfo.c, fs/proc/task_mmu.c).
+func kibField(root fs.FS, file, name string) (int64, error) {
+	b, err := fs.ReadFile(root, file)
+	if err != nil {
+		return 0, rooted(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		key, value, _ := strings.Cut(line, ":")
+		if key != name {
+			continue
+		}
+		number, unit, _ := strings.Cut(strings.TrimSpace(value), " ")
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil || n < 0 || n > 1<<53 || unit != "kB" {
+			return 0, fmt.Errorf("/%s: %s: %q is not a size in kB", file, name, strings.TrimSpace(value))
+		}
+		return n << 10, nil
+	}
+	return 0, fmt.Errorf("/%s: no %s", file, name)
+}
+
+// memoryGauge keeps the least MemAvailable seen.
+type memoryGauge struct {
+	root fs.FS
+	min  atomic.Int64
+}
+
+func (g *memoryGauge) sample() {
+	n, err := kibField(g.root, "proc/meminfo", "MemAvailable")
+	if err != nil {
+		return
+	}
+	for {
+		old := g.min.Load()
+		if old != 0 && old <= n || g.min.CompareAndSwap(old, max(n, 1)) {
+			return
+		}
+	}
+}
+
+// describe fills in what is known; what isn't stays 0.
+func (g *memoryGauge) describe(m *MemoryUse) {
+	g.sample()
+	m.PeakRSSBytes, _ = kibField(g.root, "proc/self/status", "VmHWM")
+	m.MemTotalBytes, _ = kibField(g.root, "proc/meminfo", "MemTotal")
+	m.MinMemAvailableBytes = g.min.Load()
+}

@@ -1,0 +1,142 @@
+package capture
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestProgressLine(t *testing.T) {
+	tests := []struct {
+		done, total int64
+		elapsed     time.Duration
+		want        string
+	}{
+		{0, 850e6, 0, "vmcore   0%  0 of 850 MB"},
+		{382e6, 850e6, 5380 * time.Millisecond, "vmcore  44%  382 of 850 MB  71 MB/s  ETA 7s"},
+		{850e6, 850e6, 12340 * time.Millisecond, "vmcore 100%  850 of 850 MB  69 MB/s  in 12.3s"},
+		{0, 0, time.Second, "vmcore 100%  0 of 0 MB"},
+		{1 << 62, 1<<62 + 1<<61, time.Hour, "vmcore  66%  4611686018427 of 6917529027641 MB  1281023894 MB/s  ETA 30m0s"},
+	}
+	for _, tt := range tests {
+		if got := progressLine(tt.done, tt.total, tt.elapsed); got != tt.want {
+			t.Errorf("progressLine(%d, %d, %v) = %q; want %q", tt.done, tt.total, tt.elapsed, got, tt.want)
+		}
+	}
+}
+
+// TestProgressRate: at most one line a second on a screen, one in five on a
+// serial console, whatever the number of updates.
+func TestProgressRate(t *testing.T) {
+	for _, replace := range []bool{true, false} {
+		var out bytes.Buffer
+		start := time.Unix(0, 0)
+		p := newProgress(&out, replace, 1e9, start)
+		for ms := range int64(20000) {
+			p.update(ms*50e3, start.Add(time.Duration(ms)*time.Millisecond))
+		}
+		p.finish(1e9, start.Add(20*time.Second))
+		lines := strings.Count(out.String(), "vmcore")
+		want := 4
+		if replace {
+			want = 20
+		}
+		if lines != want {
+			t.Errorf("replace %v: %d lines; want %d", replace, lines, want)
+		}
+		if got := strings.Contains(out.String(), "\r"); got != replace || !strings.HasSuffix(out.String(), "\n") {
+			t.Errorf("replace %v: shown %q", replace, out.String())
+		}
+	}
+}
+
+func TestProgressCoversLongerLine(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out, true, 100, time.Now())
+	p.show("a long line")
+	p.show("short")
+	if got, want := out.String(), "\ra long line\rshort      "; got != want {
+		t.Errorf("shown %q; want %q", got, want)
+	}
+}
+
+func TestWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		if got, err := within(ctx, time.Second, "x", func() (int, error) { return 7, nil }); got != 7 || err != nil {
+			t.Errorf("within = %d, %v", got, err)
+		}
+		slow := func() (int, error) { time.Sleep(time.Minute); return 1, nil }
+		if _, err := within(ctx, time.Second, "x", slow); !errors.Is(err, ErrStalled) {
+			t.Errorf("within: %v; want ErrStalled", err)
+		}
+		if _, err := within(ctx, time.Second, "x", func() (int, error) { panic("planted") }); err == nil || !strings.Contains(err.Error(), "planted") {
+			t.Errorf("within: %v; want the panic", err)
+		}
+		cancelled, cancel := context.WithCancel(ctx)
+		cancel()
+		if _, err := within(cancelled, time.Second, "x", slow); !errors.Is(err, context.Canceled) {
+			t.Errorf("within: %v; want Canceled", err)
+		}
+		time.Sleep(2 * time.Minute)
+	})
+}
+
+// TestSupervise: work that stays alive may take any time; what doesn't is
+// given up after one to two limits.
+func TestSupervise(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got, err := supervise(time.Minute, "x", func(touch func()) int {
+			for range 100 {
+				time.Sleep(40 * time.Second)
+				touch()
+			}
+			return 7
+		})
+		if got != 7 || err != nil {
+			t.Errorf("supervise = %d, %v", got, err)
+		}
+		start := time.Now()
+		_, err = supervise(time.Minute, "x", func(touch func()) int {
+			touch()
+			time.Sleep(time.Hour)
+			return 7
+		})
+		if d := time.Since(start); !errors.Is(err, ErrStalled) || d < time.Minute || d > 2*time.Minute {
+			t.Errorf("supervise: %v after %v; want ErrStalled", err, d)
+		}
+		if _, err := supervise(time.Minute, "x", func(func()) int { panic("planted") }); err == nil || !strings.Contains(err.Error(), "planted") {
+			t.Errorf("supervise: %v; want the panic", err)
+		}
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+func TestKibField(t *testing.T) {
+	tests := []struct {
+		content string
+		want    int64
+		ok      bool
+	}{
+		{"MemTotal: 5 kB\nMemAvailable:   123 kB\n", 123 << 10, true},
+		{"MemAvailable: 0 kB", 0, true},
+		{"MemAvailableX: 1 kB\n", 0, false},
+		{"MemAvailable: x kB\n", 0, false},
+		{"MemAvailable: -1 kB\n", 0, false},
+		{"MemAvailable: 1 MB\n", 0, false},
+		{"MemAvailable: 99999999999999999999 kB\n", 0, false},
+		{"", 0, false},
+	}
+	for _, tt := range tests {
+		s := newFakeSystem(t)
+		s.file(t, "/proc/meminfo", tt.content)
+		got, err := kibField(s.FS(), "proc/meminfo", "MemAvailable")
+		if got != tt.want || (err == nil) != tt.ok {
+			t.Errorf("kibField(%q) = %d, %v; want %d, ok %v", tt.content, got, err, tt.want, tt.ok)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// logTimeout bounds the extraction of the kernel log: it must not cost the dump.
+const logTimeout = 120 * time.Second
+
+// DefaultMountPoint is where filesystem targets are mounted, each in a
+// directory of its own.
+const DefaultMountPoint = "/run/gokexec/target"
+
+// Options are the surroundings of [Run]. The zero value is for a plain command.
+type Options struct {
+	// System is the operating system; nil is the running one.
+	System System
+	// Source is the file with the old memory. Default: [VMCorePath].
+	Source string
+	// Version is gokexec's, for the result.
+	Version string
+	// Console gets messages and the progress; nil is nowhere.
+	Console io.Writer
+	// ReplaceLine shows the progress on one line by carriage returns: for a
+	// terminal, not for a serial console.
+	ReplaceLine bool
+	// MountPoint is made if need be. Default: [DefaultMountPoint].
+	MountPoint string
+}
+
+// Run saves the kernel log and then the memory to the first target that takes
+// all of it. The Result says what is saved, and where; it is nil only when
+// nothing was tried. The error is nil when all of the memory is saved, also if
+// the log could not be read (see [ExitCode]).
+//
+// A target that makes no progress for the configured time is given up, and a
+// goroutine stays behind in the kernel.
+func Run(ctx context.Context, cfg Config, opt Options) (*Result, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	r := newRun(cfg, opt)
+	src, err := within(ctx, cfg.stallTimeout(), "open "+r.opt.Source, func() (*source, error) {
+		return openSource(r.sys, r.opt.Source)
+	})
+	if err != nil {
+		return nil, rooted(err)
+	}
+	defer src.file.Close()
+	r.src = src
+	src.describe(r.base)
+	r.say("%s: %d MB, kernel %s", r.opt.Source, src.size/1e6, orUnknown(r.base.KernelRelease))
+	r.readLog(ctx)
+	return r.targets(ctx)
+}
+
+// run is one capture.
+type run struct {
+	cfg   Config
+	opt   Options
+	sys   System
+	start time.Time
+	gauge *memoryGauge
+	src   *source
+	log   *kernelLog // nil when it could not be read
+	base  *Result    // what holds for every target
+}
+
+func newRun(cfg Config, opt Options) *run {
+	if opt.System == nil {
+		opt.System = NewSystem()
+	}
+	if opt.Source == "" {
+		opt.Source = VMCorePath
+	}
+	if opt.Console == nil {
+		opt.Console = io.Discard
+	}
+	if opt.MountPoint == "" {
+		opt.MountPoint = DefaultMountPoint
+	}
+	opt.Console = &lockedWriter{w: opt.Console}
+	r := &run{cfg: cfg, opt: opt, sys: opt.System, start: time.Now(), gauge: &memoryGauge{root: opt.System.FS()}}
+	r.base = &Result{GokexecVersion: opt.Version, Outcome: Failed, CaptureTime: r.start.UTC().Truncate(time.Second)}
+	r.gauge.sample()
+	return r
+}
+
+func (r *run) say(format string, args ...any) {
+	fmt.Fprintf(r.opt.Console, "gokexec: "+format+"\n", args...)
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}
+
+// readLog extracts the kernel log into memory. It only notes a failure.
+func (r *run) readLog(ctx context.Context) {
+	begin := time.Now()
+	err := error(nil)
+	if r.src.core == nil {
+		err = errors.New("the headers of the dump are damaged")
+	} else {
+		r.log, err = within(ctx, logTimeout, "read it", func() (*kernelLog, error) { return readKernelLog(r.src.core) })
+	}
+	r.base.Durations.ReadLogSeconds = seconds(begin)
+	if err != nil {
+		err = fmt.Errorf("kernel log: %w", err)
+		r.base.addError(err)
+		r.say("%v; going on with the memory", err)
+		return
+	}
+	for _, d := range r.log.damage {
+		r.base.addError(fmt.Errorf("kernel log: %w", d))
+	}
+}
+
+// targets tries the targets and returns the best result.
+func (r *run) targets(ctx context.Context) (*Result, error) {
+	var best *Result
+	var errs, before []error
+	for i, t := range r.cfg.Targets {
+		r.say("target %s", t)
+		a := r.try(ctx, i, before)
+		if best == nil || a.result.better(best) {
+			best = a.result
+		}
+		if a.err == nil {
+			return a.result, nil
+		}
+		r.say("%v", a.err)
+		errs = append(errs, a.err)
+		before = append(before, fmt.Errorf("target %s: %w", t, a.err))
+		if !a.next || ctx.Err() != nil {
+			break
+		}
+	}
+	r.gauge.describe(&best.Memory)
+	best.Durations.TotalSeconds = seconds(r.start)
+	if best.Outcome != Complete && len(before) > 1 {
+		for _, err := range before {
+			best.addError(err)
+		}
+	}
+	return best, errors.Join(errs...)
+}
+
+// try tries one target, with those tried before for its result.
+func (r *run) try(ctx context.Context, index int, before []error) attempt {
+	var reported atomic.Pointer[Result]
+	name := r.cfg.Targets[index].String()
+	a, err := supervise(r.cfg.stallTimeout(), name, func(touch func()) attempt {
+		return r.attempt(ctx, index, before, watcher{touch, func(res *Result) { reported.Store(res.clone()) }})
+	})
+	if err == nil {
+		return a
+	}
+	// It was given up: what it reported last is what is known.
+	a = attempt{result: reported.Load(), err: err, next: true}
+	if a.result == nil {
+		a.result = r.base.clone()
+		a.result.Target = name
+	}
+	a.result.addError(err)
+	return a
+}
+
+func seconds(since time.Time) float64 {
+	// Milliseconds are enough, and read better.
+	return float64(time.Since(since).Milliseconds()) / 1000
+}
+
+// lockedWriter serialises writes, and drops errors: nothing hangs on them.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = l.w.Write(p)
+	return len(p), nil
+}

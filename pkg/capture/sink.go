@@ -1,0 +1,96 @@
+package capture
+
+import (
+	"errors"
+	"io"
+	"syscall"
+)
+
+// Names of the entries of a saved dump.
+const (
+	LogName        = "dmesg.txt"
+	VMCoreName     = "vmcore"
+	IncompleteName = "vmcore.incomplete"
+	ResultName     = "result.json"
+)
+
+const incompleteSuffix = ".incomplete"
+
+// sink is the place where one dump goes.
+type sink interface {
+	// location says where, for the result: a directory or a device.
+	location() string
+	// put stores a small file, makes it durable and returns its size in bytes.
+	put(name string, write func(io.Writer) error) (int64, error)
+	// note stores a result for the case that this is the last thing this
+	// kernel does, where a later put of the same name replaces it.
+	note(data []byte) error
+	// create begins the dump, of at most size bytes.
+	create(size int64) (dump, error)
+	// close lets go of the place and, if it was mounted, unmounts it.
+	close() error
+}
+
+// dump is the dump being written, under the name vmcore.incomplete.
+type dump interface {
+	io.Writer
+	// commit makes all of it durable, and then gives it the name vmcore.
+	commit() error
+	// abandon keeps what there is as vmcore.incomplete, and makes room for a
+	// result when cause is a full disk.
+	abandon(cause error) error
+	// size is how much of it there is, in bytes.
+	size() int64
+}
+
+func putBytes(s sink, name string, data []byte) error {
+	_, err := s.put(name, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+	return err
+}
+
+// isFull reports whether an error means that no room is left.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// writeBehindWindow is how much is handed to the disk at a time, in bytes. At
+// most two windows are dirty, as a capture kernel has a few tens of MiB.
+const writeBehindWindow = 8 << 20
+
+// writeBehind writes a file from a given offset on and keeps the page cache
+// that it takes small, by starting the write of each window when it is full and
+// waiting for the one before.
+type writeBehind struct {
+	file    File
+	offset  int64 // next byte to write
+	started int64 // everything before is being written back
+	waited  int64 // everything before is on the disk
+}
+
+func newWriteBehind(f File, offset int64) *writeBehind {
+	return &writeBehind{file: f, offset: offset, started: offset, waited: offset}
+}
+
+func (w *writeBehind) Write(p []byte) (int, error) {
+	n, err := w.file.WriteAt(p, w.offset)
+	w.offset += int64(n)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	if err != nil || w.offset-w.started < writeBehindWindow {
+		return n, err
+	}
+	if err := w.file.WriteBack(w.started, w.offset-w.started, false); err != nil {
+		return n, err
+	}
+	if w.started > w.waited {
+		if err := w.file.WriteBack(w.waited, w.started-w.waited, true); err != nil {
+			return n, err
+		}
+	}
+	w.waited, w.started = w.started, w.offset
+	return n, nil
+}

@@ -1,0 +1,65 @@
+package capture
+
+import (
+	"io"
+	"io/fs"
+)
+
+// System is what capture asks of the operating system. [NewSystem] is the real
+// one; tests have others. Names are absolute paths. Errors unwrap to errnos.
+type System interface {
+	// FS is the tree that /proc and /sys are read from; its names have no
+	// leading slash.
+	FS() fs.FS
+
+	// OpenFile is os.OpenFile. With O_EXCL (and no O_CREATE) a block device that is in
+	// use (mounted, swap, part of an array) must be refused.
+	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
+	// Mkdir is os.Mkdir.
+	Mkdir(name string, perm fs.FileMode) error
+	// Rename is os.Rename.
+	Rename(oldname, newname string) error
+	// SyncDir makes the names in a directory durable.
+	SyncDir(name string) error
+	// Stat is os.Stat.
+	Stat(name string) (fs.FileInfo, error)
+	// Lstat is os.Lstat.
+	Lstat(name string) (fs.FileInfo, error)
+
+	// Mount mounts a filesystem, noatime, nosuid, nodev and noexec. Something
+	// already mounted there by the kernel or before is EBUSY.
+	Mount(source, target, fstype, data string) error
+	// Unmount unmounts, and detaches what is busy.
+	Unmount(target string) error
+	// Sync writes everything back, as sync(2).
+	Sync()
+
+	// Console makes the file the standard input, output and error, and returns
+	// it for writing.
+	Console(name string) (io.Writer, error)
+	// BecomeInit ignores the signals that would kill a process and starts
+	// reaping orphaned children. Where this isn't PID 1 it is an error.
+	BecomeInit() error
+	// Shell runs a shell on the terminal and waits for its end.
+	Shell(argv []string, terminal string) error
+	// Reboot reboots, powers off or halts by reboot(2). It returns only an
+	// error.
+	Reboot(Action) error
+}
+
+// File is an open file or device.
+type File interface {
+	io.ReaderAt
+	io.Writer
+	io.WriterAt
+	io.Closer
+	// Sync is fsync(2).
+	Sync() error
+	// Truncate is ftruncate(2).
+	Truncate(size int64) error
+	// Size is the length of a file or the capacity of a block device, in bytes.
+	Size() (int64, error)
+	// WriteBack starts writing the given bytes (offset and length) to the disk;
+	// with wait it waits for them and drops them from the page cache.
+	WriteBack(offset, length int64, wait bool) error
+}

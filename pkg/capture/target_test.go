@@ -1,0 +1,193 @@
+package capture
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const testUUID = "01234567-89ab-cdef-0123-456789abcdef"
+
+var testUUIDBytes = []byte{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
+
+// ext4Disk makes a disk begin with an ext4 superblock.
+func ext4Disk(label string) func([]byte) {
+	return func(b []byte) {
+		copy(b[0x438:], "\x53\xef")
+		b[0x45c], b[0x460] = 4, 0x40 // journal, extents
+		copy(b[0x468:], testUUIDBytes)
+		copy(b[0x478:], label)
+	}
+}
+
+// gptDisk makes a disk with one partition, number 3.
+func gptDisk(b []byte) {
+	copy(b[512:], "EFI PART")
+	binary.LittleEndian.PutUint64(b[512+72:], 2)
+	binary.LittleEndian.PutUint32(b[512+80:], 128)
+	binary.LittleEndian.PutUint32(b[512+84:], 128)
+	copy(b[1024+2*128+16:], []byte{0x67, 0x45, 0x23, 0x01, 0xab, 0x89, 0xef, 0xcd, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef})
+}
+
+func TestRunFilesystem(t *testing.T) {
+	vmcore := testVMCore(t)
+	tests := []struct {
+		name    string
+		device  string
+		target  Target
+		prepare func(*fakeSystem, *testing.T)
+		mount   string // the event
+		wantErr string
+	}{
+		{name: "by name", target: Target{Device: "/dev/vda"}, mount: "mount /dev/vda /mnt/0 ext4 "},
+		{name: "by UUID", target: Target{Device: "UUID=" + strings.ToUpper(testUUID)}, mount: "mount /dev/vda /mnt/0 ext4 "},
+		{name: "by udev's link", target: Target{Device: "/dev/disk/by-uuid/" + testUUID}, mount: "mount /dev/vda /mnt/0 ext4 "},
+		{name: "by label", target: Target{Device: "LABEL=crash disk"}, mount: "mount /dev/vda /mnt/0 ext4 "},
+		{name: "by udev's label", target: Target{Device: `/dev/disk/by-label/crash\x20disk`}, mount: "mount /dev/vda /mnt/0 ext4 "},
+		{name: "type and options", target: Target{Device: "/dev/vda", FSType: "xfs", MountOptions: "nouuid"}, mount: "mount /dev/vda /mnt/0 xfs nouuid"},
+		{name: "path made", target: Target{Device: "/dev/vda", Path: "/var/crash"}, mount: "mount /dev/vda /mnt/0 ext4 "},
+		{name: "by PARTUUID in uevent", target: Target{Device: "PARTUUID=abcd-01"}, mount: "mount /dev/vda /mnt/0 ext4 ",
+			prepare: func(s *fakeSystem, t *testing.T) {
+				s.file(t, "/sys/class/block/vda/uevent", "MAJOR=1\nPARTUUID=ABCD-01\n")
+			}},
+		{name: "by PARTUUID in the GPT", target: Target{Device: "PARTUUID=" + testUUID}, mount: "mount /dev/sda3 /mnt/0 ext4 ",
+			prepare: func(s *fakeSystem, t *testing.T) {
+				s.device(t, "sda", 4<<20, gptDisk)
+				s.device(t, "sda3", 4<<20, ext4Disk(""))
+				s.file(t, "/sys/class/block/sda3/partition", "3\n")
+				s.file(t, "/sys/class/block/sda/sda3/partition", "3\n")
+			}},
+		{name: "a name with a slash", target: Target{Device: "LABEL=raid"}, mount: "mount /dev/cciss/c0d0 /mnt/0 ext4 ",
+			prepare: func(s *fakeSystem, t *testing.T) {
+				s.device(t, "cciss/c0d0", 4<<20, ext4Disk("raid"))
+				s.file(t, "/sys/class/block/cciss!c0d0/size", "8192\n")
+			}},
+		{name: "wrong UUID", target: Target{Device: "UUID=ffff"}, wantErr: "UUID=ffff: device did not appear within 1s: not among vda"},
+		{name: "no filesystem", target: Target{Device: "/dev/sdb"}, wantErr: "holds no filesystem to save on: found crypto_LUKS",
+			prepare: func(s *fakeSystem, t *testing.T) {
+				s.device(t, "sdb", 1<<20, func(b []byte) { copy(b, "LUKS\xba\xbe") })
+			}},
+		{name: "no driver", target: Target{Device: "/dev/vda"}, wantErr: "no driver for ext4",
+			prepare: func(s *fakeSystem, t *testing.T) { s.mountErr["ext4"] = syscall.ENODEV }},
+		{name: "damaged", target: Target{Device: "/dev/vda"}, wantErr: "the filesystem is damaged",
+			prepare: func(s *fakeSystem, t *testing.T) { s.mountErr["ext4"] = syscall.EUCLEAN }},
+		{name: "symbolic link", target: Target{Device: "/dev/vda", Path: "/var/crash"}, wantErr: "/var is a symbolic link",
+			prepare: func(s *fakeSystem, t *testing.T) {
+				s.file(t, "/mnt/0/keep", "")
+				if err := os.Symlink("/elsewhere", s.path("/mnt/0/var")); err != nil {
+					t.Fatal(err)
+				}
+			}},
+		{name: "a file in the way", target: Target{Device: "/dev/vda", Path: "/var"}, wantErr: "not a directory",
+			prepare: func(s *fakeSystem, t *testing.T) { s.file(t, "/mnt/0/var", "") }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newFakeSystem(t)
+			s.file(t, VMCorePath, string(vmcore))
+			s.device(t, "vda", 4<<20, ext4Disk("crash disk"))
+			s.file(t, "/sys/class/block/loop0/size", "0\n")
+			if tt.prepare != nil {
+				tt.prepare(s, t)
+			}
+			tt.target.Type = TargetFilesystem
+			res, err := Run(context.Background(), Config{Targets: []Target{tt.target}, DeviceTimeoutSeconds: 1}, Options{System: s, MountPoint: "/mnt"})
+			if tt.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wantErr) || ExitCode(res, err) != ExitFailed {
+					t.Errorf("Run: %v, exit %d; want %q, exit %d", err, ExitCode(res, err), tt.wantErr, ExitFailed)
+				}
+				if s.has("mount /dev/vda /mnt/0 ext4 ") != s.has("unmount /mnt/0") {
+					t.Errorf("events = %q; want it unmounted", s.events)
+				}
+				return
+			}
+			if err != nil || !s.has(tt.mount) || !s.has("unmount /mnt/0") {
+				t.Fatalf("Run: %v, events %q; want %q and unmount", err, s.events, tt.mount)
+			}
+			where := strings.TrimSuffix("/"+strings.Trim(tt.target.Path, "/"), "/") + "/" + testDirName
+			if res.Location != where {
+				t.Errorf("location = %q; want %q", res.Location, where)
+			}
+			if !bytes.Equal(mustRead(t, s.path("/mnt/0"+where+"/vmcore")), vmcore) {
+				t.Error("vmcore differs")
+			}
+		})
+	}
+}
+
+func TestFSTypes(t *testing.T) {
+	tests := []struct {
+		configured string
+		found      []Signature
+		want       string
+	}{
+		{"", []Signature{{Type: "xfs", Mountable: true}}, "xfs"},
+		{"", []Signature{{Type: "ext3", Mountable: true}}, "ext3 ext4"},
+		{"", []Signature{{Type: "gpt"}, {Type: "vfat", Mountable: true}}, "vfat"},
+		{"f2fs", nil, "f2fs"},
+	}
+	for _, tt := range tests {
+		got, err := fsTypes(tt.configured, "/dev/x", tt.found)
+		if err != nil || strings.Join(got, " ") != tt.want {
+			t.Errorf("fsTypes(%q, %v) = %q, %v; want %s", tt.configured, tt.found, got, err, tt.want)
+		}
+	}
+	if _, err := fsTypes("", "/dev/x", nil); err == nil || !strings.Contains(err.Error(), "found nothing") {
+		t.Errorf("fsTypes of a blank device: %v", err)
+	}
+}
+
+func TestPartitionUUID(t *testing.T) {
+	gpt, mbr := make([]byte, 1<<20), make([]byte, 4096)
+	gptDisk(gpt)
+	copy(mbr[510:], "\x55\xaa")
+	mbr[450] = 0x83
+	binary.LittleEndian.PutUint32(mbr[440:], 0xdeadbeef)
+	tests := []struct {
+		name      string
+		disk      []byte
+		blockSize int64
+		number    uint32
+		want      string
+	}{
+		{"GPT", gpt, 512, 3, testUUID},
+		{"GPT, unused", gpt, 512, 4, ""},
+		{"MBR", mbr, 512, 5, "deadbeef-05"},
+	}
+	for _, tt := range tests {
+		got, err := partitionUUID(bytes.NewReader(tt.disk), tt.blockSize, tt.number)
+		if err != nil || got != tt.want {
+			t.Errorf("%s: partitionUUID = %q, %v; want %q", tt.name, got, err, tt.want)
+		}
+	}
+	for _, number := range []uint32{0, 129} {
+		if _, err := partitionUUID(bytes.NewReader(gpt), 512, number); !errors.Is(err, errNoPartition) {
+			t.Errorf("partition %d: %v; want errNoPartition", number, err)
+		}
+	}
+	if _, err := partitionUUID(bytes.NewReader(make([]byte, 4096)), 512, 1); !errors.Is(err, errNoPartition) {
+		t.Errorf("blank disk: %v; want errNoPartition", err)
+	}
+	if _, err := partitionUUID(bytes.NewReader(gpt), 0, 1); !errors.Is(err, errNoPartition) {
+		t.Errorf("block size 0: %v; want errNoPartition", err)
+	}
+}
+
+func TestParseDevice(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"/dev/sda", "/dev/sda"}, {"UUID=x", "UUID=x"}, {`LABEL="a b"`, "LABEL=a b"}, {"PARTUUID=y", "PARTUUID=y"},
+		{"/dev/disk/by-partuuid/z", "PARTUUID=z"}, {`/dev/disk/by-label/a\x2fb\x`, `LABEL=a/b\x`}, {"/dev/disk/by-path/pci=1", "/dev/disk/by-path/pci=1"},
+		{"", ""}, {"sda", ""}, {"UUID=", ""}, {"ID=x", ""}, {"/", ""}, {"/dev/..", ""}, {"/dev/disk/by-uuid/", ""},
+	}
+	for _, tt := range tests {
+		got, err := parseDevice(tt.in)
+		if (err == nil) != (tt.want != "") || err == nil && got.String() != tt.want {
+			t.Errorf("parseDevice(%q) = %v, %v; want %q", tt.in, got, err, tt.want)
+		}
+	}
+}

@@ -1,0 +1,82 @@
+# gokexec: make demo, make test; make help lists the rest.
+
+GO      ?= go
+DESTDIR ?=
+PREFIX  ?= /usr
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR  ?= $(PREFIX)/share/man
+RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
+ARCHES  := amd64 arm64 riscv64 ppc64le s390x loong64 arm 386
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.release=$(RELEASE)"
+TOOL    := $(GO) tool -modfile=tools/go.mod
+
+.PHONY: help build cross demo test check unit fuzz vm bench deps generate man install clean
+
+help:
+	@echo 'make build     bin/gokexec, static'
+	@echo 'make demo      boot a kernel in QEMU, crash it, bring its memory home'
+	@echo 'make test      every check, unit to VM (GOKEXEC_VM_MATRIX=full: every kernel)'
+	@echo 'make check     format, vet, staticcheck, all architectures compile'
+	@echo 'make unit      unit tests, with the race detector'
+	@echo 'make fuzz      each fuzz target for FUZZTIME (10s)'
+	@echo 'make vm        the tests in QEMU'
+	@echo 'make bench     benchmarks, with kexec-tools beside in the same VM'
+	@echo 'make generate  rebuild what is generated and committed'
+	@echo 'make install   to DESTDIR: the binary and its man pages'
+
+build: bin/gokexec
+
+.PHONY: bin/gokexec
+bin/gokexec:
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -o $@ ./cmd/gokexec
+	$(GO) run ./internal/isstatic $@
+
+cross:
+	@for arch in $(ARCHES); do \
+		echo "build linux/$$arch"; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -o bin/gokexec-$$arch ./cmd/gokexec && \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) vet ./pkg/... ./cmd/... ./internal/kexecsys || exit 1; \
+		$(GO) run ./internal/isstatic bin/gokexec-$$arch || exit 1; \
+	done
+
+deps:
+	@scripts/deps
+
+demo: deps
+	@$(GO) run ./test/demo
+
+test: deps check unit vm
+
+check: build cross
+	@test -z "$$(gofmt -l .)" || { echo 'not formatted by gofmt:'; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	@scripts/generated
+
+# The race detector needs cgo, the packages under test do not.
+unit:
+	CGO_ENABLED=1 $(GO) test -race -skip '^TestVM' ./...
+
+vm:
+	@scripts/vm-tests
+
+FUZZTIME ?= 10s
+fuzz:
+	@scripts/fuzz $(FUZZTIME)
+
+bench: deps
+	@scripts/bench $(BENCHFLAGS)
+
+generate:
+	$(GO) generate ./...
+
+man: bin/gokexec
+	mkdir -p bin/man && bin/gokexec help --man bin/man
+
+install: bin/gokexec man
+	install -D -m 0755 bin/gokexec $(DESTDIR)$(SBINDIR)/gokexec
+	for page in bin/man/*.8; do install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man8/$$(basename $$page); done
+
+clean:
+	rm -rf bin

@@ -1,0 +1,97 @@
+package arch
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/gokexec/gokexec/"
+
+// layers lists the packages of the product, lowest first. A package may import
+// those of lower layers only.
+func layers() [][]string {
+	return [][]string{
+		{"pkg/memmap", "internal/kexecsys", "internal/purgatory"},
+		{"pkg/elfcore", "pkg/kmod"},
+		{"pkg/printk", "pkg/bootimage", "pkg/initramfs"},
+		{"pkg/loader", "pkg/capture"},
+		{"pkg/hotplug"},
+		{"cmd/gokexec"},
+	}
+}
+
+func TestImportsPointDown(t *testing.T) {
+	layer := map[string]int{}
+	for i, names := range layers() {
+		for _, name := range names {
+			layer[name] = i
+		}
+	}
+	for name, imports := range imports(t, "{{.ImportPath}} {{join .Imports \" \"}}") {
+		own, product := layer[name]
+		if !product {
+			if strings.HasPrefix(name, "pkg/") {
+				t.Errorf("%s is in no layer: add it", name)
+			}
+			continue
+		}
+		for _, path := range imports {
+			imported, ours := strings.CutPrefix(path, module)
+			if !ours {
+				continue
+			}
+			if below, known := layer[imported]; !known || below >= own {
+				t.Errorf("%s imports %s, which is no lower layer", name, imported)
+			}
+		}
+	}
+}
+
+// The kexec calls stay behind one door, and only test code looks into memory.
+func TestUnsafeStaysInside(t *testing.T) {
+	for name, imports := range imports(t, "{{.ImportPath}} {{join .Imports \" \"}}") {
+		product := strings.HasPrefix(name, "pkg/") || strings.HasPrefix(name, "cmd/gokexec")
+		if product && slices.Contains(imports, "unsafe") {
+			t.Errorf("%s imports unsafe", name)
+		}
+		if product && slices.Contains(imports, "github.com/u-root/u-root/pkg/boot/kexec") {
+			t.Errorf("%s imports u-root's kexec; that is for internal/kexecsys", name)
+		}
+	}
+}
+
+// Importing pkg/loader, or anything else of pkg/, must not pull in the test
+// laboratory or the fakes.
+func TestProductNeedsNoTestCode(t *testing.T) {
+	for name, deps := range imports(t, "{{.ImportPath}} {{join .Deps \" \"}}") {
+		if !strings.HasPrefix(name, "pkg/") && name != "cmd/gokexec" {
+			continue
+		}
+		for _, d := range deps {
+			for _, test := range []string{"internal/vmlab", "internal/kexectest", "internal/imagetest", "internal/dumptest"} {
+				if strings.HasPrefix(d, module+test) {
+					t.Errorf("%s depends on %s", name, d)
+				}
+			}
+		}
+	}
+}
+
+func imports(t *testing.T, format string) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", format, module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		all[strings.TrimPrefix(fields[0], module)] = fields[1:]
+	}
+	if len(all) < 5 {
+		t.Fatalf("go list names %d packages; want all of the module", len(all))
+	}
+	return all
+}

@@ -1,0 +1,176 @@
+package kexectest
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/kexecsys"
+)
+
+// Image is what a Kernel holds loaded.
+type Image struct {
+	Kernel, Initrd []byte
+	Cmdline        string
+	Flags          kexecsys.FileFlags
+
+	// Of kexec_load.
+	Entry     uint64
+	Segments  []kexecsys.Segment
+	LoadFlags kexecsys.LoadFlags
+}
+
+// Kernel is the fake. It keeps the loaded files and the limits of its Machine
+// up to date.
+type Kernel struct {
+	*Machine
+	Crash, Boot *Image
+	Calls       int // system calls so far
+
+	// Busy is how many calls answer EBUSY before one gets through.
+	Busy int
+	// FailLate are errnos for coming loads, given after the old image is freed;
+	// 0 means success.
+	FailLate []unix.Errno
+	// FailEarly are errnos for coming calls, given before anything happens.
+	FailEarly []unix.Errno
+	// NoFileLoad makes kexec_file_load ENOSYS.
+	NoFileLoad bool
+	// HotplugFlag makes it know KEXEC_UPDATE_ELFCOREHDR, as Linux 6.6 does.
+	HotplugFlag bool
+	Rebooted    bool
+}
+
+// NewKernel is a kernel on m.
+func NewKernel(m *Machine) *Kernel { return &Kernel{Machine: m} }
+
+// KexecFileLoad behaves as kernel/kexec_file.c, SYSCALL_DEFINE5(kexec_file_load).
+func (k *Kernel) KexecFileLoad(kernel, initrd *os.File, cmdline string, flags kexecsys.FileFlags) error {
+	return k.fail("kexec_file_load", k.fileLoad(kernel, initrd, cmdline, flags))
+}
+
+func (k *Kernel) fileLoad(kernel, initrd *os.File, cmdline string, flags kexecsys.FileFlags) unix.Errno {
+	k.Calls++
+	if k.NoFileLoad {
+		return unix.ENOSYS
+	}
+	crash := flags&kexecsys.FileOnCrash != 0
+	if errno := k.permitted(crash); errno != 0 {
+		return errno
+	}
+	if k.Busy > 0 {
+		k.Busy--
+		return unix.EBUSY
+	}
+	if flags&kexecsys.FileUnload != 0 {
+		k.set(crash, nil)
+		return 0
+	}
+	if crash {
+		// kimage_free(xchg(&kexec_crash_image, NULL)) comes before the build.
+		k.set(true, nil)
+	}
+	if len(k.FailLate) > 0 {
+		errno := k.FailLate[0]
+		k.FailLate = k.FailLate[1:]
+		if errno != 0 {
+			return errno
+		}
+	}
+	image := &Image{Cmdline: cmdline, Flags: flags}
+	var errno unix.Errno
+	if image.Kernel, errno = readFile(kernel); errno != 0 {
+		return errno
+	}
+	if flags&kexecsys.FileNoInitramfs == 0 {
+		if image.Initrd, errno = readFile(initrd); errno != 0 {
+			return errno
+		}
+	}
+	if crash && !k.hasCrashMemory() {
+		return unix.EADDRNOTAVAIL
+	}
+	k.set(crash, image)
+	return 0
+}
+
+// Reboot notes that it was called.
+func (k *Kernel) Reboot() error {
+	if k.Boot == nil {
+		return k.fail("reboot", unix.EINVAL)
+	}
+	k.Rebooted = true
+	return nil
+}
+
+// permitted is kernel/kexec_core.c, kexec_load_permitted: the limit is counted
+// down on every call, whatever becomes of it.
+func (k *Kernel) permitted(crash bool) unix.Errno {
+	if len(k.FailEarly) > 0 {
+		errno := k.FailEarly[0]
+		k.FailEarly = k.FailEarly[1:]
+		if errno != 0 {
+			return errno
+		}
+	}
+	if k.number("proc/sys/kernel/kexec_load_disabled") != 0 {
+		return unix.EPERM
+	}
+	limit := "proc/sys/kernel/kexec_load_limit_reboot"
+	if crash {
+		limit = "proc/sys/kernel/kexec_load_limit_panic"
+	}
+	switch left := k.number(limit); {
+	case left == 0:
+		return unix.EPERM
+	case left > 0:
+		k.setNumber(limit, left-1)
+	}
+	return 0
+}
+
+func (k *Kernel) set(crash bool, image *Image) {
+	loaded := 0
+	if image != nil {
+		loaded = 1
+	}
+	if crash {
+		k.Crash = image
+		k.setNumber("sys/kernel/kexec_crash_loaded", loaded)
+		return
+	}
+	k.Boot = image
+	k.setNumber("sys/kernel/kexec_loaded", loaded)
+}
+
+// readFile is fs/kernel_read_file.c: a regular, readable file that nobody has
+// open for writing. Here only the handle itself can be looked at.
+func readFile(f *os.File) ([]byte, unix.Errno) {
+	if f == nil {
+		return nil, unix.EBADF
+	}
+	mode, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	if err != nil {
+		return nil, unix.EBADF
+	}
+	if mode&unix.O_ACCMODE != unix.O_RDONLY {
+		return nil, unix.ETXTBSY
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return nil, unix.EINVAL
+	}
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, info.Size()))
+	if err != nil {
+		return nil, unix.EIO
+	}
+	return b, 0
+}
+
+func (k *Kernel) fail(call string, errno unix.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return &kexecsys.Error{Call: call, Errno: errno}
+}

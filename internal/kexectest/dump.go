@@ -52,14 +52,14 @@ func (m *Machine) WriteKcore(ram ...memmap.Range) {
 	for _, l := range loads {
 		b = le.AppendUint32(b, uint32(elf.PT_LOAD))
 		b = le.AppendUint32(b, 7)
-		b = le.AppendUint64(b, 0x7fff00000000+l.phys) // the content is not there
+		b = le.AppendUint64(b, kcoreContent+l.phys)
 		b = le.AppendUint64(b, l.virt)
 		b = le.AppendUint64(b, l.phys)
 		b = le.AppendUint64(b, l.size)
 		b = le.AppendUint64(b, l.size)
 		b = le.AppendUint64(b, pageSize)
 	}
-	m.Write("proc/kcore", string(b))
+	m.writeKcoreAt(b, 0) // what is in memory stays
 }
 
 // WriteFirmware writes /sys/firmware/memmap, an entry per range.

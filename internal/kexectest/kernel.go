@@ -40,6 +40,14 @@ type Kernel struct {
 	// HotplugFlag makes it know KEXEC_UPDATE_ELFCOREHDR, as Linux 6.6 does.
 	HotplugFlag bool
 	Rebooted    bool
+
+	// Loading says that a load is running, so that updates of the header are dropped.
+	Loading bool
+	// DuringLoad, if set, is called by each crash load when the header is made.
+	DuringLoad func()
+
+	headerAt uint64 // the header that may be updated; 0: none
+	loads    int
 }
 
 // NewKernel is a kernel on m.
@@ -137,6 +145,14 @@ func (k *Kernel) set(crash bool, image *Image) {
 	}
 	if crash {
 		k.Crash = image
+		if image != nil {
+			k.Loading = true
+			k.writeImage(image)
+			if k.DuringLoad != nil {
+				k.DuringLoad()
+			}
+			k.Loading = false
+		}
 		k.setNumber("sys/kernel/kexec_crash_loaded", loaded)
 		return
 	}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/kmod"
+	"github.com/gokexec/gokexec/pkg/loader"
+)
+
+func captureCommand() command {
+	return command{
+		name: "capture", args: "[TARGET...]",
+		short: "save the log and the memory of the kernel that died",
+		long: `Run in a capture kernel, it saves the dead kernel's log and then its memory to
+the first TARGET that takes all of it. As init of the capture kernel (gokexec
+initramfs makes such an initramfs) it does so by itself, and reboots.
+
+A TARGET is dir:PATH, a folder of a mounted filesystem (or just PATH);
+fs:DEVICE[:PATH], a filesystem to be mounted; or raw:DEVICE, a block device, on which
+a tar stream is written: tar xf DEVICE brings it back. DEVICE is /dev/NAME, UUID=,
+LABEL= or PARTUUID=.
+
+In a folder of its own, named by the time of the crash, come dmesg.txt, vmcore (called
+vmcore.incomplete until all of it is on disk) and result.json. The log is on disk before
+the memory is touched. A page that can't be read is saved as zeros and counted.`,
+		exits: []exitCode{
+			{capture.ExitComplete, "the log and all of the memory are saved"},
+			{capture.ExitFailed, "nothing is saved"},
+			{capture.ExitUsage, "the command line or the configuration is wrong"},
+			{capture.ExitIncomplete, "the dump is saved, but pages could not be read or it broke off"},
+			{capture.ExitLogOnly, "only the log is saved"},
+			{capture.ExitNoLog, "all of the memory is saved, but its log could not be read"},
+		},
+		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
+			source := flags.String("source", capture.VMCorePath, "`FILE` with the old memory")
+			config := flags.String("config", "", "take targets and limits from the JSON `FILE`, as init does")
+			overwrite := flags.Bool("overwrite", false, "let raw: targets destroy what the device holds")
+			asJSON := flags.Bool("json", false, "report as JSON, as in result.json")
+			return func(ctx context.Context, e *env, args []string) error {
+				cfg, err := captureConfig(*config, args, *overwrite)
+				if err != nil {
+					return usageError("%w", err)
+				}
+				return e.capture(ctx, cfg, *source, *asJSON)
+			}
+		},
+	}
+}
+
+func captureConfig(file string, targets []string, overwrite bool) (capture.Config, error) {
+	if file == "" {
+		return targetConfig(targets, overwrite)
+	}
+	if len(targets) > 0 || overwrite {
+		return capture.Config{}, errors.New("--config names the targets; give no others, and no --overwrite")
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return capture.Config{}, err
+	}
+	defer f.Close()
+	return capture.ParseConfig(f)
+}
+
+func targetConfig(targets []string, overwrite bool) (capture.Config, error) {
+	var cfg capture.Config
+	if len(targets) == 0 {
+		return cfg, errors.New("no target: give dir:PATH, fs:DEVICE[:PATH] or raw:DEVICE")
+	}
+	for _, s := range targets {
+		t, err := capture.ParseTarget(s)
+		if err != nil {
+			return cfg, err
+		}
+		t.Overwrite = overwrite && t.Type == capture.TargetRaw
+		cfg.Targets = append(cfg.Targets, t)
+	}
+	return cfg, nil
+}
+
+func (e *env) capture(ctx context.Context, cfg capture.Config, source string, asJSON bool) error {
+	_, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS)
+	result, err := capture.Run(ctx, cfg, capture.Options{Source: source, Version: version(), Console: e.stderr, ReplaceLine: err == nil})
+	code := capture.ExitCode(result, err)
+	if result != nil && asJSON {
+		if jsonErr := e.printJSON(result); jsonErr != nil {
+			return jsonErr
+		}
+	}
+	switch {
+	case err != nil:
+		return &exitError{code: code, err: captureProblem(err)}
+	case code != capture.ExitComplete:
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+func captureProblem(err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, capture.ErrNoVMCore):
+		hint = "only a kernel started by a panic of another one shows its memory; --source takes a saved dump"
+	case errors.Is(err, capture.ErrInUse):
+		hint = "--overwrite destroys what the device holds"
+	case errors.Is(err, unix.ENOSPC):
+		hint = "the log and a part of the memory are saved; give a larger target"
+	}
+	return &loader.Problem{What: err.Error(), Hint: hint, Err: err}
+}
+
+// runInit is the life of PID 1 in a capture kernel; it returns only when the
+// machine can't be rebooted.
+func runInit() {
+	end := capture.Init(capture.InitOptions{Version: version(), LoadModules: loadModules})
+	os.Exit(end.ExitCode)
+}
+
+// loadModules loads what the initramfs brings, and frees the memory that the
+// files take as it goes: they are in RAM.
+func loadModules(ctx context.Context) error {
+	root := os.DirFS("/")
+	list, err := kmod.ReadList(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // all that the targets need is built in
+	}
+	if err != nil {
+		return err
+	}
+	release, err := runningRelease()
+	if err != nil {
+		return err
+	}
+	if list.Kernel != release {
+		return fmt.Errorf("the modules of this initramfs are for kernel %s, this is %s", list.Kernel, release)
+	}
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return err
+	}
+	list.AddCmdline(string(cmdline))
+	return kmod.Load(ctx, kmod.System(), root, list, func(r kmod.Result) {
+		if r.Err != nil {
+			fmt.Fprintf(os.Stderr, "gokexec: module %s: %v\n", r.Name, r.Err)
+		}
+		if err := os.Remove("/" + r.Path); err != nil {
+			fmt.Fprintf(os.Stderr, "gokexec: %v\n", err)
+		}
+	})
+}

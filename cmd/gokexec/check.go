@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/pflag"
+
+	"github.com/gokexec/gokexec/pkg/loader"
+)
+
+func checkCommand() command {
+	return command{
+		name: "check", args: "[KERNEL]",
+		short: "look for what would keep a load or a dump from working",
+		long: `Runs the checks that load makes before its system call, and prints each with
+what to do about it. Without KERNEL only the machine is looked at. Nothing is changed,
+no kernel lock is taken.`,
+		exits: []exitCode{{exitOK, "nothing stands in the way"}, {exitFailure, "a load would fail, for the first reason that is printed"}},
+		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
+			var in inputFlags
+			in.declare(flags)
+			boot := flags.Bool("boot", false, "check for an ordinary kexec, not for a crash kernel")
+			asJSON := flags.Bool("json", false, "report as JSON")
+			sysroot := flags.String("sysroot", "", "read /proc and /sys under `DIR`, a collected tree")
+			archName := flags.String("arch", "", "the tree is of a machine of architecture `NAME`")
+			return func(_ context.Context, e *env, args []string) error {
+				if len(args) > 1 {
+					return usageError("one KERNEL at most; there are %d arguments", len(args))
+				}
+				kind := loader.Crash
+				if *boot {
+					kind = loader.Boot
+				}
+				arch, err := archOption(*archName)
+				if err != nil {
+					return err
+				}
+				host, err := e.host(*sysroot, arch)
+				if err != nil {
+					return err
+				}
+				findings := loader.CheckHost(host, kind)
+				if len(args) == 1 {
+					more, err := checkFiles(host, &in, kind, args[0])
+					if err != nil {
+						return err
+					}
+					findings = append(findings, more...)
+				}
+				return e.reportFindings(findings, *asJSON)
+			}
+		},
+	}
+}
+
+func checkFiles(host *loader.Host, in *inputFlags, kind loader.Kind, kernel string) ([]loader.Finding, error) {
+	spec, err := in.open(kind, kernel)
+	if err != nil {
+		return nil, err
+	}
+	defer spec.Close()
+	plan, err := loader.New(host, spec)
+	if err != nil {
+		return nil, err
+	}
+	return plan.Check(host), nil
+}
+
+func (e *env) reportFindings(findings []loader.Finding, asJSON bool) error {
+	if asJSON {
+		if err := e.printJSON(map[string]any{"checks": findings, "ok": loader.FirstFailure(findings) == nil}); err != nil {
+			return err
+		}
+	} else {
+		printFindings(e.stdout, findings)
+	}
+	if loader.FirstFailure(findings) != nil {
+		return &exitError{code: exitFailure}
+	}
+	return nil
+}
+
+func printFindings(w io.Writer, findings []loader.Finding) {
+	for _, f := range findings {
+		fmt.Fprintf(w, "%-8s %s: %s\n", f.Level, f.Check, f.Detail)
+		if f.Level >= loader.Warning && f.Remedy != "" {
+			fmt.Fprintf(w, "%-8s -> %s\n", "", f.Remedy)
+		}
+	}
+}

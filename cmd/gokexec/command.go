@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/loader"
+)
+
+// Exit codes that every command shares.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// env is all that a command touches of the world besides the files it is
+// given, so that a test can hand it another.
+type env struct {
+	stdout, stderr io.Writer
+	sysroot        string // "/" or, in tests, a tree of /proc and /sys
+	stateDir       string
+	kernel         loader.Kernel
+}
+
+func systemEnv() *env {
+	return &env{stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}}
+}
+
+// command is one subcommand; usage, help and man pages are made from it.
+type command struct {
+	name  string
+	args  string // positional arguments, as in a synopsis
+	short string // one line, no full stop
+	long  string // paragraphs, parted by blank lines
+	exits []exitCode
+	// setup declares the flags and returns what runs once they are parsed.
+	setup func(flags *pflag.FlagSet) func(ctx context.Context, e *env, args []string) error
+}
+
+type exitCode struct {
+	code    int
+	meaning string
+}
+
+// exitError ends a command with a code of its own.
+type exitError struct {
+	code int
+	err  error // nil: nothing more to print
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageError is a wrong command line.
+func usageError(format string, args ...any) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+func commands() []command {
+	return []command{
+		loadCommand(),
+		unloadCommand(),
+		execCommand(),
+		statusCommand(),
+		checkCommand(),
+		captureCommand(),
+		initramfsCommand(),
+		dmesgCommand(),
+		elfcorehdrCommand(),
+		memmapCommand(),
+	}
+}
+
+func run(ctx context.Context, e *env, argv []string) int {
+	if len(argv) == 0 {
+		fmt.Fprint(e.stderr, overview())
+		return exitUsage
+	}
+	switch argv[0] {
+	case "help", "--help", "-h":
+		return help(e, argv[1:])
+	case "version", "--version", "-V":
+		fmt.Fprintln(e.stdout, "gokexec", version())
+		return exitOK
+	}
+	for _, c := range commands() {
+		if c.name == argv[0] {
+			return c.run(ctx, e, argv[1:])
+		}
+	}
+	fmt.Fprintf(e.stderr, "gokexec: there is no command %q\nhint: gokexec help lists them\n", argv[0])
+	return exitUsage
+}
+
+func (c *command) run(ctx context.Context, e *env, argv []string) int {
+	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.SortFlags = false
+	do := c.setup(flags)
+	err := flags.Parse(argv)
+	if errors.Is(err, pflag.ErrHelp) {
+		fmt.Fprint(e.stdout, c.help())
+		return exitOK
+	}
+	if err != nil {
+		err = usageError("%w", err)
+	} else {
+		err = do(ctx, e, flags.Args())
+	}
+	return e.finish(c.name, err)
+}
+
+// finish prints an error as its line and its hint, and gives the exit code.
+func (e *env) finish(name string, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code := exitFailure
+	var exit *exitError
+	if errors.As(err, &exit) {
+		code = exit.code
+		if exit.err == nil {
+			return code
+		}
+	}
+	fmt.Fprintf(e.stderr, "gokexec: %s: %s\n", name, oneLine(err.Error()))
+	hint := ""
+	var problem *loader.Problem
+	if errors.As(err, &problem) {
+		hint = problem.Hint
+	} else if code == exitUsage {
+		hint = "gokexec help " + name + " shows what it takes"
+	}
+	if hint != "" {
+		fmt.Fprintf(e.stderr, "hint: %s\n", oneLine(hint))
+	}
+	return code
+}
+
+func oneLine(s string) string {
+	return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
+}
+
+func (e *env) printJSON(v any) error {
+	enc := json.NewEncoder(e.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// host reads the machine, or the tree that --sysroot names.
+func (e *env) host(sysroot string, arch loader.Arch) (*loader.Host, error) {
+	if sysroot == "" {
+		sysroot = e.sysroot
+	}
+	return loader.ReadHost(os.DirFS(sysroot), arch)
+}
+
+func noArgs(args []string) error {
+	if len(args) > 0 {
+		return usageError("unexpected argument %q", args[0])
+	}
+	return nil
+}

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/initramfs"
+	"github.com/gokexec/gokexec/pkg/kmod"
+	"github.com/gokexec/gokexec/pkg/loader"
+)
+
+// selfExecutable is this program, whatever it is called (proc(5)).
+const selfExecutable = "/proc/self/exe"
+
+type initramfsOptions struct {
+	output, release, sysroot, init   string
+	modules, optional, sets, add     []string
+	fstype, compression, shell       string
+	final, failure                   string
+	overwrite, watchdog, list, json  bool
+	deviceTimeout, stallTimeoutInSec int
+}
+
+func initramfsCommand() command {
+	return command{
+		name: "initramfs", args: "TARGET...",
+		short: "build the initramfs of the capture kernel",
+		long: `Builds an initramfs that saves a crashed kernel's log and memory to the first
+TARGET that takes all of it: this program as /init, its configuration, the kernel modules
+that the targets need, and nothing else. Equal inputs give equal bytes.
+
+A TARGET is fs:DEVICE[:PATH], a filesystem to be mounted, or raw:DEVICE, a block device
+for a tar stream. DEVICE is /dev/NAME, UUID=, LABEL= or PARTUUID=; names like /dev/sda1
+may change between boots, so UUID= is the safer one. The modules for it are found by
+looking at the device. For a machine that is not this one, name them: --set nvme,
+--module ext4.`,
+		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
+			o := &initramfsOptions{}
+			flags.StringVarP(&o.output, "output", "o", "", "`FILE` to write; it is replaced when the new one is whole")
+			flags.StringVarP(&o.release, "kernel", "k", "", "`RELEASE` of the capture kernel (uname -r); the running one by default")
+			flags.StringVar(&o.sysroot, "sysroot", "/", "folder `DIR` with the modules and the configuration of that kernel")
+			flags.StringArrayVarP(&o.modules, "module", "m", nil, "kernel module `NAME` to load besides (may be repeated)")
+			flags.StringArrayVar(&o.optional, "optional-module", nil, "kernel module `NAME` to load if it is there (may be repeated)")
+			flags.StringArrayVar(&o.sets, "set", nil, "the modules for a kind of disk, by `NAME` (may be repeated): "+strings.Join(kmod.SetNames(), ", "))
+			flags.StringVar(&o.fstype, "fstype", "", "`TYPE` of the filesystem of fs: targets; what the device holds by default")
+			flags.StringArrayVar(&o.add, "add", nil, "put `FILE[:PATH]` in besides (may be repeated)")
+			flags.StringVar(&o.shell, "shell", "", "static `FILE` to be /bin/sh, for the action shell")
+			flags.StringVar(&o.final, "final-action", string(capture.Reboot), "`ACTION` when all is saved: reboot, poweroff, halt or shell")
+			flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when not")
+			flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
+			flags.BoolVar(&o.watchdog, "watchdog", false, "arm and pet the hardware watchdog while saving")
+			flags.IntVar(&o.deviceTimeout, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
+			flags.IntVar(&o.stallTimeoutInSec, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
+			flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
+			flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` to be init, for another architecture")
+			flags.BoolVar(&o.list, "list", false, "list what is in it")
+			flags.BoolVar(&o.json, "json", false, "report as JSON")
+			return o.run
+		},
+	}
+}
+
+func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error {
+	if o.output == "" {
+		return usageError("give the file to write: -o FILE")
+	}
+	settings, err := o.settings(args)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	root := os.DirFS(o.sysroot)
+	if o.release == "" {
+		if o.release, err = runningRelease(); err != nil {
+			return err
+		}
+	}
+	cfg := initramfs.Config{Root: root, KernelVersion: o.release}
+	if cfg.Compression, err = initramfs.ParseCompression(o.compression); err != nil {
+		return usageError("--compression: %w", err)
+	}
+	if cfg.Settings, err = json.MarshalIndent(settings, "", "  "); err != nil {
+		return err
+	}
+	if err := o.findModules(ctx, e, root, settings, &cfg); err != nil {
+		return err
+	}
+	files, err := o.openFiles(&cfg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	report, err := writeWhole(o.output, func(w io.Writer) (*initramfs.Report, error) { return initramfs.Build(w, cfg) })
+	if err != nil {
+		if o.init != selfExecutable {
+			err = fmt.Errorf("with --init %s: %w", o.init, err)
+		}
+		return initramfsProblem(err, o)
+	}
+	return o.print(e, report)
+}
+
+func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
+	cfg, err := targetConfig(targets, o.overwrite)
+	if err != nil {
+		return cfg, err
+	}
+	for i := range cfg.Targets {
+		if cfg.Targets[i].Type == capture.TargetFilesystem {
+			cfg.Targets[i].FSType = o.fstype
+		}
+	}
+	cfg.FinalAction, cfg.FailureAction = capture.Action(o.final), capture.Action(o.failure)
+	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds, cfg.Watchdog = o.deviceTimeout, o.stallTimeoutInSec, o.watchdog
+	if (cfg.FinalAction == capture.Shell || cfg.FailureAction == capture.Shell) && o.shell == "" {
+		return cfg, errors.New("the action shell needs --shell FILE, such as a static busybox")
+	}
+	return cfg, cfg.ValidateInit()
+}
+
+func runningRelease() (string, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "", fmt.Errorf("uname: %w", err)
+	}
+	return unix.ByteSliceToString(u.Release[:]), nil
+}
+
+// findModules asks the targets' devices which modules they need, unless the
+// user named sets or modules: then the devices may be another machine's.
+func (o *initramfsOptions) findModules(ctx context.Context, e *env, root fs.FS, settings capture.Config, cfg *initramfs.Config) error {
+	cfg.Modules, cfg.OptionalModules = o.modules, o.optional
+	tree, err := kmod.Open(root, o.release)
+	if errors.Is(err, kmod.ErrNoModules) && len(o.sets)+len(o.modules)+len(o.optional) == 0 {
+		fmt.Fprintf(e.stderr, "gokexec: warning: no modules of kernel %s under %s: the drivers must be built in\n", o.release, o.sysroot)
+		return nil
+	}
+	if err != nil {
+		return initramfsProblem(err, o)
+	}
+	for _, set := range o.sets {
+		names, err := tree.Set(set)
+		if err != nil {
+			return &loader.Problem{What: fmt.Sprintf("--set %s: %v", set, err), Hint: "known are " + strings.Join(kmod.SetNames(), ", "), Err: err}
+		}
+		cfg.OptionalModules = append(cfg.OptionalModules, names...)
+	}
+	for _, t := range settings.Targets {
+		if err := o.targetModules(ctx, tree, t, cfg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *initramfsOptions) targetModules(ctx context.Context, tree *kmod.Tree, t capture.Target, cfg *initramfs.Config) error {
+	fstype := t.FSType
+	if len(o.sets)+len(o.modules) == 0 {
+		names, err := tree.ModulesForBlockDevice(os.DirFS("/"), t.Device)
+		if err != nil {
+			return &loader.Problem{What: fmt.Sprintf("target %s: %v", t, err), Err: err,
+				Hint: "if the device is another machine's, name its modules: --set nvme, --module NAME"}
+		}
+		cfg.Modules = append(cfg.Modules, names...)
+		if t.Type == capture.TargetFilesystem && fstype == "" {
+			if fstype, err = heldFilesystem(ctx, t.Device); err != nil {
+				return &loader.Problem{What: fmt.Sprintf("target %s: %v", t, err), Hint: "name the type of its filesystem: --fstype ext4", Err: err}
+			}
+		}
+	}
+	if t.Type != capture.TargetFilesystem || fstype == "" {
+		return nil
+	}
+	required, optional, err := tree.ModulesForFilesystem(fstype)
+	if err != nil {
+		return &loader.Problem{What: fmt.Sprintf("filesystem %s: %v", fstype, err), Hint: "kernel " + o.release + " can't mount it; take another target or kernel", Err: err}
+	}
+	cfg.Modules = append(cfg.Modules, required...)
+	cfg.OptionalModules = append(cfg.OptionalModules, optional...)
+	return nil
+}
+
+// heldFilesystem tells the type of the filesystem on a device of this machine.
+func heldFilesystem(ctx context.Context, device string) (string, error) {
+	node, holds, err := capture.FindDevice(ctx, device)
+	if err != nil {
+		return "", err
+	}
+	for _, s := range holds {
+		if s.Mountable {
+			return s.Type, nil
+		}
+	}
+	return "", fmt.Errorf("%s holds no filesystem that a dump can be saved on", node)
+}
+
+// openFiles opens init and what is to be added. The caller closes them.
+func (o *initramfsOptions) openFiles(cfg *initramfs.Config) (files []*os.File, err error) {
+	defer func() {
+		if err != nil {
+			for _, f := range files {
+				f.Close()
+			}
+		}
+	}()
+	open := func(path string) (*os.File, fs.FileInfo, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		files = append(files, f)
+		info, err := f.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			err = &fs.PathError{Op: "add", Path: path, Err: loader.ErrNotRegular}
+		}
+		return f, info, err
+	}
+	f, info, err := open(o.init)
+	if err != nil {
+		return files, err
+	}
+	cfg.Init, cfg.InitSize = f, info.Size()
+	add := o.add
+	if o.shell != "" {
+		add = append(add, o.shell+":/bin/sh")
+	}
+	for _, item := range add {
+		from, to, named := strings.Cut(item, ":")
+		if !named {
+			to = from
+		}
+		f, info, err := open(from)
+		if err != nil {
+			return files, err
+		}
+		cfg.Files = append(cfg.Files, initramfs.File{Path: strings.TrimPrefix(filepath.Clean("/"+to), "/"), Mode: info.Mode().Perm(), Content: f, Size: info.Size()})
+	}
+	return files, nil
+}
+
+func initramfsProblem(err error, o *initramfsOptions) error {
+	p := &loader.Problem{What: err.Error(), Err: err}
+	switch {
+	case errors.Is(err, kmod.ErrNoModules):
+		p.Hint = "-k names the release of an installed kernel, --sysroot the folder its package was unpacked to"
+	case errors.Is(err, kmod.ErrUnknownModule):
+		p.Hint = "see `ls /lib/modules/" + o.release + "/kernel`; a driver may have another name in this kernel"
+	case errors.Is(err, initramfs.ErrNotStatic):
+		p.Hint = "build gokexec with CGO_ENABLED=0 (make build)"
+	case errors.Is(err, initramfs.ErrCompression):
+		p.Hint = "--compression auto takes what the kernel can unpack"
+	case errors.Is(err, unix.ENOSPC):
+		p.Hint = "the disk is full; the file that was there is as it was"
+	default:
+		return err
+	}
+	return p
+}
+
+// writeWhole writes a file beside the one it is to replace, and puts it there
+// only when it is whole and on disk.
+func writeWhole[T any](path string, write func(io.Writer) (T, error)) (T, error) {
+	var zero T
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return zero, err
+	}
+	v, err := write(tmp)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	err = errors.Join(err, tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return zero, errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return v, nil
+}
+
+func (o *initramfsOptions) print(e *env, r *initramfs.Report) error {
+	if o.json {
+		return e.printJSON(r)
+	}
+	if o.list {
+		for _, entry := range r.Entries {
+			fmt.Fprintf(e.stdout, "%s %9d %s\n", entry.Mode, entry.Size, entry.Path)
+		}
+	}
+	var names bytes.Buffer
+	for _, m := range r.Modules {
+		fmt.Fprintf(&names, " %s", m.Name)
+	}
+	if names.Len() == 0 {
+		names.WriteString(" none")
+	}
+	fmt.Fprintf(e.stdout, "%s: %.1f MB (%s; unpacked %.1f MB), modules:%s\n", o.output, float64(r.Size)/1e6, r.Compression, float64(r.Unpacked)/1e6, names.String())
+	return nil
+}

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/loader"
+)
+
+type loadOptions struct {
+	kind         kindFlags
+	inputs       inputFlags
+	segments     segmentFlags
+	dryRun, json bool
+	debug        bool
+	sysroot      string
+	arch         string
+	wait         time.Duration
+}
+
+// kindFlags are --crash and --boot.
+type kindFlags struct{ crash, boot bool }
+
+func (k *kindFlags) declare(flags *pflag.FlagSet) {
+	flags.BoolVar(&k.crash, "crash", false, "the crash kernel, which a panic starts")
+	flags.BoolVar(&k.boot, "boot", false, "the kernel of an ordinary kexec, which gokexec exec or a reboot starts")
+}
+
+func (k *kindFlags) kind() (loader.Kind, error) {
+	if k.crash == k.boot {
+		return 0, usageError("give one of --crash and --boot")
+	}
+	if k.boot {
+		return loader.Boot, nil
+	}
+	return loader.Crash, nil
+}
+
+// inputFlags name what is to be loaded.
+type inputFlags struct {
+	initrd, cmdline, append string
+	reuse, exact            bool
+}
+
+func (in *inputFlags) declare(flags *pflag.FlagSet) {
+	flags.StringVar(&in.initrd, "initrd", "", "`FILE` with the initramfs")
+	flags.StringVar(&in.cmdline, "cmdline", "", "kernel command line `TEXT`")
+	flags.BoolVar(&in.reuse, "reuse-cmdline", false, "take the running kernel's command line, less what does not fit the new one")
+	flags.StringVar(&in.append, "append", "", "`TEXT` to put behind the command line")
+	flags.BoolVar(&in.exact, "cmdline-exact", false, "add nothing that a capture kernel needs (nr_cpus=1, reset_devices, ...)")
+}
+
+// open makes the Spec. The caller closes it.
+func (in *inputFlags) open(kind loader.Kind, kernel string) (*loader.Spec, error) {
+	if in.reuse && in.cmdline != "" {
+		return nil, usageError("--cmdline and --reuse-cmdline exclude each other; --append adds to either")
+	}
+	spec := &loader.Spec{Kind: kind, Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact}
+	var err error
+	if spec.Kernel, err = loader.Open(kernel); err != nil {
+		return nil, fileProblem("kernel", err)
+	}
+	if in.initrd != "" {
+		if spec.Initrd, err = loader.Open(in.initrd); err != nil {
+			return nil, errors.Join(fileProblem("initrd", err), spec.Close())
+		}
+	}
+	return spec, nil
+}
+
+func fileProblem(role string, err error) error {
+	p := &loader.Problem{What: role + " " + trimOp(err), Err: err}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		p.Hint = "check the path; on Debian kernels are /boot/vmlinuz-VERSION, on Fedora /lib/modules/VERSION/vmlinuz"
+	case errors.Is(err, fs.ErrPermission):
+		p.Hint = "run as root"
+	case errors.Is(err, loader.ErrNotRegular):
+		p.Hint = "the kernel reads regular files only; save it to a file first"
+	case errors.Is(err, loader.ErrEmpty):
+		p.Hint = "was it written completely? is the disk full?"
+	}
+	return p
+}
+
+// trimOp leaves the operation out of a path error: the file and why.
+func trimOp(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Path + ": " + pe.Err.Error()
+	}
+	return err.Error()
+}
+
+func loadCommand() command {
+	return command{
+		name: "load", args: "KERNEL",
+		short: "load a crash kernel, or one for an ordinary kexec",
+		long: `Loads KERNEL. Everything that can be known is checked first, because the kernel
+frees the crash kernel that is loaded before it looks at the new one; if the load
+fails all the same, the last crash kernel that gokexec loaded is put back.
+
+KERNEL may be a bzImage, an arm64 or riscv64 Image, wrapped by gzip, xz, zstd, lz4,
+lzma, lzo or bzip2, an EFI zboot image, or a unified kernel image (UKI), whose initrd
+and command line are used unless others are given. What the kernel can read by itself
+is handed to it as it is, so that its signature counts.
+
+There are two methods. By file (kexec_file_load) the kernel reads and checks the
+files, and builds all else. By segments (kexec_load, x86_64 only) gokexec does: it
+also takes a vmlinux, has no limit on memory ranges, and leaves the machine without a
+crash kernel for a shorter time; but a kernel that wants signatures refuses it. auto
+takes file, and segments where the kernel has no kexec_file_load or does not take the
+image.
+
+A crash kernel's command line gets what a capture kernel needs and does not have yet:
+gokexec load --crash --dry-run lists each word with its reason.`,
+		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
+			o := &loadOptions{}
+			o.kind.declare(flags)
+			o.inputs.declare(flags)
+			o.segments.declare(flags)
+			flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done, and do nothing")
+			flags.BoolVar(&o.json, "json", false, "report as JSON")
+			flags.BoolVarP(&o.debug, "debug", "d", false, "let the kernel log what it places where (Linux 6.8)")
+			flags.DurationVar(&o.wait, "wait", loader.DefaultWait, "how long to try again while the kernel is busy with another load")
+			flags.StringVar(&o.sysroot, "sysroot", "", "with --dry-run: read /proc and /sys under `DIR`, a collected tree")
+			flags.StringVar(&o.arch, "arch", "", "with --sysroot: the tree is of a machine of architecture `NAME`")
+			return o.run
+		},
+	}
+}
+
+// loadReport is what load --json prints.
+type loadReport struct {
+	Kind    loader.Kind            `json:"kind"`
+	Method  loader.Method          `json:"method"`
+	Why     string                 `json:"method_reason,omitempty"`
+	Kernel  payloadReport          `json:"kernel"`
+	Initrd  *payloadReport         `json:"initrd"`
+	Cmdline string                 `json:"cmdline"`
+	Changes []loader.CmdlineChange `json:"cmdline_changes"`
+	Checks  []loader.Finding       `json:"checks"`
+	Flags   string                 `json:"flags"`
+	DryRun  bool                   `json:"dry_run"`
+	Loaded  bool                   `json:"loaded"`
+
+	Segments *segmentReport `json:"kexec_load,omitempty"`
+}
+
+type payloadReport struct {
+	Path     string   `json:"path"`
+	Bytes    int64    `json:"size_bytes"`
+	Image    string   `json:"image,omitempty"`
+	Unpacked []string `json:"unpacked,omitempty"`
+}
+
+func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
+	kind, err := o.kind.kind()
+	if err != nil {
+		return err
+	}
+	if len(args) != 1 {
+		return usageError("give one KERNEL; there are %d arguments", len(args))
+	}
+	if (o.sysroot != "" || o.arch != "") && !o.dryRun {
+		return usageError("--sysroot and --arch go with --dry-run: only this machine can be loaded")
+	}
+	arch, err := archOption(o.arch)
+	if err != nil {
+		return err
+	}
+	spec, err := o.inputs.open(kind, args[0])
+	if err != nil {
+		return err
+	}
+	defer spec.Close()
+	if err := o.segments.apply(spec, o.dryRun); err != nil {
+		return err
+	}
+	host, err := e.host(o.sysroot, arch)
+	if err != nil {
+		return err
+	}
+	plan, err := loader.New(host, spec)
+	if err != nil {
+		return err
+	}
+	if o.debug && plan.Method == loader.File {
+		plan.Flags |= kexecsys.FileDebug
+	}
+	findings := append(loader.CheckHost(host, kind), plan.Check(host)...)
+	failure := loader.FirstFailure(findings)
+	loaded := false
+	if !o.dryRun && failure == nil {
+		failure = e.loader(arch, o.wait).Load(ctx, plan)
+		loaded = failure == nil
+	}
+	report := newLoadReport(plan, findings, o.dryRun) // after Load, which may change the method
+	report.Loaded = loaded
+	if err := e.printLoad(report, o.json, findings); err != nil {
+		return err
+	}
+	return failure
+}
+
+func (e *env) loader(arch loader.Arch, wait time.Duration) *loader.Loader {
+	return &loader.Loader{Kernel: e.kernel, Root: os.DirFS(e.sysroot), Arch: arch, StateDir: e.stateDir, Wait: wait,
+		Report: func(line string) { fmt.Fprintln(e.stderr, "gokexec:", line) }}
+}
+
+func archOption(name string) (loader.Arch, error) {
+	if name == "" {
+		return loader.NativeArch()
+	}
+	arch, err := loader.ArchByName(name)
+	if err != nil {
+		return arch, usageError("--arch: %w", err)
+	}
+	return arch, nil
+}
+
+func newLoadReport(p *loader.Plan, findings []loader.Finding, dryRun bool) *loadReport {
+	r := &loadReport{Kind: p.Kind, Method: p.Method, Cmdline: p.Cmdline, Changes: p.Changes, Checks: findings, DryRun: dryRun, Flags: p.Flags.String(),
+		Kernel: payloadReport{Path: p.Kernel.Path, Bytes: p.Kernel.Size, Image: p.Image.String(), Unpacked: p.Kernel.Unwrap}}
+	if r.Why = p.Why; p.Method == loader.Segments {
+		r.Flags, r.Segments = p.LoadFlags.String(), newSegmentReport(p)
+	}
+	if p.Initrd != nil {
+		r.Initrd = &payloadReport{Path: p.Initrd.Path, Bytes: p.Initrd.Size, Unpacked: p.Initrd.Unwrap}
+	}
+	return r
+}
+
+// call names the system call.
+func (r *loadReport) call() string {
+	if r.Method == loader.Segments {
+		return "kexec_load"
+	}
+	return "kexec_file_load"
+}
+
+func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) error {
+	if asJSON {
+		return e.printJSON(r)
+	}
+	if r.DryRun {
+		e.printPlan(r)
+		printFindings(e.stdout, findings)
+		return nil
+	}
+	for _, f := range findings {
+		if f.Level == loader.Warning {
+			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", f.Detail)
+		}
+	}
+	if r.Loaded {
+		fmt.Fprintf(e.stdout, "%s kernel loaded: %s (%s), by %s\n", r.Kind, r.Kernel.Path, r.Kernel.Image, r.call())
+		if r.Why != "" {
+			fmt.Fprintf(e.stdout, "because: %s\n", r.Why)
+		}
+	}
+	return nil
+}
+
+func (e *env) printPlan(r *loadReport) {
+	w := e.stdout
+	fmt.Fprintf(w, "would load the %s kernel by %s(%s)\n", r.Kind, r.call(), r.Flags)
+	if r.Why != "" {
+		fmt.Fprintf(w, "because  %s\n", r.Why)
+	}
+	fmt.Fprintf(w, "kernel   %s: %s, %d bytes\n", r.Kernel.Path, r.Kernel.Image, r.Kernel.Bytes)
+	if r.Initrd != nil {
+		fmt.Fprintf(w, "initrd   %s: %d bytes\n", r.Initrd.Path, r.Initrd.Bytes)
+	} else {
+		fmt.Fprintln(w, "initrd   none")
+	}
+	fmt.Fprintf(w, "cmdline  %s\n", r.Cmdline)
+	for _, c := range r.Changes {
+		sign := "-"
+		if c.Added {
+			sign = "+"
+		}
+		fmt.Fprintf(w, "  %s %-28s %s\n", sign, c.Text, c.Why)
+	}
+	if r.Segments != nil {
+		r.Segments.print(w)
+	}
+}

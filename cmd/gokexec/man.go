@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// manPages writes gokexec.8 and a page per command into a folder.
+func manPages(e *env, args []string) int {
+	if len(args) != 1 {
+		fmt.Fprintln(e.stderr, "gokexec: help --man takes the folder for the pages")
+		return exitUsage
+	}
+	pages := map[string]string{"gokexec.8": manOverview()}
+	for _, c := range commands() {
+		pages["gokexec-"+c.name+".8"] = c.man()
+	}
+	for name, text := range pages {
+		if err := os.WriteFile(filepath.Join(args[0], name), []byte(text), 0o644); err != nil {
+			return e.finish("help", err)
+		}
+	}
+	return exitOK
+}
+
+func manOverview() string {
+	var b strings.Builder
+	manHead(&b, "GOKEXEC", "gokexec", "crash kernels: load, look after, and bring the dump home")
+	b.WriteString(".SH SYNOPSIS\n.B gokexec\n.I COMMAND\n[options] [arguments]\n.SH DESCRIPTION\n")
+	b.WriteString(roff("gokexec loads a crash kernel (kdump) or an ordinary one (kexec), says what is loaded, builds the initramfs of the capture kernel, and is its init. Each command has its own page.") + "\n.SH COMMANDS\n")
+	var seeAlso []string
+	for _, c := range commands() {
+		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff(c.name), roff(c.short))
+		seeAlso = append(seeAlso, fmt.Sprintf(".BR gokexec\\-%s (8)", c.name))
+	}
+	b.WriteString(".SH SEE ALSO\n" + strings.Join(seeAlso, ",\n") + "\n")
+	return b.String()
+}
+
+func (c *command) man() string {
+	var b strings.Builder
+	manHead(&b, "GOKEXEC-"+strings.ToUpper(c.name), "gokexec-"+c.name, c.short)
+	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B gokexec %s\n[options] %s\n.SH DESCRIPTION\n", roff(c.name), roff(c.args))
+	for i, p := range strings.Split(strings.TrimSpace(c.long), "\n\n") {
+		if i > 0 {
+			b.WriteString(".PP\n")
+		}
+		b.WriteString(roff(strings.Join(strings.Fields(p), " ")) + "\n")
+	}
+	b.WriteString(".SH OPTIONS\n")
+	c.flagSet().VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
+		kind, usage := pflag.UnquoteUsage(f)
+		name := "--" + f.Name
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand + ", " + name
+		}
+		if kind != "" {
+			kind = " \\fI" + roff(kind) + "\\fR"
+		}
+		fmt.Fprintf(&b, ".TP\n\\fB%s\\fR%s\n%s\n", roff(name), kind, roff(usage))
+	})
+	b.WriteString(".SH EXIT STATUS\n")
+	for _, x := range c.exitCodes() {
+		fmt.Fprintf(&b, ".TP\n.B %d\n%s\n", x.code, roff(x.meaning))
+	}
+	b.WriteString(".SH SEE ALSO\n.BR gokexec (8)\n")
+	return b.String()
+}
+
+func manHead(b *strings.Builder, title, name, short string) {
+	fmt.Fprintf(b, ".TH %s 8\n.SH NAME\n%s \\- %s\n", roff(title), roff(name), roff(short))
+}
+
+// roff escapes what troff would take for itself (groff_man(7)).
+func roff(s string) string {
+	s = strings.NewReplacer(`\`, `\e`, `-`, `\-`).Replace(s)
+	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
+		s = `\&` + s
+	}
+	return s
+}

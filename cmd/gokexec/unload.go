@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/gokexec/gokexec/pkg/loader"
+)
+
+func unloadCommand() command {
+	return command{
+		name:  "unload",
+		short: "free the crash kernel, or the one for an ordinary kexec",
+		long: `Frees the image. Before loading another one this is not needed, and leaves the
+machine without a crash kernel in between: gokexec load replaces what is loaded.`,
+		exits: []exitCode{{exitNotLoaded, "nothing was loaded"}},
+		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
+			var kinds kindFlags
+			var wait time.Duration
+			kinds.declare(flags)
+			flags.DurationVar(&wait, "wait", loader.DefaultWait, "how long to try again while the kernel is busy with another load")
+			return func(ctx context.Context, e *env, args []string) error {
+				kind, err := kinds.kind()
+				if err == nil {
+					err = noArgs(args)
+				}
+				if err != nil {
+					return err
+				}
+				return e.unload(ctx, kind, wait)
+			}
+		},
+	}
+}
+
+func (e *env) unload(ctx context.Context, kind loader.Kind, wait time.Duration) error {
+	arch, err := loader.NativeArch()
+	if err != nil {
+		return err
+	}
+	host, err := e.host("", arch)
+	if err != nil {
+		return err
+	}
+	if loaded := host.Loaded(kind); loaded != nil && !*loaded {
+		return &exitError{code: exitNotLoaded, err: fmt.Errorf("no %s kernel is loaded", kind)}
+	}
+	if err := loader.FirstFailure(loader.CheckPolicy(host, kind)); err != nil {
+		return err
+	}
+	if err := e.loader(arch, wait).Unload(ctx, kind); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s kernel unloaded\n", kind)
+	return nil
+}

@@ -1,0 +1,236 @@
+package loader
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+const (
+	pageSize = 4096
+
+	// elfcorehdrWord is what the kernel puts before a crash kernel's command
+	// line, in bytes (arch/x86/kernel/kexec-bzimage64.c, MAX_ELFCOREHDR_STR_LEN).
+	elfcorehdrWord = 30
+
+	// The kernel's own share of the crash region, in bytes, rounded up: the
+	// purgatory (some 40 KiB), boot_params with command line and EFI map, and
+	// the control pages with the identity mapping.
+	purgatoryShare  = 64 << 10
+	bootParamsShare = 64 << 10
+	// Without hotplug support the header has room for what is there; 128
+	// ranges are far above any such machine.
+	plainElfcorehdr = 16 << 10
+
+	// initrdMin is the lowest address that x86 gives an initrd
+	// (kexec-bzimage64.c, MIN_INITRD_LOAD_ADDR).
+	initrdMin = 16 << 20
+)
+
+// Check holds the plan against the kernel's own rules and against what is
+// known of the machine, so that the one system call, which frees the old crash
+// image before it looks closely, finds nothing to refuse. The machine's own
+// state is CheckHost's business.
+func (p *Plan) Check(host *Host) []Finding {
+	findings := []Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()}
+	if p.Method == Segments {
+		return append(findings, p.checkLoadAllowed(host), p.checkSegments(host))
+	}
+	findings = append(findings, p.checkUnwrapped(host))
+	if p.Kind == Crash {
+		findings = append(findings, p.checkRoom(host))
+	} else {
+		findings = append(findings, p.checkHalf(host))
+	}
+	return findings
+}
+
+func (p *Plan) checkMachine(host *Host) Finding {
+	const name = "kernel architecture"
+	if p.Image.Machine != host.Arch.Machine {
+		return Finding{Check: name, Level: Failure,
+			Detail: fmt.Sprintf("kernel %s is for %s, this machine is %s", p.Kernel.Path, bootimage.MachineName(p.Image.Machine), host.Arch.Name),
+			Remedy: "give a kernel built for " + host.Arch.Name,
+			errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, err: unix.ENOEXEC}
+	}
+	return ok(name, "%s", p.Image)
+}
+
+// checkImage asks what kexec_file_load's loaders ask (arch/x86/kernel/
+// kexec-bzimage64.c bzImage64_probe, arch/arm64/kernel/kexec_image.c
+// image_probe, and their kin).
+func (p *Plan) checkImage(host *Host) Finding {
+	const name = "kernel image"
+	fail := func(remedy string, format string, args ...any) Finding {
+		return Finding{Check: name, Level: Failure, Remedy: remedy,
+			Detail: fmt.Sprintf("kernel %s: ", p.Kernel.Path) + fmt.Sprintf(format, args...),
+			errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, err: unix.ENOEXEC}
+	}
+	if p.Method == Segments {
+		if err := p.checkX86Image(host); err != nil {
+			return fail("use a 64-bit kernel, version 3.9 or newer", "%s", oneLine(err))
+		}
+		return ok(name, "%s, %s", p.Image, mib(uint64(p.Image.Size())))
+	}
+	takes := map[elf.Machine][]bootimage.Format{
+		elf.EM_X86_64:    {bootimage.FormatBzImage},
+		elf.EM_AARCH64:   {bootimage.FormatARM64},
+		elf.EM_RISCV:     {bootimage.FormatELF, bootimage.FormatRISCV},
+		elf.EM_PPC64:     {bootimage.FormatELF},
+		elf.EM_S390:      {bootimage.FormatS390, bootimage.FormatELF},
+		elf.EM_LOONGARCH: {bootimage.FormatLoongArch, bootimage.FormatELF},
+	}[host.Arch.Machine]
+	if !contains(takes, p.Image.Format) {
+		return fail("", "kexec_file_load on %s does not take %s", host.Arch.Name, p.Image.Format)
+	}
+	if z := p.Image.BzImage; z != nil {
+		if err := z.CheckKexec64(host.LA57); err != nil {
+			return fail("use a kernel built with CONFIG_RELOCATABLE=y and CONFIG_X86_64=y, version 3.9 or newer", "%s", oneLine(err))
+		}
+	}
+	return ok(name, "%s, %s", p.Image, mib(uint64(p.Image.Size())))
+}
+
+// oneLine puts joined errors on one line.
+func oneLine(err error) string {
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}
+
+func contains(formats []bootimage.Format, f bootimage.Format) bool {
+	for _, g := range formats {
+		if f == g {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Plan) checkCmdline() Finding {
+	const name = "command line"
+	limit, source := uint64(p.Arch.CmdlineMax), "COMMAND_LINE_SIZE"
+	if z := p.Image.BzImage; z != nil {
+		limit, source = uint64(z.CmdlineSize), "cmdline_size of the kernel's header"
+	}
+	need := uint64(len(p.Cmdline)) + 1
+	if p.Arch.Machine == elf.EM_X86_64 {
+		need += elfcorehdrWord
+	}
+	if n := uint64(len(p.KernelCmdline)) + 1; n > need {
+		need = n
+	}
+	if need > limit {
+		return Finding{Check: name, Level: Failure,
+			Detail: fmt.Sprintf("the command line of %d bytes is too long: with its end and the kernel's own elfcorehdr= it needs %d, %s is %d", len(p.Cmdline), need, source, limit),
+			Remedy: "shorten it: the capture kernel rarely needs more than root= and console=",
+			errno:  []unix.Errno{unix.EINVAL}, err: ErrCmdline}
+	}
+	return ok(name, "%d of %d bytes", need, limit)
+}
+
+func (p *Plan) checkUnwrapped(host *Host) Finding {
+	const name = "signature"
+	enforced := host.Lockdown == "integrity" || host.Lockdown == "confidentiality" || host.Config.On("KEXEC_SIG_FORCE")
+	if enforced && len(p.Kernel.Unwrap) > 0 {
+		return Finding{Check: name, Level: Warning,
+			Detail: fmt.Sprintf("%s is unpacked (%v) before it is loaded, so only a signature of the kernel inside counts", p.Kernel.Path, p.Kernel.Unwrap),
+			Remedy: "give a signed kernel image that the kernel reads by itself",
+			errno:  []unix.Errno{unix.EKEYREJECTED, unix.ENODATA, unix.EPERM, unix.EBADMSG}}
+	}
+	return ok(name, "not asked for, or the file goes to the kernel as it is")
+}
+
+// checkRoom places what the kernel will place, in its order and by its bounds
+// (kexec-bzimage64.c, bzImage64_load; kernel/kexec_file.c, kexec_locate_mem_hole).
+func (p *Plan) checkRoom(host *Host) Finding {
+	const name = "room in the crash memory"
+	region, found := host.CrashRegion()
+	if !found {
+		return unknown(name, "the crash memory is not known")
+	}
+	free := memmap.NewSet(region)
+	control := controlPages(host)
+	total := control
+	for _, s := range p.fileSegments(host) {
+		total += pageUp(s.Size)
+		at, err := free.Place(s)
+		if errors.Is(err, memmap.ErrNoSpace) {
+			return p.noRoom(name, region, total)
+		}
+		if err != nil {
+			return unknown(name, "%v", err)
+		}
+		free = free.Minus(memmap.NewSet(at))
+	}
+	if free.Size() < control {
+		return p.noRoom(name, region, total)
+	}
+	return p.checkLeft(name, region, free.Size())
+}
+
+func (p *Plan) noRoom(name string, region memmap.Range, total uint64) Finding {
+	return Finding{Check: name, Level: Failure,
+		Detail: fmt.Sprintf("the kernel (%s once it runs), the initrd (%s) and what goes with them do not fit the crash memory of %s",
+			mib(p.Image.MemSize), mib(p.initrdSize()), mib(region.Size())),
+		Remedy: fmt.Sprintf("enlarge crashkernel= to %s at least, or use a smaller initrd (gokexec initramfs makes one)", mib(roundUp(total+smallCrashRegion/2, 32<<20))),
+		errno:  []unix.Errno{unix.EADDRNOTAVAIL, unix.ENOMEM}, err: unix.EADDRNOTAVAIL}
+}
+
+// fileSegments are the kernel's buffers in the order it places them.
+func (p *Plan) fileSegments(host *Host) []memmap.Hole {
+	header := uint64(plainElfcorehdr)
+	if host.ElfcorehdrSize > 0 {
+		header = host.ElfcorehdrSize + 64
+	}
+	segments := []memmap.Hole{
+		{Size: pageUp(header), Align: pageSize},
+		{Size: purgatoryShare, Align: pageSize, TopDown: true},
+		{Size: bootParamsShare, Align: pageSize, TopDown: true},
+	}
+	kernel := memmap.Hole{Size: pageUp(max(p.Image.MemSize, uint64(p.Image.Size()))), Align: 2 << 20, TopDown: true}
+	if z := p.Image.BzImage; z != nil {
+		kernel.Align = max(uint64(z.KernelAlignment), pageSize)
+		kernel.Min = memmap.PhysAddr(z.PrefAddress)
+	}
+	segments = append(segments, kernel)
+	if size := p.initrdSize(); size > 0 {
+		initrd := memmap.Hole{Size: pageUp(size), Align: pageSize, TopDown: true}
+		if host.Arch.Machine == elf.EM_X86_64 {
+			initrd.Min = initrdMin
+		}
+		segments = append(segments, initrd)
+	}
+	return segments
+}
+
+func (p *Plan) initrdSize() uint64 {
+	if p.Initrd == nil {
+		return 0
+	}
+	return uint64(p.Initrd.Size)
+}
+
+// checkHalf: an ordinary image may be half of RAM, in all and in each part
+// (kernel/kexec_core.c, sanity_check_segment_list).
+func (p *Plan) checkHalf(host *Host) Finding {
+	const name = "room in memory"
+	if host.MemTotal == 0 {
+		return unknown(name, "/proc/meminfo does not tell")
+	}
+	if need := p.Image.MemSize + p.initrdSize(); need > host.MemTotal/2 {
+		return Finding{Check: name, Level: Failure,
+			Detail: fmt.Sprintf("kernel and initrd need %s, more than half of this machine's memory of %s", mib(need), mib(host.MemTotal)),
+			Remedy: "use a smaller initrd",
+			errno:  []unix.Errno{unix.EINVAL, unix.ENOMEM}, err: unix.EINVAL}
+	}
+	return ok(name, "kernel and initrd fit half of the memory")
+}
+
+func pageUp(n uint64) uint64 { return roundUp(n, pageSize) }
+
+func roundUp(n, to uint64) uint64 { return (n + to - 1) / to * to }

@@ -1,0 +1,127 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// Attempt is what was asked of the kernel when it answered with an errno.
+type Attempt struct {
+	Plan   *Plan // nil for an unload
+	Kind   Kind
+	Method Method
+}
+
+// Explain turns the errno of a load or unload into cause and remedy, after
+// looking at the machine again: what the checks find comes first, the
+// kernel's own list of reasons (kernel-doc of the two calls; kernel/kexec.c,
+// kernel/kexec_file.c, arch/*/kernel/) second. Other errors pass through.
+func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
+	var errno unix.Errno
+	if err == nil || !errors.As(err, &errno) {
+		return err
+	}
+	var had *Problem
+	if errors.As(err, &had) {
+		return err
+	}
+	what := "load " + attempt.Kind.String() + " kernel"
+	if attempt.Plan == nil {
+		what = "unload " + attempt.Kind.String() + " kernel"
+	}
+	p := &Problem{What: fmt.Sprintf("%s: %v", what, err), Err: err}
+	if host, readErr := ReadHost(root, arch); readErr == nil {
+		findings := CheckHost(host, attempt.Kind)
+		if attempt.Plan != nil {
+			findings = append(findings, attempt.Plan.Check(host)...)
+		}
+		for _, f := range findings {
+			if f.Level >= Warning && f.explains(errno) {
+				p.Hint = f.Detail + "; " + f.Remedy
+				return p
+			}
+		}
+		if hint := hostHint(host, attempt, errno); hint != "" {
+			p.Hint = hint
+			return p
+		}
+	}
+	p.Hint = errnoHint(attempt.Method, errno)
+	return p
+}
+
+func (f Finding) explains(errno unix.Errno) bool {
+	for _, e := range f.errno {
+		if e == errno {
+			return true
+		}
+	}
+	return false
+}
+
+func hostHint(h *Host, a Attempt, errno unix.Errno) string {
+	if errno == unix.EKEYREJECTED && h.SecureBoot != nil && !*h.SecureBoot {
+		return "the kernel was built or told to check signatures although Secure Boot is off (CONFIG_KEXEC_SIG_FORCE); " +
+			"load an image signed with a key in its keyring, or use --method segments"
+	}
+	if errno == unix.EBUSY && a.Kind == Boot && h.Arch.GOARCH == "arm64" {
+		return "on arm64 EBUSY also means that CPUs can't be stopped (dmesg: \"CPUs are stuck in the kernel\"): the firmware lacks PSCI CPU_OFF"
+	}
+	return ""
+}
+
+// errnoHint is what an errno means when the machine looks all right.
+func errnoHint(method Method, errno unix.Errno) string {
+	file := method != Segments
+	switch errno {
+	case unix.EPERM:
+		return "a policy refuses: a security module, seccomp, or a container without CAP_SYS_BOOT in the initial user namespace; see dmesg"
+	case unix.EACCES:
+		if file {
+			return "IMA appraisal or another security module refuses this file; see dmesg and the file's security.ima attribute"
+		}
+		return "IMA appraises kernels on this machine, which kexec_load can't pass; use --method file"
+	case unix.EBUSY:
+		return "another program holds the kexec lock (a second loader, or a reader of kexec_crash_size); try again, or raise --wait"
+	case unix.ENOSYS:
+		if file {
+			return "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE), or a seccomp filter hides it; try --method segments"
+		}
+		return "this kernel has no kexec_load (CONFIG_KEXEC), or a seccomp filter hides it; try --method file"
+	case unix.ENOEXEC:
+		return "no loader of this kernel recognises the image; see dmesg, and `gokexec check --kernel FILE` for what it is"
+	case unix.EINVAL:
+		if file {
+			return "the kernel refuses the image, its command line or the flags; run with --debug and see dmesg (on arm64 this can mean \"not an Image\")"
+		}
+		return "the kernel refuses the segment list or the flags; `gokexec load --dry-run` prints the list"
+	case unix.EADDRNOTAVAIL:
+		return "no hole in the crash memory fits, or a segment lies outside of it; enlarge crashkernel= or use a smaller initrd"
+	case unix.ENOMEM:
+		return "not enough memory for the kernel's own copy or its page tables; free some, or enlarge crashkernel= if this was a crash load"
+	case unix.ETXTBSY:
+		return "the kernel or initrd file is open for writing (is it being installed right now?); try again when the writer is done"
+	case unix.EKEYREJECTED:
+		return "the image's signature is by a key that the kernel does not trust; see `keyctl list %:.secondary_trusted_keys` and the platform keyring"
+	case unix.ENODATA:
+		return "the image is not signed and the kernel wants a signature; load the distribution's signed image as it is, without unpacking it"
+	case unix.ENOKEY:
+		return "the key that signed the image is not in the kernel's keyrings; enrol it (MOK) or load another image"
+	case unix.ENOPKG:
+		return "the signature uses an algorithm this kernel lacks"
+	case unix.EBADMSG, unix.ELIBBAD, unix.EMSGSIZE:
+		return "the image's signature or PE header is damaged; reinstall the kernel package"
+	case unix.EFBIG:
+		return "the file is over 4 GiB"
+	case unix.EIO:
+		return "reading the file failed: check the disk (dmesg)"
+	case unix.EFAULT:
+		return "the kernel could not read the segments from this process: a bug in gokexec, please report it"
+	case unix.ENOENT:
+		return "a security module or a missing key description stopped it; see dmesg"
+	}
+	return "see dmesg for the kernel's own words"
+}

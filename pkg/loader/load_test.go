@@ -1,0 +1,213 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/internal/kexectest"
+)
+
+type bench struct {
+	*Loader
+	kernel *kexectest.Kernel
+	dir    string // for kernels and initrds
+	told   []string
+}
+
+func newBench(t *testing.T) *bench {
+	m := kexectest.NewMachine(t)
+	k := kexectest.NewKernel(m)
+	b := &bench{kernel: k, dir: t.TempDir()}
+	b.Loader = &Loader{Kernel: k, Root: os.DirFS(m.Dir), Arch: x86(t), StateDir: filepath.Join(m.Dir, "run/gokexec"), Wait: 2 * time.Second,
+		Report: func(s string) { b.told = append(b.told, s) }}
+	return b
+}
+
+// plan writes kernel and initrd to files and plans their load.
+func (b *bench) plan(t *testing.T, initrd string) *Plan {
+	t.Helper()
+	files := map[string][]byte{"vmlinuz": bzImage().Bytes(), "initrd-" + initrd: []byte(initrd)}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(b.dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spec := &Spec{Kind: Crash, Cmdline: "name=" + initrd}
+	var err error
+	if spec.Kernel, err = Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
+		t.Fatal(err)
+	}
+	if spec.Initrd, err = Open(filepath.Join(b.dir, "initrd-"+initrd)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { spec.Close() })
+	host, err := ReadHost(b.Root, b.Arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(host, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestLoad(t *testing.T) {
+	b := newBench(t)
+	p := b.plan(t, "one")
+	if err := b.Load(context.Background(), p); err != nil {
+		t.Fatal(err)
+	}
+	got := b.kernel.Crash
+	if got == nil || string(got.Initrd) != "one" || got.Cmdline != p.Cmdline || got.Flags != kexecsys.FileOnCrash {
+		t.Fatalf("the kernel holds %+v; want the plan", got)
+	}
+	state, err := ReadState(b.StateDir)
+	if err != nil || state.Cmdline != p.Cmdline || filepath.Base(state.Kernel.Path) != "vmlinuz" {
+		t.Errorf("ReadState = %+v, %v; want the load", state, err)
+	}
+	if err := b.Unload(context.Background(), Crash); err != nil || b.kernel.Crash != nil {
+		t.Errorf("Unload = %v, kernel holds %v; want nothing", err, b.kernel.Crash)
+	}
+	if _, err := ReadState(b.StateDir); !errors.Is(err, ErrNoState) {
+		t.Errorf("ReadState after unload: %v; want ErrNoState", err)
+	}
+}
+
+func TestLoadBusy(t *testing.T) {
+	b := newBench(t)
+	b.kernel.Busy = 3
+	if err := b.Load(context.Background(), b.plan(t, "x")); err != nil || b.kernel.Calls != 4 {
+		t.Errorf("Load = %v after %d calls; want success at the 4th", err, b.kernel.Calls)
+	}
+	if len(b.told) != 1 {
+		t.Errorf("told %q; want one line about waiting", b.told)
+	}
+
+	b = newBench(t)
+	b.kernel.Busy, b.Wait = 1<<30, 100*time.Millisecond
+	start := time.Now()
+	err := b.Load(context.Background(), b.plan(t, "x"))
+	if !errors.Is(err, unix.EBUSY) || time.Since(start) > 5*time.Second || !strings.Contains(hintOf(err), "--wait") {
+		t.Errorf("Load on a busy kernel = %v (hint %q) after %v; want EBUSY within the bound", err, hintOf(err), time.Since(start))
+	}
+
+	b = newBench(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	b.kernel.Busy, b.Wait = 1<<30, time.Hour
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if err := b.Load(ctx, b.plan(t, "x")); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("Load, cancelled = %v; want EBUSY", err)
+	}
+}
+
+// Each attempt counts against a limit, so a busy kernel is not tried again.
+func TestLoadBusyWithLimit(t *testing.T) {
+	b := newBench(t)
+	b.kernel.Write("proc/sys/kernel/kexec_load_limit_panic", "3\n")
+	b.kernel.Busy = 1
+	if err := b.Load(context.Background(), b.plan(t, "x")); !errors.Is(err, unix.EBUSY) || b.kernel.Calls != 1 {
+		t.Errorf("Load with a limit = %v after %d calls; want EBUSY after 1", err, b.kernel.Calls)
+	}
+}
+
+func TestLoadPutsBack(t *testing.T) {
+	b := newBench(t)
+	ctx := context.Background()
+	if err := b.Load(ctx, b.plan(t, "old")); err != nil {
+		t.Fatal(err)
+	}
+	// Fails after the old image is freed; the putting back succeeds.
+	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0}
+	err := b.Load(ctx, b.plan(t, "new"))
+	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was put back") {
+		t.Errorf("Load = %v; want ENOMEM, and that the old one was put back", err)
+	}
+	if b.kernel.Crash == nil || string(b.kernel.Crash.Initrd) != "old" || !strings.HasPrefix(b.kernel.Crash.Cmdline, "name=old") {
+		t.Errorf("the kernel holds %+v; want the old image", b.kernel.Crash)
+	}
+
+	// Putting back fails too: the machine is unarmed, and that is said.
+	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM}
+	err = b.Load(ctx, b.plan(t, "new"))
+	if err == nil || !strings.Contains(err.Error(), "could not be put back") || !strings.Contains(hintOf(err), "no crash kernel now") {
+		t.Errorf("Load = %v (hint %q); want a loud word about the unarmed machine", err, hintOf(err))
+	}
+
+	// Nothing was loaded before: nothing is put back.
+	b.kernel.FailLate = []unix.Errno{unix.ENOMEM}
+	if err = b.Load(ctx, b.plan(t, "new")); err == nil || strings.Contains(err.Error(), "put back") {
+		t.Errorf("Load = %v; want plain ENOMEM", err)
+	}
+}
+
+// Files that are gone can't be put back.
+func TestLoadPutBackInputsGone(t *testing.T) {
+	b := newBench(t)
+	if err := b.Load(context.Background(), b.plan(t, "old")); err != nil {
+		t.Fatal(err)
+	}
+	next := b.plan(t, "new")
+	if err := os.Remove(filepath.Join(b.dir, "initrd-old")); err != nil {
+		t.Fatal(err)
+	}
+	b.kernel.FailLate = []unix.Errno{unix.ENOMEM}
+	if err := b.Load(context.Background(), next); err == nil || !strings.Contains(err.Error(), "initrd-old") {
+		t.Errorf("Load = %v; want the missing file named", err)
+	}
+}
+
+// An early refusal leaves the old image alone.
+func TestLoadEarlyFailureKeepsImage(t *testing.T) {
+	b := newBench(t)
+	if err := b.Load(context.Background(), b.plan(t, "old")); err != nil {
+		t.Fatal(err)
+	}
+	calls := b.kernel.Calls
+	b.kernel.FailEarly = []unix.Errno{unix.EPERM}
+	err := b.Load(context.Background(), b.plan(t, "new"))
+	if !errors.Is(err, unix.EPERM) || b.kernel.Calls != calls+1 || string(b.kernel.Crash.Initrd) != "old" {
+		t.Errorf("Load = %v after %d calls; want EPERM after 1, the old image in place", err, b.kernel.Calls-calls)
+	}
+}
+
+func TestUnloadWithoutFileLoad(t *testing.T) {
+	b := newBench(t)
+	b.kernel.NoFileLoad = true
+	b.kernel.Crash = &kexectest.Image{}
+	if err := b.Unload(context.Background(), Crash); err != nil || b.kernel.Crash != nil {
+		t.Errorf("Unload without kexec_file_load = %v, image %v; want it gone by kexec_load", err, b.kernel.Crash)
+	}
+}
+
+func TestStateTornOrForeign(t *testing.T) {
+	dir := t.TempDir()
+	for _, content := range []string{"", "{", "null", "[]", `{"version":99,"kernel":{"path":"/x"}}`, `{"version":1}`} {
+		if err := os.WriteFile(filepath.Join(dir, stateName), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := ReadState(dir); !errors.Is(err, ErrNoState) {
+			t.Errorf("ReadState of %q = %v, %v; want ErrNoState", content, s, err)
+		}
+	}
+}
+
+// A note that can't be written does not fail the load.
+func TestStateUnwritable(t *testing.T) {
+	b := newBench(t)
+	b.StateDir = filepath.Join(b.dir, "vmlinuz", "not-a-folder")
+	if err := b.Load(context.Background(), b.plan(t, "x")); err != nil {
+		t.Errorf("Load = %v; want success", err)
+	}
+	if len(b.told) != 1 || !strings.Contains(b.told[0], "not noted") {
+		t.Errorf("told %q; want that it is not noted", b.told)
+	}
+}

@@ -1,0 +1,139 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/bootimage"
+)
+
+// Method is the system call that loads.
+type Method int
+
+// The methods.
+const (
+	Auto     Method = iota // File, and Segments where the kernel has or takes no File
+	File                   // kexec_file_load: the kernel reads and places the files
+	Segments               // kexec_load: gokexec does
+)
+
+// String gives the word that --method takes.
+func (m Method) String() string {
+	switch m {
+	case File:
+		return "file"
+	case Segments:
+		return "segments"
+	}
+	return "auto"
+}
+
+// MarshalText gives the name.
+func (m Method) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads what MarshalText gives.
+func (m *Method) UnmarshalText(b []byte) error {
+	for _, known := range []Method{Auto, File, Segments} {
+		if string(b) == known.String() {
+			*m = known
+			return nil
+		}
+	}
+	return fmt.Errorf("method %q is none of auto, file, segments", b)
+}
+
+// Hotplug says whether the kernel is to update the elfcorehdr of a crash kernel
+// loaded by segments when CPUs or memory come and go (CONFIG_CRASH_HOTPLUG).
+type Hotplug int
+
+// The choices.
+const (
+	HotplugAuto Hotplug = iota // if the kernel can
+	HotplugOn                  // or fail
+	HotplugOff
+)
+
+// String gives the word that --hotplug takes.
+func (h Hotplug) String() string { return [...]string{"auto", "on", "off"}[h] }
+
+// MarshalText gives the name.
+func (h Hotplug) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads what MarshalText gives.
+func (h *Hotplug) UnmarshalText(b []byte) error {
+	for _, known := range []Hotplug{HotplugAuto, HotplugOn, HotplugOff} {
+		if string(b) == known.String() {
+			*h = known
+			return nil
+		}
+	}
+	return fmt.Errorf("hotplug %q is none of auto, on, off", b)
+}
+
+// choose decides what Auto means for p, a plan by file.
+func (p *Plan) choose(host *Host, spec *Spec) (*Plan, error) {
+	if !canPlanSegments(host.Arch) || host.lockedDown() {
+		return p, nil // by file or not at all
+	}
+	why, mustNot := p.refusedFile(host)
+	if why == "" {
+		p.fallback = func() (*Plan, error) {
+			q, err := newSegments(host, spec)
+			if err != nil {
+				return nil, err
+			}
+			return q, FirstFailure(q.Check(host))
+		}
+		return p, nil
+	}
+	q, err := newSegments(host, spec)
+	switch {
+	case err == nil:
+		q.Why = why
+		return q, nil
+	case mustNot:
+		return nil, err
+	}
+	return p, nil // whose Check says what is wrong with it
+}
+
+// refusedFile says why kexec_file_load would not do, "" if it would; certain
+// tells that there is no point in asking it.
+func (p *Plan) refusedFile(host *Host) (why string, certain bool) {
+	if host.Config.Off("KEXEC_FILE") {
+		return "kernel " + host.Release + " was built without CONFIG_KEXEC_FILE", true
+	}
+	if p.Image.Machine != host.Arch.Machine {
+		return "", false
+	}
+	if p.Image.Format == bootimage.FormatELF {
+		return "kexec_file_load on " + host.Arch.Name + " does not take " + p.Image.Format.String(), true
+	}
+	if f := p.checkImage(host); f.Level == Failure {
+		return f.Detail, false
+	}
+	if n := len(crashE820(host, nil)); p.Kind == Crash && n > maxE820 {
+		return fmt.Sprintf("kexec_file_load hands over %d memory ranges at most and drops the rest, crash memory first; this machine has %d", maxE820, n), false
+	}
+	return "", false
+}
+
+// fallsBack tells the errors after which Auto tries Segments: those that say
+// that the call is not there or does not take this image. A refusal for another
+// reason (permission, a signature, no room) would be the same or must stand.
+func fallsBack(err error) bool {
+	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EINVAL, unix.ENOEXEC, unix.ENOTSUP} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// lockedDown tells that the kernel allows no kexec_load (kernel/kexec.c,
+// kexec_load_check).
+func (h *Host) lockedDown() bool {
+	return h.Lockdown == "integrity" || h.Lockdown == "confidentiality"
+}

@@ -1,0 +1,161 @@
+package loader
+
+import (
+	"cmp"
+	"debug/elf"
+	"errors"
+	"slices"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// Role says what a segment is.
+type Role string
+
+// The roles.
+const (
+	RolePurgatory  Role = "purgatory"
+	RoleElfcorehdr Role = "elfcorehdr"
+	RoleBackup     Role = "backup"
+	RoleBootParams Role = "boot_params"
+	RoleKernel     Role = "kernel"
+	RoleInitrd     Role = "initrd"
+)
+
+// Segment is a piece of memory that kexec_load fills.
+type Segment struct {
+	Role    Role
+	Phys    memmap.PhysAddr
+	MemSize uint64 // bytes, whole pages
+	Align   uint64 // bytes, that Phys had to be aligned to
+	Data    []byte // the beginning; what follows up to MemSize is zero
+	Checked bool   // part of the digest that the purgatory checks
+}
+
+// Range is the memory of the segment.
+func (s *Segment) Range() memmap.Range {
+	return memmap.Range{Start: s.Phys, End: s.Phys + memmap.PhysAddr(s.MemSize)}
+}
+
+// layout places segments into free memory, one after the other.
+type layout struct {
+	plan     *Plan
+	free     memmap.Set
+	topDown  bool
+	segments []Segment
+}
+
+// newLayout: a crash kernel and all that goes with it must lie in the highest
+// crash region, and leave the kernel room at its beginning, from where it takes
+// its control pages (kernel/kexec_core.c, kimage_alloc_crash_control_pages). An
+// ordinary one may lie in any memory that is RAM for both kernels. The first MiB
+// is left alone, and the crash region, which is mapped read-only.
+func newLayout(host *Host, p *Plan) (*layout, error) {
+	if host.Iomem == nil {
+		return nil, &Problem{What: "the memory map is not known: " + errorText(host.Unread["proc/iomem"]), Hint: "run as root"}
+	}
+	if p.Kind == Boot {
+		free := host.Iomem.BootRAM().Intersect(ramOf(p.E820)).Minus(memmap.NewSet(host.Crash...))
+		return &layout{plan: p, free: free.Minus(memmap.NewSet(memmap.Range{End: 1 << 20}))}, nil
+	}
+	region, found := host.CrashRegion()
+	if !found {
+		f := checkCrashMemory(host)
+		return nil, f.Problem()
+	}
+	control := memmap.Range{Start: region.Start, End: region.Start + memmap.PhysAddr(min(controlPages(host), region.Size()))}
+	return &layout{plan: p, free: memmap.NewSet(region).Minus(memmap.NewSet(control)), topDown: true}, nil
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return "no /proc/iomem"
+	}
+	return err.Error()
+}
+
+// place finds room for size bytes and adds the segment, still without data.
+func (l *layout) place(host *Host, role Role, h memmap.Hole) (memmap.Range, error) {
+	h.Size, h.Align, h.TopDown = pageUp(h.Size), max(h.Align, pageSize), l.topDown
+	r, err := l.free.Place(h)
+	if errors.Is(err, memmap.ErrNoSpace) {
+		return r, l.noRoom(host, role, h, err)
+	}
+	if err != nil {
+		return r, err
+	}
+	l.free = l.free.Minus(memmap.NewSet(r))
+	l.segments = append(l.segments, Segment{Role: role, Phys: r.Start, MemSize: r.Size(), Align: h.Align})
+	return r, nil
+}
+
+func (l *layout) noRoom(host *Host, role Role, h memmap.Hole, err error) error {
+	if l.plan.Kind == Boot {
+		return &Problem{What: "no room in memory for the " + string(role) + " of " + mib(h.Size) + ": " + err.Error(), Hint: "use a smaller initrd", Err: err}
+	}
+	region, _ := host.CrashRegion()
+	total := controlPages(host) + l.plan.initrdSize() + h.Size
+	for _, s := range l.segments {
+		total += s.MemSize
+	}
+	p := l.plan.noRoom("", region, total).Problem()
+	p.Err = errors.Join(p.Err, err)
+	return p
+}
+
+// fill sets the data of the segment of that role.
+func (l *layout) fill(role Role, data []byte) {
+	for i := range l.segments {
+		if l.segments[i].Role == role {
+			l.segments[i].Data = data
+		}
+	}
+}
+
+// sorted gives the segments by address.
+func (l *layout) sorted() []Segment {
+	slices.SortFunc(l.segments, func(a, b Segment) int { return cmp.Compare(a.Phys, b.Phys) })
+	return l.segments
+}
+
+// controlPages bounds what the kernel takes of the crash region for itself, in
+// bytes. On x86 that is most of all the identity mapping of all RAM: a page per
+// GiB of it, or with pages of 1 GiB only per GiB that is not all RAM, and one per
+// 512 GiB (arch/x86/kernel/machine_kexec_64.c, init_pgtable; arch/x86/mm/
+// ident_map.c). Beside it are control code, a copy of VMCOREINFO, and the mappings
+// of segments, EFI and ACPI tables.
+func controlPages(host *Host) uint64 {
+	const others = 64
+	if host.Arch.Machine != elf.EM_X86_64 || host.Iomem == nil {
+		return (others + host.MemTotal>>30) * pageSize
+	}
+	gbPages := host.X86 != nil && host.X86.GBPages
+	ram := host.Iomem.SystemRAM()
+	middle, upper := countBlocks(ram, 30, gbPages), countBlocks(ram, 39, false)
+	return (others + middle + upper) * pageSize
+}
+
+// countBlocks counts the blocks of 1<<shift bytes that the set has a part of; if
+// partial, only those that it has not all of.
+func countBlocks(s memmap.Set, shift uint, partial bool) uint64 {
+	var n uint64
+	next := uint64(0) // the first block not counted yet
+	size := uint64(1) << shift
+	for _, r := range s.Ranges() {
+		first, last := uint64(r.Start)>>shift, uint64(r.End-1)>>shift
+		blocks := last - max(first, next) + 1
+		if last < next {
+			blocks = 0
+		}
+		if partial {
+			whole := uint64(0)
+			if from, to := roundUp(uint64(r.Start), size)>>shift, uint64(r.End)>>shift; to > from {
+				whole = to - from
+			}
+			blocks -= min(blocks, whole)
+		}
+		n += blocks
+		next = max(next, last+1)
+	}
+	return n
+}

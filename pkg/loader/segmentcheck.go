@@ -1,0 +1,99 @@
+package loader
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+const (
+	maxSegments = 16 // KEXEC_SEGMENT_MAX (include/uapi/linux/kexec.h)
+
+	// maxDestination is the end of the memory that a segment may lie in: 52 bits
+	// of address, less with smaller page tables (KEXEC_DESTINATION_MEMORY_LIMIT).
+	maxDestination = 1 << 52
+)
+
+// checkSegments holds the plan against the rules of kexec_load (kernel/
+// kexec_core.c, sanity_check_segment_list, and kimage_alloc_init).
+func (p *Plan) checkSegments(host *Host) Finding {
+	const name = "segments"
+	fail := func(errno unix.Errno, format string, args ...any) Finding {
+		return Finding{Check: name, Level: Failure, Detail: fmt.Sprintf(format, args...), Remedy: "this is a bug in gokexec, or the machine changed meanwhile; try again, and report it",
+			errno: []unix.Errno{errno}, err: errno}
+	}
+	if n := len(p.Segments); n == 0 || n > maxSegments {
+		return fail(unix.EINVAL, "%d segments; kexec_load takes 1 to %d", n, maxSegments)
+	}
+	var used memmap.Set
+	var total uint64
+	for _, s := range p.Segments {
+		r := s.Range()
+		switch {
+		case r.Empty() || uint64(r.Start)%pageSize != 0 || s.MemSize%pageSize != 0 || r.End > maxDestination:
+			return fail(unix.EADDRNOTAVAIL, "%s at %v, %d bytes, is not made of whole pages of memory", s.Role, s.Phys, s.MemSize)
+		case used.Overlaps(r):
+			return fail(unix.EINVAL, "%s at %v overlaps another segment", s.Role, r)
+		case uint64(len(s.Data)) > s.MemSize:
+			return fail(unix.EINVAL, "%s has %d bytes for %d of memory", s.Role, len(s.Data), s.MemSize)
+		}
+		used = used.Union(memmap.NewSet(r))
+		total += s.MemSize
+	}
+	if host.MemTotal != 0 && total > host.MemTotal/2 {
+		return Finding{Check: name, Level: Failure,
+			Detail: fmt.Sprintf("the segments take %s, more than half of this machine's memory of %s", mib(total), mib(host.MemTotal)),
+			Remedy: "use a smaller initrd", errno: []unix.Errno{unix.EINVAL}, err: unix.EINVAL}
+	}
+	if p.Kind == Boot {
+		if host.Iomem == nil {
+			return unknown(name, "the memory map is not known")
+		}
+		if bad := used.Minus(host.Iomem.BootRAM()); !bad.Empty() {
+			return fail(unix.EADDRNOTAVAIL, "segments at %v are not in RAM", bad)
+		}
+		return ok(name, "%d segments, %s", len(p.Segments), mib(total))
+	}
+	region, found := host.CrashRegion()
+	if !found {
+		return unknown(name, "the crash memory is not known")
+	}
+	if bad := used.Minus(memmap.NewSet(region)); !bad.Empty() || !region.ContainsAddr(p.Entry) {
+		return fail(unix.EADDRNOTAVAIL, "segments at %v or the entry %v are outside of the crash memory %v", bad, p.Entry, region)
+	}
+	free := memmap.NewSet(region).Minus(used)
+	if free.Size() < controlPages(host) {
+		return fail(unix.ENOMEM, "%s are left of the crash memory; the kernel needs %s for itself", mib(free.Size()), mib(controlPages(host)))
+	}
+	return p.checkLeft(name, region, ramOf(p.E820).Intersect(free).Size())
+}
+
+// checkLeft judges the memory that the crash kernel has left to run in.
+func (p *Plan) checkLeft(name string, region memmap.Range, left uint64) Finding {
+	if initrd := p.initrdSize(); left < 3*initrd {
+		return Finding{Check: name, Level: Warning,
+			Detail: fmt.Sprintf("%s of %s are left for the capture kernel to run in, and its initrd of %s has to be unpacked there", mib(left), mib(region.Size()), mib(initrd)),
+			Remedy: "enlarge crashkernel= or use a smaller initrd (gokexec initramfs makes one)"}
+	}
+	return ok(name, "%s of %s are left to run in", mib(left), mib(region.Size()))
+}
+
+// checkLoadAllowed: no signature can be checked of segments, so a kernel that is
+// locked down refuses them all (kernel/kexec.c, kexec_load_check).
+func (p *Plan) checkLoadAllowed(host *Host) Finding {
+	const name = "signature"
+	if host.lockedDown() {
+		return Finding{Check: name, Level: Failure,
+			Detail: fmt.Sprintf("lockdown is %s: the kernel refuses kexec_load", host.Lockdown),
+			Remedy: "use --method file with a signed kernel image, or turn Secure Boot or lockdown= off",
+			errno:  []unix.Errno{unix.EPERM}, err: unix.EPERM}
+	}
+	if host.Config.Off("KEXEC") {
+		return Finding{Check: name, Level: Failure,
+			Detail: "kernel " + host.Release + " was built without CONFIG_KEXEC: kexec_load is not there",
+			Remedy: "use --method file", errno: []unix.Errno{unix.ENOSYS}, err: unix.ENOSYS}
+	}
+	return ok(name, "the kernel asks for none of kexec_load")
+}

@@ -1,0 +1,302 @@
+package loader
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/internal/purgatory"
+	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// SegmentPlan is the part of a Plan that is for kexec_load.
+type SegmentPlan struct {
+	Entry     memmap.PhysAddr // of the purgatory
+	Segments  []Segment       // ascending
+	LoadFlags LoadFlags
+	Hotplug   bool // the kernel keeps the elfcorehdr up to date
+
+	KernelCmdline string          // all of it, as the new kernel sees it
+	E820          []E820Entry     // the memory map that the new kernel is given
+	Header        *elfcore.Header // what is in the elfcorehdr; nil for an ordinary kexec
+	KernelEntry   memmap.PhysAddr
+	Digest        [32]byte // SHA-256 of the Checked segments, in their order
+	NoChecks      bool     // the purgatory does not look at it
+	Serial        Serial
+
+	wantedHotplug Hotplug // of the Spec
+}
+
+// canPlanSegments tells for which machines gokexec plans kexec_load.
+func canPlanSegments(a Arch) bool { return a.Machine == elf.EM_X86_64 }
+
+// newSegments plans the call kexec_load.
+func newSegments(host *Host, spec *Spec) (*Plan, error) {
+	p := &Plan{Kind: spec.Kind, Method: Segments, Arch: host.Arch}
+	if !canPlanSegments(host.Arch) {
+		return nil, &Problem{What: "loading by segments is not supported on " + host.Arch.Name, Hint: "use --method file", Err: errors.ErrUnsupported}
+	}
+	if err := p.planInputs(host, spec); err != nil {
+		return nil, err
+	}
+	for _, f := range []Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()} {
+		if f.Level == Failure {
+			return nil, f.Problem()
+		}
+	}
+	if err := p.planX86(host, spec); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// planX86 places and makes all segments. What others depend on comes first: the
+// backup's address is in the elfcorehdr, that of the elfcorehdr on the command
+// line, and both are missing from the memory map in boot_params.
+func (p *Plan) planX86(host *Host, spec *Spec) error {
+	kernel, err := p.x86Kernel()
+	if err != nil {
+		return fmt.Errorf("kernel %s: %w", p.Kernel.Path, err)
+	}
+	initrd, err := p.initrdBytes()
+	if err != nil {
+		return err
+	}
+	p.NoChecks, p.Serial, p.wantedHotplug = spec.NoChecks, spec.Serial, spec.Hotplug
+	p.KernelCmdline = p.Cmdline
+	if p.Kind == Boot {
+		p.E820 = bootE820(host)
+	}
+	l, err := newLayout(host, p)
+	if err != nil {
+		return err
+	}
+	var backup *elfcore.Backup
+	if p.Kind == Crash {
+		p.LoadFlags |= kexecsys.LoadOnCrash
+		if backup, err = p.planDump(l, host, spec, initrd); err != nil {
+			return err
+		}
+	}
+	x := host.X86
+	if x == nil {
+		x = &X86{}
+	}
+	p.addRSDP(x)
+	params := &bootParams{x86: x, image: p.Image, cmdline: p.KernelCmdline, e820: p.E820, seed: spec.Seed}
+	kernelAt, initrdAt, err := p.placeX86(l, host, kernel, params, initrd)
+	if err != nil {
+		return err
+	}
+	params.initrd = initrdAt
+	for i := range l.segments {
+		if s := &l.segments[i]; s.Role == RoleBootParams {
+			s.Data = params.bytes(s.Phys)
+		}
+	}
+	l.fill(RoleKernel, kernel.data)
+	l.fill(RoleInitrd, initrd)
+	p.KernelEntry = kernelAt.Start + memmap.PhysAddr(kernel.entry)
+	p.Segments = l.sorted()
+	return p.addPurgatory(backup)
+}
+
+// placeX86 finds room for what needs nothing more of its own but the address.
+func (p *Plan) placeX86(l *layout, host *Host, kernel *x86Kernel, params *bootParams, initrd []byte) (kernelAt, initrdAt memmap.Range, err error) {
+	size, err := purgatory.MemSize(p.Arch.Machine)
+	if err != nil {
+		return kernelAt, initrdAt, err
+	}
+	// From the bottom up the kernel goes first, lest it is kept from the place it
+	// would like best.
+	if !l.topDown {
+		if kernelAt, err = kernel.place(l, host, p.Image.ELF != nil); err != nil {
+			return kernelAt, initrdAt, err
+		}
+	}
+	if _, err = l.place(host, RolePurgatory, memmap.Hole{Size: size, Align: purgatory.Align}); err != nil {
+		return kernelAt, initrdAt, err
+	}
+	if _, err = l.place(host, RoleBootParams, memmap.Hole{Size: uint64(len(params.bytes(0)))}); err != nil {
+		return kernelAt, initrdAt, err
+	}
+	if l.topDown {
+		if kernelAt, err = kernel.place(l, host, p.Image.ELF != nil); err != nil {
+			return kernelAt, initrdAt, err
+		}
+	}
+	if len(initrd) == 0 {
+		return kernelAt, initrdAt, nil
+	}
+	initrdAt, err = l.place(host, RoleInitrd, memmap.Hole{Size: uint64(len(initrd)), Min: initrdMin})
+	initrdAt.End = initrdAt.Start + memmap.PhysAddr(len(initrd))
+	return kernelAt, initrdAt, err
+}
+
+// planDump makes what only a crash kernel has: the backup of low memory, the
+// elfcorehdr, and the memory map that spares both.
+func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfcore.Backup, error) {
+	if host.Dump == nil {
+		return nil, &Problem{What: "the elfcorehdr can't be built: " + errorText(host.Unread[dumpKey]), Hint: "run as root, on a kernel with CONFIG_CRASH_DUMP", Err: host.Unread[dumpKey]}
+	}
+	hotplug, err := p.wantHotplug(host, spec, initrd)
+	if err != nil {
+		return nil, err
+	}
+	opt := elfcore.BuildOptions{}
+	var taken []memmap.Range
+	if low := lowRAM(host.Iomem); !low.Empty() {
+		ranges := low.Ranges()
+		// Whole pages, since the dump is read by pages.
+		source := memmap.Range{Start: ranges[0].Start &^ (pageSize - 1), End: memmap.PhysAddr(pageUp(uint64(ranges[len(ranges)-1].End)))}
+		at, err := l.place(host, RoleBackup, memmap.Hole{Size: source.Size()})
+		if err != nil {
+			return nil, err
+		}
+		opt.Backup = &elfcore.Backup{Source: source, Dest: at.Start}
+		taken = append(taken, at)
+	}
+	header, err := elfcore.Build(host.Dump, opt)
+	if err != nil {
+		return nil, &Problem{What: err.Error(), Hint: headerHint(err), Err: err}
+	}
+	data, err := header.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	size := uint64(len(data))
+	if hotplug {
+		size = max(size, elfcore.HotplugSegmentSize(host.ElfcorehdrSize, pageSize))
+		p.Hotplug = true
+		p.LoadFlags |= kexecsys.LoadUpdateElfcorehdr
+	}
+	at, err := l.place(host, RoleElfcorehdr, memmap.Hole{Size: size})
+	if err != nil {
+		return nil, err
+	}
+	l.fill(RoleElfcorehdr, data)
+	p.Header = header
+	// In front, as kexec_file_load puts it: a word behind a "--" would be init's.
+	p.KernelCmdline = strings.TrimRight(fmt.Sprintf("elfcorehdr=%v %s", at.Start, p.Cmdline), " ")
+	p.E820 = crashE820(host, append(taken, at))
+	return opt.Backup, nil
+}
+
+func headerHint(err error) string {
+	if errors.Is(err, elfcore.ErrKcoreUnreadable) {
+		return "the addresses are in /proc/kcore (CONFIG_PROC_KCORE); run as root, or use --method file"
+	}
+	return "use --method file"
+}
+
+// wantHotplug decides whether the kernel is to update the elfcorehdr. It finds
+// its segment by the ELF magic at the beginning, so no other may have one
+// (kernel/crash_core.c, crash_handle_hotplug_event).
+func (p *Plan) wantHotplug(host *Host, spec *Spec, initrd []byte) (bool, error) {
+	refuse := ""
+	switch {
+	case spec.Hotplug == HotplugOff:
+		return false, nil
+	case host.ElfcorehdrSize == 0:
+		refuse = "this kernel can't update an elfcorehdr (no /sys/kernel/crash_elfcorehdr_size: Linux 6.6 with CONFIG_CRASH_HOTPLUG can)"
+	case strings.HasPrefix(string(initrd[:min(len(initrd), 4)]), elf.ELFMAG):
+		refuse = "the initrd begins like an ELF file, and the kernel would take it for the elfcorehdr"
+	}
+	if refuse != "" && spec.Hotplug == HotplugOn {
+		return false, &Problem{What: refuse, Hint: "without --hotplug on, load again when CPUs or memory have changed", Err: unix.EINVAL}
+	}
+	return refuse == "", nil
+}
+
+// addRSDP tells a kernel that may be too old for the field acpi_rsdp_addr
+// (boot protocol 2.15 has it for certain) where ACPI's root is, unless it finds
+// it where a BIOS puts it.
+func (p *Plan) addRSDP(x *X86) {
+	z := p.Image.BzImage
+	if z == nil || z.Version >= 0x20f || x.RSDP < 1<<20 {
+		return
+	}
+	if c, err := ParseCmdline(p.KernelCmdline); err != nil || c.Has("acpi_rsdp") {
+		return
+	}
+	p.KernelCmdline = fmt.Sprintf("acpi_rsdp=%v %s", x.RSDP, p.KernelCmdline)
+}
+
+// addPurgatory fills in the purgatory's segment, once all others are there.
+func (p *Plan) addPurgatory(backup *elfcore.Backup) error {
+	params := purgatory.Params{Entry: uint64(p.KernelEntry), SkipChecks: p.NoChecks}
+	if p.Serial.Port != 0 {
+		params.Serial = purgatory.Serial{Kind: purgatory.Serial8250Port, Addr: uint64(p.Serial.Port), Baud: p.Serial.Baud}
+	}
+	if backup != nil {
+		params.Backup = purgatory.Backup{Src: uint64(backup.Source.Start), Size: backup.Source.Size(), Dst: uint64(backup.Dest)}
+	}
+	var checked []purgatory.Segment
+	for i := range p.Segments {
+		s := &p.Segments[i]
+		if s.Role == RoleBootParams {
+			params.Arg = uint64(s.Phys)
+		}
+		s.Checked = s.Role != RolePurgatory && !(s.Role == RoleElfcorehdr && p.Hotplug)
+		if s.Checked {
+			checked = append(checked, purgatory.Segment{Data: s.Data, MemSize: s.MemSize})
+			params.Regions = append(params.Regions, purgatory.Region{Start: uint64(s.Phys), Len: s.MemSize})
+		}
+	}
+	var err error
+	if params.Digest, err = purgatory.Digest(checked); err != nil {
+		return err
+	}
+	blob, err := purgatory.Blob(p.Arch.Machine)
+	if err != nil {
+		return err
+	}
+	if err := params.Patch(p.Arch.Machine, blob); err != nil {
+		return err
+	}
+	for i := range p.Segments {
+		if s := &p.Segments[i]; s.Role == RolePurgatory {
+			s.Data, p.Entry = blob, s.Phys+purgatory.Entry
+		}
+	}
+	p.Digest = params.Digest
+	return nil
+}
+
+// initrdBytes reads the initrd whole.
+func (p *Plan) initrdBytes() ([]byte, error) {
+	switch {
+	case p.Initrd == nil:
+		return nil, nil
+	case p.Initrd.data != nil:
+		return p.Initrd.data, nil
+	case p.Initrd.Size > bootimage.MaxUnpacked:
+		return nil, fmt.Errorf("initrd %s: %d bytes; at most %d are loaded by segments", p.Initrd.Path, p.Initrd.Size, bootimage.MaxUnpacked)
+	}
+	return p.Initrd.source.Bytes()
+}
+
+// Segment gives the segment of that role.
+func (p *SegmentPlan) Segment(role Role) (Segment, bool) {
+	for _, s := range p.Segments {
+		if s.Role == role {
+			return s, true
+		}
+	}
+	return Segment{}, false
+}
+
+// kernelSegments are the segments as the system call takes them.
+func (p *SegmentPlan) kernelSegments() []KernelSegment {
+	segments := make([]KernelSegment, 0, len(p.Segments))
+	for _, s := range p.Segments {
+		segments = append(segments, KernelSegment{Data: s.Data, Phys: uint64(s.Phys), MemSize: s.MemSize})
+	}
+	return segments
+}

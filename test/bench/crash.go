@@ -1,0 +1,107 @@
+package main
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/gokexec/gokexec/internal/vmlab"
+	"github.com/gokexec/gokexec/pkg/capture"
+)
+
+// cycleTimeout bounds one crash; a capture kernel without memory may hang.
+const cycleTimeout = 75 * time.Second
+
+// cycle loads, panics, and gives the result of the capture and the time from
+// the panic to the reboot after it.
+func (b *bench) cycle(cfg vmlab.Config) (*capture.Result, time.Duration, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, cycleTimeout)
+	defer cancel()
+	vm, err := vmlab.Launch(ctx, cfg)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer vm.Close()
+	r, err := vm.Run(ctx, vmlab.Command{Argv: []string{"gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--append", "console=ttyS0"}})
+	if err != nil || r.Code != 0 {
+		return nil, 0, fmt.Errorf("%w: load: %v %s", errNoDump, err, r.Stderr)
+	}
+	if err := vm.Crash(ctx, -1); err != nil {
+		return nil, 0, err
+	}
+	start := time.Now()
+	if _, err := vm.Wait(ctx); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", errNoDump, err)
+	}
+	took := time.Since(start)
+	result, err := readResult(vm.Disk(0))
+	if err != nil || result.Outcome != capture.Complete {
+		return nil, 0, fmt.Errorf("%w: %v", errNoDump, err)
+	}
+	return result, took, nil
+}
+
+func readResult(disk string) (*capture.Result, error) {
+	f, err := os.Open(disk)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for tr := tar.NewReader(f); ; {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("no result on the disk")
+		}
+		if err != nil {
+			return nil, err
+		}
+		if h.Name == capture.ResultName {
+			var r capture.Result
+			return &r, json.NewDecoder(tr).Decode(&r)
+		}
+	}
+}
+
+func (b *bench) panicToSaved(k *vmlab.Kernel) error {
+	cfg, err := b.machine(k)
+	if err != nil {
+		return err
+	}
+	r, took, err := b.cycle(cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("  panic to saved: %.1f s for %.0f MB, %.0f MB/s; gokexec's peak %.1f MB, least available %.0f of %.0f MB\n",
+		took.Seconds(), float64(r.VMCore.SavedBytes)/1e6, float64(r.RateBytesPerSecond)/1e6,
+		float64(r.Memory.PeakRSSBytes)/1e6, float64(r.Memory.MinMemAvailableBytes)/1e6, float64(r.Memory.MemTotalBytes)/1e6)
+	return nil
+}
+
+// smallest goes down in steps of 8 MiB until no dump comes.
+func (b *bench) smallest(k *vmlab.Kernel) error {
+	cfg, err := b.machine(k)
+	if err != nil {
+		return err
+	}
+	last := 0
+	for mib := 96; mib >= 48; mib -= 8 {
+		cfg.CrashKernel = fmt.Sprintf("%dM", mib)
+		if _, _, err := b.cycle(cfg); errors.Is(err, errNoDump) {
+			break
+		} else if err != nil {
+			return err
+		}
+		last = mib
+	}
+	if last == 0 {
+		fmt.Println("  smallest crashkernel=: over 96M")
+		return nil
+	}
+	fmt.Printf("  smallest crashkernel=: %dM\n", last)
+	return nil
+}

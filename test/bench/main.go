@@ -1,0 +1,168 @@
+// Command bench measures gokexec in virtual machines, with kexec-tools beside it
+// in the same one: time and peak memory of whole processes, from panic to saved,
+// and the smallest crashkernel= that still brings a dump home. Under emulation
+// only the ratios mean something.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/vmlab"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	b := &bench{ctx: ctx}
+	flag.IntVar(&b.rounds, "rounds", 7, "how often each process is run")
+	smallest := flag.Bool("smallest", false, "look for the smallest crashkernel= too (minutes per kernel)")
+	flag.Parse()
+	err := b.run(*smallest)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type bench struct {
+	ctx    context.Context
+	rounds int
+	dir    string
+}
+
+func (b *bench) run(smallest bool) (err error) {
+	if b.dir, err = os.MkdirTemp("", "gokexec-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	for _, name := range vmlab.MatrixNames() {
+		k, err := vmlab.GetKernel(b.ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := b.processes(k); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := b.panicToSaved(k); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if smallest {
+			if err := b.smallest(k); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// machine is a guest with gokexec, its own kernel and a capture initramfs.
+func (b *bench) machine(k *vmlab.Kernel) (vmlab.Config, error) {
+	binary, err := vmlab.Build(b.ctx, "./cmd/gokexec", k.Arch)
+	if err != nil {
+		return vmlab.Config{}, err
+	}
+	initrd := filepath.Join(b.dir, k.Name+".img")
+	out, err := exec.CommandContext(b.ctx, binary, "initramfs", "-o", initrd, "--sysroot", k.ModulesRoot, "--kernel", k.Release, "--set", "nvme", "raw:/dev/nvme0n1").CombinedOutput()
+	if err != nil {
+		return vmlab.Config{}, fmt.Errorf("gokexec initramfs: %w: %s", err, out)
+	}
+	return vmlab.Config{Kernel: k, Memory: 512, CrashKernel: "128M", Disks: []vmlab.Disk{{}}, Files: []vmlab.File{
+		vmlab.Executable("/bin/gokexec", binary),
+		{Path: "/boot/vmlinuz", Source: k.Image},
+		{Path: "/boot/capture.img", Source: initrd},
+	}}, nil
+}
+
+// figure is a median over the rounds.
+type figure struct {
+	wall, cpu time.Duration
+	peak      int64 // bytes
+}
+
+func (b *bench) measure(vm *vmlab.VM, argv []string, codes ...int) (figure, error) {
+	var wall, cpu []time.Duration
+	var peak []int64
+	for range b.rounds {
+		r, err := vm.Run(b.ctx, vmlab.Command{Argv: argv})
+		if err != nil {
+			return figure{}, err
+		}
+		if !slices.Contains(append(codes, 0), r.Code) {
+			return figure{}, fmt.Errorf("%q: exit code %d: %s", argv, r.Code, r.Stderr)
+		}
+		wall, cpu, peak = append(wall, r.Duration), append(cpu, r.UserTime+r.SysTime), append(peak, r.MaxRSS)
+	}
+	slices.Sort(wall)
+	slices.Sort(cpu)
+	slices.Sort(peak)
+	return figure{wall[b.rounds/2], cpu[b.rounds/2], peak[b.rounds/2]}, nil
+}
+
+func (b *bench) processes(k *vmlab.Kernel) error {
+	cfg, err := b.machine(k)
+	if err != nil {
+		return err
+	}
+	pkg, err := vmlab.GetPackage(b.ctx, "sid", "kexec-tools", "amd64")
+	if err != nil {
+		return err
+	}
+	kexec, err := pkg.GuestProgram("sbin/kexec")
+	if err != nil {
+		return err
+	}
+	cfg.Files = append(cfg.Files, kexec.Files...)
+	vm, err := vmlab.Launch(b.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer vm.Close()
+	theirs := func(args ...string) []string { return append(slices.Clone(kexec.Argv), args...) }
+	fmt.Printf("\n%s (%s), kexec-tools %s, median of %d\n", k.Name, k.Release, pkg.Version, b.rounds)
+	fmt.Printf("  %-34s %10s %10s %10s\n", "", "wall", "CPU", "peak RSS")
+	for _, pair := range []struct {
+		what         string
+		ours, theirs []string
+	}{
+		{"load by kexec_file_load", []string{"gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--cmdline", "console=ttyS0"},
+			theirs("-p", "-s", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
+		{"load by kexec_load", []string{"gokexec", "load", "--crash", "--method", "segments", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--cmdline", "console=ttyS0"},
+			theirs("-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
+		{"status", []string{"gokexec", "status"}, theirs("-S")},
+		{"dry run", []string{"gokexec", "load", "--crash", "-n", "/boot/vmlinuz", "--initrd", "/boot/capture.img"}, nil},
+	} {
+		ours, err := b.measure(vm, pair.ours)
+		if err != nil {
+			return err
+		}
+		print := func(name string, f figure) {
+			fmt.Printf("  %-34s %8.1fms %8.1fms %8.1fMB\n", name, ms(f.wall), ms(f.cpu), float64(f.peak)/1e6)
+		}
+		print(pair.what+": gokexec", ours)
+		if pair.theirs == nil {
+			continue
+		}
+		them, err := b.measure(vm, pair.theirs, 1)
+		if err != nil {
+			return err
+		}
+		print(pair.what+": kexec", them)
+		fmt.Printf("  %-34s %9.2fx %9.2fx %9.2fx\n", "  gokexec / kexec", ms(ours.wall)/ms(them.wall), ms(ours.cpu)/max(ms(them.cpu), 0.001), float64(ours.peak)/float64(them.peak))
+	}
+	return nil
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+var errNoDump = errors.New("no whole dump came")

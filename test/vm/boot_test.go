@@ -1,0 +1,59 @@
+package vm
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/vmlab"
+)
+
+// An ordinary kexec: the second kernel comes up with the new command line,
+// without a reset in between.
+func TestVMBootFileLoad(t *testing.T) {
+	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+		cfg := vmlab.Config{Kernel: k, Files: []vmlab.File{
+			vmlab.Executable("/bin/gokexec", vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)),
+			{Path: guestKernel, Source: k.Image},
+			{Path: "/boot/initrd", Source: agentInitramfs(t, k)},
+		}}
+		g := vmlab.Boot(t, cfg)
+		if r := g.Run(gokexec, "exec", "--force"); r.Code != 3 || !strings.Contains(r.Stderr, "no kernel is loaded") {
+			t.Errorf("exec with nothing loaded: exit code %d, %q; want 3 and why", r.Code, r.Stderr)
+		}
+		g.Must(gokexec, "load", "--boot", guestKernel, "--initrd", "/boot/initrd", "--cmdline", g.VM.Config.AgentCmdline()+` second.kernel="yes it is"`)
+		if r := g.Run(gokexec, "unload", "--boot"); r.Code != 0 {
+			t.Errorf("unload --boot: exit code %d: %s", r.Code, r.Stderr)
+		}
+		g.Must(gokexec, "load", "--boot", guestKernel, "--initrd", "/boot/initrd", "--cmdline", g.VM.Config.AgentCmdline()+` second.kernel="yes it is"`)
+		first := g.VM.Hello.BootID
+		// It never answers: the kernel under it goes away.
+		g.Start(gokexec, "exec")
+		hello := g.WaitHello()
+		if hello.BootID == first || !strings.Contains(hello.Cmdline, `second.kernel="yes it is"`) {
+			t.Errorf("the second kernel is %+v; want another boot, with the new command line", hello)
+		}
+		g.Reboot("poweroff")
+		if end := g.WaitEnd(); end.Reason != "guest-shutdown" {
+			t.Errorf("the machine ended by %q; want guest-shutdown", end.Reason)
+		}
+	})
+}
+
+func agentInitramfs(t *testing.T, k *vmlab.Kernel) string {
+	t.Helper()
+	files, err := vmlab.AgentFiles(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := vmlab.Initramfs(files...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "agent.cpio")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

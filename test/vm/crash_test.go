@@ -1,0 +1,53 @@
+package vm
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/vmlab"
+	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// The main job, on each kernel: load by kexec_file_load, panic, capture with
+// gokexec as init, and on the host the memory and the log are what they were.
+func TestVMCrashFileLoad(t *testing.T) {
+	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+		g := vmlab.Boot(t, crashMachine(t, k))
+		loadCrash(t, g)
+		g.WriteFile("/dev/kmsg", "<3>gokexec-test: last words\n")
+		nonce := g.Plant(200)
+		iomem, err := memmap.ParseIomem(strings.NewReader(g.ReadFile("/proc/iomem")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dmesg := g.Must(gokexec, "version")
+		t.Log(dmesg)
+		g.Crash()
+		if end := g.WaitEnd(); end.Reason != "guest-reset" {
+			t.Fatalf("the machine ended by %q; want guest-reset, the capture's reboot", end.Reason)
+		}
+		d := openDump(t, g.VM.Disk(0))
+		if d.result.Outcome != capture.Complete || d.Incomplete || len(d.result.Errors) != 0 || d.result.VMCore.IncompletePages != 0 {
+			t.Errorf("result = %+v; want complete, without errors", d.result)
+		}
+		if d.result.KernelRelease != k.Release || d.result.Memory.PeakRSSBytes == 0 || d.result.Durations.TotalSeconds <= 0 {
+			t.Errorf("result = %+v; want release %s, memory and times", d.result, k.Release)
+		}
+		t.Logf("saved %d MB in %.1f s, peak memory %d MB, least available %d MB", d.result.VMCore.SizeBytes/1e6, d.result.Durations.TotalSeconds,
+			d.result.Memory.PeakRSSBytes/1e6, d.result.Memory.MinMemAvailableBytes/1e6)
+		d.checkNonce(t, nonce)
+		d.checkRanges(t, iomem, false)
+		d.checkOracles(t)
+		for _, line := range []string{"gokexec-test: last words", "Linux version " + k.Release, "Kernel panic - not syncing: sysrq triggered crash"} {
+			if !strings.Contains(d.log, line) {
+				t.Errorf("the log lacks %q; it ends:\n%s", line, lastLines(d.log, 15))
+			}
+		}
+	})
+}
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(s, "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

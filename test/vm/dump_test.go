@@ -1,0 +1,123 @@
+package vm
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/vmlab"
+	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// savedDump is what a capture left on a raw disk.
+type savedDump struct {
+	*capture.Dump
+	disk   string
+	core   *elfcore.File
+	log    string
+	result capture.Result
+}
+
+// openDump reads the disk in place; anything that is missing is a failure.
+func openDump(t *testing.T, disk string) *savedDump {
+	t.Helper()
+	d := &savedDump{disk: disk}
+	entries := readTar(t, disk)
+	d.log = string(entries[capture.LogName])
+	if err := json.Unmarshal(entries[capture.ResultName], &d.result); err != nil {
+		t.Fatalf("%s: %v", capture.ResultName, err)
+	}
+	var err error
+	if d.Dump, err = capture.OpenRaw(disk); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	if d.core, err = elfcore.New(d.Dump, d.Size()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// readTar returns the small entries of a tar stream, by name.
+func readTar(t *testing.T, path string) map[string][]byte {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	entries := map[string][]byte{}
+	for tr := tar.NewReader(f); ; {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return entries
+		}
+		if err != nil {
+			t.Fatalf("tar on the disk, after %d entries: %v", len(entries), err)
+		}
+		if h.Typeflag == tar.TypeXGlobalHeader {
+			continue // the comment that aligns the dump
+		}
+		if h.Mode != 0o600 {
+			t.Errorf("%s has mode %#o; want 0600", h.Name, h.Mode)
+		}
+		entries[h.Name] = nil
+		if h.Size < 16<<20 {
+			if entries[h.Name], err = io.ReadAll(tr); err != nil {
+				t.Fatalf("tar entry %s: %v", h.Name, err)
+			}
+		}
+	}
+}
+
+// checkNonce holds every page of the nonce against the dump, twice: by
+// physical address through our reader, and by a scan that knows no ELF.
+func (d *savedDump) checkNonce(t *testing.T, n *vmlab.Nonce) {
+	t.Helper()
+	err := n.Check(func(b []byte, phys uint64) error {
+		_, err := d.core.ReadPhysAt(b, memmap.PhysAddr(phys))
+		return err
+	})
+	if err != nil {
+		t.Errorf("nonce: %v", err)
+	}
+	disk, err := os.Open(d.disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	count, err := n.CountIn(disk)
+	if err != nil || count != len(n.Phys) {
+		t.Errorf("a scan of the dump finds %d pages of the nonce, %v; want %d", count, err, len(n.Phys))
+	}
+}
+
+// checkRanges holds the dump's PT_LOADs against the machine's memory: all of
+// System RAM less the crash memory, and on x86 less the low 1 MiB, which the
+// kernel leaves out of a header of its own.
+func (d *savedDump) checkRanges(t *testing.T, iomem *memmap.Iomem, lowIncluded bool) {
+	t.Helper()
+	want := iomem.SystemRAM().Minus(memmap.NewSet(iomem.CrashKernel()...))
+	if !lowIncluded {
+		want = want.Minus(memmap.NewSet(memmap.Range{End: 1 << 20}))
+	}
+	var loads []memmap.Range
+	for _, l := range d.core.Loads {
+		loads = append(loads, memmap.Range{Start: l.Phys, End: l.Phys + memmap.PhysAddr(l.MemSize)})
+	}
+	got := memmap.NewSet(loads...)
+	if missing := want.Minus(got); missing.Size() != 0 {
+		t.Errorf("the dump lacks %v", missing.Ranges())
+	}
+	// /proc/vmcore rounds each range out to pages.
+	for _, r := range got.Minus(want).Ranges() {
+		if r.Size() >= 4096 {
+			t.Errorf("the dump has %v, which is no memory of the machine", r)
+		}
+	}
+}

@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/pflag"
@@ -23,17 +25,18 @@ func dmesgCommand() command {
 dump (ELF), /proc/vmcore, or what gokexec capture wrote on a raw device: the device
 itself or an image of it.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
+			asJSON := flags.Bool("json", false, "print each record as a line of JSON")
 			return func(_ context.Context, e *env, args []string) error {
 				if len(args) != 1 {
 					return usageError("give one FILE; there are %d arguments", len(args))
 				}
-				return e.dmesg(args[0])
+				return e.dmesg(args[0], *asJSON)
 			}
 		},
 	}
 }
 
-func (e *env) dmesg(path string) error {
+func (e *env) dmesg(path string, asJSON bool) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fileProblem("dump", err)
@@ -55,7 +58,11 @@ func (e *env) dmesg(path string) error {
 		return dumpProblem(path, err)
 	}
 	out := bufio.NewWriter(e.stdout)
-	stats, err := printk.WriteText(out, log)
+	write := printk.WriteText
+	if asJSON {
+		write = writeRecords
+	}
+	stats, err := write(out, log)
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -64,6 +71,42 @@ func (e *env) dmesg(path string) error {
 			Hint: "what could be read is printed", Err: stats.Err}
 	}
 	return nil
+}
+
+// logRecord is a line of dmesg --json. What the dump does not tell is left out.
+type logRecord struct {
+	Seq         uint64   `json:"seq"`
+	TimeSeconds *float64 `json:"time_seconds,omitempty"` // since boot
+	Facility    *int     `json:"facility,omitempty"`
+	Level       *int     `json:"level,omitempty"`
+	Caller      *uint32  `json:"caller,omitempty"`
+	Text        string   `json:"text"` // bytes that are no UTF-8 become U+FFFD
+}
+
+func writeRecords(w io.Writer, log *printk.Log) (printk.Stats, error) {
+	var stats printk.Stats
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for r := range log.Records(&stats) {
+		line := logRecord{Seq: r.Seq, Text: string(r.Text)}
+		if r.HasTime {
+			seconds := r.Time.Seconds()
+			line.TimeSeconds = &seconds
+		}
+		if r.Level >= 0 {
+			line.Level = &r.Level
+		}
+		if r.Facility >= 0 {
+			line.Facility = &r.Facility
+		}
+		if r.HasCaller {
+			line.Caller = &r.Caller
+		}
+		if err := enc.Encode(line); err != nil {
+			return stats, err
+		}
+	}
+	return stats, nil
 }
 
 func dumpProblem(path string, err error) error {

@@ -132,6 +132,7 @@ func TestCustomKernel(t *testing.T) {
 	}
 	t.Setenv("GOKEXEC_VM_ARCH", "amd64")
 	t.Setenv("GOKEXEC_VM_KERNEL", image)
+	t.Setenv("GOKEXEC_VM_MATRIX", "")
 	k, err := GetKernel(t.Context(), customName)
 	if err != nil || k.Release != "6.6.6-custom" || k.Image != image {
 		t.Errorf("GetKernel(custom) = %+v, %v", k, err)

@@ -25,7 +25,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	b := &bench{ctx: ctx}
 	flag.IntVar(&b.rounds, "rounds", 7, "how often each process is run")
-	smallest := flag.Bool("smallest", false, "look for the smallest crashkernel= too (minutes per kernel)")
+	smallest := flag.Bool("smallest", true, "look for the smallest crashkernel= too (minutes per kernel)")
 	flag.Parse()
 	err := b.run(*smallest)
 	stop()

@@ -2,10 +2,10 @@ package vm
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/vmlab"
 )
 
@@ -13,20 +13,36 @@ import (
 // without a reset in between.
 func TestVMBootFileLoad(t *testing.T) {
 	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
-		cfg := vmlab.Config{Kernel: k, Files: []vmlab.File{
+		kernel, err := os.ReadFile(k.Image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packed, err := imagetest.Compress("zstd", kernel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		initrd := agentInitramfs(t, k)
+		// Named here, since it goes into the UKI before the machine is made.
+		cfg := vmlab.Config{Kernel: k, Channel: "uart"}
+		cfg.Files = []vmlab.File{
 			vmlab.Executable("/bin/gokexec", vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)),
 			{Path: guestKernel, Source: k.Image},
-			{Path: "/boot/initrd", Source: agentInitramfs(t, k)},
-		}}
+			{Path: "/boot/vmlinuz.zst", Data: packed},
+			{Path: "/boot/initrd", Data: initrd},
+			{Path: "/boot/uki.efi", Data: imagetest.PE(0x8664,
+				imagetest.Section{Name: ".linux", Data: kernel}, imagetest.Section{Name: ".initrd", Data: initrd},
+				imagetest.Section{Name: ".cmdline", Data: []byte(cfg.AgentCmdline() + ` second.kernel="yes it is"`)})},
+		}
 		g := vmlab.Boot(t, cfg)
 		if r := g.Run(gokexec, "exec", "--force"); r.Code != 3 || !strings.Contains(r.Stderr, "no kernel is loaded") {
 			t.Errorf("exec with nothing loaded: exit code %d, %q; want 3 and why", r.Code, r.Stderr)
 		}
-		g.Must(gokexec, "load", "--boot", guestKernel, "--initrd", "/boot/initrd", "--cmdline", g.VM.Config.AgentCmdline()+` second.kernel="yes it is"`)
+		// Unpacked in memory: a compressed kernel, and a UKI with its own initrd and command line.
+		g.Must(gokexec, "load", "--boot", "/boot/vmlinuz.zst", "--initrd", "/boot/initrd")
 		if r := g.Run(gokexec, "unload", "--boot"); r.Code != 0 {
 			t.Errorf("unload --boot: exit code %d: %s", r.Code, r.Stderr)
 		}
-		g.Must(gokexec, "load", "--boot", guestKernel, "--initrd", "/boot/initrd", "--cmdline", g.VM.Config.AgentCmdline()+` second.kernel="yes it is"`)
+		g.Must(gokexec, "load", "--boot", "/boot/uki.efi")
 		first := g.VM.Hello.BootID
 		// It never answers: the kernel under it goes away.
 		g.Start(gokexec, "exec")
@@ -41,7 +57,7 @@ func TestVMBootFileLoad(t *testing.T) {
 	})
 }
 
-func agentInitramfs(t *testing.T, k *vmlab.Kernel) string {
+func agentInitramfs(t *testing.T, k *vmlab.Kernel) []byte {
 	t.Helper()
 	files, err := vmlab.AgentFiles(t.Context(), k)
 	if err != nil {
@@ -51,9 +67,5 @@ func agentInitramfs(t *testing.T, k *vmlab.Kernel) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "agent.cpio")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return b
 }

@@ -33,6 +33,7 @@ type VM struct {
 	Config Config      // with the defaults filled in
 	Hello  *wire.Hello // of the first kernel; nil if Config.Init replaced the agent
 	Booted time.Duration
+	Failed []error // starts that did not come up before this one did
 
 	dir     string
 	ownDir  bool
@@ -50,16 +51,41 @@ type VM struct {
 	closeError error
 }
 
-// Launch starts a virtual machine and waits until its agent answers. Cancelling
-// ctx kills it, at any time. Close must be called.
+// launchTries is how often a machine is started that does not come up. Until its
+// agent answers nothing under test has run: what fails there is QEMU's emulation
+// or the firmware, and must not decide a test.
+const launchTries = 3
+
+// Launch starts a virtual machine and waits until its agent answers; one that
+// does not come up is started anew, twice at most (VM.Failed). Cancelling ctx
+// kills it, at any time. Close must be called.
 func Launch(ctx context.Context, cfg Config) (*VM, error) {
 	cfg.Disks = append([]Disk(nil), cfg.Disks...)
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
+	var failed []error
+	for {
+		vm, err := launchOnce(ctx, cfg)
+		if err == nil {
+			vm.Failed = failed
+			return vm, nil
+		}
+		failed = append(failed, err)
+		if len(failed) == launchTries || ctx.Err() != nil || !errors.Is(err, errNotUp) {
+			return nil, errors.Join(failed...)
+		}
+	}
+}
+
+// errNotUp is wrapped when QEMU ran and the guest did not come up.
+var errNotUp = errors.New("the guest did not come up")
+
+func launchOnce(ctx context.Context, cfg Config) (*VM, error) {
 	vm := &VM{Config: cfg, dir: cfg.Dir, ended: make(chan struct{})}
 	if vm.dir == "" {
+		var err error
 		if vm.dir, err = os.MkdirTemp("", "gokexec-vm-"); err != nil {
 			return nil, err
 		}
@@ -108,7 +134,7 @@ func (vm *VM) launch(ctx context.Context) error {
 		return nil
 	}
 	if vm.Hello, err = vm.WaitHello(bootCtx); err != nil {
-		return fmt.Errorf("boot %s: %w", cfg.Kernel.Name, err)
+		return fmt.Errorf("boot %s: %w: %w", cfg.Kernel.Name, errNotUp, err)
 	}
 	vm.Booted = time.Since(vm.began)
 	return nil

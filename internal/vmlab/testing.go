@@ -136,6 +136,9 @@ func Boot(t testing.TB, cfg Config) *Guest {
 			t.Errorf("close the VM: %v", err)
 		}
 	})
+	for _, err := range vm.Failed {
+		t.Logf("STARTED ANEW: %v", err)
+	}
 	if vm.Hello != nil {
 		for _, warning := range vm.Hello.Warnings {
 			t.Errorf("guest's init: %s", warning)

@@ -54,33 +54,25 @@ func ReadLoaded(root fs.FS, hint memmap.PhysAddr) (*Header, memmap.PhysAddr, err
 	return k.FindHeader(crash[len(crash)-1], hint)
 }
 
-// FindHeader looks for an elfcorehdr in the crash region. On x86 that is first
-// the first page: kexec_file_load puts the header there, and kexec_load
-// overwrites it with a control page, so that a header there is never an old
-// one. Then comes the hint, if it is not 0, and then every page.
+// FindHeader looks for an elfcorehdr in the crash region: at the hint, if it is
+// not 0, and then on every page.
 //
-// Old headers stay in memory. So a hint must be of the last load, and several
-// headers found by the last step alone are ErrManyHeaders. The error may also
-// wrap ErrNotMapped if nothing of the region can be read, ErrKcoreUnreadable if
-// reading fails, or ErrNoHeader.
+// Old headers stay in memory, also on the first page, where kexec_file_load puts
+// its own: a kexec_load of another program may leave it alone. So a hint must be
+// of the last load, and several headers found without one are ErrManyHeaders.
+// The error may also wrap ErrNotMapped if nothing of the region can be read,
+// ErrKcoreUnreadable if reading fails, or ErrNoHeader.
 func (k *Kcore) FindHeader(crash memmap.Range, hint memmap.PhysAddr) (*Header, memmap.PhysAddr, error) {
 	if k.Mapped().Intersect(memmap.NewSet(crash)).Empty() {
 		return nil, 0, fmt.Errorf("crash region %v: %w", crash, ErrNotMapped)
 	}
-	var likely []memmap.PhysAddr
-	if k.Map.Machine == elf.EM_X86_64 || k.Map.Machine == elf.EM_386 {
-		likely = append(likely, crash.Start)
-	}
 	if hint != 0 && crash.ContainsAddr(hint) {
-		likely = append(likely, hint)
-	}
-	for _, addr := range likely {
-		h, err := k.headerAt(crash, addr)
+		h, err := k.headerAt(crash, hint)
 		if err != nil {
 			return nil, 0, err
 		}
 		if h != nil {
-			return h, addr, nil
+			return h, hint, nil
 		}
 	}
 	found, err := k.scan(crash)

@@ -46,7 +46,8 @@ func TestReadLoaded(t *testing.T) {
 		wantErr error
 	}{
 		{"first page", iomemX86, map[memmap.PhysAddr][]byte{first: cur}, 0, current, first, nil},
-		{"first page, and an old one at the hint", iomemX86, map[memmap.PhysAddr][]byte{first: cur, 0x16000000: stale}, 0x16000000, current, first, nil},
+		{"an old one on the first page", iomemX86, map[memmap.PhysAddr][]byte{first: stale, 0x16000000: cur}, 0x16000000, current, 0x16000000, nil},
+		{"first page and another", iomemX86, map[memmap.PhysAddr][]byte{first: cur, 0x16000000: stale}, 0, nil, 0, ErrManyHeaders},
 		{"hint", iomemX86, map[memmap.PhysAddr][]byte{0x1cf00000: cur, 0x16000000: stale}, 0x1cf00000, current, 0x1cf00000, nil},
 		{"wrong hint", iomemX86, map[memmap.PhysAddr][]byte{0x1cf00000: cur}, 0x16000000, current, 0x1cf00000, nil},
 		{"hint elsewhere", iomemX86, map[memmap.PhysAddr][]byte{0x1cf00000: cur, 0x100000: stale}, 0x100000, current, 0x1cf00000, nil},

@@ -3,6 +3,7 @@ package kexectest
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,8 +14,14 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// kcoreContent is where in /proc/kcore physical address 0 is.
-const kcoreContent = 1 << 20
+const (
+	// kcoreContent is where in /proc/kcore physical address 0 is.
+	kcoreContent = 1 << 20
+
+	// kcoreSize is that of the file, which is sparse: the memory there is at first
+	// can be read.
+	kcoreSize = kcoreContent + 1<<30
+)
 
 // WritePhys puts data into memory, where /proc/kcore shows it, if it is there.
 func (m *Machine) WritePhys(addr uint64, data []byte) {
@@ -35,7 +42,8 @@ func (m *Machine) writeKcoreAt(data []byte, offset int64) {
 		m.t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := f.WriteAt(data, offset); err != nil {
+	_, err = f.WriteAt(data, offset)
+	if err = errors.Join(err, f.Truncate(kcoreSize)); err != nil {
 		m.t.Fatal(err)
 	}
 }

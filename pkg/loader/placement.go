@@ -46,10 +46,9 @@ type layout struct {
 }
 
 // newLayout: a crash kernel and all that goes with it must lie in the highest
-// crash region, and leave the kernel room at its beginning, from where it takes
-// its control pages (kernel/kexec_core.c, kimage_alloc_crash_control_pages). An
-// ordinary one may lie in any memory that is RAM for both kernels. The first MiB
-// is left alone, and the crash region, which is mapped read-only.
+// crash region. An ordinary one may lie in any memory that is RAM for both
+// kernels. The first MiB is left alone, and the crash region, which is mapped
+// read-only.
 func newLayout(host *Host, p *Plan) (*layout, error) {
 	if host.Iomem == nil {
 		return nil, &Problem{What: "the memory map is not known: " + errorText(host.Unread["proc/iomem"]), Hint: "run as root"}
@@ -63,8 +62,22 @@ func newLayout(host *Host, p *Plan) (*layout, error) {
 		f := checkCrashMemory(host)
 		return nil, f.Problem()
 	}
-	control := memmap.Range{Start: region.Start, End: region.Start + memmap.PhysAddr(min(controlPages(host), region.Size()))}
-	return &layout{plan: p, free: memmap.NewSet(region).Minus(memmap.NewSet(control)), topDown: true}, nil
+	return &layout{plan: p, free: memmap.NewSet(region), topDown: true}, nil
+}
+
+// placeElfcorehdr puts the elfcorehdr at the beginning of the crash region, as
+// kexec_file_load does: who looks for the header that is loaded finds it on the
+// first page, and never an old one there. Behind it the kernel has room for its
+// control pages, which it takes from the lowest free addresses (kernel/
+// kexec_core.c, kimage_alloc_crash_control_pages).
+func (l *layout) placeElfcorehdr(host *Host, size uint64) (memmap.Range, error) {
+	region, _ := host.CrashRegion()
+	at, err := l.place(host, RoleElfcorehdr, memmap.Hole{Size: size, Min: region.Start, Max: region.Start + memmap.PhysAddr(pageUp(size))})
+	if err == nil {
+		control := memmap.Range{Start: at.End, End: at.End + memmap.PhysAddr(controlPages(host))}
+		l.free = l.free.Minus(memmap.NewSet(control))
+	}
+	return at, err
 }
 
 func errorText(err error) string {

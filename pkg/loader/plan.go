@@ -33,6 +33,8 @@ type Plan struct {
 
 	SegmentPlan // of the method Segments
 
+	asked Method // of the Spec
+
 	// fallback makes the plan by segments of a plan that Auto made by file.
 	fallback func() (*Plan, error)
 }
@@ -69,6 +71,7 @@ func newFile(host *Host, spec *Spec) (*Plan, error) {
 
 // planInputs is what both methods need.
 func (p *Plan) planInputs(host *Host, spec *Spec) error {
+	p.asked = spec.Method
 	if err := p.planKernel(host, spec); err != nil {
 		return err
 	}

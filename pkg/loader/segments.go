@@ -176,7 +176,7 @@ func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfc
 		p.Hotplug = true
 		p.LoadFlags |= kexecsys.LoadUpdateElfcorehdr
 	}
-	at, err := l.place(host, RoleElfcorehdr, memmap.Hole{Size: size})
+	at, err := l.placeElfcorehdr(host, size)
 	if err != nil {
 		return nil, err
 	}

@@ -35,13 +35,19 @@ type State struct {
 	Initrd  StateFile `json:"initrd,omitzero"`
 	Cmdline string    `json:"cmdline"`
 	Loaded  time.Time `json:"loaded_at"`
+	Asked   Method    `json:"method_asked_for"`
+
+	// Of use once the load has been looked at (LoadSettled).
+	Generation string      `json:"machine,omitempty"` // see Generation
+	Memory     Fingerprint `json:"memory,omitzero"`
+
+	Elfcorehdr memmap.PhysAddr `json:"elfcorehdr,omitempty"` // where it should be; 0: not known
 
 	// Of the method Segments.
-	Hotplug    Hotplug         `json:"hotplug"` // as asked for
-	Updated    bool            `json:"kernel_updates_header"`
-	NoChecks   bool            `json:"no_checks,omitempty"`
-	Serial     Serial          `json:"serial,omitzero"`
-	Elfcorehdr memmap.PhysAddr `json:"elfcorehdr,omitempty"` // its address; 0: the kernel placed it
+	Hotplug  Hotplug `json:"hotplug"` // as asked for
+	Updated  bool    `json:"kernel_updates_header"`
+	NoChecks bool    `json:"no_checks,omitempty"`
+	Serial   Serial  `json:"serial,omitzero"`
 }
 
 // StateFile names an input and what it looked like.
@@ -52,7 +58,7 @@ type StateFile struct {
 }
 
 func newState(p *Plan) *State {
-	s := &State{Version: stateVersion, Method: p.Method, Cmdline: p.Cmdline, Loaded: time.Now().UTC(), Kernel: stateFile(p.Kernel.Path)}
+	s := &State{Version: stateVersion, Method: p.Method, Asked: p.asked, Cmdline: p.Cmdline, Loaded: time.Now().UTC(), Kernel: stateFile(p.Kernel.Path)}
 	if p.Initrd != nil {
 		s.Initrd = stateFile(p.Initrd.Path)
 	}

@@ -1,0 +1,134 @@
+package loader
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// Fingerprint is of memory that a load has filled and that nothing changes until
+// the next one: so it tells whether another program has loaded since. The zero
+// value is that of a load whose memory could not be read.
+type Fingerprint struct {
+	SHA256 string        `json:"sha256,omitempty"`
+	Ranges []CrashMemory `json:"ranges,omitempty"`
+}
+
+const (
+	// fingerprintEnd is how much of either end of the crash memory is looked at,
+	// in bytes. Behind its elfcorehdr, at the lower end, kexec_file_load puts the
+	// purgatory with its digests, and boot_params with a new random seed.
+	fingerprintEnd = 2 << 20
+
+	// maxFingerprint bounds what a note makes us read.
+	maxFingerprint = 32 << 20
+)
+
+// takeFingerprint reads that of what is loaded now. The plan tells where the
+// smaller segments are; it may be nil.
+func takeFingerprint(root fs.FS, header memmap.PhysAddr, host *Host, p *Plan) Fingerprint {
+	region, found := host.CrashRegion()
+	if !found || host.Iomem == nil {
+		return Fingerprint{}
+	}
+	set := memmap.NewSet(region)
+	if region.Size() > 2*fingerprintEnd {
+		set = set.Minus(memmap.NewSet(memmap.Range{Start: region.Start + fingerprintEnd, End: region.End - fingerprintEnd}))
+	}
+	// The kernel rewrites the header in place.
+	size := max(elfcore.HotplugSegmentSize(host.ElfcorehdrSize, pageSize), plainElfcorehdr)
+	if r, ok := memmap.RangeOf(header, size); ok {
+		set = set.Minus(memmap.NewSet(r))
+	}
+	if p != nil {
+		for _, s := range p.Segments {
+			if s.Role == RolePurgatory || s.Role == RoleBootParams {
+				set = set.Union(memmap.NewSet(s.Range()))
+			}
+		}
+	}
+	f := Fingerprint{}
+	for _, r := range set.Ranges() {
+		f.Ranges = append(f.Ranges, CrashMemory{r.Start, r.End})
+	}
+	sum, err := f.read(root, host.Iomem)
+	if err != nil {
+		return Fingerprint{}
+	}
+	f.SHA256 = sum
+	return f
+}
+
+// matches tells whether memory is as it was. What can't be compared matches.
+func (f Fingerprint) matches(root fs.FS, iomem *memmap.Iomem) bool {
+	if f.SHA256 == "" {
+		return true
+	}
+	sum, err := f.read(root, iomem)
+	return err != nil || sum == f.SHA256
+}
+
+func (f Fingerprint) read(root fs.FS, iomem *memmap.Iomem) (string, error) {
+	k, err := elfcore.OpenKcore(root, iomem)
+	if err != nil {
+		return "", err
+	}
+	defer k.Close()
+	digest := sha256.New()
+	buf := make([]byte, 64<<10)
+	total := uint64(0)
+	for _, m := range f.Ranges {
+		r := memmap.Range{Start: m.Start, End: m.End}
+		if total += r.Size(); total > maxFingerprint {
+			return "", fmt.Errorf("the noted ranges have over %d bytes", maxFingerprint)
+		}
+		for r.Start < r.End {
+			b := buf[:min(uint64(len(buf)), r.Size())]
+			if _, err := k.ReadPhysAt(b, r.Start); err != nil {
+				return "", err
+			}
+			digest.Write(b)
+			r.Start += memmap.PhysAddr(len(b))
+		}
+	}
+	return hex.EncodeToString(digest.Sum(nil)), nil
+}
+
+// Generation names the memory and CPUs that the machine under root has now:
+// equal strings, equal machines. It is empty if they can't be read.
+func Generation(root fs.FS) string {
+	m, err := elfcore.ReadMachine(root)
+	if err != nil {
+		return ""
+	}
+	return generationOf(m)
+}
+
+func generationOf(m *elfcore.Machine) string {
+	digest := sha256.New()
+	fmt.Fprintln(digest, m.Iomem.SystemRAM().Minus(m.Excluded()).Ranges())
+	for _, c := range m.CPUs {
+		fmt.Fprintln(digest, c.CPU, c.Notes)
+	}
+	return hex.EncodeToString(digest.Sum(nil))
+}
+
+// changedFiles says which inputs are not those of the load any more.
+func (s *State) changedFiles() []string {
+	var changed []string
+	for _, f := range []StateFile{s.Kernel, s.Initrd} {
+		if f.Path == "" || slices.Contains(changed, f.Path) {
+			continue
+		}
+		if info, err := os.Stat(f.Path); err == nil && (info.Size() != f.Size || !info.ModTime().Equal(f.Modified)) {
+			changed = append(changed, f.Path)
+		}
+	}
+	return changed
+}

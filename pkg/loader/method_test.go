@@ -1,0 +1,128 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/kexectest"
+)
+
+// Auto goes by segments after the errors that say that the call is not there or
+// does not take the image, and after no other.
+func TestAutoFallsBack(t *testing.T) {
+	for _, tt := range []struct {
+		errno unix.Errno
+		falls bool
+	}{{unix.ENOSYS, true}, {unix.EINVAL, true}, {unix.ENOEXEC, true}, {unix.ENOTSUP, true},
+		{unix.EPERM, false}, {unix.EACCES, false}, {unix.ENOMEM, false}, {unix.EADDRNOTAVAIL, false}, {unix.EKEYREJECTED, false}, {unix.EBUSY, false}, {unix.ETXTBSY, false}} {
+		b := newBench(t)
+		b.Wait = 0
+		b.kernel.FailEarly = []unix.Errno{tt.errno}
+		p := b.plan(t, "x")
+		err := b.Load(context.Background(), p)
+		if !tt.falls {
+			if !errors.Is(err, tt.errno) || b.kernel.Calls != 1 {
+				t.Errorf("%v: Load = %v after %d calls; want the error after 1", tt.errno, err, b.kernel.Calls)
+			}
+			continue
+		}
+		if err != nil || b.kernel.Crash == nil || len(b.kernel.Crash.Segments) == 0 || p.Method != Segments || !strings.Contains(p.Why, tt.errno.Error()) {
+			t.Errorf("%v: Load = %v, by %v because %q; want a load by segments, because of it", tt.errno, err, p.Method, p.Why)
+		}
+		if len(b.told) != 1 {
+			t.Errorf("%v: told %q; want one line", tt.errno, b.told)
+		}
+		state, err := ReadState(b.StateDir)
+		if err != nil || state.Method != Segments || state.Elfcorehdr != 0x36000000 {
+			t.Errorf("%v: state %+v, %v; want the method and where the header is", tt.errno, state, err)
+		}
+	}
+}
+
+// File stays file.
+func TestFileDoesNotFallBack(t *testing.T) {
+	b := newBench(t)
+	b.kernel.NoFileLoad = true
+	host := readHost(t, b.kernel.Machine)
+	p, err := New(host, &Spec{Kind: Crash, Method: File, Kernel: FromBytes("k", bzImage().Bytes())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Load(context.Background(), p); !errors.Is(err, unix.ENOSYS) || !strings.Contains(hintOf(err), "--method segments") {
+		t.Errorf("Load = %v (hint %q); want ENOSYS", err, hintOf(err))
+	}
+}
+
+// What kexec_file_load is known not to take never gets there.
+func TestAutoChooses(t *testing.T) {
+	locked := func(m *kexectest.Machine) {
+		m.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+	}
+	noFile := func(m *kexectest.Machine) { m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\n") }
+	for _, tt := range []struct {
+		name    string
+		machine func(*kexectest.Machine)
+		kernel  []byte
+		want    Method
+		why     string
+	}{
+		{"bzImage", nil, bzImage().Bytes(), File, ""},
+		{"vmlinux", nil, vmlinuxImage(), Segments, "does not take ELF"},
+		{"vmlinux under lockdown", locked, vmlinuxImage(), File, ""},
+		{"no CONFIG_KEXEC_FILE", noFile, bzImage().Bytes(), Segments, "without CONFIG_KEXEC_FILE"},
+	} {
+		m := kexectest.NewMachine(t)
+		if tt.machine != nil {
+			tt.machine(m)
+		}
+		p, err := New(readHost(t, m), &Spec{Kind: Crash, Kernel: FromBytes("k", tt.kernel)})
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		if p.Method != tt.want || !strings.Contains(p.Why, tt.why) || (p.Why == "") != (tt.why == "") {
+			t.Errorf("%s: auto takes %v because %q; want %v, %q", tt.name, p.Method, p.Why, tt.want, tt.why)
+		}
+	}
+}
+
+// A load by segments that costs the old image is undone by segments.
+func TestSegmentsPutBack(t *testing.T) {
+	b := newBench(t)
+	b.kernel.NoFileLoad = true
+	ctx := context.Background()
+	if err := b.Load(ctx, b.plan(t, "old")); err != nil {
+		t.Fatal(err)
+	}
+	old := b.kernel.Crash.Segments
+	b.kernel.NoFileLoad = false
+	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0}
+	err := b.Load(ctx, b.plan(t, "new"))
+	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was put back") {
+		t.Errorf("Load = %v; want ENOMEM, and that the old one was put back", err)
+	}
+	if b.kernel.Crash == nil || len(b.kernel.Crash.Segments) != len(old) {
+		t.Errorf("the kernel holds %+v; want the old segments", b.kernel.Crash)
+	}
+}
+
+func TestParseSerial(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want Serial
+		ok   bool
+	}{
+		{"", Serial{}, true}, {"ttyS0", Serial{0x3f8, 0}, true}, {"ttyS3,9600", Serial{0x2e8, 9600}, true}, {"0x3f8,115200n8", Serial{0x3f8, 115200}, true},
+		{"ttyS4", Serial{}, false}, {"ttyAMA0", Serial{}, false}, {"0", Serial{}, false}, {"0x10000", Serial{}, false}, {"ttyS0,0", Serial{}, false},
+		{"ttyS0,7", Serial{}, false}, {"ttyS0,9600n8x", Serial{}, false}, {"ttyS0,", Serial{}, false},
+	} {
+		got, err := ParseSerial(tt.text)
+		if (err == nil) != tt.ok || got != tt.want {
+			t.Errorf("ParseSerial(%q) = %+v, %v; want %+v, ok %t", tt.text, got, err, tt.want, tt.ok)
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrForeign is wrapped when what is loaded is not what gokexec has noted:
+// another program has loaded a crash kernel since, and it is left alone.
+var ErrForeign = errors.New("another program has loaded a crash kernel since")
+
+// maxRounds bounds how often a load is made while memory keeps changing under it.
+const maxRounds = 4
+
+// LoadSettled carries out a plan and looks at the outcome (ReadTruth): a load
+// describes the machine as it was when it began, and the kernel drops what comes
+// or goes meanwhile (kernel/crash_core.c: "kexec_trylock() failed"). If the
+// header is stale, it plans and loads again, a few times at most, and only where
+// no limit counts loads. Where the truth can't be had, the machine's memory and
+// CPUs must be the same before and after.
+//
+// That the header is still stale then is no error: the Truth says so. It is nil
+// for an ordinary kexec. The plan is the last one that was made, if any.
+func (l *Loader) LoadSettled(ctx context.Context, plan func() (*Plan, error)) (*Plan, *Truth, error) {
+	for round := 1; ; round++ {
+		before := Generation(l.Root)
+		p, err := plan()
+		if err != nil {
+			return p, nil, err
+		}
+		if err := l.Load(ctx, p); err != nil || p.Kind != Crash {
+			return p, nil, err
+		}
+		l.noteOutcome(before, p)
+		t := ReadTruth(l.Root, l.StateDir)
+		done := t.Accuracy != Stale
+		if t.Accuracy == Unverified {
+			done = before == Generation(l.Root)
+		}
+		if done || round == maxRounds || ctx.Err() != nil || !l.unlimited(Crash) {
+			return p, t, nil
+		}
+		l.report(fmt.Sprintf("memory or CPUs changed during the load (%v); loading again", t))
+	}
+}
+
+// noteOutcome writes the note of a load once more, with what tells a later one of
+// another program. An old note must not be taken for that of this load.
+func (l *Loader) noteOutcome(generation string, p *Plan) {
+	if l.StateDir == "" {
+		return
+	}
+	state := newState(p)
+	state.Generation = generation
+	if host, err := ReadHost(l.Root, l.Arch); err == nil {
+		header := state.Elfcorehdr
+		if region, found := host.CrashRegion(); found && header == 0 {
+			// Where kexec_file_load puts it; if it did not, the hint finds nothing there.
+			header = region.Start
+			state.Elfcorehdr = header
+		}
+		state.Memory = takeFingerprint(l.Root, header, host, p)
+	}
+	if state.Write(l.StateDir) != nil {
+		l.forget() // why it can't be written was said by remember
+	}
+}
+
+// ReloadOptions say how to reload.
+type ReloadOptions struct {
+	// Method: Auto takes Segments where the load did not ask for a method and the
+	// machine allows it, since kexec_load leaves the machine without a crash kernel
+	// for a shorter time; else the method of the load.
+	Method Method
+
+	// Lost says that the noted load may be gone although nobody unloaded it, because
+	// a load was killed.
+	Lost bool
+}
+
+// Reload loads what is noted in StateDir again, for the machine as it is now,
+// over the image that is loaded: no unload comes before it. The error wraps
+// ErrNoState if nothing is noted, and ErrForeign if something else is loaded.
+func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, error) {
+	state, err := ReadState(l.StateDir)
+	if err != nil {
+		return nil, nil, &Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
+			Hint: "load with gokexec load --crash, which notes what it loads; or let --reload-command do it"}
+	}
+	now := ReadTruth(l.Root, l.StateDir)
+	switch {
+	case now.Foreign && now.Accuracy != NotLoaded:
+		return nil, nil, &Problem{What: "nothing is reloaded: " + ErrForeign.Error(), Err: ErrForeign,
+			Hint: "load again with that program, or with gokexec load --crash; --reload-command lets gokexec do so"}
+	case now.Accuracy == NotLoaded && !opt.Lost:
+		return nil, nil, &Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: ErrNoState, Hint: "gokexec load --crash loads one"}
+	}
+	if changed := state.changedFiles(); len(changed) > 0 {
+		l.report("changed since the last load, and taken as they are now: " + strings.Join(changed, ", "))
+	}
+	spec, err := state.Spec()
+	if err != nil {
+		return nil, nil, &Problem{What: "the noted load can't be made again: " + err.Error(), Err: err,
+			Hint: "its files are gone or unreadable; load with gokexec load --crash"}
+	}
+	defer spec.Close()
+	spec.Method = opt.Method
+	segments := opt.Method == Auto && state.Asked == Auto
+	if opt.Method == Auto {
+		spec.Method = state.Method
+	}
+	plan := func(method Method) func() (*Plan, error) {
+		return func() (*Plan, error) { return l.planReload(spec, state.Asked, method, segments) }
+	}
+	p, t, err := l.LoadSettled(ctx, plan(spec.Method))
+	if err != nil && segments && p != nil && p.Method == Segments && state.Method == File && refusedSegments(err) && l.unlimited(Crash) {
+		l.report(fmt.Sprintf("%v; reloading by file", err))
+		segments = false
+		p, t, err = l.LoadSettled(ctx, plan(File))
+	}
+	return p, t, err
+}
+
+// refusedSegments tells the errors by which a kernel refuses kexec_load as such,
+// before it touches what is loaded (kernel/kexec.c, kexec_load_check).
+func refusedSegments(err error) bool {
+	for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.ENOSYS} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// planReload plans for the machine as it is now.
+func (l *Loader) planReload(spec *Spec, asked, method Method, trySegments bool) (*Plan, error) {
+	host, err := ReadHost(l.Root, l.Arch)
+	if err != nil {
+		return nil, err
+	}
+	again := *spec
+	if trySegments && method != Segments && host.reloadsBySegments(l.Root) {
+		again.Method = Segments
+		if p, err := New(host, &again); err == nil && FirstFailure(append(CheckHost(host, Crash), p.Check(host)...)) == nil {
+			p.asked = asked
+			return p, nil
+		}
+	}
+	again.Method = method
+	p, err := New(host, &again)
+	if err != nil {
+		return nil, err
+	}
+	p.asked = asked
+	return p, FirstFailure(append(CheckHost(host, Crash), p.Check(host)...))
+}
+
+// reloadsBySegments tells whether kexec_load does for what kexec_file_load has
+// loaded: nobody wants a signature, and no disk key goes with it, which only the
+// latter hands over (Documentation/admin-guide/kdump/kdump.rst).
+func (h *Host) reloadsBySegments(root fs.FS) bool {
+	signed := h.lockedDown() || h.Config.On("KEXEC_SIG_FORCE") || h.SecureBoot != nil && *h.SecureBoot
+	r := hostReader{root: root, h: &Host{Unread: map[string]error{}}}
+	keys := r.number("sys/kernel/config/crash_dm_crypt_keys/count")
+	return canPlanSegments(h.Arch) && !signed && (keys == nil || *keys == 0)
+}

@@ -1,0 +1,238 @@
+package loader
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// Accuracy says whether the loaded elfcorehdr is that of the machine as it is.
+type Accuracy int
+
+// What is known of it.
+const (
+	Unverified  Accuracy = iota // a crash kernel is loaded, or may be, but its header can't be compared
+	Accurate                    // a dump would hold all memory, and none that is gone
+	Stale                       // it would not
+	NotLoaded                   // there is no crash kernel
+	accuracyEnd                 // none
+)
+
+// String gives "unknown", "accurate", "stale" or "not loaded".
+func (a Accuracy) String() string {
+	if a < 0 || a >= accuracyEnd {
+		return fmt.Sprintf("Accuracy(%d)", int(a))
+	}
+	return [...]string{"unknown", "accurate", "stale", "not loaded"}[a]
+}
+
+// MarshalText gives the same word to JSON.
+func (a Accuracy) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// Truth is what comes of holding the elfcorehdr that the kernel would crash with
+// now against one made from the machine as it is.
+type Truth struct {
+	Accuracy Accuracy        `json:"accuracy"`
+	Reason   string          `json:"reason,omitempty"` // why it is unknown
+	Wrong    []Mismatch      `json:"differences,omitempty"`
+	Header   memmap.PhysAddr `json:"elfcorehdr,omitempty"` // where it is
+
+	// Foreign is true if what is loaded is not the load that gokexec has noted:
+	// another program has loaded since.
+	Foreign bool `json:"loaded_by_another_program,omitempty"`
+
+	// Unchanged is of use where Accuracy is unknown: the machine's memory and
+	// CPUs are those that it had at the noted load.
+	Unchanged bool `json:"machine_unchanged"`
+}
+
+// Mismatch is one way in which the header is wrong. Start and End are physical
+// addresses; End is exclusive, and both are 0 where no range is meant.
+type Mismatch struct {
+	Kind  string          `json:"kind"`
+	Start memmap.PhysAddr `json:"start"`
+	End   memmap.PhysAddr `json:"end"`
+}
+
+// String gives kind and range.
+func (m Mismatch) String() string {
+	if m.Start == m.End {
+		return m.Kind
+	}
+	return fmt.Sprintf("%s: %v", m.Kind, memmap.Range{Start: m.Start, End: m.End})
+}
+
+// String gives it in one line.
+func (t *Truth) String() string {
+	switch {
+	case t.Accuracy == Stale:
+		const most = 8
+		var words []string
+		for _, w := range t.Wrong[:min(len(t.Wrong), most)] {
+			words = append(words, w.String())
+		}
+		if more := len(t.Wrong) - most; more > 0 {
+			words = append(words, fmt.Sprintf("and %d more", more))
+		}
+		return "stale: " + strings.Join(words, ", ")
+	case t.Reason != "":
+		return t.Accuracy.String() + ": " + t.Reason
+	}
+	return t.Accuracy.String()
+}
+
+// ReadTruth looks. It reads /proc/iomem, /proc/kcore and /sys and takes no kexec
+// lock. What the kernel leaves out by design (the first MiB on x86) is not missing,
+// nor are memory blocks and CPUs that are offline, of which a dump has nothing to
+// tell: when they come online there is another event. The note in
+// stateDir, which may be "", tells where a load by segments has put the header;
+// it is believed only while memory looks as that load has left it.
+//
+// A header that seems stale is looked at once more, since memory may come and go
+// between two reads.
+func ReadTruth(root fs.FS, stateDir string) *Truth {
+	const tries = 4
+	last := readTruth(root, stateDir)
+	for range tries {
+		if last.Accuracy != Stale {
+			return last
+		}
+		again := readTruth(root, stateDir)
+		if again.String() == last.String() {
+			return again
+		}
+		last = again
+	}
+	return last
+}
+
+func readTruth(root fs.FS, stateDir string) *Truth {
+	unverified := func(format string, args ...any) *Truth {
+		return &Truth{Reason: fmt.Sprintf(format, args...)}
+	}
+	switch loaded := crashLoaded(root); {
+	case loaded == nil:
+		return unverified("the kernel does not say whether a crash kernel is loaded")
+	case !*loaded:
+		return &Truth{Accuracy: NotLoaded}
+	}
+	machine, err := elfcore.ReadMachine(root)
+	if err != nil {
+		return unverified("the machine can't be read: %v", err)
+	}
+	t := &Truth{}
+	var hint memmap.PhysAddr
+	if state, err := ReadState(stateDir); stateDir != "" && err == nil {
+		t.Unchanged = state.Generation != "" && state.Generation == generationOf(machine)
+		if t.Foreign = !state.Memory.matches(root, machine.Iomem); !t.Foreign {
+			hint = state.Elfcorehdr
+		}
+	}
+	loaded, at, err := elfcore.ReadLoaded(root, hint)
+	if err != nil {
+		t.Reason = truthReason(err)
+		return t
+	}
+	t.Header = at
+	wanted, err := elfcore.Build(machine, elfcore.BuildOptions{})
+	if err != nil {
+		t.Reason = fmt.Sprintf("there is nothing to compare it with: %v", err)
+		return t
+	}
+	t.Wrong = mismatches(root, machine, loaded, wanted)
+	t.Accuracy = Accurate
+	if len(t.Wrong) > 0 {
+		t.Accuracy = Stale
+	}
+	return t
+}
+
+func truthReason(err error) string {
+	switch {
+	case errors.Is(err, elfcore.ErrManyHeaders):
+		return "several loads have left a header, and it is not known which is in use: " + err.Error()
+	case errors.Is(err, elfcore.ErrNoHeader), errors.Is(err, elfcore.ErrNotMapped):
+		return "the kernel does not show the crash memory: " + err.Error()
+	}
+	return "the loaded header can't be read: " + err.Error()
+}
+
+// mismatches are the differences that matter.
+func mismatches(root fs.FS, machine *elfcore.Machine, loaded, wanted *elfcore.Header) []Mismatch {
+	var ignore memmap.Set
+	if wanted.Machine == elf.EM_X86_64 || wanted.Machine == elf.EM_386 {
+		ignore = elfcore.LowMiB()
+	}
+	var wrong []Mismatch
+	for _, d := range elfcore.Diff(loaded, wanted, ignore) {
+		ranges := []memmap.Range{d.Range}
+		memory := d.Kind == elfcore.MissingMemory || d.Kind == elfcore.SurplusMemory
+		if memory && d.Range.Size() < pageSize {
+			continue // dumps have whole pages
+		}
+		switch {
+		case d.Kind == elfcore.MissingMemory:
+			ranges = onlineParts(root, d.Range)
+		case d.Kind == elfcore.MissingCPUNotes && offlineCPU(root, machine, d.Range.Start):
+			continue
+		}
+		for _, r := range ranges {
+			wrong = append(wrong, Mismatch{d.Kind.String(), r.Start, r.End})
+		}
+	}
+	return wrong
+}
+
+// offlineCPU tells whether the notes at that address are those of a CPU that does
+// not run (Documentation/ABI/testing/sysfs-devices-system-cpu). One that can't be
+// taken offline has no such file.
+func offlineCPU(root fs.FS, machine *elfcore.Machine, notes memmap.PhysAddr) bool {
+	r := hostReader{root: root, h: &Host{Unread: map[string]error{}}}
+	for _, c := range machine.CPUs {
+		if c.Notes.Addr == notes {
+			return r.optional(fmt.Sprintf("%s/cpu%d/online", dumpKey, c.CPU)) == "0"
+		}
+	}
+	return false
+}
+
+const memoryDir = "sys/devices/system/memory/"
+
+// onlineParts leaves out the memory blocks that are there but offline
+// (Documentation/admin-guide/mm/memory-hotplug.rst).
+func onlineParts(root fs.FS, r memmap.Range) []memmap.Range {
+	hr := hostReader{root: root, h: &Host{Unread: map[string]error{}}}
+	size, err := strconv.ParseUint(strings.TrimSpace(hr.optional(memoryDir+"block_size_bytes")), 16, 63)
+	if err != nil || size == 0 || size&(size-1) != 0 || r.Size()/size > 1<<20 {
+		return []memmap.Range{r}
+	}
+	var offline []memmap.Range
+	for n := uint64(r.Start) / size; n <= uint64(r.End-1)/size; n++ {
+		if hr.optional(fmt.Sprintf("%smemory%d/state", memoryDir, n)) == "offline" {
+			block, _ := memmap.RangeOf(memmap.PhysAddr(n*size), size)
+			offline = append(offline, block)
+		}
+	}
+	return memmap.NewSet(r).Minus(memmap.NewSet(offline...)).Ranges()
+}
+
+// crashLoaded tells whether a crash kernel is loaded, nil if the kernel does
+// not. It reads twice before it believes a 0: while the kernel rewrites a header
+// it takes the image away for a moment (arch/x86/kernel/crash.c,
+// arch_crash_handle_hotplug_event).
+func crashLoaded(root fs.FS) *bool {
+	l := &Loader{Root: root}
+	r := hostReader{root: root, h: &Host{Unread: map[string]error{}}}
+	v := r.flag("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded")
+	if v == nil || *v {
+		return v
+	}
+	again := l.crashLoaded()
+	return &again
+}

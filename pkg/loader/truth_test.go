@@ -1,0 +1,297 @@
+package loader
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+func dimm() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
+
+// loadOne loads and gives the truth after it.
+func (b *bench) loadOne(t *testing.T, initrd string) *Truth {
+	t.Helper()
+	_, truth, err := b.LoadSettled(t.Context(), func() (*Plan, error) { return b.plan(t, initrd), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return truth
+}
+
+func (b *bench) truth() *Truth { return ReadTruth(b.Root, b.StateDir) }
+
+func TestReadTruth(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*bench)
+		want   string // of Truth.String
+	}{
+		{"nothing changed", func(*bench) {}, "accurate"},
+		{"memory came", func(b *bench) { b.kernel.AddMemory(dimm()) }, "stale: missing memory: [0x100000000-0x140000000)"},
+		{"memory came, and the kernel followed", func(b *bench) {
+			b.kernel.HotplugFlag = true
+			b.kernel.AddMemory(dimm())
+			b.kernel.MemoryOnline()
+		}, "accurate"},
+		{"memory went", func(b *bench) {
+			b.kernel.HotplugFlag = true
+			b.kernel.AddMemory(dimm())
+			b.kernel.MemoryOnline()
+			b.kernel.RemoveMemory(dimm())
+		}, "stale: surplus memory: [0x100000000-0x140000000)"},
+		{"memory came, offline", func(b *bench) {
+			b.kernel.AddMemory(dimm())
+			b.blocks("offline", 0, 8)
+		}, "accurate"},
+		{"memory came, a part offline", func(b *bench) {
+			b.kernel.AddMemory(dimm())
+			b.blocks("offline", 0, 3)
+			b.blocks("online", 3, 8)
+		}, "stale: missing memory: [0x118000000-0x140000000)"},
+		{"memory went offline", func(b *bench) {
+			b.kernel.HotplugFlag = true
+			b.kernel.AddMemory(dimm())
+			b.kernel.MemoryOnline()
+			b.blocks("offline", 0, 8)
+		}, "accurate"},
+		{"less than a page came", func(b *bench) { b.kernel.AddMemory(memmap.Range{Start: 4 << 30, End: 4<<30 + 0x800}) }, "accurate"},
+		{"a CPU came", func(b *bench) { b.kernel.WriteCPU(1, 0x3fd0a000) }, "stale: missing CPU notes: [0x3fd0a000-0x3fd0a1f8)"},
+		{"a CPU came, offline", func(b *bench) {
+			b.kernel.WriteCPU(1, 0x3fd0a000)
+			b.kernel.Write("sys/devices/system/cpu/cpu1/online", "0\n")
+		}, "accurate"},
+		{"unloaded", func(b *bench) { b.kernel.Write("sys/kernel/kexec_crash_loaded", "0\n") }, "not loaded"},
+		{"new name of the file", func(b *bench) {
+			b.kernel.Remove("sys/kernel/kexec_crash_loaded")
+			b.kernel.Write("sys/kernel/kexec/crash_loaded", "1\n")
+		}, "accurate"},
+		{"no kexec", func(b *bench) { b.kernel.Remove("sys/kernel/kexec_crash_loaded") }, "unknown: the kernel does not say"},
+		{"no kcore", func(b *bench) { b.kernel.HideKcore() }, "unknown: the loaded header can't be read"},
+		{"addresses hidden", func(b *bench) { b.kernel.Write("proc/iomem", "00000000-00000000 : System RAM\n") }, "unknown: the machine can't be read"},
+		{"header overwritten", func(b *bench) { b.kernel.WritePhys(0x36000000, make([]byte, 4096)) }, "unknown: the kernel does not show the crash memory"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			if truth := b.loadOne(t, "x"); truth.Accuracy != Accurate {
+				t.Fatalf("after the load: %v; want accurate", truth)
+			}
+			tt.change(b)
+			if got := b.truth(); !strings.HasPrefix(got.String(), tt.want) || got.Foreign {
+				t.Errorf("ReadTruth = %v, foreign %v; want %s, our own", got, got.Foreign, tt.want)
+			}
+		})
+	}
+}
+
+// blocks sets the state of the DIMM's memory blocks of 128 MiB.
+func (b *bench) blocks(state string, from, to int) {
+	b.kernel.Write("sys/devices/system/memory/block_size_bytes", "8000000\n")
+	for n := from; n < to; n++ {
+		b.kernel.Write(fmt.Sprintf("sys/devices/system/memory/memory%d/state", 32+n), state+"\n")
+	}
+}
+
+// Without a truth, the machine's memory and CPUs tell whether it may be stale.
+func TestTruthUnknownUnchanged(t *testing.T) {
+	b := newBench(t)
+	b.kernel.HideKcore()
+	truth := b.loadOne(t, "x")
+	if truth.Accuracy != Unverified || !truth.Unchanged || b.kernel.Calls != 1 {
+		t.Errorf("after the load: %+v, %d calls; want unknown, unchanged, 1", truth, b.kernel.Calls)
+	}
+	b.kernel.WriteCPU(1, 0x3fd0a000)
+	if truth := b.truth(); truth.Accuracy != Unverified || truth.Unchanged {
+		t.Errorf("after a CPU came: %+v; want unknown, changed", truth)
+	}
+}
+
+// What another program has loaded is seen, and so is that our own load is back.
+func TestTruthForeign(t *testing.T) {
+	b := newBench(t)
+	b.loadOne(t, "ours")
+	foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
+	if err := foreign.Load(t.Context(), b.plan(t, "theirs")); err != nil {
+		t.Fatal(err)
+	}
+	if truth := b.truth(); !truth.Foreign || truth.Accuracy != Accurate {
+		t.Errorf("after a foreign load: %+v; want it seen, and accurate", truth)
+	}
+	b.loadOne(t, "ours")
+	if truth := b.truth(); truth.Foreign {
+		t.Errorf("after a load of our own: %+v; want it to be ours", truth)
+	}
+	// A header that the kernel rewrites is no foreign load.
+	b.kernel.HotplugFlag = true
+	b.kernel.AddMemory(dimm())
+	b.kernel.MemoryOnline()
+	if truth := b.truth(); truth.Foreign || truth.Accuracy != Accurate {
+		t.Errorf("after the kernel's update: %+v; want ours, accurate", truth)
+	}
+}
+
+// A note of garbage makes nothing worse.
+func TestTruthTornNote(t *testing.T) {
+	b := newBench(t)
+	b.loadOne(t, "x")
+	for _, note := range []string{"", "{", `{"version":1,"kernel":{"path":"/x"},"elfcorehdr":4096}`,
+		`{"version":1,"kernel":{"path":"/x"},"memory":{"sha256":"00","ranges":[{"start":0,"end":18446744073709551615}]}}`,
+		`{"version":1,"kernel":{"path":"/x"},"memory":{"sha256":"00","ranges":[{"start":4096,"end":0}]}}`} {
+		if err := os.WriteFile(filepath.Join(b.StateDir, stateName), []byte(note), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if truth := b.truth(); truth.Accuracy != Accurate {
+			t.Errorf("with the note %q: %v; want accurate", note, truth)
+		}
+	}
+}
+
+func TestLoadSettled(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		load   func(b *bench, round int) // while a load is under way
+		limit  string
+		loads  int
+		want   Accuracy
+		hidden bool
+	}{
+		{"quiet", func(*bench, int) {}, "-1", 1, Accurate, false},
+		{"memory comes during the first", func(b *bench, round int) {
+			if round == 1 {
+				b.kernel.AddMemory(dimm())
+				b.kernel.MemoryOnline() // dropped
+			}
+		}, "-1", 2, Accurate, false},
+		{"memory comes during each", func(b *bench, round int) {
+			b.kernel.AddMemory(memmap.Range{Start: memmap.PhysAddr(4+round) << 30, End: memmap.PhysAddr(5+round) << 30})
+		}, "-1", maxRounds, Stale, false},
+		{"a limit counts loads", func(b *bench, _ int) { b.kernel.AddMemory(dimm()) }, "5", 1, Stale, false},
+		{"truth hidden, a CPU comes during the first", func(b *bench, round int) {
+			if round == 1 {
+				b.kernel.WriteCPU(1, 0x3fd0a000)
+			}
+		}, "-1", 2, Unverified, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			b.kernel.HotplugFlag = true
+			b.kernel.Write("proc/sys/kernel/kexec_load_limit_panic", tt.limit+"\n")
+			if tt.hidden {
+				b.kernel.HideKcore()
+			}
+			round := 0
+			b.kernel.DuringLoad = func() { round++; tt.load(b, round) }
+			if truth := b.loadOne(t, "x"); truth.Accuracy != tt.want || round != tt.loads {
+				t.Errorf("LoadSettled = %v after %d loads; want %v after %d", truth, round, tt.want, tt.loads)
+			}
+		})
+	}
+}
+
+func TestReload(t *testing.T) {
+	setup := func(t *testing.T) *bench {
+		b := newBench(t)
+		b.loadOne(t, "x")
+		b.kernel.AddMemory(dimm())
+		return b
+	}
+	reload := func(t *testing.T, b *bench, opt ReloadOptions) (*Plan, *Truth) {
+		t.Helper()
+		p, truth, err := b.Reload(t.Context(), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p, truth
+	}
+	t.Run("by segments", func(t *testing.T) {
+		b := setup(t)
+		cmdline := b.kernel.Crash.Cmdline
+		p, truth := reload(t, b, ReloadOptions{})
+		if p.Method != Segments || truth.Accuracy != Accurate || p.Cmdline != cmdline {
+			t.Errorf("Reload = %v, %v, %q; want by segments, accurate, the same command line", p.Method, truth, p.Cmdline)
+		}
+		// And that one again: the user still has not asked for a method.
+		b.kernel.RemoveMemory(dimm())
+		b.kernel.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil {
+			t.Error("Reload by segments under lockdown succeeds; want why not")
+		}
+		b.kernel.Write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
+		state, err := ReadState(b.StateDir)
+		if err != nil || state.Asked != Auto || state.Method != Segments {
+			t.Errorf("noted %+v, %v; want segments, asked for auto", state, err)
+		}
+	})
+	t.Run("by file where it must", func(t *testing.T) {
+		for name, change := range map[string]func(*bench){
+			"lockdown":    func(b *bench) { b.kernel.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n") },
+			"secure boot": func(b *bench) { b.kernel.Write("sys/firmware/efi/efivars/SecureBoot-8be4df61", "\x06\x00\x00\x00\x01") },
+			"disk keys":   func(b *bench) { b.kernel.Write("sys/kernel/config/crash_dm_crypt_keys/count", "2\n") },
+		} {
+			b := setup(t)
+			change(b)
+			if p, truth := reload(t, b, ReloadOptions{}); p.Method != File || truth.Accuracy != Accurate {
+				t.Errorf("%s: Reload = %v, %v; want by file, accurate", name, p.Method, truth)
+			}
+		}
+		b := setup(t)
+		if p, _ := reload(t, b, ReloadOptions{Method: File}); p.Method != File {
+			t.Errorf("Reload by file was by %v", p.Method)
+		}
+	})
+	t.Run("refused by segments", func(t *testing.T) {
+		b := setup(t)
+		b.kernel.FailEarly = append(b.kernel.FailEarly, 1) // EPERM
+		if p, truth := reload(t, b, ReloadOptions{}); p.Method != File || truth.Accuracy != Accurate {
+			t.Errorf("Reload = %v, %v; want by file, accurate", p.Method, truth)
+		}
+	})
+	t.Run("nothing noted", func(t *testing.T) {
+		b := newBench(t)
+		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || !strings.Contains(hintOf(err), "gokexec load --crash") {
+			t.Errorf("Reload = %v (hint %q); want what to do", err, hintOf(err))
+		}
+	})
+	t.Run("lost", func(t *testing.T) {
+		b := setup(t)
+		b.kernel.Crash = nil
+		b.kernel.Write("sys/kernel/kexec_crash_loaded", "0\n")
+		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || b.kernel.Crash != nil {
+			t.Errorf("Reload of what was unloaded = %v; want an error", err)
+		}
+		if _, truth := reload(t, b, ReloadOptions{Lost: true}); truth.Accuracy != Accurate {
+			t.Errorf("Reload of what was lost = %v; want accurate", truth)
+		}
+	})
+	t.Run("foreign", func(t *testing.T) {
+		b := setup(t)
+		other := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
+		if err := other.Load(t.Context(), b.plan(t, "theirs")); err != nil {
+			t.Fatal(err)
+		}
+		calls := b.kernel.Calls
+		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || b.kernel.Calls != calls {
+			t.Errorf("Reload over a foreign load = %v after %d calls; want a refusal before any", err, b.kernel.Calls-calls)
+		}
+	})
+	t.Run("files changed and gone", func(t *testing.T) {
+		b := setup(t)
+		initrd := filepath.Join(b.dir, "initrd-x")
+		if err := os.WriteFile(initrd, []byte("another"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, truth := reload(t, b, ReloadOptions{}); truth.Accuracy != Accurate || !strings.Contains(strings.Join(b.told, "\n"), initrd) {
+			t.Errorf("Reload with another initrd = %v, told %q; want it said", truth, b.told)
+		}
+		if err := os.Remove(initrd); err != nil {
+			t.Fatal(err)
+		}
+		calls := b.kernel.Calls
+		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || !strings.Contains(err.Error(), initrd) || b.kernel.Calls != calls {
+			t.Errorf("Reload without its initrd = %v; want it named, and nothing called", err)
+		}
+	})
+}

@@ -14,6 +14,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -122,7 +124,12 @@ func (b *bench) processes(k *vmlab.Kernel) error {
 	if err != nil {
 		return err
 	}
-	cfg.Files = append(cfg.Files, kexec.Files...)
+	unarmed, err := vmlab.Build(b.ctx, "./test/bench/unarmed", k.Arch)
+	if err != nil {
+		return err
+	}
+	cfg.CPUs = 2 // one for the program that looks
+	cfg.Files = append(append(cfg.Files, kexec.Files...), vmlab.Executable("/bin/unarmed", unarmed))
 	vm, err := vmlab.Launch(b.ctx, cfg)
 	if err != nil {
 		return err
@@ -130,7 +137,7 @@ func (b *bench) processes(k *vmlab.Kernel) error {
 	defer vm.Close()
 	theirs := func(args ...string) []string { return append(slices.Clone(kexec.Argv), args...) }
 	fmt.Printf("\n%s (%s), kexec-tools %s, median of %d\n", k.Name, k.Release, pkg.Version, b.rounds)
-	fmt.Printf("  %-34s %10s %10s %10s\n", "", "wall", "CPU", "peak RSS")
+	fmt.Printf("  %-40s %10s %10s %10s\n", "", "wall", "CPU", "peak RSS")
 	for _, pair := range []struct {
 		what         string
 		ours, theirs []string
@@ -139,6 +146,9 @@ func (b *bench) processes(k *vmlab.Kernel) error {
 			theirs("-p", "-s", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
 		{"load by kexec_load", []string{"gokexec", "load", "--crash", "--method", "segments", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--cmdline", "console=ttyS0"},
 			theirs("-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
+		// kexec has no dry run; with -d it prints what it plans, and loads.
+		{"plan for kexec_load, printed", []string{"gokexec", "load", "--crash", "-n", "--method", "segments", "/boot/vmlinuz", "--initrd", "/boot/capture.img"},
+			theirs("-d", "-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
 		{"status", []string{"gokexec", "status"}, theirs("-S")},
 		{"dry run", []string{"gokexec", "load", "--crash", "-n", "/boot/vmlinuz", "--initrd", "/boot/capture.img"}, nil},
 	} {
@@ -147,7 +157,7 @@ func (b *bench) processes(k *vmlab.Kernel) error {
 			return err
 		}
 		print := func(name string, f figure) {
-			fmt.Printf("  %-34s %8.1fms %8.1fms %8.1fMB\n", name, ms(f.wall), ms(f.cpu), float64(f.peak)/1e6)
+			fmt.Printf("  %-40s %8.1fms %8.1fms %8.1fMB\n", name, ms(f.wall), ms(f.cpu), float64(f.peak)/1e6)
 		}
 		print(pair.what+": gokexec", ours)
 		if pair.theirs == nil {
@@ -158,7 +168,36 @@ func (b *bench) processes(k *vmlab.Kernel) error {
 			return err
 		}
 		print(pair.what+": kexec", them)
-		fmt.Printf("  %-34s %9.2fx %9.2fx %9.2fx\n", "  gokexec / kexec", ms(ours.wall)/ms(them.wall), ms(ours.cpu)/max(ms(them.cpu), 0.001), float64(ours.peak)/float64(them.peak))
+		fmt.Printf("  %-40s %9.2fx %9.2fx %9.2fx\n", "  gokexec / kexec", ms(ours.wall)/ms(them.wall), ms(ours.cpu)/max(ms(them.cpu), 0.001), float64(ours.peak)/float64(them.peak))
+	}
+	return b.unarmed(vm, theirs)
+}
+
+// unarmed is how long a reload over a loaded image leaves no crash kernel.
+func (b *bench) unarmed(vm *vmlab.VM, theirs func(...string) []string) error {
+	for _, reload := range []struct {
+		what string
+		argv []string
+	}{
+		{"gokexec --method file", []string{"gokexec", "load", "--crash", "--method", "file", "/boot/vmlinuz", "--initrd", "/boot/capture.img"}},
+		{"kexec -p -s", theirs("-p", "-s", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
+		{"gokexec --method segments", []string{"gokexec", "load", "--crash", "--method", "segments", "/boot/vmlinuz", "--initrd", "/boot/capture.img"}},
+		{"kexec -p -c", theirs("-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
+	} {
+		var gaps []time.Duration
+		for range b.rounds {
+			r, err := vm.Run(b.ctx, vmlab.Command{Argv: append([]string{"unarmed"}, reload.argv...)})
+			if err != nil {
+				return err
+			}
+			ns, err := strconv.ParseInt(strings.TrimSpace(r.Stdout), 10, 64)
+			if err != nil || r.Code != 0 {
+				return fmt.Errorf("unarmed %q: exit code %d, %q, %s", reload.argv, r.Code, r.Stdout, r.Stderr)
+			}
+			gaps = append(gaps, time.Duration(ns))
+		}
+		slices.Sort(gaps)
+		fmt.Printf("  unarmed in a reload by %-26s %8.1fms\n", reload.what, ms(gaps[len(gaps)/2]))
 	}
 	return nil
 }

@@ -150,7 +150,10 @@ func TestVMMachinePolicies(t *testing.T) {
 		t.Run("lockdown", func(t *testing.T) {
 			g := vmlab.Boot(t, vmlab.Config{Kernel: k, Files: userland(t, k), CrashKernel: "128M", Cmdline: "lockdown=integrity"})
 			// Debian's images carry no signature that a machine without its keys trusts.
-			checkRefusals(t, g, "0", []refusal{{"unsigned kernel", load, 1, "kexec_file_load", "lockdown is integrity"}})
+			checkRefusals(t, g, "0", []refusal{
+				{"unsigned kernel", load, 1, "kexec_file_load", "lockdown is integrity"},
+				{"by segments", append(load, "--method", "segments"), 1, "lockdown is integrity", "--method file"},
+			})
 		})
 	})
 }

@@ -5,6 +5,9 @@ DESTDIR ?=
 PREFIX  ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR  ?= $(PREFIX)/share/man
+UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+DATADIR ?= $(PREFIX)/share/gokexec
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 ARCHES  := amd64 arm64 riscv64 ppc64le s390x loong64 arm 386
@@ -23,7 +26,7 @@ help:
 	@echo 'make vm        the tests in QEMU'
 	@echo 'make bench     benchmarks, with kexec-tools beside in the same VM'
 	@echo 'make generate  rebuild what is generated and committed'
-	@echo 'make install   to DESTDIR: the binary and its man pages'
+	@echo 'make install   to DESTDIR: the binary, its man pages, udev rules and systemd units'
 
 build: bin/gokexec
 
@@ -74,9 +77,17 @@ generate:
 man: bin/gokexec
 	mkdir -p bin/man && bin/gokexec help --man bin/man
 
+# A file of dist/ that names the binary, to a folder, with a mode.
+install_dist = mkdir -p $(DESTDIR)$(2) && sed 's|@SBINDIR@|$(SBINDIR)|g' $(1) >$(DESTDIR)$(2)/$$(basename $(1)) && chmod $(3) $(DESTDIR)$(2)/$$(basename $(1))
+
 install: bin/gokexec man
 	install -D -m 0755 bin/gokexec $(DESTDIR)$(SBINDIR)/gokexec
 	for page in bin/man/*.8; do install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man8/$$(basename $$page); done
+	$(call install_dist,dist/udev/60-gokexec.rules,$(UDEVDIR),0644)
+	for unit in dist/systemd/*; do $(call install_dist,$$unit,$(UNITDIR),0644) || exit 1; done
+	$(call install_dist,dist/openrc/gokexec-hotplug,$(DATADIR)/openrc,0755)
+	$(call install_dist,dist/sh/gokexec-hotplug.sh,$(DATADIR),0755)
+	$(call install_dist,dist/gokexec.default,$(DATADIR),0644)
 
 clean:
 	rm -rf bin

@@ -29,10 +29,11 @@ type env struct {
 	sysroot        string // "/" or, in tests, a tree of /proc and /sys
 	stateDir       string
 	kernel         loader.Kernel
+	kmsg           string // "" keeps out of the kernel's log
 }
 
 func systemEnv() *env {
-	return &env{stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}}
+	return &env{stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}, kmsg: "/dev/kmsg"}
 }
 
 // command is one subcommand; usage, help and man pages are made from it.
@@ -75,6 +76,8 @@ func commands() []command {
 	return []command{
 		loadCommand(),
 		unloadCommand(),
+		reloadCommand(),
+		hotplugCommand(),
 		execCommand(),
 		statusCommand(),
 		checkCommand(),

@@ -22,6 +22,7 @@ type bench struct {
 	dir            string
 	vmlinuz        string
 	initrd         string
+	kmsg           string
 	stdout, stderr bytes.Buffer
 }
 
@@ -31,6 +32,7 @@ func newBench(t *testing.T) *bench {
 	z.CmdlineSize, z.InitSize, z.KernelAlignment, z.PrefAddress = 2047, 40<<20, 2<<20, 16<<20
 	b.vmlinuz = b.file("vmlinuz", z.Bytes())
 	b.initrd = b.file("initrd", []byte("initrd"))
+	b.kmsg = b.file("kmsg", nil)
 	return b
 }
 
@@ -45,7 +47,7 @@ func (b *bench) file(name string, data []byte) string {
 func (b *bench) run(argv ...string) int {
 	b.stdout.Reset()
 	b.stderr.Reset()
-	e := &env{stdout: &b.stdout, stderr: &b.stderr, sysroot: b.kernel.Dir, stateDir: filepath.Join(b.kernel.Dir, "run/gokexec"), kernel: b.kernel}
+	e := &env{stdout: &b.stdout, stderr: &b.stderr, sysroot: b.kernel.Dir, stateDir: filepath.Join(b.kernel.Dir, "run/gokexec"), kernel: b.kernel, kmsg: b.kmsg}
 	return run(context.Background(), e, argv)
 }
 

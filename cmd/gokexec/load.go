@@ -129,7 +129,7 @@ gokexec load --crash --dry-run lists each word with its reason.`,
 			flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done, and do nothing")
 			flags.BoolVar(&o.json, "json", false, "report as JSON")
 			flags.BoolVarP(&o.debug, "debug", "d", false, "let the kernel log what it places where (Linux 6.8)")
-			flags.DurationVar(&o.wait, "wait", loader.DefaultWait, "how long to try again while the kernel is busy with another load")
+			flags.DurationVar(&o.wait, "wait", loader.DefaultWait, "how long to try again while another load is under way")
 			flags.StringVar(&o.sysroot, "sysroot", "", "with --dry-run: read /proc and /sys under `DIR`, a collected tree")
 			flags.StringVar(&o.arch, "arch", "", "with --sysroot: the tree is of a machine of architecture `NAME`")
 			return o.run
@@ -152,6 +152,7 @@ type loadReport struct {
 	Loaded  bool                   `json:"loaded"`
 
 	Segments *segmentReport `json:"kexec_load,omitempty"`
+	Truth    *loader.Truth  `json:"elfcorehdr,omitempty"` // after the load
 }
 
 type payloadReport struct {
@@ -184,30 +185,56 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	if err := o.segments.apply(spec, o.dryRun); err != nil {
 		return err
 	}
-	host, err := e.host(o.sysroot, arch)
-	if err != nil {
-		return err
+	var findings []loader.Finding
+	plan := func() (*loader.Plan, error) {
+		host, err := e.host(o.sysroot, arch)
+		if err != nil {
+			return nil, err
+		}
+		plan, err := loader.New(host, spec)
+		if err != nil {
+			return nil, err
+		}
+		if o.debug && plan.Method == loader.File {
+			plan.Flags |= kexecsys.FileDebug
+		}
+		findings = append(loader.CheckHost(host, kind), plan.Check(host)...)
+		return plan, loader.FirstFailure(findings)
 	}
-	plan, err := loader.New(host, spec)
-	if err != nil {
-		return err
+	p, truth, failure := o.carryOut(ctx, e, arch, kind, plan)
+	if p == nil {
+		return failure
 	}
-	if o.debug && plan.Method == loader.File {
-		plan.Flags |= kexecsys.FileDebug
-	}
-	findings := append(loader.CheckHost(host, kind), plan.Check(host)...)
-	failure := loader.FirstFailure(findings)
-	loaded := false
-	if !o.dryRun && failure == nil {
-		failure = e.loader(arch, o.wait).Load(ctx, plan)
-		loaded = failure == nil
-	}
-	report := newLoadReport(plan, findings, o.dryRun) // after Load, which may change the method
-	report.Loaded = loaded
+	report := newLoadReport(p, findings, o.dryRun, o.dryRun || o.json) // after the load, which may change the method
+	report.Loaded, report.Truth = failure == nil && !o.dryRun, truth
 	if err := e.printLoad(report, o.json, findings); err != nil {
 		return err
 	}
 	return failure
+}
+
+// carryOut loads what is planned, under the reload lock: other loads and hotplug
+// events wait.
+func (o *loadOptions) carryOut(ctx context.Context, e *env, arch loader.Arch, kind loader.Kind, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
+	if o.dryRun {
+		p, err = plan()
+		return p, nil, err
+	}
+	lock, err := e.lockReload(ctx, o.wait)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer lock.Release()
+	load := func() (err error) {
+		p, truth, err = e.loader(arch, o.wait).LoadSettled(ctx, plan)
+		return err
+	}
+	if kind == loader.Crash {
+		err = e.begun(lock, load)
+	} else {
+		err = load()
+	}
+	return p, truth, err
 }
 
 func (e *env) loader(arch loader.Arch, wait time.Duration) *loader.Loader {
@@ -226,11 +253,16 @@ func archOption(name string) (loader.Arch, error) {
 	return arch, nil
 }
 
-func newLoadReport(p *loader.Plan, findings []loader.Finding, dryRun bool) *loadReport {
+// newLoadReport reports a plan. A complete one has the digest of each segment,
+// which costs as much time as the plan's own.
+func newLoadReport(p *loader.Plan, findings []loader.Finding, dryRun, complete bool) *loadReport {
 	r := &loadReport{Kind: p.Kind, Method: p.Method, Cmdline: p.Cmdline, Changes: p.Changes, Checks: findings, DryRun: dryRun, Flags: p.Flags.String(),
 		Kernel: payloadReport{Path: p.Kernel.Path, Bytes: p.Kernel.Size, Image: p.Image.String(), Unpacked: p.Kernel.Unwrap}}
 	if r.Why = p.Why; p.Method == loader.Segments {
-		r.Flags, r.Segments = p.LoadFlags.String(), newSegmentReport(p)
+		r.Flags = p.LoadFlags.String()
+		if complete {
+			r.Segments = newSegmentReport(p)
+		}
 	}
 	if p.Initrd != nil {
 		r.Initrd = &payloadReport{Path: p.Initrd.Path, Bytes: p.Initrd.Size, Unpacked: p.Initrd.Unwrap}
@@ -239,12 +271,7 @@ func newLoadReport(p *loader.Plan, findings []loader.Finding, dryRun bool) *load
 }
 
 // call names the system call.
-func (r *loadReport) call() string {
-	if r.Method == loader.Segments {
-		return "kexec_load"
-	}
-	return "kexec_file_load"
-}
+func (r *loadReport) call() string { return callName(r.Method) }
 
 func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) error {
 	if asJSON {
@@ -264,6 +291,9 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) e
 		fmt.Fprintf(e.stdout, "%s kernel loaded: %s (%s), by %s\n", r.Kind, r.Kernel.Path, r.Kernel.Image, r.call())
 		if r.Why != "" {
 			fmt.Fprintf(e.stdout, "because: %s\n", r.Why)
+		}
+		if r.Truth != nil && r.Truth.Accuracy == loader.Stale {
+			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", oneLine(staleAfterLoad(r.Truth).Error()))
 		}
 	}
 	return nil

@@ -4,26 +4,44 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // Exit codes of status, and of commands that find nothing loaded.
 const (
 	exitNotLoaded = 3
 	exitUnknown   = 4
+	exitStale     = 5
 )
 
 func statusCommand() command {
 	return command{
 		name:  "status",
-		short: "say what is loaded, and where the crash memory is",
+		short: "say what is loaded, whether it fits the machine, and where the crash memory is",
 		long: `Says whether a crash kernel and a kernel for an ordinary kexec are loaded, and
-which memory is reserved for the crash kernel. The exit code tells about the crash
-kernel. No kernel lock is taken: it may be called as often as one likes.`,
-		exits: []exitCode{{exitOK, "a crash kernel is loaded"}, {exitNotLoaded, "no crash kernel is loaded"}, {exitUnknown, "the kernel does not say"}},
+which memory is reserved for the crash kernel.
+
+A crash kernel knows the machine's memory and CPUs from its elfcorehdr, which has to
+follow when they come or go. status reads the one that is loaded, through /proc/kcore,
+whoever loaded it, and holds it against the machine as it is: accurate, or stale with
+each range that a dump would lack or that is gone. Where the kernel does not show it
+(lockdown for confidentiality, no CONFIG_PROC_KCORE), that is unknown, with the reason.
+
+The exit code tells about the crash kernel. No kernel lock is taken: it may be called
+as often as one likes.`,
+		exits: []exitCode{
+			{exitOK, "a crash kernel is loaded, and its elfcorehdr is accurate"},
+			{exitNotLoaded, "no crash kernel is loaded"},
+			{exitUnknown, "the kernel does not say whether one is loaded, or whether it is accurate"},
+			{exitStale, "a crash kernel is loaded, but its elfcorehdr is stale: gokexec hotplug mends it"},
+		},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			asJSON := flags.Bool("json", false, "report as JSON")
 			sysroot := flags.String("sysroot", "", "read /proc and /sys under `DIR`, a collected tree")
@@ -37,6 +55,14 @@ kernel. No kernel lock is taken: it may be called as often as one likes.`,
 	}
 }
 
+// statusReport is what status --json prints.
+type statusReport struct {
+	*loader.Status
+	Truth   *loader.Truth `json:"elfcorehdr"`
+	Event   bool          `json:"unattended_event"`          // memory or CPUs have changed, and nobody has looked
+	Problem string        `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not mend
+}
+
 func (e *env) status(sysroot string, asJSON bool) error {
 	arch, err := loader.NativeArch()
 	if err != nil {
@@ -46,39 +72,89 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	s := loader.ReadStatus(host, e.stateDir)
+	stateDir := e.stateDir
+	if sysroot == "" {
+		sysroot = e.sysroot
+	} else {
+		stateDir = filepath.Join(sysroot, loader.DefaultStateDir)
+	}
+	dir := hotplug.Dir(stateDir)
+	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: loader.ReadTruth(os.DirFS(sysroot), stateDir), Event: dir.Marked(), Problem: dir.Problem()}
+	loaded := r.Truth.Accuracy != loader.NotLoaded
+	if r.CrashLoaded != nil {
+		r.CrashLoaded = &loaded // which was looked at twice
+	}
+	if r.Truth.Foreign || !loaded {
+		r.Noted = nil
+	}
 	if asJSON {
-		if err := e.printJSON(s); err != nil {
+		if err := e.printJSON(r); err != nil {
 			return err
 		}
 	} else {
-		printStatus(e.stdout, s)
+		r.print(e.stdout)
 	}
-	switch {
-	case s.CrashLoaded == nil:
-		return &exitError{code: exitUnknown}
-	case !*s.CrashLoaded:
-		return &exitError{code: exitNotLoaded}
+	if code := truthExit(r.Truth); code != exitOK {
+		return &exitError{code: code}
 	}
 	return nil
 }
 
-func printStatus(w io.Writer, s *loader.Status) {
-	fmt.Fprintf(w, "crash kernel:  %s\n", loadedWord(s.CrashLoaded))
-	if s.Noted != nil {
-		fmt.Fprintf(w, "               last loaded by gokexec: %s, %s\n", s.Noted.Kernel.Path, s.Noted.Loaded.Format("2006-01-02 15:04:05 MST"))
+func truthExit(t *loader.Truth) int {
+	switch t.Accuracy {
+	case loader.Accurate:
+		return exitOK
+	case loader.NotLoaded:
+		return exitNotLoaded
+	case loader.Stale:
+		return exitStale
 	}
-	fmt.Fprintf(w, "boot kernel:   %s\n", loadedWord(s.BootLoaded))
+	return exitUnknown
+}
+
+func (r *statusReport) print(w io.Writer) {
+	fmt.Fprintf(w, "crash kernel:  %s\n", loadedWord(r.CrashLoaded))
 	switch {
-	case s.MemoryError != "":
-		fmt.Fprintf(w, "crash memory:  unknown: %s\n", s.MemoryError)
-	case len(s.CrashMemory) == 0:
+	case r.Noted != nil:
+		fmt.Fprintf(w, "               last loaded by gokexec: %s, %s\n", r.Noted.Kernel.Path, r.Noted.Loaded.Format("2006-01-02 15:04:05 MST"))
+	case r.Truth.Foreign:
+		fmt.Fprintln(w, "               loaded by another program since gokexec did")
+	}
+	r.printTruth(w)
+	fmt.Fprintf(w, "boot kernel:   %s\n", loadedWord(r.BootLoaded))
+	switch {
+	case r.MemoryError != "":
+		fmt.Fprintf(w, "crash memory:  unknown: %s\n", r.MemoryError)
+	case len(r.CrashMemory) == 0:
 		fmt.Fprintln(w, "crash memory:  none is reserved (crashkernel=)")
 	default:
-		fmt.Fprintf(w, "crash memory:  %d MiB\n", s.CrashBytes>>20)
-		for _, m := range s.CrashMemory {
+		fmt.Fprintf(w, "crash memory:  %d MiB\n", r.CrashBytes>>20)
+		for _, m := range r.CrashMemory {
 			fmt.Fprintf(w, "               %#x-%#x\n", uint64(m.Start), uint64(m.End)-1)
 		}
+	}
+}
+
+func (r *statusReport) printTruth(w io.Writer) {
+	switch t := r.Truth; t.Accuracy {
+	case loader.NotLoaded:
+	case loader.Stale:
+		fmt.Fprintln(w, "elfcorehdr:    stale: it does not fit the machine as it is")
+		for _, m := range t.Wrong {
+			size := ""
+			if m.Start < m.End {
+				size = fmt.Sprintf(", %d KiB", memmap.Range{Start: m.Start, End: m.End}.Size()>>10)
+			}
+			fmt.Fprintf(w, "               %v%s\n", m, size)
+		}
+	default:
+		fmt.Fprintf(w, "elfcorehdr:    %v\n", t)
+	}
+	if r.Event {
+		fmt.Fprintln(w, "hotplug:       memory or CPUs have changed, and nobody has looked yet; gokexec hotplug does")
+	}
+	if r.Problem != "" {
+		fmt.Fprintf(w, "hotplug:       the last look could not mend it: %s\n", r.Problem)
 	}
 }
 

@@ -21,7 +21,7 @@ machine without a crash kernel in between: gokexec load replaces what is loaded.
 			var kinds kindFlags
 			var wait time.Duration
 			kinds.declare(flags)
-			flags.DurationVar(&wait, "wait", loader.DefaultWait, "how long to try again while the kernel is busy with another load")
+			flags.DurationVar(&wait, "wait", loader.DefaultWait, "how long to try again while another load is under way")
 			return func(ctx context.Context, e *env, args []string) error {
 				kind, err := kinds.kind()
 				if err == nil {
@@ -41,6 +41,11 @@ func (e *env) unload(ctx context.Context, kind loader.Kind, wait time.Duration) 
 	if err != nil {
 		return err
 	}
+	lock, err := e.lockReload(ctx, wait)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
 	host, err := e.host("", arch)
 	if err != nil {
 		return err

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// daemonNote is a file that is there while a daemon runs: the udev rule starts no
+// processes then.
+type daemonNote string
+
+func (d daemonNote) path() string { return filepath.Join(string(d), "daemon") }
+
+func (d daemonNote) write(e *env) {
+	err := os.MkdirAll(string(d), 0o700)
+	if err == nil {
+		err = os.WriteFile(d.path(), nil, 0o600)
+	}
+	if err != nil {
+		e.reportEvent(false, "the udev rule won't know of this daemon: "+err.Error())
+	}
+}
+
+func (d daemonNote) remove() { _ = os.Remove(d.path()) }

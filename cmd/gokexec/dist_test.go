@@ -1,0 +1,45 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What is shipped calls gokexec by commands and options that it has.
+func TestDistCallsAreKnown(t *testing.T) {
+	files, err := filepath.Glob("../../dist/*/*")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("dist holds %v, %v; want rules, units and scripts", files, err)
+	}
+	known := map[string]command{}
+	for _, c := range commands() {
+		known[c.name] = c
+	}
+	call := regexp.MustCompile(`@SBINDIR@/gokexec ([a-z]+)([^"\n]*)`)
+	option := regexp.MustCompile(`--([a-z-]+)`)
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(b)
+		if strings.Contains(text, "/usr/sbin/gokexec") {
+			t.Errorf("%s names a folder that make install may choose", path)
+		}
+		for _, m := range call.FindAllStringSubmatch(text, -1) {
+			c, found := known[m[1]]
+			if !found {
+				t.Errorf("%s calls gokexec %s, which is no command", path, m[1])
+				continue
+			}
+			for _, o := range option.FindAllStringSubmatch(m[2], -1) {
+				if c.flagSet().Lookup(o[1]) == nil {
+					t.Errorf("%s calls gokexec %s --%s, which is no option", path, m[1], o[1])
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"github.com/spf13/pflag"
+
+	"github.com/gokexec/gokexec/pkg/hotplug"
+	"github.com/gokexec/gokexec/pkg/loader"
+)
+
+func hotplugCommand() command {
+	return command{
+		name:  "hotplug",
+		short: "look after the crash kernel when memory or CPUs have come or gone",
+		long: `To be called for each such event, by a udev rule, a script or by hand; it needs no
+arguments. It returns at once if another process will look after this event.
+Otherwise it waits until the burst of events is over, looks whether the loaded
+elfcorehdr fits the machine (as gokexec status does), and only if not loads the crash
+kernel again (as gokexec reload does). Where the kernel updates the header itself it
+has nothing to do, unless the kernel has dropped an update, or still lists memory that
+is gone.
+
+With --daemon it hears the kernel's events itself and needs no udev. Between events it
+sleeps. It looks once when it starts, and tells a service manager when it is ready.
+
+With --reload-command the loading is left to CMD, a distribution's script for
+instance (kdumpctl reload, kdump-config try-reload), which is run by /bin/sh:
+gokexec decides when, and runs one at a time.
+
+What can't be mended is said on stderr, in the kernel's log and by gokexec status,
+and not tried again before the next event.`,
+		exits: []exitCode{
+			{exitOK, "the crash kernel fits the machine, or another process sees to that, or none is loaded"},
+			{exitStale, "it does not, and could not be mended"},
+		},
+		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
+			o := &hotplugOptions{}
+			flags.BoolVar(&o.daemon, "daemon", false, "stay, and look after all events")
+			flags.StringVar(&o.command, "reload-command", "", "have the shell command `CMD` load the crash kernel")
+			o.method.declare(flags)
+			return o.run
+		},
+	}
+}
+
+type hotplugOptions struct {
+	daemon  bool
+	command string
+	method  reloadMethod
+}
+
+func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
+	if err := noArgs(args); err != nil {
+		return err
+	}
+	method, err := o.method.parse()
+	if err != nil {
+		return err
+	}
+	if o.command != "" && method != loader.Auto {
+		return usageError("--reload-method is of no use with --reload-command, which chooses its own")
+	}
+	arch, err := loader.NativeArch()
+	if err != nil {
+		return err
+	}
+	h := &hotplug.Handler{Dir: hotplug.Dir(e.stateDir), Look: e.look, Report: e.reportEvent}
+	switch {
+	case o.command != "":
+		h.Reload = func(ctx context.Context, a hotplug.Attempt) error { return e.runReloadCommand(o.command, a) }
+	default:
+		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
+			_, _, err := e.loader(arch, loader.DefaultWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
+			return err
+		}
+	}
+	if o.daemon {
+		return e.hotplugDaemon(ctx, h)
+	}
+	if _, err = h.Event(ctx); err != nil {
+		e.kernelLog(kernelError, err.Error())
+	}
+	if errors.Is(err, hotplug.ErrStale) {
+		return &exitError{code: exitStale, err: err}
+	}
+	return err
+}
+
+// look translates the truth.
+func (e *env) look(context.Context) hotplug.Look {
+	t := loader.ReadTruth(os.DirFS(e.sysroot), e.stateDir)
+	look := hotplug.Look{Detail: t.String(), Unchanged: t.Unchanged}
+	switch t.Accuracy {
+	case loader.Accurate:
+		look.State = hotplug.Accurate
+	case loader.Stale:
+		look.State = hotplug.Stale
+	case loader.NotLoaded:
+		look.State = hotplug.NotLoaded
+	}
+	return look
+}
+
+// runReloadCommand runs a distribution's own. It holds the reload lock too, lest
+// another one is started beside it should this process be killed.
+func (e *env) runReloadCommand(command string, a hotplug.Attempt) error {
+	cmd := exec.Command("/bin/sh", "-c", command)
+	cmd.Stdout, cmd.Stderr = e.stderr, e.stderr
+	cmd.Env = append(os.Environ(), lockVar+"=held")
+	if f := a.Lock.File(); f != nil {
+		cmd.ExtraFiles = []*os.File{f}
+	}
+	if err := cmd.Run(); err != nil {
+		return &loader.Problem{What: fmt.Sprintf("--reload-command %q: %v", command, err), Hint: "run it by hand and see what it says", Err: err}
+	}
+	return nil
+}
+
+func (e *env) hotplugDaemon(ctx context.Context, h *hotplug.Handler) error {
+	socket, err := hotplug.OpenSocket()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { socket.Close() })
+	defer func() {
+		if stop() {
+			socket.Close()
+		}
+	}()
+	running := daemonNote(e.stateDir)
+	running.write(e)
+	defer running.remove()
+	if err := hotplug.Notify("READY=1\nSTATUS=looking after memory and CPUs"); err != nil {
+		e.reportEvent(false, err.Error())
+	}
+	err = h.Daemon(ctx, socket.Wait)
+	if notifyErr := hotplug.Notify("STOPPING=1"); notifyErr != nil {
+		e.reportEvent(false, notifyErr.Error())
+	}
+	return err
+}
+
+// Levels of the kernel's log (include/linux/kern_levels.h).
+const (
+	kernelError = 3
+	kernelInfo  = 6
+)
+
+// reportEvent tells of what is done without anybody watching.
+func (e *env) reportEvent(loud bool, line string) {
+	level := kernelInfo
+	if loud {
+		level = kernelError
+	}
+	fmt.Fprintln(e.stderr, "gokexec:", oneLine(line))
+	e.kernelLog(level, line)
+}
+
+// maxKernelLine is less than the kernel takes of one line (kernel/printk/printk.c,
+// PRINTKRB_RECORD_MAX).
+const maxKernelLine = 900
+
+// kernelLog writes a line to /dev/kmsg. That it can't be is no news to anybody: it
+// is on stderr too.
+func (e *env) kernelLog(level int, line string) {
+	if e.kmsg == "" {
+		return
+	}
+	f, err := os.OpenFile(e.kmsg, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	line = oneLine(line)
+	_, _ = fmt.Fprintf(f, "<%d>gokexec: %s\n", level, line[:min(len(line), maxKernelLine)])
+}

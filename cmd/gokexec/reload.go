@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/gokexec/gokexec/pkg/hotplug"
+	"github.com/gokexec/gokexec/pkg/loader"
+)
+
+// lockVar tells a gokexec that is started by --reload-command that the reload lock
+// is held for it.
+const lockVar = "GOKEXEC_RELOAD_LOCK"
+
+func reloadCommand() command {
+	return command{
+		name:  "reload",
+		short: "load the crash kernel again, for the machine as it is now",
+		long: `Loads the kernel and initrd that gokexec load --crash loaded last, with the same
+command line, over what is loaded: nothing is unloaded before. Everything is read,
+planned and checked before the system call.
+
+By segments (kexec_load) the machine is without a crash kernel more than ten times
+shorter than by file. So auto takes segments where load was not told a method, and the
+machine allows it: no lockdown, no Secure Boot, no signature asked for, no key for an
+encrypted disk. Otherwise it takes the method of the load.`,
+		exits: []exitCode{
+			{exitNotLoaded, "nothing is loaded, or nothing that gokexec has loaded"},
+			{exitStale, "loaded, but memory or CPUs keep changing, and the elfcorehdr is stale already"},
+		},
+		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
+			var method reloadMethod
+			method.declare(flags)
+			wait := flags.Duration("wait", loader.DefaultWait, "how long to try again while another load is under way")
+			return func(ctx context.Context, e *env, args []string) error {
+				if err := noArgs(args); err != nil {
+					return err
+				}
+				m, err := method.parse()
+				if err != nil {
+					return err
+				}
+				return e.reload(ctx, m, *wait)
+			}
+		},
+	}
+}
+
+// reloadMethod is --reload-method.
+type reloadMethod string
+
+func (m *reloadMethod) declare(flags *pflag.FlagSet) {
+	flags.StringVar((*string)(m), "reload-method", "auto", "`METHOD` of reloading: auto, file or segments")
+}
+
+func (m reloadMethod) parse() (loader.Method, error) {
+	var method loader.Method
+	if err := method.UnmarshalText([]byte(m)); err != nil {
+		return method, usageError("--reload-method: %w", err)
+	}
+	return method, nil
+}
+
+func (e *env) reload(ctx context.Context, method loader.Method, wait time.Duration) error {
+	arch, err := loader.NativeArch()
+	if err != nil {
+		return err
+	}
+	lock, err := e.lockReload(ctx, wait)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	opt := loader.ReloadOptions{Method: method, Lost: lock.Interrupted()}
+	var plan *loader.Plan
+	var truth *loader.Truth
+	err = e.begun(lock, func() error {
+		var err error
+		plan, truth, err = e.loader(arch, wait).Reload(ctx, opt)
+		return err
+	})
+	switch {
+	case errors.Is(err, loader.ErrNoState), errors.Is(err, loader.ErrForeign):
+		return &exitError{code: exitNotLoaded, err: err}
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(e.stdout, "crash kernel reloaded: %s, by %s\n", plan.Kernel.Path, callName(plan.Method))
+	if truth.Accuracy == loader.Stale {
+		return &exitError{code: exitStale, err: staleAfterLoad(truth)}
+	}
+	return nil
+}
+
+// lockReload keeps all others from loading, unloading and looking.
+func (e *env) lockReload(ctx context.Context, wait time.Duration) (*hotplug.Lock, error) {
+	dir := hotplug.Dir(e.stateDir)
+	if os.Getenv(lockVar) != "" && dir.Locked() {
+		return dir.Inherited(), nil
+	}
+	lock, err := dir.LockReload(ctx, wait)
+	if errors.Is(err, hotplug.ErrLocked) {
+		return nil, &loader.Problem{What: err.Error(), Hint: "try again, or raise --wait", Err: err}
+	}
+	return lock, err
+}
+
+// begun makes a load of a crash kernel, and leaves a note while it lasts. That the
+// note can't be left matters only to a load that is made.
+func (e *env) begun(lock *hotplug.Lock, load func() error) error {
+	noteErr := lock.Begin()
+	err := load()
+	if noteErr = errors.Join(noteErr, lock.Done()); noteErr != nil && err == nil {
+		fmt.Fprintln(e.stderr, "gokexec: warning:", oneLine(noteErr.Error()))
+	}
+	return err
+}
+
+func staleAfterLoad(t *loader.Truth) error {
+	return &loader.Problem{What: "the crash kernel is loaded, but does not fit the machine: " + t.String(),
+		Hint: "memory or CPUs are coming and going; gokexec hotplug loads again when they have settled"}
+}
+
+func callName(m loader.Method) string {
+	if m == loader.Segments {
+		return "kexec_load"
+	}
+	return "kexec_file_load"
+}

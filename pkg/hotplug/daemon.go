@@ -1,0 +1,70 @@
+package hotplug
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+)
+
+// Daemon looks after all events that wait returns for (Socket.Wait), until ctx
+// ends or wait fails. It looks once at the beginning, since something may have
+// happened before. Between events it sleeps. What could not be mended is reported
+// and not tried again before the next event.
+//
+// Events and the looks are apart: while it reloads, events are heard, and looked
+// after by one look afterwards. It returns when a reload that has begun is done.
+func (h *Handler) Daemon(ctx context.Context, wait func() error) error {
+	wake := make(chan struct{}, 1)
+	wake <- struct{}{}
+	failed := make(chan error, 1)
+	go func() {
+		for {
+			if err := wait(); err != nil {
+				failed <- err
+				return
+			}
+			if err := h.Dir.Mark(); err != nil {
+				h.report(false, "an event can't be marked: "+err.Error())
+			}
+			select {
+			case wake <- struct{}{}:
+			default: // the next look is still to come
+			}
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			if errors.Is(err, os.ErrClosed) && ctx.Err() != nil {
+				return nil
+			}
+			return err
+		case <-wake:
+		}
+		if _, err := h.lookAfter(ctx, h.process()); err != nil && ctx.Err() == nil {
+			h.report(true, err.Error())
+		}
+	}
+}
+
+// Notify tells the service manager a state, such as "READY=1"
+// (sd_notify(3)). Without one it does nothing.
+func Notify(state string) error {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
+	}
+	if name[0] != '/' && name[0] != '@' {
+		return fmt.Errorf("NOTIFY_SOCKET %q: neither a path nor an abstract name", name)
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return fmt.Errorf("notify the service manager: %w", err)
+	}
+	_, err = conn.Write([]byte(state))
+	return errors.Join(err, conn.Close())
+}

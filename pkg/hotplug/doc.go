@@ -1,0 +1,32 @@
+// Package hotplug keeps a loaded crash kernel's elfcorehdr true when memory or
+// CPUs come and go: one reload at most for a swarm of events, and none where the
+// kernel has updated the header itself.
+//
+// Linux announces each memory block and each CPU by a uevent, thousands for a
+// large DIMM. Each event may be a process of its own (Handler.Event), or all of
+// them one daemon's (Handler.Daemon); both may run side by side.
+//
+// # Protocol
+//
+// Three files in a folder that is empty after a boot, such as /run/gokexec:
+//
+//	mark          an event that nobody has looked after yet
+//	pending.lock  flock(2) of the one that will
+//	reload.lock   flock(2) of the one that looks, and of whoever loads or unloads
+//
+// An event leaves the mark and tries the pending lock. If another process holds
+// that, it has not looked at the machine yet, so the event is covered. Otherwise
+// the process waits for the burst to end and for the reload lock, releases the
+// pending lock, renames the mark and only then looks. So one looks, one waits at
+// most, and a look always follows the last event.
+//
+// A process that is killed frees its locks, and leaves the mark, which only a
+// look that was completed clears: the next event, a restarted daemon or a timer
+// (each looks in any case) finds what the dead one left. A fourth file says that
+// a load has begun, so that a crash kernel lost by killing one in the midst of
+// it is loaded again. Only files that were renamed are removed, so no mark can be
+// taken away that was left after the look had begun.
+//
+// Where the folder can't be written, events no longer save each other work, and
+// the reload lock is that of the nearest folder above that exists.
+package hotplug

@@ -1,0 +1,39 @@
+package hotplug_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/gokexec/gokexec/pkg/hotplug"
+)
+
+// One event, handled by a program that has its own way to look and to load; with
+// gokexec's those are loader.ReadTruth and Loader.Reload.
+func Example() {
+	dir, err := os.MkdirTemp("", "hotplug")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	stale := true
+	h := &hotplug.Handler{
+		Dir:   hotplug.Dir(dir),
+		Quiet: 10 * time.Millisecond,
+		Look: func(context.Context) hotplug.Look {
+			if stale {
+				return hotplug.Look{State: hotplug.Stale, Detail: "a DIMM is missing"}
+			}
+			return hotplug.Look{State: hotplug.Accurate}
+		},
+		Reload: func(context.Context, hotplug.Attempt) error { stale = false; return nil },
+		Report: func(_ bool, line string) { fmt.Println(line) },
+	}
+	outcome, err := h.Event(context.Background())
+	fmt.Println(outcome, err)
+	// Output:
+	// reloading the crash kernel: a DIMM is missing
+	// reloaded <nil>
+}

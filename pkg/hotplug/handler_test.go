@@ -1,0 +1,350 @@
+package hotplug
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// machine is a kernel whose header follows reloads only, for real processes' locks
+// in a real folder.
+type machine struct {
+	mu             sync.Mutex
+	memory, header int
+	unloaded       bool
+	loading        bool
+	loads          int
+	twoAtOnce      bool
+	loadTime       time.Duration
+	unknown        bool
+	fail           error
+	told           []string
+	changesPerLoad int
+	unarmed        time.Duration
+	looks          int
+}
+
+func (m *machine) change() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.memory++
+}
+
+func (m *machine) look(context.Context) Look {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.looks++
+	switch {
+	case m.unloaded:
+		return Look{State: NotLoaded}
+	case m.unknown:
+		return Look{State: Unknown, Detail: "hidden", Unchanged: m.memory == m.header}
+	case m.memory != m.header:
+		return Look{State: Stale, Detail: "memory is missing"}
+	}
+	return Look{State: Accurate}
+}
+
+func (m *machine) reload(context.Context, Attempt) error {
+	m.mu.Lock()
+	if m.fail != nil {
+		m.mu.Unlock()
+		return m.fail
+	}
+	m.twoAtOnce = m.twoAtOnce || m.loading
+	m.loading = true
+	m.loads++
+	memory := m.memory
+	m.mu.Unlock()
+	time.Sleep(m.loadTime)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.header, m.loading, m.unloaded = memory, false, false
+	m.memory += m.changesPerLoad
+	m.unarmed += m.loadTime
+	return nil
+}
+
+func (m *machine) handler(dir Dir) *Handler {
+	return &Handler{Dir: dir, Look: m.look, Reload: m.reload, Quiet: 20 * time.Millisecond, Report: func(loud bool, line string) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.told = append(m.told, line)
+	}}
+}
+
+func TestEvent(t *testing.T) {
+	refused := errors.New("kexec_load_disabled is 1")
+	for _, tt := range []struct {
+		name  string
+		m     *machine
+		set   func(*Handler, Dir)
+		want  Outcome
+		err   string
+		loads int
+	}{
+		{"accurate", &machine{}, nil, Fine, "", 0},
+		{"stale", &machine{memory: 1}, nil, Reloaded, "", 1},
+		{"nothing loaded", &machine{unloaded: true, memory: 1}, nil, Fine, "", 0},
+		{"unknown, unchanged", &machine{unknown: true}, nil, Fine, "", 0},
+		{"unknown, changed", &machine{unknown: true, memory: 1}, nil, Reloaded, "", 1},
+		{"unknown for good", &machine{unknown: true, memory: 1, changesPerLoad: 1}, nil, Reloaded, "", 1},
+		{"it keeps changing", &machine{memory: 1, changesPerLoad: 1}, nil, Reloaded, "after 3 reloads still memory is missing", 3},
+		{"refused", &machine{memory: 1, fail: refused}, nil, Fine, "memory is missing: kexec_load_disabled is 1", 0},
+		{"no way", &machine{memory: 1}, func(h *Handler, _ Dir) { h.Reload = nil }, Fine, "no way to reload", 0},
+		{"a load was killed", &machine{unloaded: true}, func(_ *Handler, d Dir) { d.write(loadingName, "") }, Reloaded, "", 1},
+		{"a load was killed when it was done", &machine{}, func(_ *Handler, d Dir) { d.write(loadingName, "") }, Fine, "", 0},
+		{"an event was killed", &machine{memory: 1}, func(_ *Handler, d Dir) { d.write(lookingName, "") }, Reloaded, "", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := Dir(filepath.Join(t.TempDir(), "run"))
+			h := tt.m.handler(dir)
+			if tt.set != nil {
+				tt.set(h, dir)
+			}
+			got, err := h.Event(t.Context())
+			if got != tt.want || tt.m.loads != tt.loads || (err == nil) != (tt.err == "") || err != nil && (!strings.Contains(err.Error(), tt.err) || !errors.Is(err, ErrStale)) {
+				t.Errorf("Event = %v, %v after %d loads; want %v, %q, %d", got, err, tt.m.loads, tt.want, tt.err, tt.loads)
+			}
+			if dir.Marked() != (err != nil) || (dir.Problem() != "") != (err != nil) {
+				t.Errorf("afterwards marked: %v, problem %q; want both only after a failure", dir.Marked(), dir.Problem())
+			}
+			if dir.exists(loadingName) || dir.Locked() {
+				t.Errorf("a note of a load is left (%v), or the lock (%v)", dir.exists(loadingName), dir.Locked())
+			}
+		})
+	}
+}
+
+// An event is covered while another waits; that one looks after the lock is free.
+func TestEventCovered(t *testing.T) {
+	dir := Dir(t.TempDir())
+	m := &machine{memory: 1}
+	h := m.handler(dir)
+	lock, err := dir.LockReload(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.LockReload(t.Context(), 10*time.Millisecond); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second LockReload = %v; want ErrLocked", err)
+	}
+	first := make(chan Outcome)
+	go func() {
+		outcome, err := h.Event(context.Background())
+		if err != nil {
+			t.Error(err)
+		}
+		first <- outcome
+	}()
+	for {
+		p, err := dir.openLock(pendingName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		free, err := tryFlock(p)
+		if err = errors.Join(err, p.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if !free {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if outcome, err := h.Event(t.Context()); outcome != Covered || err != nil {
+		t.Errorf("second event = %v, %v; want covered", outcome, err)
+	}
+	m.mu.Lock()
+	if m.looks != 0 {
+		t.Error("somebody looked without the reload lock")
+	}
+	m.mu.Unlock()
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if outcome := <-first; outcome != Reloaded {
+		t.Errorf("first event = %v; want reloaded", outcome)
+	}
+}
+
+// A storm as of 480 GiB: 3,840 events, eight at a time, and a load that takes
+// 500 ms.
+func TestStorm(t *testing.T) {
+	const events, workers = 3840, 8
+	dir := Dir(t.TempDir())
+	m := &machine{loadTime: 500 * time.Millisecond}
+	h := m.handler(dir)
+	h.Quiet = DefaultQuiet
+	var left, covered atomic.Int64
+	left.Store(events)
+	var wg sync.WaitGroup
+	var lastEvent atomic.Int64
+	began := time.Now()
+	for range workers {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				m.change()
+				lastEvent.Store(int64(time.Since(began)))
+				time.Sleep(time.Millisecond)
+				outcome, err := h.Event(context.Background())
+				if err != nil {
+					t.Error(err)
+				}
+				if outcome == Covered {
+					covered.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	late := time.Since(began) - time.Duration(lastEvent.Load())
+	t.Logf("%d events in %v: %d covered, %d looks, %d reloads, unarmed %v, accurate %v after the last",
+		events, time.Duration(lastEvent.Load()).Round(time.Millisecond), covered.Load(), m.looks, m.loads, m.unarmed, late.Round(time.Millisecond))
+	if m.header != m.memory || m.twoAtOnce || dir.Marked() {
+		t.Errorf("header %d of memory %d, two loads at once: %v, marked: %v; want an accurate one", m.header, m.memory, m.twoAtOnce, dir.Marked())
+	}
+	if m.loads > 2 || late > time.Second+m.loadTime {
+		t.Errorf("%d reloads, accurate %v after the last event; want 2 at most, within 1 s and a load", m.loads, late)
+	}
+}
+
+// A burst that does not end is looked after all the same.
+func TestSettleIsBounded(t *testing.T) {
+	m := &machine{memory: 1}
+	h := m.handler(Dir(t.TempDir()))
+	h.Settle = 100 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for ctx.Err() == nil {
+			if err := h.Dir.Mark(); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+	}()
+	began := time.Now()
+	if outcome, err := h.Event(t.Context()); outcome != Reloaded || err != nil || time.Since(began) > 5*time.Second {
+		t.Errorf("Event = %v, %v after %v; want a reload within the bound", outcome, err, time.Since(began))
+	}
+}
+
+func TestDaemon(t *testing.T) {
+	m := &machine{memory: 1} // something happened before it started
+	h := m.handler(Dir(t.TempDir()))
+	events := make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- h.Daemon(ctx, func() error { return <-events }) }()
+	accurate := func(when string) {
+		t.Helper()
+		for began := time.Now(); m.look(ctx).State != Accurate || h.Dir.Marked(); time.Sleep(time.Millisecond) {
+			if time.Since(began) > 10*time.Second {
+				t.Fatalf("%s: not accurate after 10 s", when)
+			}
+		}
+	}
+	accurate("at the start")
+	for range 100 {
+		m.change()
+		events <- nil
+	}
+	accurate("after a burst")
+	if m.loads > 4 {
+		t.Errorf("%d reloads for 100 events at once; want few", m.loads)
+	}
+	looks := func() int {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.looks
+	}
+	idle := func() (n int) {
+		for n = -1; n != looks(); time.Sleep(150 * time.Millisecond) {
+			n = looks()
+		}
+		return n
+	}
+	before := idle()
+	m.mu.Lock()
+	m.fail = errors.New("no")
+	m.mu.Unlock()
+	m.change()
+	events <- nil
+	for h.Dir.Problem() == "" {
+		time.Sleep(time.Millisecond)
+	}
+	m.mu.Lock()
+	m.fail = nil
+	m.mu.Unlock()
+	if n := idle() - before; n != 1 || m.look(ctx).State != Stale {
+		t.Errorf("the daemon looked %d times after one event that it could not mend; want once", n)
+	}
+	events <- nil
+	accurate("after a failure and an event")
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Daemon = %v after the end of its context; want nil", err)
+	}
+
+	broken := errors.New("socket broken")
+	if err := h.Daemon(t.Context(), func() error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("Daemon with a broken socket = %v; want that", err)
+	}
+	events <- os.ErrClosed // ends the first one's goroutine
+}
+
+// Where nothing can be written there is still one loader at a time, and the header
+// follows.
+func TestEventUnwritable(t *testing.T) {
+	parent := t.TempDir()
+	if err := os.WriteFile(filepath.Join(parent, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{memory: 1, loadTime: 20 * time.Millisecond}
+	h := m.handler(Dir(filepath.Join(parent, "file", "run"))) // no folder can be made there
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if outcome, err := h.Event(context.Background()); outcome == Covered || err != nil {
+				t.Errorf("Event = %v, %v; want it looked after", outcome, err)
+			}
+		})
+	}
+	wg.Wait()
+	if m.header != 1 || m.loads != 1 || m.twoAtOnce {
+		t.Errorf("header %d after %d loads, two at once: %v; want 1 after 1", m.header, m.loads, m.twoAtOnce)
+	}
+	if len(m.told) == 0 || !strings.Contains(m.told[0], "marked") {
+		t.Errorf("told %q; want that events can't be marked", m.told)
+	}
+}
+
+func TestNotify(t *testing.T) {
+	if err := Notify("READY=1"); err != nil {
+		t.Errorf("Notify without a service manager = %v; want nil", err)
+	}
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	if err := Notify("READY=1"); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 64)
+	if n, err := conn.Read(b); err != nil || string(b[:n]) != "READY=1" {
+		t.Errorf("the service manager reads %q, %v; want READY=1", b[:n], err)
+	}
+	t.Setenv("NOTIFY_SOCKET", "relative")
+	if err := Notify("READY=1"); err == nil {
+		t.Error("Notify with a relative socket succeeds; want an error")
+	}
+}

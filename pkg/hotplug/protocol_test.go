@@ -1,0 +1,114 @@
+package hotplug
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// Every order of steps and kills: no event is lost, at most one loads, at most one
+// waits, and what a kill leaves behind is found.
+func TestProtocol(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		scenario
+		long bool
+	}{
+		{"two events", scenario{events: 2}, false},
+		{"three events", scenario{events: 3}, false},
+		{"two events, two kills", scenario{events: 2, kills: 2}, false},
+		{"two events and a load, a kill", scenario{events: 2, loads: 1, kills: 1}, false},
+		{"two events, kernel updates, a kill", scenario{events: 2, loads: 1, kernelUpdates: true, kills: 1}, false},
+		{"three events, a kill", scenario{events: 3, kills: 1}, false},
+		{"three events, two kills", scenario{events: 3, kills: 2}, true},
+		{"four events", scenario{events: 4}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.long && os.Getenv("GOKEXEC_EXPLORE") != "full" {
+				t.Skip("takes long; GOKEXEC_EXPLORE=full runs it")
+			}
+			x := explorer{scenario: tt.scenario}
+			if bad := x.explore(); bad != "" {
+				t.Error(bad)
+			}
+			t.Logf("%d states, %d runs, %d ends", len(x.seen), x.runs, x.ends)
+			if x.ends == 0 || len(x.seen) < 100 {
+				t.Errorf("explored %d states to %d ends; want many", len(x.seen), x.ends)
+			}
+		})
+	}
+}
+
+// broken breaks the protocol in one place.
+type broken struct {
+	*actor
+	lateRelease, noRename, noMark, noNote bool
+}
+
+func (b *broken) releasePending() {
+	if !b.lateRelease {
+		b.actor.releasePending()
+	}
+}
+
+func (b *broken) releaseReload(l *Lock) {
+	b.actor.releaseReload(l)
+	if b.lateRelease {
+		b.actor.releasePending()
+	}
+}
+
+func (b *broken) mark() error {
+	if b.noMark {
+		b.marked = true
+		return nil
+	}
+	return b.actor.mark()
+}
+
+func (b *broken) takeMark() error {
+	if b.noRename {
+		return nil
+	}
+	return b.actor.takeMark()
+}
+
+func (b *broken) clearMark() error {
+	b.step("clearMark", nil, func(w *world) string {
+		if w.looking = false; b.noRename {
+			w.mark = false
+		}
+		return ""
+	})
+	return nil
+}
+
+func (b *broken) begin(l *Lock) error {
+	if b.noNote {
+		return nil
+	}
+	return b.actor.begin(l)
+}
+
+// The explorer must find what is wrong with a protocol that is.
+func TestProtocolBroken(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		scenario
+		broken broken
+		want   string
+	}{
+		{"pending lock released after the look", scenario{events: 2}, broken{lateRelease: true}, "a mark is left"},
+		{"mark removed instead of renamed", scenario{events: 2, kills: 1}, broken{noRename: true}, "nothing tells of it"},
+		{"no mark", scenario{events: 2, kills: 1}, broken{noMark: true}, "nothing tells of it"},
+		{"no note of a load", scenario{events: 2, kills: 1}, broken{noNote: true}, "one more look did not mend it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.wrap = func(_ steps, a *actor) steps { b := tt.broken; b.actor = a; return &b }
+			x := explorer{scenario: tt.scenario}
+			if bad := x.explore(); !strings.Contains(bad, tt.want) {
+				t.Errorf("explored %d states and found %q; want %q", len(x.seen), bad, tt.want)
+			}
+		})
+	}
+}

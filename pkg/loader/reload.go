@@ -92,7 +92,7 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, 
 		return nil, nil, &Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
 			Hint: "load with gokexec load --crash, which notes what it loads; or let --reload-command do it"}
 	}
-	now := ReadTruth(l.Root, l.StateDir)
+	now := readTruth(l.Root, l.StateDir) // whether it is stale does not matter here
 	switch {
 	case now.Foreign && now.Accuracy != NotLoaded:
 		return nil, nil, &Problem{What: "nothing is reloaded: " + ErrForeign.Error(), Err: ErrForeign,

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -86,7 +87,7 @@ func (p *Plan) checkImage(host *Host) Finding {
 		elf.EM_S390:      {bootimage.FormatS390, bootimage.FormatELF},
 		elf.EM_LOONGARCH: {bootimage.FormatLoongArch, bootimage.FormatELF},
 	}[host.Arch.Machine]
-	if !contains(takes, p.Image.Format) {
+	if !slices.Contains(takes, p.Image.Format) {
 		return fail("", "kexec_file_load on %s does not take %s", host.Arch.Name, p.Image.Format)
 	}
 	if z := p.Image.BzImage; z != nil {
@@ -100,15 +101,6 @@ func (p *Plan) checkImage(host *Host) Finding {
 // oneLine puts joined errors on one line.
 func oneLine(err error) string {
 	return strings.ReplaceAll(err.Error(), "\n", "; ")
-}
-
-func contains(formats []bootimage.Format, f bootimage.Format) bool {
-	for _, g := range formats {
-		if f == g {
-			return true
-		}
-	}
-	return false
 }
 
 func (p *Plan) checkCmdline() Finding {

@@ -49,10 +49,10 @@ func TestQEMUArgs(t *testing.T) {
 		want  []string // pairs that have to be there
 		not   string
 	}{
-		{name: "default", cfg: Config{}, major: 7, want: []string{"-cpu max,-cx16", "-m 512M", "-smp 1",
+		{name: "default", cfg: Config{}, major: 7, want: []string{"-accel tcg,thread=multi", "-cpu max,-cx16", "-m 512M", "-smp 1",
 			"-append console=ttyS0 panic=3 lab.channel=ttyS1", "-serial chardev:channel"}, not: "virtio"},
 		{name: "new QEMU", cfg: Config{CPUFlags: []string{"-la57"}}, major: 10, want: []string{"-cpu max,-la57"}},
-		{name: "hotplug", cfg: Config{MaxCPUs: 4, MaxMemory: 2048}, major: 7, want: []string{"-cpu max,-cx16,-hypervisor",
+		{name: "hotplug", cfg: Config{MaxCPUs: 4, MaxMemory: 2048}, major: 7, want: []string{"-accel tcg,thread=single", "-cpu max,-cx16,-hypervisor",
 			"-smp 1,sockets=4,cores=1,threads=1,maxcpus=4", "-m 512M,slots=32,maxmem=2048M", "-smbios type=1,serial=VMware-56"}},
 		{name: "crash", cfg: Config{CrashKernel: "128M", Cmdline: "x=y", Init: "/sbin/i"}, major: 10,
 			want: []string{"-append console=ttyS0 panic=3 lab.channel=ttyS1 crashkernel=128M rdinit=/sbin/i x=y"}},

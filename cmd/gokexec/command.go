@@ -86,6 +86,7 @@ func commands() []command {
 		dmesgCommand(),
 		elfcorehdrCommand(),
 		memmapCommand(),
+		collectCommand(),
 	}
 }
 

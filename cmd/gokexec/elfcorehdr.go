@@ -85,7 +85,7 @@ func (o *headerOptions) build(e *env) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(o.output, b, 0o600); err != nil {
+		if _, err := writeWhole(o.output, func(w io.Writer) (int, error) { return w.Write(b) }); err != nil {
 			return err
 		}
 		if !o.json {

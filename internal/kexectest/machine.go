@@ -33,11 +33,17 @@ fec00000-fec003ff : IOAPIC 0
 fee00000-fee00fff : Local APIC
 `
 
+// EmptyMachine makes a folder without anything in it.
+func EmptyMachine(t testing.TB) *Machine {
+	t.Helper()
+	return &Machine{t: t, Dir: t.TempDir()}
+}
+
 // NewMachine makes an x86 machine on which everything is as it should be:
 // nothing loaded, crash memory reserved, all permissions.
 func NewMachine(t testing.TB) *Machine {
 	t.Helper()
-	m := &Machine{t: t, Dir: t.TempDir()}
+	m := EmptyMachine(t)
 	m.Write("proc/iomem", Iomem)
 	m.Write("proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz-6.12.1 root=/dev/vda1 ro quiet crashkernel=128M\n")
 	m.Write("proc/meminfo", "MemTotal:         887040 kB\nMemFree:          700000 kB\n")

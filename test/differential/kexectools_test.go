@@ -152,9 +152,8 @@ func TestVMDifferential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const machines = 250
-	for seed := range uint64(machines) {
-		m := invent(t, seed)
+	one := func(t *testing.T, m *machine) {
+		t.Helper()
 		theirs := parseKexec(t, kexec(m.Dir, image))
 		host, err := loader.ReadHost(os.DirFS(m.Dir), arch)
 		if err != nil {
@@ -162,36 +161,46 @@ func TestVMDifferential(t *testing.T) {
 		}
 		p, err := loader.New(host, &loader.Spec{Kind: loader.Crash, Method: loader.Segments, Kernel: loader.FromBytes("vmlinuz", z.Bytes()), Cmdline: "console=ttyS0"})
 		if err != nil {
-			t.Errorf("machine %d: %v\n%s", seed, err, m.text)
-			continue
+			t.Fatalf("%s: %v\n%s", m.name, err, m.text)
 		}
-		compare(t, seed, m, p, planDump(p), theirs)
+		compare(t, m, p, planDump(p), theirs)
 		if t.Failed() {
-			t.Fatalf("machine %d:\n%s", seed, m.text)
+			t.Fatalf("%s:\n%s", m.name, m.text)
 		}
+	}
+	const machines = 250
+	for seed := range uint64(machines) {
+		one(t, invent(t, seed))
+	}
+	trees, err := filepath.Glob("testdata/machines/*.tar.gz")
+	if err != nil || len(trees) == 0 {
+		t.Fatalf("no collected machines: %v", err)
+	}
+	for _, tree := range trees {
+		one(t, collected(t, tree))
 	}
 }
 
-func compare(t *testing.T, seed uint64, m *machine, p *loader.Plan, ours, theirs *dump) {
+func compare(t *testing.T, m *machine, p *loader.Plan, ours, theirs *dump) {
 	t.Helper()
 	if !ours.ram.Equal(theirs.ram) {
-		t.Errorf("machine %d: dumped RAM lacks %v, has %v beside what kexec-tools has", seed, theirs.ram.Minus(ours.ram), ours.ram.Minus(theirs.ram))
+		t.Errorf("%s: dumped RAM lacks %v, has %v beside what kexec-tools has", m.name, theirs.ram.Minus(ours.ram), ours.ram.Minus(theirs.ram))
 	}
 	if ours.info != theirs.info || ours.text != theirs.text {
-		t.Errorf("machine %d: VMCOREINFO %#x, text %#x; kexec-tools %#x, %#x", seed, ours.info, ours.text, theirs.info, theirs.text)
+		t.Errorf("%s: VMCOREINFO %#x, text %#x; kexec-tools %#x, %#x", m.name, ours.info, ours.text, theirs.info, theirs.text)
 	}
 	for v := range theirs.virt {
 		if !ours.virt[v] || len(ours.virt) != 1 {
-			t.Errorf("machine %d: direct map at %v; kexec-tools %v", seed, ours.virt, theirs.virt)
+			t.Errorf("%s: direct map at %v; kexec-tools %v", m.name, ours.virt, theirs.virt)
 		}
 	}
 	for at, size := range theirs.notes {
 		if ours.notes[at] != size {
-			t.Errorf("machine %d: notes at %v have %d bytes; kexec-tools %d", seed, at, ours.notes[at], size)
+			t.Errorf("%s: notes at %v have %d bytes; kexec-tools %d", m.name, at, ours.notes[at], size)
 		}
 	}
 	if len(ours.notes) != len(theirs.notes) {
-		t.Errorf("machine %d: notes of %d CPUs; kexec-tools %d", seed, len(ours.notes), len(theirs.notes))
+		t.Errorf("%s: notes of %d CPUs; kexec-tools %d", m.name, len(ours.notes), len(theirs.notes))
 	}
 	// The memory of the crash kernel, but for the segments that it must not see:
 	// they are in different places of the highest region.
@@ -203,7 +212,7 @@ func compare(t *testing.T, seed uint64, m *machine, p *loader.Plan, ours, theirs
 	top := crash[len(crash)-1]
 	const hidden = 2 << 20 // backup and elfcorehdr are less
 	if lost := memmap.NewSet(crash...).Minus(ours.owned); lost.Size() > hidden || !memmap.NewSet(top).Intersect(lost).Equal(lost) {
-		t.Errorf("machine %d: the crash kernel is not given %v of its memory", seed, lost)
+		t.Errorf("%s: the crash kernel is not given %v of its memory", m.name, lost)
 	}
 	diff := ours.owned.Minus(theirs.owned).Union(theirs.owned.Minus(ours.owned)).Minus(memmap.NewSet(top))
 	low := iomem.BootRAM().Intersect(memmap.NewSet(memmap.Range{End: 640 << 10}))
@@ -211,9 +220,9 @@ func compare(t *testing.T, seed uint64, m *machine, p *loader.Plan, ours, theirs
 		diff = diff.Minus(low)
 	}
 	if !diff.Empty() {
-		t.Errorf("machine %d: RAM of the crash kernel differs from kexec-tools' in %v", seed, diff)
+		t.Errorf("%s: RAM of the crash kernel differs from kexec-tools' in %v", m.name, diff)
 	}
 	if !low.Minus(ours.owned).Empty() || p.Header == nil {
-		t.Errorf("machine %d: the crash kernel is not given the low memory %v", seed, low.Minus(ours.owned))
+		t.Errorf("%s: the crash kernel is not given the low memory %v", m.name, low.Minus(ours.owned))
 	}
 }

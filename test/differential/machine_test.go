@@ -1,7 +1,9 @@
 package differential
 
 import (
+	"compress/gzip"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -9,12 +11,15 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/internal/recordfs"
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// machine is an invented one.
+// machine is an invented or a collected one.
 type machine struct {
 	*kexectest.Machine
+	name string
 	text string // /proc/iomem
 	low  int    // ranges of RAM below 640 KiB
 }
@@ -25,7 +30,7 @@ const kcorePad = 64 << 10
 func invent(t *testing.T, seed uint64) *machine {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 2))
-	m := &machine{Machine: kexectest.NewMachine(t)}
+	m := &machine{Machine: kexectest.NewMachine(t), name: fmt.Sprint("machine ", seed)}
 	var b strings.Builder
 	line := func(depth int, start, end uint64, name string) {
 		fmt.Fprintf(&b, "%s%08x-%08x : %s\n", strings.Repeat("  ", depth), start, end-1, name)
@@ -87,12 +92,7 @@ func invent(t *testing.T, seed uint64) *machine {
 		t.Fatalf("machine %d: %v", seed, err)
 	}
 	m.WriteKcore(iomem.SystemRAM().Ranges()...)
-	kcore := filepath.Join(m.Dir, "proc/kcore")
-	if info, err := os.Stat(kcore); err != nil || info.Size() < kcorePad {
-		if err := os.Truncate(kcore, kcorePad); err != nil {
-			t.Fatal(err)
-		}
-	}
+	m.padKcore(t)
 	m.Write("proc/kallsyms", fmt.Sprintf("%x T _stext\n", uint64(kexectest.TextVirt)))
 	m.Write("proc/mounts", "")
 	number := 1
@@ -106,5 +106,68 @@ func invent(t *testing.T, seed uint64) *machine {
 	}
 	// The C library counts CPUs by it.
 	m.Write("sys/devices/system/cpu/possible", fmt.Sprintf("0-%d\n", number-1))
+	return m
+}
+
+// padKcore makes it as long as kexec-tools wants it.
+func (m *machine) padKcore(t *testing.T) {
+	t.Helper()
+	kcore := filepath.Join(m.Dir, "proc/kcore")
+	if info, err := os.Stat(kcore); err != nil || info.Size() < kcorePad {
+		if err := os.Truncate(kcore, kcorePad); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// collected is a machine that gokexec collect has recorded.
+func collected(t *testing.T, path string) *machine {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	m := &machine{Machine: kexectest.EmptyMachine(t), name: filepath.Base(path)}
+	if err := recordfs.Unpack(z, m.Dir); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	root := os.DirFS(m.Dir)
+	iomem, err := memmap.ReadIomem(root)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	text, err := fs.ReadFile(root, "proc/iomem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.text = string(text)
+	for _, r := range iomem.BootRAM().Ranges() {
+		if r.End <= 640<<10 {
+			m.low++
+		}
+	}
+	// What kexec-tools reads and gokexec doesn't. The symbol is VMCOREINFO's, so
+	// that nothing of it is of gokexec's making.
+	kcore, err := elfcore.OpenKcore(root, iomem)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	defer kcore.Close()
+	info, err := kcore.VMCoreInfo()
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	stext, ok := info.Symbol("_stext")
+	if !ok {
+		t.Fatalf("%s: VMCOREINFO has no _stext", path)
+	}
+	m.Write("proc/kallsyms", fmt.Sprintf("%x T _stext\n", stext))
+	m.Write("proc/mounts", "")
+	m.padKcore(t)
 	return m
 }

@@ -49,8 +49,9 @@ type Machine struct {
 }
 
 // ReadMachine reads /proc/iomem, the CPUs' crash_notes, vmcoreinfo and the CMA
-// ranges in /sys, and the program headers of /proc/kcore. It is no error if
-// the last can't be read: then MapErr says why, and the caller may know Map from elsewhere.
+// ranges in /sys, and the program headers of /proc/kcore; or, where there is no such
+// file, the VMCOREINFO through /dev/mem. It is no error if neither can be read: then
+// MapErr says why, and the caller may know Map from elsewhere.
 func ReadMachine(root fs.FS) (*Machine, error) {
 	m := new(Machine)
 	var err error
@@ -67,6 +68,14 @@ func ReadMachine(root fs.FS) (*Machine, error) {
 		return nil, err
 	}
 	k, err := OpenKcore(root, m.Iomem)
+	if errors.Is(err, ErrKcoreUnreadable) {
+		fromNote, noteErr := mapFromNote(root, m.Iomem, m.VMCoreInfo)
+		if noteErr == nil {
+			m.Map = fromNote
+			return m, nil
+		}
+		err = fmt.Errorf("%w; and without it: %w", err, noteErr)
+	}
 	if err != nil {
 		m.MapErr = err
 		return m, nil

@@ -186,16 +186,7 @@ func (k *Kcore) textFromVMCoreInfo(iomem *memmap.Iomem) {
 	if err != nil {
 		return // before 4.19
 	}
-	var image memmap.Range
-	for _, name := range []string{nameKernelCode, "Kernel data", "Kernel bss", "Kernel image"} {
-		for _, res := range iomem.Named(name) {
-			r := res.Range()
-			if image.Empty() {
-				image = r
-			}
-			image = memmap.Range{Start: min(image.Start, r.Start), End: max(image.End, r.End)}
-		}
-	}
+	image := kernelImage(iomem)
 	if delta, ok := v.Number(offset); ok && !image.Empty() {
 		k.Map.Text = textLoad(image, uint64(image.Start)+uint64(delta))
 	}

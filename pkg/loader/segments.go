@@ -190,7 +190,7 @@ func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfc
 
 func headerHint(err error) string {
 	if errors.Is(err, elfcore.ErrKcoreUnreadable) {
-		return "the addresses are in /proc/kcore (CONFIG_PROC_KCORE); run as root, or use --method file"
+		return "the addresses are in /proc/kcore (CONFIG_PROC_KCORE), which only root can read; --method file does without"
 	}
 	return "use --method file"
 }

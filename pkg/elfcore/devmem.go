@@ -1,0 +1,130 @@
+package elfcore
+
+import (
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// devMemPath is physical memory, for kernels that give it away: without
+// CONFIG_STRICT_DEVMEM, as embedded ones are, and not locked down.
+const devMemPath = "dev/mem"
+
+// ErrNotEnough means that VMCOREINFO doesn't tell where memory is mapped.
+var ErrNotEnough = errors.New("VMCOREINFO doesn't tell the direct map")
+
+// mapFromNote makes the kernel map from the VMCOREINFO note alone, read through
+// /dev/mem, for kernels without /proc/kcore. On x86 it is enough only without
+// KASLR, since the address of the direct map is not among what it tells.
+func mapFromNote(root fs.FS, iomem *memmap.Iomem, note NoteRange) (*KernelMap, error) {
+	f, err := root.Open(devMemPath)
+	if err != nil {
+		return nil, rootError(err)
+	}
+	defer f.Close()
+	r, ok := f.(io.ReaderAt)
+	if !ok {
+		return nil, fmt.Errorf("/%s: %T of this file system has no ReadAt", devMemPath, f)
+	}
+	core := &File{Class: elf.ELFCLASS64, Order: binary.LittleEndian, r: r, size: math.MaxInt64}
+	if note.Addr <= math.MaxInt64 && note.Size <= math.MaxInt64 {
+		core.readNotes([]noteSegment{{int64(note.Addr), int64(note.Size)}})
+	}
+	info, err := core.readVMCoreInfo()
+	if err != nil {
+		return nil, fmt.Errorf("/%s: %w", devMemPath, err)
+	}
+	cmdline, err := fs.ReadFile(root, "proc/cmdline")
+	if err != nil {
+		return nil, rootError(err)
+	}
+	return mapFromVMCoreInfo(info, iomem, strings.Fields(string(cmdline)))
+}
+
+// mapFromVMCoreInfo knows the architecture by what only its VMCOREINFO has.
+func mapFromVMCoreInfo(v *VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*KernelMap, error) {
+	m := &KernelMap{Class: elf.ELFCLASS64, Order: binary.LittleEndian}
+	number := func(name string) uint64 {
+		n, _ := v.Number(name)
+		return uint64(n)
+	}
+	has := func(names ...string) bool {
+		for _, name := range names {
+			if _, ok := v.Number(name); !ok {
+				return false
+			}
+		}
+		return true
+	}
+	image := kernelImage(iomem)
+	var text uint64 // less its physical address
+	switch {
+	case has("phys_base", "pgtable_l5_enabled"): // arch/x86/kernel/vmcore_info_64.c
+		m.Machine = elf.EM_X86_64
+		switch kaslr := v.values["KERNELOFFSET"]; {
+		case !releaseFrom(v.OSRelease, 4, 20):
+			return nil, fmt.Errorf("%w: it is of Linux %s, older than 4.20", ErrNotEnough, v.OSRelease)
+		case strings.Trim(kaslr, "0") != "" || !slices.Contains(cmdline, "nokaslr"):
+			return nil, fmt.Errorf("%w: with KASLR its address is random, and only /proc/kcore has it", ErrNotEnough)
+		}
+		// Documentation/arch/x86/x86_64/mm.rst
+		if m.Direct = 0xffff888000000000; number("pgtable_l5_enabled") != 0 {
+			m.Direct = 0xff11000000000000
+		}
+		text = startKernelMap - number("phys_base")
+	case has("kimage_voffset", "VA_BITS", "PHYS_OFFSET"): // arch/arm64/kernel/vmcore_info.c
+		m.Machine = elf.EM_AARCH64
+		bits := number("VA_BITS")
+		if !releaseFrom(v.OSRelease, 5, 4) || bits < 36 || bits > 52 {
+			return nil, fmt.Errorf("%w: Linux %s (5.4 and later are known) with addresses of %d bits", ErrNotEnough, v.OSRelease, bits)
+		}
+		m.Direct = -(uint64(1) << bits) - number("PHYS_OFFSET")
+		text = number("kimage_voffset")
+	case has("PAGE_OFFSET", "phys_ram_base", "va_kernel_pa_offset"): // arch/riscv/kernel/vmcore_info.c
+		m.Machine = elf.EM_RISCV
+		m.Direct = number("PAGE_OFFSET") - number("phys_ram_base")
+		text = number("va_kernel_pa_offset")
+	default:
+		return nil, fmt.Errorf("%w: it is of an architecture whose map is not known", ErrNotEnough)
+	}
+	if !image.Empty() {
+		m.Text = textLoad(image, uint64(image.Start)+text)
+	}
+	return m, nil
+}
+
+// kernelImage is what of the memory map is the running kernel.
+func kernelImage(iomem *memmap.Iomem) memmap.Range {
+	var image memmap.Range
+	for _, name := range []string{nameKernelCode, "Kernel data", "Kernel bss", "Kernel image"} {
+		for _, res := range iomem.Named(name) {
+			r := res.Range()
+			if image.Empty() {
+				image = r
+			}
+			image = memmap.Range{Start: min(image.Start, r.Start), End: max(image.End, r.End)}
+		}
+	}
+	return image
+}
+
+// releaseFrom reports whether uname -r is of major.minor or later.
+func releaseFrom(release string, major, minor int) bool {
+	first, rest, _ := strings.Cut(release, ".")
+	second := rest
+	if i := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+		second = rest[:i]
+	}
+	a, errA := strconv.Atoi(first)
+	b, errB := strconv.Atoi(second)
+	return errA == nil && errB == nil && (a > major || a == major && b >= minor)
+}

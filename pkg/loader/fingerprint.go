@@ -1,9 +1,12 @@
 package loader
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"slices"
@@ -16,7 +19,7 @@ import (
 // the next one: so it tells whether another program has loaded since. The zero
 // value is that of a load whose memory could not be read.
 type Fingerprint struct {
-	SHA256 string        `json:"sha256,omitempty"`
+	SHA256 string        `json:"pages_sha256,omitempty"` // of the pages that are not all zero, each behind its address
 	Ranges []CrashMemory `json:"ranges,omitempty"`
 }
 
@@ -81,7 +84,7 @@ func (f Fingerprint) read(root fs.FS, iomem *memmap.Iomem) (string, error) {
 	}
 	defer k.Close()
 	digest := sha256.New()
-	buf := make([]byte, 64<<10)
+	buf := make([]byte, 256<<10)
 	total := uint64(0)
 	for _, m := range f.Ranges {
 		r := memmap.Range{Start: m.Start, End: m.End}
@@ -93,11 +96,26 @@ func (f Fingerprint) read(root fs.FS, iomem *memmap.Iomem) (string, error) {
 			if _, err := k.ReadPhysAt(b, r.Start); err != nil {
 				return "", err
 			}
-			digest.Write(b)
+			hashPages(digest, b, r.Start)
 			r.Start += memmap.PhysAddr(len(b))
 		}
 	}
 	return hex.EncodeToString(digest.Sum(nil)), nil
+}
+
+// zeroPage is most of what is looked at.
+var zeroPage [pageSize]byte
+
+func hashPages(digest hash.Hash, b []byte, at memmap.PhysAddr) {
+	for len(b) > 0 {
+		page := b[:min(len(b), pageSize)]
+		if !bytes.Equal(page, zeroPage[:len(page)]) {
+			digest.Write(binary.LittleEndian.AppendUint64(nil, uint64(at)))
+			digest.Write(page)
+		}
+		b = b[len(page):]
+		at += memmap.PhysAddr(len(page))
+	}
 }
 
 // Generation names the memory and CPUs that the machine under root has now:

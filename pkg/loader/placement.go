@@ -29,7 +29,7 @@ type Segment struct {
 	MemSize uint64 // bytes, whole pages
 	Align   uint64 // bytes, that Phys had to be aligned to
 	Data    []byte // the beginning; what follows up to MemSize is zero
-	Checked bool   // part of the digest that the purgatory checks
+	Checked bool   // its data is part of the digest that the purgatory checks
 }
 
 // Range is the memory of the segment.

@@ -36,8 +36,11 @@ func (l *Loader) LoadSettled(ctx context.Context, plan func() (*Plan, error)) (*
 		if err := l.Load(ctx, p); err != nil || p.Kind != Crash {
 			return p, nil, err
 		}
-		l.noteOutcome(before, p)
-		t := ReadTruth(l.Root, l.StateDir)
+		var foreign *bool
+		if l.noteOutcome(before, p) {
+			foreign = new(bool) // the note is of this very load
+		}
+		t := settledTruth(l.Root, l.StateDir, readTruth(l.Root, l.StateDir, foreign))
 		done := t.Accuracy != Stale
 		if t.Accuracy == Unverified {
 			done = before == Generation(l.Root)
@@ -50,10 +53,11 @@ func (l *Loader) LoadSettled(ctx context.Context, plan func() (*Plan, error)) (*
 }
 
 // noteOutcome writes the note of a load once more, with what tells a later one of
-// another program. An old note must not be taken for that of this load.
-func (l *Loader) noteOutcome(generation string, p *Plan) {
+// another program, and tells whether it could. An old note must not be taken for
+// that of this load.
+func (l *Loader) noteOutcome(generation string, p *Plan) bool {
 	if l.StateDir == "" {
-		return
+		return false
 	}
 	state := newState(p)
 	state.Generation = generation
@@ -68,7 +72,9 @@ func (l *Loader) noteOutcome(generation string, p *Plan) {
 	}
 	if state.Write(l.StateDir) != nil {
 		l.forget() // why it can't be written was said by remember
+		return false
 	}
+	return true
 }
 
 // ReloadOptions say how to reload.
@@ -92,7 +98,7 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, 
 		return nil, nil, &Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
 			Hint: "load with gokexec load --crash, which notes what it loads; or let --reload-command do it"}
 	}
-	now := readTruth(l.Root, l.StateDir) // whether it is stale does not matter here
+	now := readTruth(l.Root, l.StateDir, nil) // whether it is stale does not matter here
 	switch {
 	case now.Foreign && now.Accuracy != NotLoaded:
 		return nil, nil, &Problem{What: "nothing is reloaded: " + ErrForeign.Error(), Err: ErrForeign,

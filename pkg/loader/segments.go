@@ -26,7 +26,7 @@ type SegmentPlan struct {
 	E820          []E820Entry     // the memory map that the new kernel is given
 	Header        *elfcore.Header // what is in the elfcorehdr; nil for an ordinary kexec
 	KernelEntry   memmap.PhysAddr
-	Digest        [32]byte // SHA-256 of the Checked segments, in their order
+	Digest        [32]byte // SHA-256 of the Checked segments' data, in whole pages, in their order
 	NoChecks      bool     // the purgatory does not look at it
 	Serial        Serial
 
@@ -243,10 +243,13 @@ func (p *Plan) addPurgatory(backup *elfcore.Backup) error {
 		if s.Role == RoleBootParams {
 			params.Arg = uint64(s.Phys)
 		}
-		s.Checked = s.Role != RolePurgatory && !(s.Role == RoleElfcorehdr && p.Hotplug)
+		// What lies behind the data is room to work in, which the kernel clears itself
+		// where it must: of init_size, mostly, and many times the data.
+		size := pageUp(uint64(len(s.Data)))
+		s.Checked = size > 0 && s.Role != RolePurgatory && !(s.Role == RoleElfcorehdr && p.Hotplug)
 		if s.Checked {
-			checked = append(checked, purgatory.Segment{Data: s.Data, MemSize: s.MemSize})
-			params.Regions = append(params.Regions, purgatory.Region{Start: uint64(s.Phys), Len: s.MemSize})
+			checked = append(checked, purgatory.Segment{Data: s.Data, MemSize: size})
+			params.Regions = append(params.Regions, purgatory.Region{Start: uint64(s.Phys), Len: size})
 		}
 	}
 	var err error

@@ -97,13 +97,18 @@ func (t *Truth) String() string {
 // A header that seems stale is looked at once more, since memory may come and go
 // between two reads.
 func ReadTruth(root fs.FS, stateDir string) *Truth {
+	return settledTruth(root, stateDir, readTruth(root, stateDir, nil))
+}
+
+// settledTruth looks again while what was seen last is a header that seems stale.
+// Whose load it is was looked at for the last one.
+func settledTruth(root fs.FS, stateDir string, last *Truth) *Truth {
 	const tries = 4
-	last := readTruth(root, stateDir)
 	for range tries {
 		if last.Accuracy != Stale {
 			return last
 		}
-		again := readTruth(root, stateDir)
+		again := readTruth(root, stateDir, &last.Foreign)
 		if again.String() == last.String() {
 			return again
 		}
@@ -112,7 +117,9 @@ func ReadTruth(root fs.FS, stateDir string) *Truth {
 	return last
 }
 
-func readTruth(root fs.FS, stateDir string) *Truth {
+// readTruth looks once. Reading a fingerprint is most of the work, so a caller that
+// knows already whether the load is foreign says so.
+func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 	unverified := func(format string, args ...any) *Truth {
 		return &Truth{Reason: fmt.Sprintf(format, args...)}
 	}
@@ -130,7 +137,11 @@ func readTruth(root fs.FS, stateDir string) *Truth {
 	var hint memmap.PhysAddr
 	if state, err := ReadState(stateDir); stateDir != "" && err == nil {
 		t.Unchanged = state.Generation != "" && state.Generation == generationOf(machine)
-		if t.Foreign = !state.Memory.matches(root, machine.Iomem); !t.Foreign {
+		if foreign == nil {
+			other := !state.Memory.matches(root, machine.Iomem)
+			foreign = &other
+		}
+		if t.Foreign = *foreign; !t.Foreign {
 			hint = state.Elfcorehdr
 		}
 	}

@@ -138,8 +138,8 @@ func TestTruthTornNote(t *testing.T) {
 	b := newBench(t)
 	b.loadOne(t, "x")
 	for _, note := range []string{"", "{", `{"version":1,"kernel":{"path":"/x"},"elfcorehdr":4096}`,
-		`{"version":1,"kernel":{"path":"/x"},"memory":{"sha256":"00","ranges":[{"start":0,"end":18446744073709551615}]}}`,
-		`{"version":1,"kernel":{"path":"/x"},"memory":{"sha256":"00","ranges":[{"start":4096,"end":0}]}}`} {
+		`{"version":1,"kernel":{"path":"/x"},"memory":{"pages_sha256":"00","ranges":[{"start":0,"end":18446744073709551615}]}}`,
+		`{"version":1,"kernel":{"path":"/x"},"memory":{"pages_sha256":"00","ranges":[{"start":4096,"end":0}]}}`} {
 		if err := os.WriteFile(filepath.Join(b.StateDir, stateName), []byte(note), 0o600); err != nil {
 			t.Fatal(err)
 		}

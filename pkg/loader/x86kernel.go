@@ -53,8 +53,8 @@ func (p *Plan) x86Kernel() (*x86Kernel, error) {
 }
 
 func bzImageKernel(z *bootimage.BzImage) (*x86Kernel, error) {
-	data, err := io.ReadAll(z.Kernel())
-	if err != nil {
+	data := make([]byte, z.KernelSize()) // the file has as many: bootimage has checked it
+	if _, err := io.ReadFull(z.Kernel(), data); err != nil {
 		return nil, err
 	}
 	k := &x86Kernel{

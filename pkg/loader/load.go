@@ -138,15 +138,23 @@ func (l *Loader) fileLoad(p *Plan) error {
 // Unload frees the image of that kind. That none is loaded is no error of the
 // kernel's; a caller that cares looks at Host.Loaded.
 func (l *Loader) Unload(ctx context.Context, kind Kind) error {
+	return l.UnloadBy(ctx, kind, Auto)
+}
+
+// UnloadBy is Unload by one system call: either frees what the other has loaded.
+// Auto takes kexec_load where there is no kexec_file_load.
+func (l *Loader) UnloadBy(ctx context.Context, kind Kind, method Method) error {
 	flags, segmentFlags := kexecsys.FileUnload, LoadFlags(0)
 	if kind == Crash {
 		flags |= kexecsys.FileOnCrash
 		segmentFlags |= kexecsys.LoadOnCrash
 	}
 	err := l.call(ctx, kind, func() error {
+		if method == Segments {
+			return l.Kernel.KexecLoad(0, nil, segmentFlags)
+		}
 		err := l.Kernel.KexecFileLoad(nil, nil, "", flags)
-		if errors.Is(err, unix.ENOSYS) {
-			// Either call frees either's image; this one is allowed where the other is missing.
+		if method == Auto && errors.Is(err, unix.ENOSYS) {
 			return l.Kernel.KexecLoad(0, nil, segmentFlags)
 		}
 		return err
@@ -154,7 +162,7 @@ func (l *Loader) Unload(ctx context.Context, kind Kind) error {
 	if err == nil && kind == Crash {
 		l.forget()
 	}
-	return Explain(l.Root, l.Arch, Attempt{Kind: kind}, err)
+	return Explain(l.Root, l.Arch, Attempt{Kind: kind, Method: method}, err)
 }
 
 // call runs one system call, again while the kernel is busy, within Wait. A

@@ -71,8 +71,12 @@ func newLayout(host *Host, p *Plan) (*layout, error) {
 // control pages, which it takes from the lowest free addresses (kernel/
 // kexec_core.c, kimage_alloc_crash_control_pages).
 func (l *layout) placeElfcorehdr(host *Host, size uint64) (memmap.Range, error) {
-	region, _ := host.CrashRegion()
-	at, err := l.place(host, RoleElfcorehdr, memmap.Hole{Size: size, Min: region.Start, Max: region.Start + memmap.PhysAddr(pageUp(size))})
+	hole := memmap.Hole{Size: size}
+	if ranges := l.free.Ranges(); len(ranges) > 0 {
+		hole.Min = (ranges[0].Start + pageSize - 1) &^ (pageSize - 1)
+		hole.Max = hole.Min + memmap.PhysAddr(pageUp(size))
+	}
+	at, err := l.place(host, RoleElfcorehdr, hole)
 	if err == nil {
 		control := memmap.Range{Start: at.End, End: at.End + memmap.PhysAddr(controlPages(host))}
 		l.free = l.free.Minus(memmap.NewSet(control))

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/bootimage"
@@ -33,7 +34,8 @@ type Plan struct {
 
 	SegmentPlan // of the method Segments
 
-	asked Method // of the Spec
+	asked   Method         // of the Spec
+	options SegmentOptions // of the Spec
 
 	// fallback makes the plan by segments of a plan that Auto made by file.
 	fallback func() (*Plan, error)
@@ -71,7 +73,7 @@ func newFile(host *Host, spec *Spec) (*Plan, error) {
 
 // planInputs is what both methods need.
 func (p *Plan) planInputs(host *Host, spec *Spec) error {
-	p.asked = spec.Method
+	p.asked, p.options = spec.Method, spec.Options
 	if err := p.planKernel(host, spec); err != nil {
 		return err
 	}
@@ -135,6 +137,13 @@ func (p *Plan) planCmdline(host *Host, spec *Spec) error {
 	if text == "" && !spec.ReuseCmdline {
 		text, name = p.Image.Cmdline, "the UKI's command line"
 	}
+	if spec.CmdlineExact && !spec.ReuseCmdline && spec.Append == "" {
+		p.Cmdline = text // to the letter, white space, open quotes and all
+		if i := strings.IndexByte(text, 0); i >= 0 {
+			return fmt.Errorf("%s: %w: NUL byte at offset %d", name, ErrCmdline, i)
+		}
+		return nil
+	}
 	base, err := ParseCmdline(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -156,8 +165,5 @@ func (p *Plan) planCmdline(host *Host, spec *Spec) error {
 		p.Changes = append(p.Changes, added...)
 	}
 	p.Cmdline = cmdline.String()
-	if spec.CmdlineExact && !spec.ReuseCmdline && spec.Append == "" {
-		p.Cmdline = text // to the letter, white space and all
-	}
 	return nil
 }

@@ -77,6 +77,7 @@ func (p *Plan) planX86(host *Host, spec *Spec) error {
 	if err != nil {
 		return err
 	}
+	l.free = l.free.Intersect(spec.Options.bounds())
 	var backup *elfcore.Backup
 	if p.Kind == Crash {
 		p.LoadFlags |= kexecsys.LoadOnCrash
@@ -84,10 +85,10 @@ func (p *Plan) planX86(host *Host, spec *Spec) error {
 			return err
 		}
 	}
-	x := host.X86
-	if x == nil {
-		x = &X86{}
+	if spec.Options.PassMemmap && p.Kind == Crash {
+		p.passMemmap(host)
 	}
+	x := spec.Options.firmware(host.X86)
 	p.addRSDP(x)
 	params := &bootParams{x86: x, image: p.Image, cmdline: p.KernelCmdline, e820: p.E820, seed: spec.Seed}
 	kernelAt, initrdAt, err := p.placeX86(l, host, kernel, params, initrd)
@@ -104,7 +105,11 @@ func (p *Plan) planX86(host *Host, spec *Spec) error {
 	l.fill(RoleInitrd, initrd)
 	p.KernelEntry = kernelAt.Start + memmap.PhysAddr(kernel.entry)
 	p.Segments = l.sorted()
-	return p.addPurgatory(backup)
+	if err := p.addPurgatory(backup); err != nil || spec.Options.Entry == 0 {
+		return err
+	}
+	p.Entry = spec.Options.Entry
+	return nil
 }
 
 // placeX86 finds room for what needs nothing more of its own but the address.

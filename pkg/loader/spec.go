@@ -62,6 +62,7 @@ type Spec struct {
 	Hotplug  Hotplug // HotplugAuto by default
 	NoChecks bool    // enter the kernel without looking at the digest
 	Serial   Serial  // where a wrong digest is reported
+	Options  SegmentOptions
 
 	// Seed is random bytes for the new kernel's generator; none if empty. It is
 	// part of the Spec because a Plan holds no chance. See ReadSeed.

@@ -48,6 +48,8 @@ type State struct {
 	Updated  bool    `json:"kernel_updates_header"`
 	NoChecks bool    `json:"no_checks,omitempty"`
 	Serial   Serial  `json:"serial,omitzero"`
+
+	Options SegmentOptions `json:"segment_options,omitzero"`
 }
 
 // StateFile names an input and what it looked like.
@@ -58,7 +60,7 @@ type StateFile struct {
 }
 
 func newState(p *Plan) *State {
-	s := &State{Version: stateVersion, Method: p.Method, Asked: p.asked, Cmdline: p.Cmdline, Loaded: time.Now().UTC(), Kernel: stateFile(p.Kernel.Path)}
+	s := &State{Version: stateVersion, Method: p.Method, Asked: p.asked, Cmdline: p.Cmdline, Loaded: time.Now().UTC(), Kernel: stateFile(p.Kernel.Path), Options: p.options}
 	if p.Initrd != nil {
 		s.Initrd = stateFile(p.Initrd.Path)
 	}
@@ -144,7 +146,7 @@ func RemoveState(dir string) error {
 // Spec opens the noted inputs. The caller closes Kernel and Initrd.
 func (s *State) Spec() (*Spec, error) {
 	spec := &Spec{Kind: Crash, Cmdline: s.Cmdline, CmdlineExact: true,
-		Method: s.Method, Hotplug: s.Hotplug, NoChecks: s.NoChecks, Serial: s.Serial}
+		Method: s.Method, Hotplug: s.Hotplug, NoChecks: s.NoChecks, Serial: s.Serial, Options: s.Options}
 	spec.ReadSeed()
 	var err error
 	if spec.Kernel, err = Open(s.Kernel.Path); err != nil {

@@ -30,10 +30,11 @@ type env struct {
 	stateDir       string
 	kernel         loader.Kernel
 	kmsg           string // "" keeps out of the kernel's log
+	power          power
 }
 
 func systemEnv() *env {
-	return &env{stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}, kmsg: "/dev/kmsg"}
+	return &env{stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}, kmsg: "/dev/kmsg", power: systemPower{}}
 }
 
 // command is one subcommand; usage, help and man pages are made from it.
@@ -98,6 +99,8 @@ func run(ctx context.Context, e *env, argv []string) int {
 	switch argv[0] {
 	case "help", "--help", "-h":
 		return help(e, argv[1:])
+	case kexecName:
+		return e.kexec(ctx, argv)
 	case "version", "--version", "-V":
 		fmt.Fprintln(e.stdout, "gokexec", version())
 		return exitOK

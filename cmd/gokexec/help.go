@@ -29,6 +29,7 @@ func overview() string {
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-12s %s\n", c.name, c.short)
 	}
+	fmt.Fprintf(&b, "  %-12s %s\n", kexecName, "behave as kexec(8) of kexec-tools; so does a link named kexec")
 	fmt.Fprintf(&b, "  %-12s %s\n", "version", "print the version")
 	fmt.Fprintf(&b, "  %-12s %s\n", "help", "explain a command: gokexec help COMMAND")
 	return b.String()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +16,18 @@ func main() {
 		runInit()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	code := run(ctx, systemEnv(), os.Args[1:])
+	code := runAs(ctx, systemEnv(), os.Args)
 	stop()
 	os.Exit(code)
+}
+
+// runAs runs what the program's name stands for: a link named kexec is kexec(8).
+func runAs(ctx context.Context, e *env, argv []string) int {
+	if len(argv) == 0 {
+		return run(ctx, e, nil)
+	}
+	if filepath.Base(argv[0]) == kexecName {
+		return e.kexec(ctx, argv)
+	}
+	return run(ctx, e, argv[1:])
 }

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/kexeccmd"
+	"github.com/gokexec/gokexec/pkg/hotplug"
+	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// kexecName is the name under which gokexec behaves as kexec(8) of kexec-tools.
+const kexecName = "kexec"
+
+// kexecRun is one run as kexec(8).
+type kexecRun struct {
+	*env
+	inv  *kexeccmd.Invocation
+	arch loader.Arch
+	host *loader.Host
+}
+
+// kexec behaves as kexec(8) for a command line whose first word is its name. What
+// it writes to stderr is what kexec-tools would write, where scripts may look for
+// it; a line with a hint may follow.
+func (e *env) kexec(ctx context.Context, argv []string) int {
+	arch, err := loader.NativeArch()
+	if err != nil {
+		return e.kexecFail(kexeccmd.ExitFailed, err.Error(), "")
+	}
+	_, posix := os.LookupEnv("POSIXLY_CORRECT")
+	inv, err := kexeccmd.Parse(arch.Name, argv, posix)
+	if err != nil {
+		return e.kexecFail(kexeccmd.ExitFailed, err.Error(), "")
+	}
+	k := &kexecRun{env: e, inv: inv, arch: arch}
+	for _, line := range inv.Warn {
+		fmt.Fprintf(e.stderr, "kexec: warning: %s\n", line)
+	}
+	if inv.Stop != nil {
+		return k.stop(inv.Stop)
+	}
+	if k.host, err = e.host("", arch); err != nil {
+		return e.kexecFail(kexeccmd.ExitUsage, "Cannot open /proc/iomem", err.Error())
+	}
+	if stop := inv.Refuse(k.machine()); stop != nil {
+		return k.stop(stop)
+	}
+	return k.steps(ctx)
+}
+
+// kexecFail prints a line of kexec-tools and perhaps a hint, and gives the code.
+func (e *env) kexecFail(code int, line, hint string) int {
+	fmt.Fprintln(e.stderr, line)
+	if hint != "" {
+		fmt.Fprintf(e.stderr, "hint: %s\n", oneLine(hint))
+	}
+	return code
+}
+
+func (k *kexecRun) debugf(format string, args ...any) {
+	if k.inv.Debug {
+		fmt.Fprintf(k.stderr, "kexec: "+format+"\n", args...)
+	}
+}
+
+// machine is what of the machine decides whether the command line is refused. Where
+// /proc/iomem hides its addresses from this user, crash memory is not denied.
+func (k *kexecRun) machine() kexeccmd.Machine {
+	hidden := k.host.Iomem == nil && errors.Is(k.host.Unread["proc/iomem"], memmap.ErrAddressesHidden)
+	return kexeccmd.Machine{
+		CrashMemory:   len(k.host.Crash) > 0 || hidden,
+		CanHotplug:    k.host.ElfcorehdrSize > 0,
+		RetainsInitrd: k.host.Cmdline.Has("retain_initrd"),
+	}
+}
+
+func (k *kexecRun) stop(s *kexeccmd.Stop) int {
+	for _, line := range s.Message {
+		fmt.Fprintln(k.stderr, line)
+	}
+	switch {
+	case s.Usage:
+		k.printUsage()
+	case s.Version:
+		fmt.Fprintln(k.stdout, kexecVersion())
+	case s.CrashSize:
+		return k.printCrashSize()
+	}
+	return s.Code
+}
+
+func (k *kexecRun) printCrashSize() int {
+	host, err := k.env.host("", k.arch)
+	if err == nil && host.Iomem == nil && !errors.Is(host.Unread["proc/iomem"], memmap.ErrAddressesHidden) {
+		err = host.Unread["proc/iomem"]
+	}
+	if err != nil {
+		return k.kexecFail(kexeccmd.ExitUsage, "Cannot open /proc/iomem", err.Error())
+	}
+	region, _ := host.CrashRegion()
+	fmt.Fprintln(k.stdout, region.Size())
+	return kexeccmd.ExitOK
+}
+
+// steps takes the steps of the invocation, as long as they succeed.
+func (k *kexecRun) steps(ctx context.Context) int {
+	inv := k.inv
+	if inv.Status {
+		return k.status()
+	}
+	code := kexeccmd.ExitOK
+	if inv.Unload {
+		code = k.unload(ctx)
+	}
+	if inv.Load && code == kexeccmd.ExitOK {
+		code = k.load(ctx)
+	}
+	if code != kexeccmd.ExitOK {
+		return code
+	}
+	if inv.Shutdown || inv.Exec {
+		if host, err := k.env.host("", k.arch); err == nil && host.BootLoaded != nil && !*host.BootLoaded {
+			return k.kexecFail(kexeccmd.ExitUsage, kexeccmd.TextNothingLoaded, "kexec -l KERNEL loads what kexec -e jumps into; kexec -p loads what a panic starts")
+		}
+	}
+	if inv.Shutdown {
+		err := k.power.Shutdown()
+		if err != nil {
+			return k.kexecFail(kexeccmd.ExitFailed, "shutdown: "+strerror(err), "the kernel is loaded; kexec -l loads without a shutdown")
+		}
+		return code
+	}
+	if inv.Sync {
+		k.power.Sync()
+	}
+	if inv.IfDown {
+		if err := k.power.IfDown(); err != nil {
+			fmt.Fprintf(k.stderr, "ifdown: %v\n", err)
+		}
+	}
+	if inv.Exec {
+		if err := k.kernel.Reboot(); err != nil {
+			return k.kexecFail(kexeccmd.ExitFailed, "kexec failed: "+strerror(err), "")
+		}
+	}
+	return code
+}
+
+// status gives what /sys/kernel says as the exit code: 1 is loaded.
+func (k *kexecRun) status() int {
+	kind := loader.Boot
+	if k.inv.Crash {
+		kind = loader.Crash
+	}
+	switch loaded := k.host.Loaded(kind); {
+	case loaded == nil:
+		return kexeccmd.ExitFailed
+	case *loaded:
+		return 1
+	}
+	return 0
+}
+
+func (k *kexecRun) kind() loader.Kind {
+	if k.inv.Crash {
+		return loader.Crash
+	}
+	return loader.Boot
+}
+
+// loader reports to stderr only with -d.
+func (k *kexecRun) loader() *loader.Loader {
+	return &loader.Loader{Kernel: k.kernel, Root: os.DirFS(k.sysroot), Arch: k.arch, StateDir: k.stateDir, Wait: loader.DefaultWait,
+		Report: func(line string) { k.debugf("%s", line) }}
+}
+
+func (k *kexecRun) unload(ctx context.Context) int {
+	lock, err := k.lockReload(ctx, loader.DefaultWait)
+	if err == nil {
+		defer lock.Release()
+		err = k.loader().UnloadBy(ctx, k.kind(), k.inv.Method)
+	}
+	switch {
+	case err == nil:
+		return kexeccmd.ExitOK
+	case k.inv.Method == loader.File && errors.Is(err, unix.ENOSYS):
+		return k.kexecFail(kexeccmd.ExitNoFileLoad, kexeccmd.TextNoFileLoad, hintOf(err))
+	case failedCall(err) == "kexec_load" || k.inv.Method == loader.Segments:
+		return k.kexecFail(kexeccmd.ExitFailed, "kexec unload failed: "+strerror(err), hintOf(err))
+	}
+	return k.kexecFail(kexeccmd.ExitFailed, "kexec_file_load(unload) failed: "+strerror(err), hintOf(err))
+}
+
+// strerror is the C library's text for the errno of err: Go's with a capital.
+func strerror(err error) string {
+	if errors.Is(err, hotplug.ErrLocked) {
+		err = unix.EBUSY
+	}
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return oneLine(err.Error())
+	}
+	text := errno.Error()
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+func hintOf(err error) string {
+	var p *loader.Problem
+	switch {
+	case !errors.As(err, &p):
+		return ""
+	case p.Hint == "":
+		return p.What
+	}
+	return p.Hint
+}

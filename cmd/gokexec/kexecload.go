@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/kexeccmd"
+	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/loader"
+)
+
+// kexecError is a failure in the words and with the exit code of kexec-tools.
+type kexecError struct {
+	code  int
+	lines []string
+	hint  string
+	err   error
+}
+
+func (e *kexecError) Error() string { return strings.Join(e.lines, "; ") }
+
+func (e *kexecError) Unwrap() error { return e.err }
+
+func (k *kexecRun) load(ctx context.Context) int {
+	if k.inv.Kernel == "" {
+		fmt.Fprintln(k.stderr, kexeccmd.TextNoKernel)
+		k.printUsage()
+		return kexeccmd.ExitFailed
+	}
+	for _, extra := range k.inv.Extra {
+		k.debugf("%q is one kernel too many, and left alone", extra)
+	}
+	spec, err := k.open()
+	if err != nil {
+		return k.fail(nil, err)
+	}
+	defer spec.Close()
+	p, err := k.carryOut(ctx, spec)
+	if err != nil {
+		return k.fail(p, err)
+	}
+	return kexeccmd.ExitOK
+}
+
+// carryOut plans, checks and loads, as gokexec load does.
+func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (p *loader.Plan, err error) {
+	plan := func() (*loader.Plan, error) {
+		host, err := k.env.host("", k.arch)
+		if err != nil {
+			return nil, err
+		}
+		p, err := loader.New(host, spec)
+		if err != nil {
+			return nil, err
+		}
+		return p, k.check(host, p)
+	}
+	lock, err := k.lockReload(ctx, loader.DefaultWait)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Release()
+	load := func() error {
+		var truth *loader.Truth
+		p, truth, err = k.loader().LoadSettled(ctx, plan)
+		if truth != nil {
+			k.debugf("elfcorehdr: %v", truth)
+		}
+		return err
+	}
+	if spec.Kind == loader.Crash {
+		return p, k.begun(lock, load)
+	}
+	return p, load()
+}
+
+// check refuses what the kernel would refuse, and gives the plan its flags.
+func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
+	if p.Method == loader.File {
+		p.Flags |= k.fileFlags(host)
+	}
+	if err := k.checkType(p); err != nil {
+		return err
+	}
+	policy := append(loader.CheckHost(host, p.Kind), p.Check(host)...)
+	if k.inv.Debug {
+		k.printPlan(p, policy)
+	}
+	for _, f := range policy {
+		if f.Level != loader.Failure {
+			continue
+		}
+		switch f.Check {
+		case "kernel architecture":
+			return k.unknownType(f.Problem())
+		case "kernel image", "command line":
+			return k.cannotLoad(f.Problem())
+		}
+		return f.Problem()
+	}
+	return nil
+}
+
+// fileFlags are those of kexec_file_load that options ask for.
+func (k *kexecRun) fileFlags(host *loader.Host) (flags loader.FileFlags) {
+	// Before 6.8 the kernel refuses the flag, which is no reason not to load.
+	if k.inv.Debug && host.AtLeast(6, 8) {
+		flags |= kexecsys.FileDebug
+	}
+	if k.inv.NoCMA {
+		flags |= kexecsys.FileNoCMA
+	}
+	if k.inv.ForceDTB {
+		flags |= kexecsys.FileForceDTB
+	}
+	return flags
+}
+
+func (k *kexecRun) printPlan(p *loader.Plan, findings []loader.Finding) {
+	onStderr := *k.env
+	onStderr.stdout = k.stderr
+	onStderr.printPlan(newLoadReport(p, findings, true, true))
+	printFindings(k.stderr, findings)
+}
+
+// fail prints what went wrong. p is the plan that failed, nil if there was none yet.
+func (k *kexecRun) fail(p *loader.Plan, err error) int {
+	var e *kexecError
+	if !errors.As(err, &e) {
+		e = k.translate(p, err)
+	}
+	for _, line := range e.lines {
+		fmt.Fprintln(k.stderr, line)
+	}
+	hint := e.hint
+	if hint == "" && e.err != nil {
+		hint = hintOf(e.err)
+		if hint == "" {
+			hint = e.err.Error()
+		}
+	}
+	if hint != "" {
+		fmt.Fprintf(k.stderr, "hint: %s\n", oneLine(hint))
+	}
+	return e.code
+}
+
+// translate finds kexec-tools' words for an error of pkg/loader's.
+func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
+	for _, notKernel := range []error{bootimage.ErrNotKernel, bootimage.ErrTruncated, bootimage.ErrCorrupt, bootimage.ErrTooLarge} {
+		if errors.Is(err, notKernel) {
+			return k.unknownType(err)
+		}
+	}
+	method := k.inv.Method
+	if p != nil {
+		method = p.Method
+	}
+	e := &kexecError{code: kexeccmd.ExitFailed, err: err, hint: detailedHint(err)}
+	call := failedCall(err)
+	refused := slices.ContainsFunc([]unix.Errno{unix.ENOSYS, unix.EINVAL, unix.ENOEXEC, unix.ENOTSUP}, func(errno unix.Errno) bool { return errors.Is(err, errno) })
+	var errno unix.Errno
+	switch {
+	case call == "" && errors.Is(err, unix.EADDRNOTAVAIL) && method != loader.File:
+		// kexec-tools finds no room by itself; else the kernel says it.
+		e.code, e.lines = kexeccmd.ExitUsage, []string{"locate_hole failed"}
+	case refused && k.inv.Method == loader.File:
+		e.code, e.lines = kexeccmd.ExitNoFileLoad, []string{kexeccmd.TextNoFileLoad}
+	case refused && call != "kexec_load", !errors.As(err, &errno) && strerror(err) != strerror(unix.EBUSY):
+		return k.cannotLoad(err)
+	case method == loader.Segments:
+		e.lines = []string{"kexec_load failed: " + strerror(err)}
+	default:
+		e.lines = []string{"kexec_file_load failed: " + strerror(err)}
+	}
+	return e
+}
+
+func (k *kexecRun) cannotLoad(err error) *kexecError {
+	return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Cannot load " + k.inv.Kernel}, err: err, hint: detailedHint(err)}
+}
+
+func (k *kexecRun) unknownType(err error) *kexecError {
+	return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Cannot determine the file type of " + k.inv.Kernel}, err: err, hint: detailedHint(err)}
+}
+
+// detailedHint is what gokexec load would print on its two lines, on one.
+func detailedHint(err error) string {
+	var p *loader.Problem
+	if errors.As(err, &p) && p.Hint != "" {
+		return p.What + "; " + p.Hint
+	}
+	return err.Error()
+}
+
+// failedCall names the system call that failed, "" if none was made.
+func failedCall(err error) string {
+	var call *kexecsys.Error
+	if errors.As(err, &call) {
+		return call.Call
+	}
+	return ""
+}

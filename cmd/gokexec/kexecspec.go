@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+
+	"github.com/gokexec/gokexec/internal/kexeccmd"
+	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// open makes the Spec. The caller closes it.
+func (k *kexecRun) open() (*loader.Spec, error) {
+	inv := k.inv
+	spec := &loader.Spec{Kind: k.kind(), Method: inv.Method, CmdlineExact: true, NoChecks: inv.NoChecks, Serial: inv.Serial}
+	spec.Options = loader.SegmentOptions{MemMin: memmap.PhysAddr(inv.MemMin), MemMax: memmap.PhysAddr(inv.MemMax), Entry: memmap.PhysAddr(inv.Entry),
+		NoEFI: inv.NoEFI, PassMemmap: inv.PassMemmap}
+	if inv.MemMax == math.MaxUint64 {
+		spec.Options.MemMax = 0
+	}
+	if inv.Hotplug {
+		spec.Hotplug = loader.HotplugOn
+	}
+	spec.ReadSeed()
+	var err error
+	if spec.Cmdline, err = inv.Cmdline(k.host.Cmdline, k.host.Unread["proc/cmdline"]); err != nil {
+		return nil, &kexecError{code: kexeccmd.ExitUsage, lines: []string{"Failed to read /proc/cmdline"}, err: err}
+	}
+	if spec.Kernel, err = loader.Open(inv.Kernel); err != nil {
+		return nil, k.openFailed("Failed to open file "+inv.Kernel+":%s", inv.Kernel, err)
+	}
+	if inv.Initrd != "" {
+		if spec.Initrd, err = loader.Open(inv.Initrd); err != nil {
+			e := k.openFailed("Could not open initrd file "+inv.Initrd+":%s", inv.Initrd, err)
+			if errors.Is(err, loader.ErrEmpty) {
+				e = k.cannotLoad(e.err)
+			} else if e.code == kexeccmd.ExitFailed {
+				e.lines = append(e.lines, "Cannot load "+inv.Kernel)
+			}
+			return nil, errors.Join(e, spec.Close())
+		}
+	}
+	return spec, nil
+}
+
+// openFailed: by kexec_load a file that can't be opened ends kexec-tools on the
+// spot; by kexec_file_load it is a failure like others.
+func (k *kexecRun) openFailed(words, path string, err error) *kexecError {
+	e := &kexecError{err: fileProblem("file", err)}
+	var pe *fs.PathError
+	errors.As(err, &pe)
+	switch {
+	case errors.Is(err, loader.ErrEmpty):
+		return k.unknownType(err)
+	case errors.Is(err, loader.ErrNotRegular):
+		e.code, e.lines = kexeccmd.ExitUsage, []string{"Cannot read " + path}
+	case k.inv.Method == loader.Segments:
+		e.code, e.lines = kexeccmd.ExitUsage, []string{fmt.Sprintf("Cannot open `%s': %s", path, strerror(err))}
+	default:
+		e.code, e.lines = kexeccmd.ExitFailed, []string{fmt.Sprintf(words, strerror(err))}
+	}
+	return e
+}
+
+// checkType holds the image against --type, and options against the image.
+func (k *kexecRun) checkType(p *loader.Plan) error {
+	names := typeNames(p.Image)
+	if p.Method == loader.Segments && k.inv.Type != "" {
+		if !kexeccmd.KnownType(k.inv.Arch, k.inv.Type) {
+			return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Unsupported kernel type " + k.inv.Type}}
+		}
+		fits := false
+		for _, name := range names {
+			fits = fits || name == k.inv.Type
+		}
+		if !fits {
+			return &kexecError{code: kexeccmd.ExitFailed, lines: []string{fmt.Sprintf("Wrong file type %s, file matches type %s", k.inv.Type, names[0])}}
+		}
+	}
+	return nil
+}
+
+// typeNames are kexec-tools' names for a format, the usual one first.
+func typeNames(image *bootimage.Image) []string {
+	for _, w := range image.Wrapping {
+		switch w {
+		case "uki":
+			return []string{"uki"}
+		case "zboot":
+			return []string{"vmlinuz", "vmlinuz-riscv", "pez-loongarch"}
+		}
+	}
+	switch image.Format {
+	case bootimage.FormatBzImage:
+		return []string{"bzImage64", "bzImage"}
+	case bootimage.FormatARM64:
+		return []string{"Image"}
+	case bootimage.FormatRISCV:
+		return []string{"image-riscv"}
+	case bootimage.FormatELF:
+		return []string{"elf-x86_64", "elf-x86", "vmlinux", "elf-riscv", "elf-loongarch", "elf-ppc64"}
+	case bootimage.FormatLoongArch:
+		return []string{"pei-loongarch"}
+	case bootimage.FormatARM:
+		return []string{"zImage"}
+	}
+	return []string{"image"}
+}

@@ -1,0 +1,66 @@
+package kexeccmd
+
+// Unsupport is an option of kexec-tools that gokexec takes but does not carry out.
+type Unsupport struct {
+	Option  string
+	Refused bool // with exit code 255; else it is accepted and has no effect
+	Why     string
+
+	meant func(*Invocation) bool
+}
+
+// Unsupported lists them all: the manual and the messages are made from it.
+func Unsupported() []Unsupport {
+	given := func(name string) func(*Invocation) bool {
+		return func(inv *Invocation) bool { return inv.Load && inv.Given[name] }
+	}
+	return []Unsupport{
+		{"load-preserve-context", true, "kexec jump is not supported: the way back needs code in the new kernel's memory that gokexec does not have", func(inv *Invocation) bool { return inv.Load && inv.Jump }},
+		{"load-jump-back-helper", true, "kexec jump is not supported", func(inv *Invocation) bool { return inv.JumpBack }},
+		{"args-elf", true, "ELF boot notes are for boot loaders as payload; gokexec loads Linux kernels, which don't read them", given("args-elf")},
+		{"args-none", true, "gokexec loads Linux kernels, which don't start without boot_params", given("args-none")},
+		{"real-mode", true, "gokexec enters kernels in 64-bit mode only; the BIOS that real mode needs is gone", given("real-mode")},
+		{"entry-32bit", true, "gokexec enters kernels in 64-bit mode only; every kernel since 3.9 can", given("entry-32bit")},
+		{"atags", true, "gokexec does not load 32-bit ARM kernels by segments", given("atags")},
+		{"module", false, "for multiboot kernels (Xen, memtest), which gokexec does not load", given("module")},
+		{"reset-vga", false, "nothing of the purgatory is shown on a screen; the new kernel's driver sets the card up", given("reset-vga")},
+		{"console-vga", false, "nothing of the purgatory is shown on a screen; --console-serial is there", given("console-vga")},
+		{"elf32-core-headers", false, "the header is 64-bit ELF, as kexec-tools for x86_64 makes it whatever is asked", given("elf32-core-headers")},
+		{"reuse-video-type", false, "the running kernel's screen_info is handed on in any case", given("reuse-video-type")},
+		{"dt-no-old-root", false, "nothing is taken over from the old command line", given("dt-no-old-root")},
+		{"image-size", false, "32-bit ARM kernels are not loaded by segments", given("image-size")},
+		{"page-offset", false, "32-bit ARM kernels are not loaded by segments", given("page-offset")},
+	}
+}
+
+// Difference is something that gokexec does otherwise, on purpose.
+type Difference struct {
+	When, Original, Here string
+}
+
+// Differences lists them all, for the manual.
+func Differences() []Difference {
+	return []Difference{
+		{"--noefi, --pass-memmap-cmdline or --reuse-video-type behind --append", "the kernel gets no command line, and nothing is said", "the command line counts, wherever it stands"},
+		{"-d -S", "-d makes -S ask for the boot kernel", "-d changes nothing but what is said"},
+		{"-d before -p", "forgets half of -d", "the order does not matter"},
+		{"-d on a kernel older than 6.8", "the kernel refuses the flag, so that another system call is taken, or the load or unload fails", "the flag is left out"},
+		{"-u before -p, without a kernel", "unloads, then fails for want of a kernel, with exit code 255", "the same, and a warning says that -p -u was meant"},
+		{"-u with -l or -p and a kernel", "by kexec_file_load the flag that unloads goes with the load: nothing is loaded, with exit code 0", "unloads, then loads"},
+		{"-e or -f before -l or -p", "network interfaces go down although nothing is jumped into", "they go down only before a jump"},
+		{"a wrong --serial or --serial-baud", "-u and -S go on; a baud rate of 0 crashes", "exit code 255, and nothing is done"},
+		{"a vmlinux", "by kexec_file_load, which is the default, it fails; by kexec_load it is given ELF boot notes unless --args-linux is there, and does not start", "it is loaded by kexec_load, as Linux"},
+		{"a unified kernel image (UKI)", "by kexec_load it fails; its command line is ignored; files are left behind in /tmp", "it is unpacked in memory for either call; its command line counts where none is given"},
+		{"kernels compressed by other than gzip, xz or zstd; zboot with another codec", "not recognised", "unpacked in memory"},
+		{"--reuse-cmdline", "drops what begins with crashkernel or BOOT_IMAGE, none behind a word that has it in the middle, and cuts quoted values apart; hands elfcorehdr= on", "drops exactly these parameters, and elfcorehdr= and kexec_jump_back_entry= of the kernel before"},
+		{"a command line that is too long", "may be cut short without a word", "refused before what is loaded is freed"},
+		{"a file that can't be loaded for any reason that can be seen before", "the kernel frees the crash kernel that is loaded, then refuses", "refused first: what is loaded stays"},
+		{"a load that fails in the kernel all the same", "no crash kernel is loaded any more", "the last one that gokexec loaded is put back, and the exit code still tells the failure"},
+		{"EBUSY", "fails", "tried again for 10 seconds, unless a limit counts loads"},
+		{"a hotplug event during the load", "the header is stale, and nothing tells", "looked for after the load; loaded again if so"},
+		{"-p by kexec_load without --hotplug", "the kernel is not allowed to update the header", "it is, where it can"},
+		{"more than a dozen megabytes of /proc/iomem, kcore, CPU numbers with gaps", "fixed limits", "none"},
+		{"--hotplug where crash_elfcorehdr_size is 1000000 or more", "misread", "read"},
+		{"riscv64 without a device tree", "-u, -S and -e fail with exit code 234", "they need none"},
+	}
+}

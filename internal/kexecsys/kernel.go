@@ -58,6 +58,22 @@ func (Kernel) KexecLoad(entry uint64, segments []Segment, flags LoadFlags) error
 	return wrap("kexec_load", flags.String(), err)
 }
 
+// ReuseDiskKeys says whether the next kexec_file_load for a crash takes the keys for
+// encrypted disks from the image that is loaded, instead of from keyrings. It is
+// EINVAL if no image with keys is loaded (kernel/crash_dump_dm_crypt.c).
+func (Kernel) ReuseDiskKeys(reuse bool) error {
+	f, err := os.OpenFile("/sys/kernel/config/crash_dm_crypt_keys/reuse", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	value := "0"
+	if reuse {
+		value = "1"
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}
+
 // Reboot jumps into the kernel loaded for an ordinary kexec, with
 // reboot(LINUX_REBOOT_CMD_KEXEC). It returns only when that fails.
 func (Kernel) Reboot() error {

@@ -3,6 +3,7 @@ package kexectest
 import (
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -46,12 +47,30 @@ type Kernel struct {
 	// DuringLoad, if set, is called by each crash load when the header is made.
 	DuringLoad func()
 
+	// KeysExpired makes a load fail that has to ask a keyring for disk keys.
+	KeysExpired bool
+
+	keysLoaded bool // with the image
+
 	headerAt uint64 // the header that may be updated; 0: none
 	loads    int
 }
 
 // NewKernel is a kernel on m.
 func NewKernel(m *Machine) *Kernel { return &Kernel{Machine: m} }
+
+// ReuseDiskKeys behaves as kernel/crash_dump_dm_crypt.c, config_keys_reuse_store.
+func (k *Kernel) ReuseDiskKeys(reuse bool) error {
+	if k.Crash == nil || !k.keysLoaded {
+		return unix.EINVAL
+	}
+	value := "0\n"
+	if reuse {
+		value = "1\n"
+	}
+	k.Write("sys/kernel/config/crash_dm_crypt_keys/reuse", value)
+	return nil
+}
 
 // KexecFileLoad behaves as kernel/kexec_file.c, SYSCALL_DEFINE5(kexec_file_load).
 func (k *Kernel) KexecFileLoad(kernel, initrd *os.File, cmdline string, flags kexecsys.FileFlags) error {
@@ -99,8 +118,21 @@ func (k *Kernel) fileLoad(kernel, initrd *os.File, cmdline string, flags kexecsy
 	if crash && !k.hasCrashMemory() {
 		return unix.EADDRNOTAVAIL
 	}
+	if crash {
+		keys := k.hasDiskKeys()
+		if keys && k.KeysExpired && k.number("sys/kernel/config/crash_dm_crypt_keys/reuse") == 0 {
+			return unix.ENOKEY
+		}
+		k.keysLoaded = keys
+	}
 	k.set(crash, image)
 	return 0
+}
+
+func (k *Kernel) hasDiskKeys() bool {
+	const count = "sys/kernel/config/crash_dm_crypt_keys/count"
+	_, err := os.Stat(filepath.Join(k.Dir, count))
+	return err == nil && k.number(count) > 0
 }
 
 // Reboot notes that it was called.

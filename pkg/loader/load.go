@@ -21,6 +21,7 @@ const DefaultWait = 10 * time.Second
 type Kernel interface {
 	KexecFileLoad(kernel, initrd *os.File, cmdline string, flags FileFlags) error
 	KexecLoad(entry uint64, segments []KernelSegment, flags LoadFlags) error
+	ReuseDiskKeys(reuse bool) error
 	Reboot() error
 }
 

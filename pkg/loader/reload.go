@@ -120,6 +120,7 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, 
 	if opt.Method == Auto {
 		spec.Method = state.Method
 	}
+	defer l.KeepDiskKeys()()
 	plan := func(method Method) func() (*Plan, error) {
 		return func() (*Plan, error) { return l.planReload(spec, state.Asked, method, segments) }
 	}
@@ -171,7 +172,5 @@ func (l *Loader) planReload(spec *Spec, asked, method Method, trySegments bool) 
 // latter hands over (Documentation/admin-guide/kdump/kdump.rst).
 func (h *Host) reloadsBySegments(root fs.FS) bool {
 	signed := h.lockedDown() || h.Config.On("KEXEC_SIG_FORCE") || h.SecureBoot != nil && *h.SecureBoot
-	r := hostReader{root: root, h: &Host{Unread: map[string]error{}}}
-	keys := r.number("sys/kernel/config/crash_dm_crypt_keys/count")
-	return canPlanSegments(h.Arch) && !signed && (keys == nil || *keys == 0)
+	return canPlanSegments(h.Arch) && !signed && !hasDiskKeys(root)
 }

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -240,6 +241,35 @@ func TestReload(t *testing.T) {
 		b := setup(t)
 		if p, _ := reload(t, b, ReloadOptions{Method: File}); p.Method != File {
 			t.Errorf("Reload by file was by %v", p.Method)
+		}
+	})
+	t.Run("disk keys that are gone from the keyring", func(t *testing.T) {
+		b := newBench(t)
+		count, reuse := "sys/kernel/config/crash_dm_crypt_keys/count", "sys/kernel/config/crash_dm_crypt_keys/reuse"
+		b.kernel.Write(count, "1\n")
+		b.kernel.Write(reuse, "0\n")
+		b.loadOne(t, "x")
+		b.kernel.KeysExpired = true
+		b.kernel.AddMemory(dimm())
+		if p, truth := reload(t, b, ReloadOptions{}); p.Method != File || truth.Accuracy != Accurate {
+			t.Errorf("Reload = %v, %v; want by file, accurate, with the keys of the image before", p.Method, truth)
+		}
+		// An explicit load takes new ones.
+		if got, err := fs.ReadFile(b.Root, reuse); err != nil || string(got) != "0\n" {
+			t.Errorf("reuse is %q, %v after the reload; want 0", got, err)
+		}
+		// Who has set it wants it so.
+		b.kernel.Write(reuse, "1\n")
+		reload(t, b, ReloadOptions{})
+		if got, err := fs.ReadFile(b.Root, reuse); err != nil || string(got) != "1\n" {
+			t.Errorf("reuse is %q, %v after the reload; want 1, as before", got, err)
+		}
+		// An image without keys has none to keep.
+		b = newBench(t)
+		b.loadOne(t, "x")
+		b.kernel.Write(count, "1\n")
+		if p, _ := reload(t, b, ReloadOptions{}); p.Method != File {
+			t.Errorf("Reload was by %v; want by file", p.Method)
 		}
 	})
 	t.Run("refused by segments", func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -29,7 +30,8 @@ type env struct {
 	sysroot        string // "/" or, in tests, a tree of /proc and /sys
 	stateDir       string
 	kernel         loader.Kernel
-	kmsg           string // "" keeps out of the kernel's log
+	kmsg           string        // "" keeps out of the kernel's log
+	absent         time.Duration // hotplug.Handler.Absent
 	power          power
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,7 +48,7 @@ func (b *bench) file(name string, data []byte) string {
 func (b *bench) run(argv ...string) int {
 	b.stdout.Reset()
 	b.stderr.Reset()
-	e := &env{stdout: &b.stdout, stderr: &b.stderr, sysroot: b.kernel.Dir, stateDir: filepath.Join(b.kernel.Dir, "run/gokexec"), kernel: b.kernel, kmsg: b.kmsg}
+	e := &env{stdout: &b.stdout, stderr: &b.stderr, sysroot: b.kernel.Dir, stateDir: filepath.Join(b.kernel.Dir, "run/gokexec"), kernel: b.kernel, kmsg: b.kmsg, absent: 50 * time.Millisecond}
 	return run(context.Background(), e, argv)
 }
 

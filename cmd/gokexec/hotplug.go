@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
 
 	"github.com/spf13/pflag"
 
@@ -23,7 +24,8 @@ Otherwise it waits until the burst of events is over, looks whether the loaded
 elfcorehdr fits the machine (as gokexec status does), and only if not loads the crash
 kernel again (as gokexec reload does). Where the kernel updates the header itself it
 has nothing to do, unless the kernel has dropped an update, or still lists memory that
-is gone.
+is gone. While nothing is loaded it waits some seconds, since another program may be
+loading just then, and the kernel drops the updates that fall into a load.
 
 With --daemon it hears the kernel's events itself and needs no udev. Between events it
 sleeps. It looks once when it starts, and tells a service manager when it is ready.
@@ -42,6 +44,7 @@ and not tried again before the next event.`,
 			o := &hotplugOptions{}
 			flags.BoolVar(&o.daemon, "daemon", false, "stay, and look after all events")
 			flags.StringVar(&o.command, "reload-command", "", "have the shell command `CMD` load the crash kernel")
+			flags.StringVar(&o.unit, "hand-over", "", "have systemd start `UNIT`, which runs gokexec hotplug, unless the event is covered")
 			o.method.declare(flags)
 			return o.run
 		},
@@ -51,6 +54,7 @@ and not tried again before the next event.`,
 type hotplugOptions struct {
 	daemon  bool
 	command string
+	unit    string
 	method  reloadMethod
 }
 
@@ -62,6 +66,12 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
+	if o.unit != "" {
+		if o.daemon || o.command != "" || method != loader.Auto {
+			return usageError("--hand-over goes without other options: those are the unit's")
+		}
+		return e.handOver(ctx, o.unit)
+	}
 	if o.command != "" && method != loader.Auto {
 		return usageError("--reload-method is of no use with --reload-command, which chooses its own")
 	}
@@ -69,13 +79,19 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	h := &hotplug.Handler{Dir: hotplug.Dir(e.stateDir), Look: e.look, Report: e.reportEvent}
+	h := &hotplug.Handler{Dir: hotplug.Dir(e.stateDir), Look: e.look, Report: e.reportEvent, Absent: e.absent}
 	switch {
 	case o.command != "":
-		h.Reload = func(ctx context.Context, a hotplug.Attempt) error { return e.runReloadCommand(o.command, a) }
+		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
+			defer e.loader(arch, loader.DefaultWait).KeepDiskKeys()()
+			return e.runReloadCommand(o.command, a)
+		}
 	default:
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
 			_, _, err := e.loader(arch, loader.DefaultWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
+			if o.daemon {
+				debug.FreeOSMemory() // of the images, which are many times what it needs otherwise
+			}
 			return err
 		}
 	}
@@ -89,6 +105,24 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 		return &exitError{code: exitStale, err: err}
 	}
 	return err
+}
+
+// handOver notes an event and has a unit look after it, one of its own for each
+// event: a start of one that is running already would be no start, and that one
+// may have looked before this event.
+func (e *env) handOver(ctx context.Context, unit string) error {
+	h := &hotplug.Handler{Dir: hotplug.Dir(e.stateDir), Report: e.reportEvent}
+	if h.Announce() {
+		return nil
+	}
+	out, err := exec.CommandContext(ctx, "systemctl", "--no-block", "start", unit).CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	problem := &loader.Problem{What: fmt.Sprintf("an event is not looked after: systemctl start %s: %v: %s", unit, err, oneLine(string(out))),
+		Hint: "gokexec hotplug, run by hand, does so", Err: err}
+	e.kernelLog(kernelError, problem.Error())
+	return problem
 }
 
 // look translates the truth.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -116,6 +118,44 @@ func TestHotplugReloadCommand(t *testing.T) {
 	// One that takes the DIMM away mends it.
 	iomem := filepath.Join(b.kernel.Dir, "proc/iomem")
 	b.want(exitOK, "", "", "hotplug", "--reload-command", "sed -i /^100000000/d "+iomem)
+	b.want(exitOK, "", "", "status")
+}
+
+// An event is handed over once; while somebody is about to look it is covered.
+func TestHotplugHandOver(t *testing.T) {
+	b := newBench(t)
+	b.load()
+	b.kernel.AddMemory(dimm())
+	calls := b.kernel.Calls
+	log := filepath.Join(b.dir, "systemctl.log")
+	script := "#!/bin/sh\necho \"$@\" >>" + log + "\n[ \"$3\" != refused ] || { echo no such unit >&2; exit 5; }\n"
+	if err := os.WriteFile(filepath.Join(b.dir, "systemctl"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", b.dir+":"+os.Getenv("PATH"))
+	b.want(exitOK, "", "", "hotplug", "--hand-over", "event@1.service")
+	dir := filepath.Join(b.kernel.Dir, "run/gokexec")
+	pending, err := os.OpenFile(filepath.Join(dir, "pending.lock"), os.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pending.Close()
+	if err := unix.Flock(int(pending.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatalf("the pending lock is held after the unit was started: %v", err)
+	}
+	b.want(exitOK, "", "", "hotplug", "--hand-over", "event@2.service")
+	if got, err := os.ReadFile(log); err != nil || string(got) != "--no-block start event@1.service\n" {
+		t.Errorf("systemctl was called with %q, %v; want once, for the first event", got, err)
+	}
+	if b.kernel.Calls != calls || !hotplug.Dir(dir).Marked() {
+		t.Error("a load was made, or the event left no mark")
+	}
+	if err := unix.Flock(int(pending.Fd()), unix.LOCK_UN); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitFailure, "", "an event is not looked after: systemctl start refused: exit status 5: no such unit", "hotplug", "--hand-over", "refused")
+	b.want(exitUsage, "", "goes without other options", "hotplug", "--hand-over", "x", "--daemon")
+	b.want(exitOK, "", "reloading", "hotplug")
 	b.want(exitOK, "", "", "status")
 }
 

@@ -20,9 +20,10 @@ type world struct {
 	loaded          bool
 	mark, looking   bool
 	loadingNote     bool
-	pending, reload int // holders of the locks, or nobody
-	loaders         int // loads that are under way
-	kills           int // so far
+	pending, reload int  // holders of the locks, or nobody
+	loaders         int  // loads that are under way
+	foreign         bool // one is under way that takes no lock but the kernel's
+	kills           int  // so far
 	bad             string
 }
 
@@ -72,6 +73,15 @@ func (a *actor) tryPending() (mine bool, err error) {
 }
 
 func (a *actor) settle(context.Context) {}
+
+// awaitLoad is patient enough for any load that is under way.
+func (a *actor) awaitLoad(context.Context) (loaded bool) {
+	a.step("awaitLoad", func(w *world) bool { return w.loaded || !w.foreign }, func(w *world) string {
+		loaded = w.loaded
+		return fmt.Sprint(loaded)
+	})
+	return loaded
+}
 
 func (a *actor) lockReload(context.Context) (*Lock, error) {
 	a.step("lockReload", func(w *world) bool { return w.reload == nobody }, func(w *world) string { w.reload = a.id; return "" })
@@ -138,9 +148,10 @@ func (a *actor) look(context.Context) Look {
 }
 
 // load is a load: the old image is freed, the machine read, the new one put there.
+// While the kernel is busy it is tried again.
 func (a *actor) load(context.Context, Attempt) error {
 	version := 0
-	a.step("free", nil, func(w *world) string {
+	a.step("free", func(w *world) bool { return !w.foreign }, func(w *world) string {
 		if a.loading, w.loaded = true, false; w.loaders > 0 {
 			w.bad = "two loads at once"
 		}
@@ -175,6 +186,7 @@ func (a *actor) kill(w *world) {
 // scenario is what is explored.
 type scenario struct {
 	events, loads int  // processes of each kind
+	foreign       int  // loads that take no lock but the kernel's
 	kernelUpdates bool // the kernel follows a change, unless a load is under way
 	kills         int
 	wrap          func(steps, *actor) steps // to break the protocol; nil: as it is
@@ -183,10 +195,13 @@ type scenario struct {
 func (sc *scenario) start(w *world) []*actor {
 	*w = world{pending: nobody, reload: nobody, loaded: true}
 	var actors []*actor
-	for i := range sc.events + sc.loads {
+	for i := range sc.events + sc.loads + sc.foreign {
 		a := &actor{id: i}
 		run := func() { sc.event(a) }
-		if i >= sc.events {
+		switch {
+		case i >= sc.events+sc.loads:
+			run = func() { foreignLoad(a) }
+		case i >= sc.events:
 			run = func() { explicitLoad(a) }
 		}
 		a.next, a.stop = iter.Pull(func(yield func(*request) bool) {
@@ -202,7 +217,7 @@ func (sc *scenario) start(w *world) []*actor {
 // event changes the machine and then is one event's process.
 func (sc *scenario) event(a *actor) {
 	a.step("change", nil, func(w *world) string {
-		if w.version++; sc.kernelUpdates && w.loaded && w.loaders == 0 {
+		if w.version++; sc.kernelUpdates && w.loaded && w.loaders == 0 && !w.foreign {
 			w.header = w.version
 		}
 		return ""
@@ -233,6 +248,19 @@ func explicitLoad(a *actor) {
 	a.load(context.Background(), Attempt{})
 	a.done(lock)
 	a.releaseReload(lock)
+}
+
+// foreignLoad is another program's, by kexec_file_load.
+func foreignLoad(a *actor) {
+	version := 0
+	a.step("free, foreign", func(w *world) bool { return w.loaders == 0 && !w.foreign }, func(w *world) string {
+		w.foreign, w.loaded, version = true, false, w.version
+		return fmt.Sprint(version)
+	})
+	a.step("load, foreign", nil, func(w *world) string {
+		w.header, w.loaded, w.foreign = version, true, false
+		return ""
+	})
 }
 
 // choice is what is done next: a step of a process, or its end.

@@ -55,6 +55,9 @@ const (
 	DefaultQuiet  = 250 * time.Millisecond
 	DefaultSettle = 30 * time.Second
 
+	// DefaultAbsent is longer than a load takes.
+	DefaultAbsent = 10 * time.Second
+
 	// patience is how long the reload lock is waited for without a word.
 	patience = time.Minute
 
@@ -77,6 +80,11 @@ type Handler struct {
 	// how long a burst is waited for: a header that is stale for so long is mended
 	// although it will be stale again.
 	Quiet, Settle time.Duration
+
+	// Absent is how long nothing must be loaded to be sure that nothing will be: the
+	// load of another program, which takes no lock of ours, may be under way. The
+	// kernel drops what comes or goes meanwhile, and says so to nobody.
+	Absent time.Duration
 }
 
 // steps are the protocol's touches of the world, one atomic step each, so that a
@@ -85,6 +93,7 @@ type steps interface {
 	mark() error
 	tryPending() (bool, error)
 	settle(ctx context.Context)
+	awaitLoad(ctx context.Context) bool // false: none has come
 	lockReload(ctx context.Context) (*Lock, error)
 	releasePending()
 	takeMark() error
@@ -103,60 +112,96 @@ func (h *Handler) Event(ctx context.Context) (Outcome, error) {
 	return h.event(ctx, h.process())
 }
 
+// Announce leaves the mark of an event, and tells whether another process will look
+// after it. If not, the caller must have one do so (Event).
+func (h *Handler) Announce() (covered bool) {
+	s := h.process()
+	h.leaveMark(s)
+	mine, err := s.tryPending()
+	s.releasePending()
+	return err == nil && !mine
+}
+
 func (h *Handler) process() *process {
-	p := &process{dir: h.Dir, quiet: h.Quiet, settleMax: h.Settle, report: h.report}
+	p := &process{dir: h.Dir, quiet: h.Quiet, settleMax: h.Settle, absentMax: h.Absent, report: h.report}
+	p.loaded = func(ctx context.Context) bool { return h.Look(ctx).State != NotLoaded }
 	if p.quiet == 0 {
 		p.quiet = DefaultQuiet
 	}
 	if p.settleMax == 0 {
 		p.settleMax = DefaultSettle
 	}
+	if p.absentMax == 0 {
+		p.absentMax = DefaultAbsent
+	}
 	return p
 }
 
 func (h *Handler) event(ctx context.Context, s steps) (Outcome, error) {
-	if err := s.mark(); err != nil {
-		h.report(true, "an event can't be marked, so it would be lost if this process were killed: "+err.Error())
-	}
+	h.leaveMark(s)
 	return h.lookAfter(ctx, s)
 }
 
-// lookAfter handles what is marked.
+func (h *Handler) leaveMark(s steps) {
+	if err := s.mark(); err != nil {
+		h.report(true, "an event can't be marked, so it would be lost if this process were killed: "+err.Error())
+	}
+}
+
+// lookAfter handles what is marked. While nothing is loaded it waits for a load to
+// end, without the reload lock, and begins anew.
 func (h *Handler) lookAfter(ctx context.Context, s steps) (Outcome, error) {
-	mine, err := s.tryPending()
-	if err != nil {
-		h.report(true, "events can't be gathered, each is looked after by itself: "+err.Error())
-	} else if !mine {
-		return Covered, nil
+	for absent, last := false, false; ; absent = true {
+		mine, err := s.tryPending()
+		if err != nil {
+			h.report(true, "events can't be gathered, each is looked after by itself: "+err.Error())
+		} else if !mine {
+			return Covered, nil
+		}
+		if absent {
+			last = !s.awaitLoad(ctx)
+		} else {
+			s.settle(ctx)
+		}
+		lock, err := s.lockReload(ctx)
+		if err != nil {
+			s.releasePending()
+			return Fine, fmt.Errorf("event not looked after: %w", err)
+		}
+		if outcome, done, err := h.lookLocked(ctx, s, lock, last); done {
+			return outcome, err
+		}
 	}
-	s.settle(ctx)
-	lock, err := s.lockReload(ctx)
-	if err != nil {
-		s.releasePending()
-		return Fine, fmt.Errorf("event not looked after: %w", err)
-	}
+}
+
+// lookLocked looks, and mends. It is not done if nothing is loaded, unless that is
+// known to be so for good.
+func (h *Handler) lookLocked(ctx context.Context, s steps, lock *Lock, last bool) (outcome Outcome, done bool, err error) {
 	defer s.releaseReload(lock)
 	// From here on an event is not covered any more: it may come after the look.
 	s.releasePending()
 	taken := s.takeMark()
-	outcome, err := h.mend(ctx, s, lock)
+	outcome, state, err := h.mend(ctx, s, lock)
 	if err != nil {
 		s.problem(err.Error())
-		return outcome, err // the mark stays
+		return outcome, true, err // the mark stays
+	}
+	if state == NotLoaded && !last && ctx.Err() == nil {
+		return outcome, false, nil
 	}
 	s.problem("")
 	if taken != nil {
-		return outcome, nil // said by mark, and harmless: there is a mark too many
+		return outcome, true, nil // said by mark, and harmless: there is a mark too many
 	}
 	if err := s.clearMark(); err != nil {
 		h.report(false, err.Error())
 	}
-	return outcome, nil
+	return outcome, true, nil
 }
 
 // mend looks, and reloads while that is of use.
-func (h *Handler) mend(ctx context.Context, s steps, lock *Lock) (Outcome, error) {
-	outcome := Fine
+func (h *Handler) mend(ctx context.Context, s steps, lock *Lock) (outcome Outcome, state State, err error) {
+	outcome = Fine
 	for reloads := 0; ; reloads++ {
 		interrupted := s.interrupted(lock)
 		look := h.Look(ctx)
@@ -166,23 +211,23 @@ func (h *Handler) mend(ctx context.Context, s steps, lock *Lock) (Outcome, error
 			if interrupted {
 				h.warn(s.done(lock))
 			}
-			return outcome, nil
+			return outcome, look.State, nil
 		}
 		what := describe(look, lost)
 		switch {
 		case h.Reload == nil:
-			return outcome, fmt.Errorf("%w: %s; there is no way to reload it", ErrStale, what)
+			return outcome, look.State, fmt.Errorf("%w: %s; there is no way to reload it", ErrStale, what)
 		case reloads == maxReloads:
-			return outcome, fmt.Errorf("%w: after %d reloads still %s", ErrStale, reloads, what)
+			return outcome, look.State, fmt.Errorf("%w: after %d reloads still %s", ErrStale, reloads, what)
 		case ctx.Err() != nil:
-			return outcome, fmt.Errorf("%w: %s: %w", ErrStale, what, context.Cause(ctx))
+			return outcome, look.State, fmt.Errorf("%w: %s: %w", ErrStale, what, context.Cause(ctx))
 		}
 		h.report(false, "reloading the crash kernel: "+what)
 		h.warn(s.begin(lock))
 		err := h.Reload(ctx, Attempt{Lost: lost, Lock: lock})
 		h.warn(s.done(lock))
 		if err != nil {
-			return outcome, fmt.Errorf("%w: %s: %w", ErrStale, what, err)
+			return outcome, look.State, fmt.Errorf("%w: %s: %w", ErrStale, what, err)
 		}
 		outcome = Reloaded
 	}

@@ -73,7 +73,7 @@ func (m *machine) reload(context.Context, Attempt) error {
 }
 
 func (m *machine) handler(dir Dir) *Handler {
-	return &Handler{Dir: dir, Look: m.look, Reload: m.reload, Quiet: 20 * time.Millisecond, Report: func(loud bool, line string) {
+	return &Handler{Dir: dir, Look: m.look, Reload: m.reload, Quiet: 20 * time.Millisecond, Absent: 200 * time.Millisecond, Report: func(loud bool, line string) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.told = append(m.told, line)
@@ -170,6 +170,35 @@ func TestEventCovered(t *testing.T) {
 	}
 	if outcome := <-first; outcome != Reloaded {
 		t.Errorf("first event = %v; want reloaded", outcome)
+	}
+}
+
+// Another program's load takes no lock of ours: while it lasts nothing is loaded,
+// and what it has loaded then is looked at.
+func TestEventForeignLoad(t *testing.T) {
+	m := &machine{unloaded: true, memory: 1}
+	h := m.handler(Dir(t.TempDir()))
+	h.Absent = 10 * time.Second
+	time.AfterFunc(100*time.Millisecond, func() {
+		lock, err := h.Dir.LockReload(context.Background(), 0)
+		if err != nil {
+			t.Errorf("the reload lock is held while a load is waited for: %v", err)
+		} else if err := lock.Release(); err != nil {
+			t.Error(err)
+		}
+		if outcome, err := h.Event(context.Background()); outcome != Covered || err != nil {
+			t.Errorf("an event meanwhile = %v, %v; want covered", outcome, err)
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.unloaded = false
+	})
+	began := time.Now()
+	if outcome, err := h.Event(t.Context()); outcome != Reloaded || err != nil || m.look(t.Context()).State != Accurate || h.Dir.Marked() {
+		t.Errorf("Event = %v, %v, marked %v; want a reload", outcome, err, h.Dir.Marked())
+	}
+	if time.Since(began) > 5*time.Second {
+		t.Errorf("Event took %v; want little more than the foreign load", time.Since(began))
 	}
 }
 

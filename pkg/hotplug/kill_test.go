@@ -55,7 +55,7 @@ func (m fileMachine) write(name string, n int) {
 }
 
 func (m fileMachine) handler() *Handler {
-	return &Handler{Dir: Dir(filepath.Join(string(m), "run")), Quiet: 2 * time.Millisecond, Look: m.look, Reload: m.reload}
+	return &Handler{Dir: Dir(filepath.Join(string(m), "run")), Quiet: 2 * time.Millisecond, Absent: 50 * time.Millisecond, Look: m.look, Reload: m.reload}
 }
 
 func (m fileMachine) look(context.Context) Look {

@@ -12,8 +12,11 @@ import (
 type process struct {
 	dir              Dir
 	quiet, settleMax time.Duration
+	absentMax        time.Duration
 	report           func(loud bool, line string)
+	loaded           func(context.Context) bool
 	pending          *os.File
+	absentSince      time.Time // zero: not seen yet
 }
 
 func (p *process) mark() error { return p.dir.Mark() }
@@ -54,6 +57,26 @@ func (p *process) settle(ctx context.Context) {
 			last, since = size, time.Now()
 		}
 	}
+}
+
+// awaitLoad waits until something is loaded.
+func (p *process) awaitLoad(ctx context.Context) bool {
+	if p.absentSince.IsZero() {
+		p.absentSince = time.Now()
+	}
+	ticker := time.NewTicker(max(p.absentMax/200, time.Millisecond))
+	defer ticker.Stop()
+	for time.Since(p.absentSince) < p.absentMax {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+		if p.loaded(ctx) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *process) markSize() int64 {

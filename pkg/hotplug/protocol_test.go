@@ -1,6 +1,7 @@
 package hotplug
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -19,6 +20,9 @@ func TestProtocol(t *testing.T) {
 		{"two events, two kills", scenario{events: 2, kills: 2}, false},
 		{"two events and a load, a kill", scenario{events: 2, loads: 1, kills: 1}, false},
 		{"two events, kernel updates, a kill", scenario{events: 2, loads: 1, kernelUpdates: true, kills: 1}, false},
+		{"two events beside a foreign load", scenario{events: 2, foreign: 1}, false},
+		{"two events beside a foreign load, kernel updates, a kill", scenario{events: 2, foreign: 1, kernelUpdates: true, kills: 1}, false},
+		{"an event beside two foreign loads, a kill", scenario{events: 1, foreign: 2, kills: 1}, false},
 		{"three events, a kill", scenario{events: 3, kills: 1}, false},
 		{"three events, two kills", scenario{events: 3, kills: 2}, true},
 		{"four events", scenario{events: 4}, true},
@@ -42,7 +46,7 @@ func TestProtocol(t *testing.T) {
 // broken breaks the protocol in one place.
 type broken struct {
 	*actor
-	lateRelease, noRename, noMark, noNote bool
+	lateRelease, noRename, noMark, noNote, impatient bool
 }
 
 func (b *broken) releasePending() {
@@ -56,6 +60,10 @@ func (b *broken) releaseReload(l *Lock) {
 	if b.lateRelease {
 		b.actor.releasePending()
 	}
+}
+
+func (b *broken) awaitLoad(ctx context.Context) bool {
+	return !b.impatient && b.actor.awaitLoad(ctx)
 }
 
 func (b *broken) mark() error {
@@ -101,6 +109,7 @@ func TestProtocolBroken(t *testing.T) {
 		{"pending lock released after the look", scenario{events: 2}, broken{lateRelease: true}, "a mark is left"},
 		{"mark removed instead of renamed", scenario{events: 2, kills: 1}, broken{noRename: true}, "nothing tells of it"},
 		{"no mark", scenario{events: 2, kills: 1}, broken{noMark: true}, "nothing tells of it"},
+		{"not waiting for a foreign load", scenario{events: 1, foreign: 1}, broken{impatient: true}, "nothing tells of it"},
 		{"no note of a load", scenario{events: 2, kills: 1}, broken{noNote: true}, "one more look did not mend it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

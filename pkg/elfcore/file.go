@@ -49,9 +49,8 @@ type File struct {
 	r    io.ReaderAt
 	size int64
 
-	phys, virt []span // sorted, disjoint
-	linear     []linearMap
-	walk       pageWalk
+	phys, virt []span        // sorted, disjoint
+	space      *AddressSpace // for what no PT_LOAD has; nil without VMCOREINFO
 
 	info    *VMCoreInfo
 	infoErr error
@@ -81,7 +80,7 @@ func New(r io.ReaderAt, size int64) (*File, error) {
 		f.Damage = append(f.Damage, f.infoErr)
 	}
 	if f.info != nil {
-		f.setupTranslation()
+		f.space = newAddressSpace(f.Platform(), f.info, f, nil, f.segmentPhys)
 	}
 	return f, nil
 }

@@ -55,14 +55,21 @@ func (f *File) ReadVirtAt(b []byte, addr uint64) (int, error) {
 }
 
 func (f *File) readTranslated(b []byte, addr uint64) (int, error) {
-	phys, run, err := f.translate(addr)
-	if err != nil {
-		return 0, err
+	if f.space == nil {
+		return 0, fmt.Errorf("no PT_LOAD, and no VMCOREINFO to tell a mapping: %w", ErrNotInDump)
 	}
-	if uint64(len(b)) > run {
-		b = b[:run]
+	return f.space.readRun(b, addr)
+}
+
+// segmentPhys translates a virtual address by the PT_LOADs.
+func (f *File) segmentPhys(addr uint64) (uint64, bool) {
+	for i := range f.Loads {
+		l := &f.Loads[i]
+		if l.Virt != 0 && addr >= l.Virt && addr-l.Virt < l.MemSize {
+			return uint64(l.Phys) + (addr - l.Virt), true
+		}
 	}
-	return f.ReadPhysAt(b, memmap.PhysAddr(phys))
+	return 0, false
 }
 
 // readSpan reads from the one span s at addr, which lies in it, at most to the span's end.

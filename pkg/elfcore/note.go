@@ -3,6 +3,7 @@ package elfcore
 import (
 	"bufio"
 	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -31,44 +32,67 @@ type Note struct {
 func (n *Note) Size() int64 { return max(int64(n.size), int64(len(n.Desc))) }
 
 // NoteData returns a reader of the whole descriptor of one of f.Notes.
-func (f *File) NoteData(n *Note) *io.SectionReader {
-	return io.NewSectionReader(f.r, n.off, int64(n.size))
+func (f *File) NoteData(n *Note) *io.SectionReader { return n.Data(f.r) }
+
+// Data returns a reader of the whole descriptor, out of the file r that the note was read from.
+func (n *Note) Data(r io.ReaderAt) *io.SectionReader {
+	return io.NewSectionReader(r, n.off, int64(n.size))
 }
 
 // errNoteEnd ends a segment: the kernel stops at the first empty name, too
 // (fs/proc/vmcore.c, update_note_header_size_elf64), since unused notes are zero.
 var errNoteEnd = errors.New("end of notes")
 
+// ReadNotes reads the ELF notes in size bytes of r from offset off on. A damaged note ends the
+// reading; what is wrong with it is in damage, and the notes before it are returned.
+func ReadNotes(r io.ReaderAt, order binary.ByteOrder, off, size int64) (notes []Note, damage []error) {
+	p := noteParser{r: r, order: order}
+	p.read(noteSegment{off, size})
+	return p.notes, p.damage
+}
+
 // readNotes collects the notes of all segments. Damaged ones are recorded in f.Damage.
 func (f *File) readNotes(segs []noteSegment) {
-	kept := 0
+	p := noteParser{r: f.r, order: f.Order, damage: f.Damage}
 	for _, seg := range segs {
-		br := bufio.NewReaderSize(io.NewSectionReader(f.r, seg.off, seg.size), 4096)
-		pos := int64(0)
-		for pos < seg.size {
-			n, next, err := f.readNote(br, seg, pos, &kept)
-			if err == errNoteEnd {
-				break
-			}
-			if err == nil && len(f.Notes) >= maxNotes {
-				err = fmt.Errorf("more than %d notes", maxNotes)
-			}
-			if err != nil {
-				f.Damage = append(f.Damage, fmt.Errorf("note at file offset %#x: %w", seg.off+pos, err))
-				break
-			}
-			f.Notes = append(f.Notes, n)
-			pos = next
+		if p.read(seg); len(p.damage) > 100 {
+			break
 		}
-		if len(f.Damage) > 100 {
+	}
+	f.Notes, f.Damage = p.notes, p.damage
+}
+
+// noteParser collects notes.
+type noteParser struct {
+	r      io.ReaderAt
+	order  binary.ByteOrder
+	notes  []Note
+	damage []error
+	kept   int // bytes of descriptors held in memory
+}
+
+func (p *noteParser) read(seg noteSegment) {
+	br := bufio.NewReaderSize(io.NewSectionReader(p.r, seg.off, seg.size), 4096)
+	for pos := int64(0); pos < seg.size; {
+		n, next, err := p.note(br, seg, pos)
+		if err == errNoteEnd {
 			return
 		}
+		if err == nil && len(p.notes) >= maxNotes {
+			err = fmt.Errorf("more than %d notes", maxNotes)
+		}
+		if err != nil {
+			p.damage = append(p.damage, fmt.Errorf("note at file offset %#x: %w", seg.off+pos, err))
+			return
+		}
+		p.notes = append(p.notes, n)
+		pos = next
 	}
 }
 
 // readNote reads the note at pos within seg, where br stands, and returns where the next one
-// begins. kept counts the bytes of descriptors held in memory.
-func (f *File) readNote(br *bufio.Reader, seg noteSegment, pos int64, kept *int) (n Note, next int64, err error) {
+// begins.
+func (p *noteParser) note(br *bufio.Reader, seg noteSegment, pos int64) (n Note, next int64, err error) {
 	if seg.size-pos < 12 {
 		return n, 0, errNoteEnd // padding
 	}
@@ -76,8 +100,8 @@ func (f *File) readNote(br *bufio.Reader, seg noteSegment, pos int64, kept *int)
 	if _, err := io.ReadFull(br, h[:]); err != nil {
 		return n, 0, noEOF(err)
 	}
-	namesz, descsz := f.Order.Uint32(h[0:]), f.Order.Uint32(h[4:])
-	n.Type = elf.NType(f.Order.Uint32(h[8:]))
+	namesz, descsz := p.order.Uint32(h[0:]), p.order.Uint32(h[4:])
+	n.Type = elf.NType(p.order.Uint32(h[8:]))
 	if namesz == 0 {
 		return n, 0, errNoteEnd
 	}
@@ -100,24 +124,24 @@ func (f *File) readNote(br *bufio.Reader, seg noteSegment, pos int64, kept *int)
 	n.Name, n.off, n.size = string(s), seg.off+descPos, descsz
 	next = min(descPos+align4(descsz), seg.size)
 	skip := next - descPos
-	if descsz <= maxNoteDesc && *kept+int(descsz) <= maxNoteBytes {
+	if descsz <= maxNoteDesc && p.kept+int(descsz) <= maxNoteBytes {
 		n.Desc = make([]byte, descsz)
 		if _, err := io.ReadFull(br, n.Desc); err != nil {
 			return n, 0, noEOF(err)
 		}
-		*kept += int(descsz)
+		p.kept += int(descsz)
 		skip -= int64(descsz)
 	}
-	return n, next, f.skipNote(br, seg, next, skip)
+	return n, next, p.skip(br, seg, next, skip)
 }
 
-// skipNote moves br forward by skip bytes to pos next, without reading a large descriptor.
-func (f *File) skipNote(br *bufio.Reader, seg noteSegment, next, skip int64) error {
+// skip moves br forward by skip bytes to pos next, without reading a large descriptor.
+func (p *noteParser) skip(br *bufio.Reader, seg noteSegment, next, skip int64) error {
 	if skip <= int64(br.Buffered()) {
 		_, err := br.Discard(int(skip))
 		return err
 	}
-	br.Reset(io.NewSectionReader(f.r, seg.off+next, seg.size-next))
+	br.Reset(io.NewSectionReader(p.r, seg.off+next, seg.size-next))
 	return nil
 }
 

@@ -164,11 +164,14 @@ func (v *VMCoreInfo) hex(key string) (uint64, bool) {
 // is none (perhaps because the notes are damaged: see Damage), or says what is wrong with it.
 func (f *File) VMCoreInfo() (*VMCoreInfo, error) { return f.info, f.infoErr }
 
-// readVMCoreInfo parses the first VMCOREINFO note. A Xen dump has one for the hypervisor as
-// well, named VMCOREINFO_XEN.
-func (f *File) readVMCoreInfo() (*VMCoreInfo, error) {
-	for i := range f.Notes {
-		n := &f.Notes[i]
+// readVMCoreInfo parses the VMCOREINFO of f.Notes.
+func (f *File) readVMCoreInfo() (*VMCoreInfo, error) { return FindVMCoreInfo(f.Notes, f.r) }
+
+// FindVMCoreInfo parses the first VMCOREINFO note of notes, which were read from r. A Xen dump
+// has one for the hypervisor as well, named VMCOREINFO_XEN. The error is ErrNoVMCoreInfo when there is none.
+func FindVMCoreInfo(notes []Note, r io.ReaderAt) (*VMCoreInfo, error) {
+	for i := range notes {
+		n := &notes[i]
 		if n.Name != "VMCOREINFO" || n.Type != 0 {
 			continue
 		}
@@ -178,7 +181,7 @@ func (f *File) readVMCoreInfo() (*VMCoreInfo, error) {
 		text := n.Desc
 		if text == nil {
 			text = make([]byte, n.Size())
-			if _, err := io.ReadFull(f.NoteData(n), text); err != nil {
+			if _, err := io.ReadFull(n.Data(r), text); err != nil {
 				return nil, fmt.Errorf("vmcoreinfo: read note: %w", noEOF(err))
 			}
 		}

@@ -74,7 +74,7 @@ func (r *byteRing) chunks(st *Stats, yield func([]byte) bool) {
 			if unreadable++; unreadable > maxUnreadablePages {
 				return
 			}
-			st.damage("log buffer at %d: %w", pos+step, err)
+			st.damage("log buffer at %d: %w", pos+step, &ReadError{Err: err})
 			step = min(want, step+4096-(r.buf+pos+step)%4096)
 		}
 		left -= step

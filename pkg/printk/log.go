@@ -2,7 +2,6 @@ package printk
 
 import (
 	"bytes"
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,16 +16,29 @@ var ErrNoLog = errors.New("no kernel log symbols in VMCOREINFO")
 // maxLogSize is the largest log buffer, in bytes (kernel/printk/printk.c, LOG_BUF_LEN_MAX).
 const maxLogSize uint64 = 1 << 31
 
+// Dump is what a log is read out of: an *elfcore.File, or a dump of another format. If it
+// can be read concurrently, so can the log.
+type Dump interface {
+	// Platform tells word size and byte order.
+	Platform() elfcore.Platform
+	// VMCoreInfo tells where the log is. The error is elfcore.ErrNoVMCoreInfo when the dump has none.
+	VMCoreInfo() (*elfcore.VMCoreInfo, error)
+	// ReadVirtAt fills b with memory at a virtual address of the dead kernel. It returns the number
+	// of bytes read; when that is less than len(b), the error says why, and
+	// is elfcore.ErrNotInDump where the dump has no such memory.
+	ReadVirtAt(b []byte, addr uint64) (int, error)
+}
+
 // Read finds the kernel log in a dump. It reads only where the log is; the records
 // come from Log.Records or WriteText. The error is elfcore.ErrNoVMCoreInfo or ErrNoLog when the dump
-// doesn't say where to look, or tells which symbol, offset or value is missing or
-// impossible.
-func Read(core *elfcore.File) (*Log, error) {
-	info, err := core.VMCoreInfo()
+// doesn't say where to look, a *MissingError or a *ReadError, or tells which value is impossible.
+func Read(dump Dump) (*Log, error) {
+	info, err := dump.VMCoreInfo()
 	if err != nil {
 		return nil, fmt.Errorf("kernel log: %w", err)
 	}
-	m := &machine{core: core, info: info, order: core.Order, word: wordSize(core)}
+	p := dump.Platform()
+	m := &machine{core: dump, info: info, order: p.Order, word: p.Word}
 	l := new(Log)
 	if _, ok := info.Symbol("prb"); ok {
 		l.Format = FormatRing
@@ -46,25 +58,35 @@ func Read(core *elfcore.File) (*Log, error) {
 	return l, nil
 }
 
+// MissingError is a symbol, size or offset that VMCOREINFO doesn't have.
+type MissingError struct {
+	Kind string // "SYMBOL", "SIZE", "OFFSET"
+	Name string // "log_buf", "printk_log.len"
+}
+
+func (e *MissingError) Error() string { return fmt.Sprintf("VMCOREINFO has no %s(%s)", e.Kind, e.Name) }
+
+// ReadError is a place of the log that can't be read; Err is the dump's error.
+type ReadError struct {
+	What string // "prb", "log_buf_len"; "" for the contents of the log
+	Err  error
+}
+
+func (e *ReadError) Error() string {
+	if e.What == "" {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("read %s: %v", e.What, e.Err)
+}
+
+func (e *ReadError) Unwrap() error { return e.Err }
+
 // machine is the dead machine as far as data types go.
 type machine struct {
-	core  *elfcore.File
+	core  Dump
 	info  *elfcore.VMCoreInfo
 	order binary.ByteOrder
 	word  int // bytes of an unsigned long and of a pointer: 4 or 8
-}
-
-// wordSize tells 32-bit machines from 64-bit ones. The ELF class alone won't do: the dump of a
-// 32-bit machine with more than 4 GiB (PAE, LPAE) is ELF64.
-func wordSize(core *elfcore.File) int {
-	switch core.Machine {
-	case elf.EM_386, elf.EM_ARM, elf.EM_PPC, elf.EM_SH:
-		return 4
-	}
-	if core.Class == elf.ELFCLASS32 {
-		return 4
-	}
-	return 8
 }
 
 // ulong decodes an unsigned long or a pointer.
@@ -79,7 +101,7 @@ func (m *machine) ulong(b []byte) uint64 {
 func (m *machine) readUlong(addr uint64, what string) (uint64, error) {
 	var b [8]byte
 	if _, err := m.core.ReadVirtAt(b[:m.word], addr); err != nil {
-		return 0, fmt.Errorf("read %s: %w", what, err)
+		return 0, &ReadError{what, err}
 	}
 	return m.ulong(b[:]), nil
 }
@@ -88,7 +110,7 @@ func (m *machine) readUlong(addr uint64, what string) (uint64, error) {
 func (m *machine) readU32(addr uint64, what string) (uint32, error) {
 	var b [4]byte
 	if _, err := m.core.ReadVirtAt(b[:], addr); err != nil {
-		return 0, fmt.Errorf("read %s: %w", what, err)
+		return 0, &ReadError{what, err}
 	}
 	return m.order.Uint32(b[:]), nil
 }
@@ -108,7 +130,7 @@ func (l *layout) size(name string) uint64   { return l.need("SIZE", name, l.info
 func (l *layout) need(kind, name string, get func(string) (uint64, bool)) uint64 {
 	n, ok := get(name)
 	if l.err == nil && !ok {
-		l.err = fmt.Errorf("VMCOREINFO has no %s(%s)", kind, name)
+		l.err = &MissingError{kind, name}
 	}
 	if l.err == nil && n > maxStruct {
 		l.err = fmt.Errorf("VMCOREINFO: %s(%s) is %d, more than %d", kind, name, n, maxStruct)
@@ -119,7 +141,7 @@ func (l *layout) need(kind, name string, get func(string) (uint64, bool)) uint64
 func (l *layout) symbol(name string) uint64 {
 	n, ok := l.info.Symbol(name)
 	if l.err == nil && !ok {
-		l.err = fmt.Errorf("VMCOREINFO has no SYMBOL(%s)", name)
+		l.err = &MissingError{"SYMBOL", name}
 	}
 	return n
 }

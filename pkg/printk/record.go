@@ -70,13 +70,21 @@ type Stats struct {
 	Reusable uint64 // records whose text had already been given up for newer ones: not returned
 	Lost     uint64 // records returned without text because the kernel had no room for it
 	Damaged  uint64 // places that are inconsistent or can't be read
+	Unread   uint64 // of the Damaged places, those that can't be read
 	Err      error  // the first damage, nil if Damaged is 0
+	ReadErr  error  // the first of the Unread, a *ReadError; nil if Unread is 0
 }
 
 // damage counts a damaged place and describes the first.
 func (s *Stats) damage(format string, args ...any) {
 	if s.Damaged++; s.Err == nil {
 		s.Err = fmt.Errorf(format, args...)
+	}
+	// The cause comes last.
+	if read, ok := args[len(args)-1].(*ReadError); ok {
+		if s.Unread++; s.ReadErr == nil {
+			s.ReadErr = read
+		}
 	}
 }
 

@@ -172,7 +172,7 @@ func (r *ring) records(st *Stats, yield func(Record) bool) {
 	}
 	for ; n > 0; n-- {
 		if rd.unreadable > maxUnreadable {
-			st.Damaged += n
+			st.Damaged, st.Unread = st.Damaged+n, st.Unread+n
 			return
 		}
 		if rec, ok := rd.record(id); ok && !yield(rec) {

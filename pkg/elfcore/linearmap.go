@@ -2,40 +2,12 @@ package elfcore
 
 import (
 	"debug/elf"
-	"fmt"
 	"math/bits"
 )
 
 // linearMap is a stretch of virtual addresses that is mapped with one offset:
 // physical = virtual + delta, modulo 1<<64. last is inclusive.
 type linearMap struct{ first, last, delta uint64 }
-
-// setupTranslation derives the fixed mappings of the dead kernel from VMCOREINFO.
-func (f *File) setupTranslation() {
-	v := f.info
-	switch f.Machine {
-	case elf.EM_X86_64:
-		f.linear = linearX86(v)
-	case elf.EM_AARCH64:
-		f.linear = linearARM64(v)
-	case elf.EM_RISCV:
-		f.linear = linearRISCV(v)
-	case elf.EM_S390:
-		f.linear = linearS390(v)
-	case elf.EM_PPC64:
-		// Kernel and direct map begin at PAGE_OFFSET (arch/powerpc/include/asm/page.h).
-		f.linear = []linearMap{mapAt(0xc000000000000000, 0, 1<<60)}
-	case elf.EM_LOONGARCH:
-		// DMW windows: cached, where the kernel runs, and uncached
-		// (arch/loongarch/include/asm/addrspace.h).
-		f.linear = []linearMap{mapAt(0x9000000000000000, 0, 1<<48), mapAt(0x8000000000000000, 0, 1<<48)}
-	default:
-		f.linear = linearGeneric(v)
-	}
-	if f.Machine == elf.EM_X86_64 && f.Class == elf.ELFCLASS64 {
-		f.walk = newPageWalk(f, v)
-	}
-}
 
 // mapAt maps size bytes at virt to phys. A size that goes beyond the address space is cut.
 func mapAt(virt, phys, size uint64) linearMap {
@@ -60,9 +32,13 @@ const startKernelMap = 0xffffffff80000000 // __START_KERNEL_map, x86_64
 // phys_base already contains the KASLR move of the physical address, and symbols that of the
 // virtual one, so KERNELOFFSET isn't needed. Where the direct map begins is not exported, but some
 // makers of dumps add NUMBER(PAGE_OFFSET).
-func linearX86(v *VMCoreInfo) []linearMap {
+func linearX86(v *VMCoreInfo, physBase *uint64) []linearMap {
 	var maps []linearMap
-	if base, ok := v.Number("phys_base"); ok {
+	base, ok := v.Number("phys_base")
+	if !ok && physBase != nil {
+		base, ok = int64(*physBase), true
+	}
+	if ok {
 		size := numberOr(v, "KERNEL_IMAGE_SIZE", 1<<30)
 		if size == 0 || size > 1<<31 {
 			size = 1 << 30
@@ -162,29 +138,35 @@ func linearS390(v *VMCoreInfo) []linearMap {
 	return append(maps, mapAt(identity, 0, 1<<53))
 }
 
-// translate returns the physical address of a virtual one that no PT_LOAD gives, and for how many
-// bytes, at least one, the mapping goes on.
-func (f *File) translate(addr uint64) (phys, run uint64, err error) {
-	if f.walk.root != 0 && addr < startKernelMap {
-		// Page tables are the truth; the direct map of x86_64 moves with KASLR.
-		if phys, run, err = f.walk.translate(f, addr); err == nil {
-			return phys, run, nil
+// linear32 is the direct map of 32-bit machines, where it holds the kernel as well. Few export
+// PAGE_OFFSET; it is 3 GiB unless a symbol of the kernel says that the address space was split elsewhere.
+func linear32(machine elf.Machine, v *VMCoreInfo, physBase *uint64) []linearMap {
+	if maps := linearGeneric(v); maps != nil {
+		return maps
+	}
+	offset := uint64(0xc0000000)
+	for _, name := range []string{"_stext", "swapper_pg_dir"} {
+		if addr, ok := v.Symbol(name); ok && addr >= 1<<30 && addr < 1<<32 {
+			offset = addr &^ (1<<28 - 1)
+			break
 		}
 	}
-	for _, m := range f.linear {
-		if addr >= m.first && addr <= m.last {
-			run := m.last - addr
-			if run != ^uint64(0) {
-				run++
-			}
-			return addr + m.delta, run, nil
-		}
+	phys := uint64(0) // on 386 always
+	if physBase != nil && machine != elf.EM_386 {
+		phys = *physBase
 	}
-	if f.walk.root != 0 && addr >= startKernelMap {
-		return f.walk.translate(f, addr)
+	return []linearMap{mapAt(offset, phys, 1<<32-offset)}
+}
+
+// linearMIPS has the windows that need no page tables (arch/mips/include/asm/addrspace.h): KSEG0 and
+// KSEG1, and on 64-bit machines XKPHYS, once for each cache attribute.
+func linearMIPS(word int) []linearMap {
+	if word == 4 {
+		return []linearMap{mapAt(0x80000000, 0, 1<<29), mapAt(0xa0000000, 0, 1<<29)}
 	}
-	if err != nil {
-		return 0, 0, err
+	maps := []linearMap{mapAt(0xffffffff80000000, 0, 1<<29), mapAt(0xffffffffa0000000, 0, 1<<29)}
+	for attr := range uint64(8) {
+		maps = append(maps, mapAt(2<<62+attr<<59, 0, 1<<59))
 	}
-	return 0, 0, fmt.Errorf("no PT_LOAD and no mapping known from VMCOREINFO: %w", ErrNotInDump)
+	return maps
 }

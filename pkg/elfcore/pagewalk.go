@@ -24,13 +24,13 @@ const (
 )
 
 // newPageWalk finds the top table: init_top_pgt, known by other names on older kernels.
-func newPageWalk(f *File, v *VMCoreInfo) pageWalk {
+func newPageWalk(a *AddressSpace, v *VMCoreInfo) pageWalk {
 	for _, name := range []string{"init_top_pgt", "init_level4_pgt", "swapper_pg_dir"} {
 		addr, ok := v.Symbol(name)
 		if !ok {
 			continue
 		}
-		phys, err := f.imagePhys(addr)
+		phys, err := a.imagePhys(addr)
 		if err != nil {
 			continue
 		}
@@ -44,23 +44,22 @@ func newPageWalk(f *File, v *VMCoreInfo) pageWalk {
 }
 
 // imagePhys returns the physical address of a symbol of the kernel image, without page tables.
-func (f *File) imagePhys(addr uint64) (uint64, error) {
-	for _, m := range f.linear {
+func (a *AddressSpace) imagePhys(addr uint64) (uint64, error) {
+	for _, m := range a.linear {
 		if addr >= m.first && addr <= m.last {
 			return addr + m.delta, nil
 		}
 	}
-	for i := range f.Loads {
-		l := &f.Loads[i]
-		if l.Virt != 0 && addr >= l.Virt && addr-l.Virt < l.MemSize {
-			return uint64(l.Phys) + (addr - l.Virt), nil
+	if a.segment != nil {
+		if phys, ok := a.segment(addr); ok {
+			return phys, nil
 		}
 	}
 	return 0, ErrNotInDump
 }
 
 // translate returns the physical address and how many bytes its page still has.
-func (w *pageWalk) translate(f *File, addr uint64) (phys, run uint64, err error) {
+func (w *pageWalk) translate(a *AddressSpace, addr uint64) (phys, run uint64, err error) {
 	if shift := 64 - (9*w.levels + 12); int64(addr<<shift)>>shift != int64(addr) {
 		return 0, 0, fmt.Errorf("not a canonical address: %w", ErrNotInDump)
 	}
@@ -69,10 +68,10 @@ func (w *pageWalk) translate(f *File, addr uint64) (phys, run uint64, err error)
 		shift := 12 + 9*(level-1)
 		index := addr >> shift & 0x1ff
 		var b [8]byte
-		if _, err := f.ReadPhysAt(b[:], memmap.PhysAddr(table+8*index)); err != nil {
+		if _, err := a.mem.ReadPhysAt(b[:], memmap.PhysAddr(table+8*index)); err != nil {
 			return 0, 0, fmt.Errorf("page table of level %d at %#x: %w", level, table, errors.Join(ErrNotInDump, err))
 		}
-		e := f.Order.Uint64(b[:]) &^ w.sme
+		e := a.order.Uint64(b[:]) &^ w.sme
 		if e&ptePresent == 0 {
 			return 0, 0, fmt.Errorf("not mapped by the page table of level %d at %#x: %w", level, table, ErrNotInDump)
 		}

@@ -184,3 +184,59 @@ func TestReadVirtAt(t *testing.T) {
 		}
 	}
 }
+
+// flatMemory is memory from 0 on, each byte of which tells its page.
+type flatMemory uint64
+
+func (m flatMemory) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
+	for i := range b {
+		if uint64(addr)+uint64(i) >= uint64(m) {
+			return i, elfcore.ErrNotInDump
+		}
+		b[i] = byte((uint64(addr) + uint64(i)) >> 12)
+	}
+	return len(b), nil
+}
+
+// TestNewAddressSpace translates for dumps that have no PT_LOADs at all.
+func TestNewAddressSpace(t *testing.T) {
+	base := uint64(0x30000)
+	le, be := binary.ByteOrder(binary.LittleEndian), binary.ByteOrder(binary.BigEndian)
+	for _, tt := range []struct {
+		name     string
+		platform elfcore.Platform
+		info     string
+		physBase *uint64
+		virt     uint64
+		want     byte // page; 0: not in the dump
+	}{
+		{"x86_64, phys_base from the dump's header", elfcore.Platform{Machine: elf.EM_X86_64, Order: le, Word: 8}, "A=1", &base, 0xffffffff80001000, 0x31},
+		{"x86_64, VMCOREINFO wins", elfcore.Platform{Machine: elf.EM_X86_64, Order: le, Word: 8}, "NUMBER(phys_base)=8192", &base, 0xffffffff80001000, 3},
+		{"x86_64, nothing known", elfcore.Platform{Machine: elf.EM_X86_64, Order: le, Word: 8}, "A=1", nil, 0xffffffff80001000, 0},
+		{"i386", elfcore.Platform{Machine: elf.EM_386, Order: le, Word: 4}, "A=1", &base, 0xc0005000, 5},
+		{"i386, 2 GiB for the kernel", elfcore.Platform{Machine: elf.EM_386, Order: le, Word: 4}, "SYMBOL(_stext)=81000000", nil, 0x80005000, 5},
+		{"arm", elfcore.Platform{Machine: elf.EM_ARM, Order: le, Word: 4}, "SYMBOL(_stext)=c0008000", &base, 0xc0005000, 0x35},
+		{"ppc", elfcore.Platform{Machine: elf.EM_PPC, Order: be, Word: 4}, "A=1", nil, 0xc0005000, 5},
+		{"mips", elfcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 4}, "A=1", nil, 0xa0005000, 5},
+		{"mips64 image", elfcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 8}, "A=1", nil, 0xffffffff80005000, 5},
+		{"mips64 direct map", elfcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 8}, "A=1", nil, 0xa800000000005000, 5},
+		{"mips64 vmalloc", elfcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 8}, "A=1", nil, 0xc000000000005000, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			info, err := elfcore.ParseVMCoreInfo([]byte(tt.info + "\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := elfcore.NewAddressSpace(tt.platform, info, flatMemory(1<<20), tt.physBase)
+			b := []byte{0}
+			n, err := a.ReadVirtAt(b, tt.virt)
+			if tt.want == 0 {
+				if n != 0 || !errors.Is(err, elfcore.ErrNotInDump) {
+					t.Errorf("ReadVirtAt(%#x) = %d, %v; want ErrNotInDump", tt.virt, n, err)
+				}
+			} else if n != 1 || err != nil || b[0] != tt.want {
+				t.Errorf("ReadVirtAt(%#x) = %d, %v, page %#x; want page %#x", tt.virt, n, err, b[0], tt.want)
+			}
+		})
+	}
+}

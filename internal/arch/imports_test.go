@@ -15,7 +15,7 @@ func layers() [][]string {
 	return [][]string{
 		{"pkg/memmap", "internal/kexecsys", "internal/purgatory"},
 		{"pkg/elfcore", "pkg/kmod"},
-		{"pkg/printk", "pkg/bootimage", "pkg/initramfs"},
+		{"pkg/printk", "pkg/bootimage", "pkg/initramfs", "pkg/kdumpfile"},
 		{"pkg/loader", "pkg/capture"},
 		{"pkg/hotplug"},
 		{"cmd/gokexec"},

@@ -1,0 +1,167 @@
+package kdumpfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrFormat means that a file is no dump of a known form.
+	ErrFormat = errors.New("not a dump of a known format")
+	// ErrSplit means that a file is one part of a dump that makedumpfile --split made, and others
+	// are missing.
+	ErrSplit = errors.New("part of a split dump")
+	// ErrExcluded means that a page was memory of the machine and a filter left it out. It is an
+	// elfcore.ErrNotInDump.
+	ErrExcluded = fmt.Errorf("page left out by the dump's filter: %w", elfcore.ErrNotInDump)
+)
+
+// Dump is the memory of a dead machine. Its methods may be called concurrently if the files
+// may be read so.
+type Dump interface {
+	// Platform tells machine, word size and byte order.
+	Platform() elfcore.Platform
+	// VMCoreInfo returns what the kernel says about itself, or elfcore.ErrNoVMCoreInfo.
+	VMCoreInfo() (*elfcore.VMCoreInfo, error)
+	// Notes returns the ELF notes: the registers of each CPU, VMCOREINFO.
+	Notes() []elfcore.Note
+	// NoteData returns a reader of the whole descriptor of one of Notes.
+	NoteData(n *elfcore.Note) *io.SectionReader
+	// ReadPhysAt fills b with the memory at a physical address, ReadVirtAt with that at a virtual
+	// address of the dead kernel. They return the number of bytes read; when that is less
+	// than len(b), the error says why: elfcore.ErrNotInDump (ErrExcluded where that is known),
+	// io.ErrUnexpectedEOF where the file ends, or the file's own error.
+	ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error)
+	ReadVirtAt(b []byte, addr uint64) (int, error)
+	// Incomplete reports that memory the dump was to hold is missing, as far as that
+	// can be told without reading all of it.
+	Incomplete() bool
+	// Damage lists what is wrong with the file although the rest can be read.
+	Damage() []error
+}
+
+// File is an open file; *io.SectionReader and *bytes.Reader are.
+type File interface {
+	io.ReaderAt
+	Size() int64 // bytes
+}
+
+// Open reads the headers of a dump: one file, or all the parts of a split one in any order.
+// No memory contents are read. The error is ErrFormat for something else, ErrSplit when parts
+// are missing, or says what is wrong with the headers.
+func Open(files ...File) (Dump, error) {
+	if len(files) == 0 {
+		return nil, fmt.Errorf("kdumpfile: %w: no file", ErrFormat)
+	}
+	var parts []*part
+	for i, f := range files {
+		d, p, err := open(f)
+		if err != nil {
+			if len(files) > 1 {
+				return nil, fmt.Errorf("kdumpfile: file %d of %d: %w", i+1, len(files), err)
+			}
+			return nil, fmt.Errorf("kdumpfile: %w", err)
+		}
+		if d != nil {
+			if len(files) > 1 {
+				return nil, fmt.Errorf("kdumpfile: file %d of %d is a whole dump; several files can only be parts of a split one", i+1, len(files))
+			}
+			return d, nil
+		}
+		parts = append(parts, p)
+	}
+	c, err := join(parts)
+	if err != nil {
+		return nil, fmt.Errorf("kdumpfile: %w", err)
+	}
+	return c, nil
+}
+
+// open recognises one file: an ELF dump, or a file of a compressed one.
+func open(f File) (Dump, *part, error) {
+	var damage []error
+	head, err := readHead(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	if bytes.HasPrefix(head, []byte(flatSignature)) {
+		flat, err := NewFlattened(f, f.Size())
+		if err != nil {
+			return nil, nil, err
+		}
+		damage = flat.Damage
+		f = flat
+		if head, err = readHead(f); err != nil {
+			return nil, nil, fmt.Errorf("flattened: %w", err)
+		}
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte("\x7fELF")):
+		core, err := elfcore.New(f, f.Size())
+		if err != nil {
+			return nil, nil, err
+		}
+		return &ELF{core, damage}, nil, nil
+	case bytes.HasPrefix(head, []byte(kdumpSignature)):
+		p, err := openPart(f)
+		if err != nil {
+			return nil, nil, err
+		}
+		p.damage = append(p.damage, damage...)
+		return nil, p, nil
+	case bytes.HasPrefix(head, []byte("DISKDUMP")):
+		return nil, nil, fmt.Errorf("%w: a diskdump of Linux 2.4", ErrFormat)
+	}
+	return nil, nil, fmt.Errorf("%w: it begins with %.16q", ErrFormat, head)
+}
+
+// readHead returns the first 16 bytes, fewer if the file is shorter.
+func readHead(f File) ([]byte, error) {
+	head := make([]byte, min(16, max(f.Size(), 0)))
+	if n, err := f.ReadAt(head, 0); n < len(head) {
+		return nil, fmt.Errorf("read the first bytes: %w", noEOF(err))
+	}
+	return head, nil
+}
+
+// Recognised reports whether a file that begins with head, at least 16 bytes of it, may be a dump.
+func Recognised(head []byte) bool {
+	for _, magic := range []string{"\x7fELF", kdumpSignature, flatSignature} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return true
+		}
+	}
+	return false
+}
+
+// ELF is a dump in the form of an ELF core. Memory that a filter left out (p_memsz beyond
+// p_filesz) reads as zeroes: see elfcore.File.
+type ELF struct {
+	*elfcore.File
+	damage []error // of the stream it came in
+}
+
+// Notes returns the ELF notes.
+func (e *ELF) Notes() []elfcore.Note { return e.File.Notes }
+
+// Damage lists what is wrong with the file and with the stream it came in.
+func (e *ELF) Damage() []error {
+	return append(e.damage[:len(e.damage):len(e.damage)], e.File.Damage...)
+}
+
+// Incomplete reports that the file or its stream is cut off, or that makedumpfile marked it.
+func (e *ELF) Incomplete() bool { return len(e.damage) > 0 || e.File.Incomplete() }
+
+// noEOF turns the plain end of file, which is never expected here, into io.ErrUnexpectedEOF.
+func noEOF(err error) error {
+	if err == nil || err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

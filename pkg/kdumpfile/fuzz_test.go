@@ -1,0 +1,158 @@
+package kdumpfile_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"runtime"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/dumptest"
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// FuzzOpen opens arbitrary bytes. Reading anywhere ends in data or an error with what was read before it,
+// the answers don't change, and what is allocated is in proportion to the file.
+func FuzzOpen(f *testing.F) {
+	for _, a := range dumptest.Archs {
+		for _, version := range []int{1, 3, 6} {
+			k := kdump(a, version)
+			k.Core.Loads = k.Core.Loads[:1]
+			k.Core.Loads[0].Data = k.Core.Loads[0].Data[:6*4096]
+			k.Core.Loads[0].Phys &= 0xfffff
+			b := k.Bytes()
+			f.Add(b, uint64(0x1000))
+			f.Add(dumptest.FlattenFile(b, 3000), uint64(0x8000))
+		}
+	}
+	f.Add(testImage(dumptest.Archs[0]).Bytes(), uint64(0x3000000))
+	f.Fuzz(func(t *testing.T, b []byte, addr uint64) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		d, err := tryOpen(b)
+		if err != nil {
+			return
+		}
+		incomplete := d.Incomplete()
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20+8*uint64(len(b)) {
+			t.Errorf("opening %d bytes allocated %d", len(b), used)
+		}
+		for i := range d.Notes() {
+			n := &d.Notes()[i]
+			if got, err := io.ReadAll(d.NoteData(n)); n.Desc != nil && (err != nil || !bytes.Equal(got, n.Desc)) {
+				t.Errorf("Notes()[%d] has %d bytes, NoteData gives %d, %v", i, n.Size(), len(got), err)
+			}
+		}
+		for _, a := range []uint64{addr, addr &^ 4095, 0, ^uint64(0) - 3, 0xffffffff81000000} {
+			for _, read := range []func([]byte) (int, error){
+				func(b []byte) (int, error) { return d.ReadPhysAt(b, memmap.PhysAddr(a)) },
+				func(b []byte) (int, error) { return d.ReadVirtAt(b, a) },
+			} {
+				first := bytes.Repeat([]byte{0xaa}, 9000)
+				n, err := read(first[:5000])
+				if n < 0 || n > 5000 || (n == 5000) != (err == nil) {
+					t.Fatalf("read at %#x = %d, %v", a, n, err)
+				}
+				if !bytes.Equal(first[5000:], bytes.Repeat([]byte{0xaa}, 4000)) {
+					t.Fatalf("read at %#x wrote beyond its buffer", a)
+				}
+				again := make([]byte, 5000)
+				m, err2 := read(again)
+				if m != n || (err == nil) != (err2 == nil) || !bytes.Equal(first[:n], again[:n]) {
+					t.Fatalf("read at %#x = %d, %v; the second time %d, %v", a, n, err, m, err2)
+				}
+			}
+		}
+		if d.Incomplete() != incomplete {
+			t.Error("Incomplete() changed")
+		}
+	})
+}
+
+// FuzzFlattened compares the index with a model that writes each record into a buffer, and
+// any cut of the stream with the whole.
+func FuzzFlattened(f *testing.F) {
+	f.Add([]byte{0, 4, 2, 4, 9, 1, 4, 0, 3, 200}, uint16(4200))
+	f.Add([]byte{50, 100, 10, 50, 40, 30, 0, 255, 60, 5}, uint16(60000))
+	f.Fuzz(func(t *testing.T, script []byte, cut uint16) {
+		var records []dumptest.FlatRecord
+		model := make([]byte, 0, 1024)
+		for i := 0; i+1 < len(script) && i < 400; i += 2 {
+			off, n := int(script[i])*3, int(script[i+1])
+			data := bytes.Repeat([]byte{byte(i/2 + 1)}, n)
+			if need := off + n - len(model); need > 0 {
+				model = append(model, make([]byte, need)...)
+			}
+			copy(model[off:], data)
+			records = append(records, dumptest.FlatRecord{Offset: int64(off), Data: data})
+		}
+		stream := dumptest.Flatten(records...)
+		whole, err := kdumpfile.NewFlattened(bytes.NewReader(stream), int64(len(stream)))
+		if err != nil || whole.Damage != nil || whole.Size() != int64(len(model)) {
+			t.Fatalf("NewFlattened() = %v, Damage %v, size %d; want %d", err, whole.Damage, whole.Size(), len(model))
+		}
+		got := make([]byte, len(model))
+		if n, err := whole.ReadAt(got, 0); n != len(got) || !bytes.Equal(got, model) {
+			t.Fatalf("ReadAt() = %d, %v, %x; want %x", n, err, got, model)
+		}
+		for i := range 8 {
+			at := (int(cut) + 37*i) % (len(model) + 1)
+			b := make([]byte, min(50, len(model)-at))
+			if n, err := whole.ReadAt(b, int64(at)); n != len(b) || !bytes.Equal(b, model[at:at+len(b)]) {
+				t.Fatalf("ReadAt(%d) = %d, %v, %x; want %x", at, n, err, b, model[at:at+len(b)])
+			}
+		}
+		short := stream[:min(int(cut), len(stream)-16)]
+		part, err := kdumpfile.NewFlattened(bytes.NewReader(short), int64(len(short)))
+		if len(short) < 4096 {
+			if err == nil {
+				t.Error("NewFlattened() of half a header gave no error")
+			}
+			return
+		}
+		if err != nil || part.Damage == nil {
+			t.Fatalf("a cut stream: NewFlattened() = %v, Damage %v", err, part.Damage)
+		}
+	})
+}
+
+// FuzzCompressed writes a dump by a script and reads all of it back.
+func FuzzCompressed(f *testing.F) {
+	f.Add(uint8(0), uint8(6), []byte{1, 0, 200, 3, 77, 5})
+	f.Add(uint8(3), uint8(4), []byte{0, 0, 0, 9, 255})
+	f.Fuzz(func(t *testing.T, kind, version uint8, script []byte) {
+		k := kdump(dumptest.Archs[int(kind)%len(dumptest.Archs)], 1+int(version)%6)
+		k.Core.Loads = nil
+		pfn := uint64(kind)
+		excluded := map[uint64]bool{}
+		for i, c := range script[:min(len(script), 100)] {
+			pfn += 1 + uint64(c>>4)*700
+			data := make([]byte, 4096)
+			for j := range data[:int(c)*16] {
+				data[j] = byte(j * i >> (c & 7))
+			}
+			binary.LittleEndian.PutUint64(data, pfn)
+			excluded[pfn] = c&15 == 3
+			k.Core.Loads = append(k.Core.Loads, dumptest.Load{Phys: pfn << 12, Data: data})
+		}
+		if len(k.Core.Loads) == 0 {
+			return
+		}
+		k.PhysBase = 0
+		k.Exclude = func(pfn uint64) bool { return excluded[pfn] }
+		files := [][]byte{k.Bytes()}
+		if version >= 128 && k.Version >= 2 {
+			k.Split, k.End = true, pfn/2
+			files = [][]byte{k.Bytes()}
+			k.Start, k.End = pfn/2, k.MaxPage()
+			files = append(files, dumptest.FlattenFile(k.Bytes(), 700))
+		}
+		d := open(t, files...)
+		checkMemory(t, d, k.Core, func(phys uint64) bool { return excluded[phys>>12] })
+		if d.Incomplete() {
+			t.Errorf("Incomplete(); Damage() = %v", d.Damage())
+		}
+	})
+}

@@ -35,10 +35,11 @@ type BuildOptions struct {
 func LowMiB() memmap.Set { return memmap.NewSet(memmap.Range{End: 1 << 20}) }
 
 // Excluded returns the memory that a dump must not hold: that of the crash
-// kernel, high and low; what crashkernel=,cma lends it; and on x86 the aperture
-// of the GART, which reads nothing but errors.
+// kernel, high and low; what crashkernel=,cma lends it; what the firmware of riscv
+// lets nobody read; and on x86 the aperture of the GART, which reads nothing but
+// errors.
 func (m *Machine) Excluded() memmap.Set {
-	rs := append(m.Iomem.CrashKernel(), m.CMA...)
+	rs := append(append(m.Iomem.CrashKernel(), m.CMA...), m.Firmware...)
 	if m.Map == nil || m.Map.Machine == elf.EM_X86_64 || m.Map.Machine == elf.EM_386 {
 		for _, r := range m.Iomem.Named("GART") {
 			rs = append(rs, r.Range())

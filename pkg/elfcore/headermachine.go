@@ -44,14 +44,15 @@ type Machine struct {
 	CPUs       []CPUNotes     // of every present CPU, online or not, by number
 	VMCoreInfo NoteRange      // where the kernel keeps its VMCOREINFO note
 	CMA        []memmap.Range // memory of crashkernel=,cma
+	Firmware   []memmap.Range // riscv: memory that the firmware keeps kernels from
 	Map        *KernelMap     // nil if /proc/kcore doesn't tell it; see MapErr
 	MapErr     error          // why Map is nil
 }
 
-// ReadMachine reads /proc/iomem, the CPUs' crash_notes, vmcoreinfo and the CMA
-// ranges in /sys, and the program headers of /proc/kcore; or, where there is no such
-// file, the VMCOREINFO through /dev/mem. It is no error if neither can be read: then
-// MapErr says why, and the caller may know Map from elsewhere.
+// ReadMachine reads /proc/iomem, the CPUs' crash_notes, vmcoreinfo, the CMA ranges and
+// the firmware's memory in /sys, and the program headers of /proc/kcore; or, where there
+// is no such file, the VMCOREINFO through /dev/mem. It is no error if neither can be
+// read: then MapErr says why, and the caller may know Map from elsewhere.
 func ReadMachine(root fs.FS) (*Machine, error) {
 	m := new(Machine)
 	var err error
@@ -65,6 +66,9 @@ func ReadMachine(root fs.FS) (*Machine, error) {
 		return nil, err
 	}
 	if m.CMA, err = readCMA(root); err != nil {
+		return nil, err
+	}
+	if m.Firmware, err = readFirmware(root); err != nil {
 		return nil, err
 	}
 	k, err := OpenKcore(root, m.Iomem)

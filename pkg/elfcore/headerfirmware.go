@@ -1,0 +1,60 @@
+package elfcore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+const reservedMemoryDir = "sys/firmware/devicetree/base/reserved-memory"
+
+// readFirmware reads the memory that the firmware of a riscv machine lives in, and
+// that no kernel can read: OpenSBI protects it (PMP) and says so in nodes of
+// these names (lib/utils/fdt/fdt_fixup.c, fdt_reserved_memory_fixup). Old versions
+// don't mark it no-map, and then the kernel counts it as RAM.
+func readFirmware(root fs.FS) ([]memmap.Range, error) {
+	names, err := fs.Glob(root, reservedMemoryDir+"/mmode_resv*/reg")
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	var words [2]int // 32-bit words in an address, in a size
+	for i, name := range []string{"/#address-cells", "/#size-cells"} {
+		b, err := fs.ReadFile(root, reservedMemoryDir+name)
+		if err != nil {
+			return nil, rootError(err)
+		}
+		if len(b) != 4 || binary.BigEndian.Uint32(b) < 1 || binary.BigEndian.Uint32(b) > 2 {
+			return nil, fmt.Errorf("/%s%s: %x is neither 1 nor 2", reservedMemoryDir, name, b)
+		}
+		words[i] = int(binary.BigEndian.Uint32(b))
+	}
+	var rs []memmap.Range
+	for _, name := range names {
+		b, err := fs.ReadFile(root, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, rootError(err)
+		}
+		if len(b) != 4*(words[0]+words[1]) {
+			return nil, fmt.Errorf("/%s: %d bytes are no address and size of %d words", name, len(b), words[0]+words[1])
+		}
+		var v [2]uint64
+		for i, n := range words {
+			for range n {
+				v[i] = v[i]<<32 | uint64(binary.BigEndian.Uint32(b))
+				b = b[4:]
+			}
+		}
+		r, ok := memmap.RangeOf(memmap.PhysAddr(v[0]), v[1])
+		if !ok {
+			return nil, fmt.Errorf("/%s: %#x bytes at %#x reach beyond 64 bits", name, v[1], v[0])
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
+}

@@ -113,8 +113,8 @@ and command line are used unless others are given. What the kernel can read by i
 is handed to it as it is, so that its signature counts.
 
 There are two methods. By file (kexec_file_load) the kernel reads and checks the
-files, and builds all else. By segments (kexec_load, x86_64 only) gokexec does: it
-also takes a vmlinux, has no limit on memory ranges, and leaves the machine without a
+files, and builds all else. By segments (kexec_load; x86_64, arm64 and riscv64) gokexec does:
+it also takes a vmlinux, has no limit on memory ranges, and leaves the machine without a
 crash kernel for a shorter time; but a kernel that wants signatures refuses it. auto
 takes file, and segments where the kernel has no kexec_file_load or does not take the
 image.

@@ -14,15 +14,16 @@ import (
 
 // segmentFlags choose the method, and what goes with kexec_load.
 type segmentFlags struct {
-	method, hotplug, serial string
-	noChecks                bool
+	method, hotplug, serial, dtb string
+	noChecks                     bool
 }
 
 func (f *segmentFlags) declare(flags *pflag.FlagSet) {
 	flags.StringVar(&f.method, "method", "auto", "`METHOD` of loading: auto, file or segments")
 	flags.StringVar(&f.hotplug, "hotplug", "auto", "by segments: `WHETHER` the kernel updates the elfcorehdr when CPUs or memory come and go (Linux 6.6): auto, on or off")
 	flags.BoolVar(&f.noChecks, "no-checks", false, "by segments: start the kernel without checking its digest first")
-	flags.StringVar(&f.serial, "serial", "", "by segments: serial `PORT` on which a wrong digest is reported, such as ttyS0,115200 or 0x3f8")
+	flags.StringVar(&f.serial, "serial", "", "by segments: serial `PORT` on which a wrong digest is reported, such as ttyS0,115200, 0x3f8, ttyAMA0 or pl011,0x9000000")
+	flags.StringVar(&f.dtb, "dtb", "", "by segments, arm64 and riscv64: `FILE` with a device tree, instead of the running kernel's")
 }
 
 // apply puts the choices into spec. A dry run gets a seed of zeros, so that two
@@ -37,6 +38,11 @@ func (f *segmentFlags) apply(spec *loader.Spec, dryRun bool) error {
 	var err error
 	if spec.Serial, err = loader.ParseSerial(f.serial); err != nil {
 		return usageError("--serial: %w", err)
+	}
+	if f.dtb != "" {
+		if spec.DTB, err = loader.Open(f.dtb); err != nil {
+			return fileProblem("device tree", err)
+		}
 	}
 	spec.NoChecks = f.noChecks
 	if dryRun {
@@ -57,7 +63,8 @@ type segmentReport struct {
 	NoChecks    bool           `json:"no_checks"`
 	Hotplug     bool           `json:"hotplug"`
 	Cmdline     string         `json:"kernel_cmdline"`
-	E820        []memoryLine   `json:"e820"`
+	E820        []memoryLine   `json:"e820,omitempty"`
+	Usable      []memoryLine   `json:"usable_memory,omitempty"`
 	Header      *headerReport  `json:"elfcorehdr,omitempty"`
 	Serial      *loader.Serial `json:"serial,omitempty"`
 }
@@ -75,7 +82,7 @@ type segmentLine struct {
 type memoryLine struct {
 	Start uint64 `json:"start"`
 	End   uint64 `json:"end"`
-	Type  string `json:"type"`
+	Type  string `json:"type,omitempty"`
 }
 
 func newSegmentReport(p *loader.Plan) *segmentReport {
@@ -89,7 +96,10 @@ func newSegmentReport(p *loader.Plan) *segmentReport {
 	for _, e := range p.E820 {
 		r.E820 = append(r.E820, memoryLine{uint64(e.Start), uint64(e.End), e.Type.String()})
 	}
-	if p.Serial.Port != 0 {
+	for _, u := range p.Usable {
+		r.Usable = append(r.Usable, memoryLine{Start: uint64(u.Start), End: uint64(u.End)})
+	}
+	if p.Serial != (loader.Serial{}) {
 		r.Serial = &p.Serial
 	}
 	if p.Header != nil {
@@ -115,7 +125,12 @@ func (r *segmentReport) print(w io.Writer) {
 		checks = " (not looked at: --no-checks)"
 	}
 	fmt.Fprintf(w, "sha256   %s%s\n", r.Digest, checks)
-	fmt.Fprintf(w, "e820     %d ranges\n", len(r.E820))
+	for _, u := range r.Usable {
+		fmt.Fprintf(w, "uses     %s\n", memmap.Range{Start: memmap.PhysAddr(u.Start), End: memmap.PhysAddr(u.End)})
+	}
+	if len(r.E820) > 0 {
+		fmt.Fprintf(w, "e820     %d ranges\n", len(r.E820))
+	}
 	for _, e := range r.E820 {
 		fmt.Fprintf(w, "  %s  %s\n", memmap.Range{Start: memmap.PhysAddr(e.Start), End: memmap.PhysAddr(e.End)}, e.Type)
 	}

@@ -30,36 +30,61 @@ func (m *Machine) WriteCPU(number int, notes uint64) {
 	m.Write(dir+"crash_notes_size", "504\n")
 }
 
-// WriteKcore writes the headers of /proc/kcore (fs/proc/kcore.c) of an x86_64
-// machine with that RAM: the kernel image and the direct map.
+// mapping is where a machine's kernel has its memory.
+type mapping struct {
+	machine                  elf.Machine
+	direct                   uint64 // virtual address of physical address 0 in the direct map
+	ramBase                  uint64 // lowest RAM
+	text, textSize, textVirt uint64 // the kernel image; textVirt 0: /proc/kcore does not have it
+	info                     string // VMCOREINFO in /proc/kcore
+	page                     uint64 // bytes; 0: 4 KiB
+}
+
+// WriteKcore writes the headers of /proc/kcore (fs/proc/kcore.c) of a machine with
+// that RAM: a note, the kernel image and the direct map.
 func (m *Machine) WriteKcore(ram ...memmap.Range) {
 	le := binary.LittleEndian
 	type load struct{ virt, phys, size uint64 }
-	loads := []load{{TextVirt, 0x1000000, 0x2200000}}
-	for _, r := range ram {
-		loads = append(loads, load{PageOffset + uint64(r.Start), uint64(r.Start), r.Size()})
+	var loads []load
+	if m.arch.textVirt != 0 {
+		loads = append(loads, load{m.arch.textVirt, m.arch.text, m.arch.textSize})
 	}
-	b := make([]byte, 64, 64+56*len(loads))
+	for _, r := range ram {
+		loads = append(loads, load{m.arch.direct + uint64(r.Start), uint64(r.Start), r.Size()})
+	}
+	var notes []byte
+	if m.arch.info != "" {
+		notes = le.AppendUint32(notes, uint32(len("VMCOREINFO")+1))
+		notes = le.AppendUint32(notes, uint32(len(m.arch.info)))
+		notes = append(append(notes, 0, 0, 0, 0), "VMCOREINFO\x00\x00"...)
+		notes = append(notes, m.arch.info...)
+	}
+	b := make([]byte, 64, 64+56*(len(loads)+1))
 	copy(b, elf.ELFMAG)
 	b[elf.EI_CLASS], b[elf.EI_DATA], b[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), 1
 	le.PutUint16(b[16:], uint16(elf.ET_CORE))
-	le.PutUint16(b[18:], uint16(elf.EM_X86_64))
+	le.PutUint16(b[18:], uint16(m.arch.machine))
 	le.PutUint32(b[20:], 1)
 	le.PutUint64(b[32:], 64)
 	le.PutUint16(b[52:], 64)
 	le.PutUint16(b[54:], 56)
-	le.PutUint16(b[56:], uint16(len(loads)))
+	le.PutUint16(b[56:], uint16(len(loads)+1))
+	b = le.AppendUint32(b, uint32(elf.PT_NOTE))
+	b = le.AppendUint32(b, 0)
+	for _, v := range []uint64{64 + 56*uint64(len(loads)+1), 0, 0, uint64(len(notes)), 0, 0} {
+		b = le.AppendUint64(b, v)
+	}
 	for _, l := range loads {
 		b = le.AppendUint32(b, uint32(elf.PT_LOAD))
 		b = le.AppendUint32(b, 7)
-		b = le.AppendUint64(b, kcoreContent+l.phys)
+		b = le.AppendUint64(b, kcoreContent+l.phys-m.arch.ramBase)
 		b = le.AppendUint64(b, l.virt)
 		b = le.AppendUint64(b, l.phys)
 		b = le.AppendUint64(b, l.size)
 		b = le.AppendUint64(b, l.size)
 		b = le.AppendUint64(b, pageSize)
 	}
-	m.writeKcoreAt(b, 0) // what is in memory stays
+	m.writeKcoreAt(append(b, notes...), 0) // what is in memory stays
 }
 
 // WriteFirmware writes /sys/firmware/memmap, an entry per range.

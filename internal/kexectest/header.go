@@ -27,7 +27,7 @@ const (
 func (m *Machine) WritePhys(addr uint64, data []byte) {
 	m.t.Helper()
 	if _, err := os.Stat(filepath.Join(m.Dir, "proc/kcore")); err == nil {
-		m.writeKcoreAt(data, kcoreContent+int64(addr))
+		m.writeKcoreAt(data, kcoreContent+int64(addr-m.arch.ramBase))
 	}
 }
 

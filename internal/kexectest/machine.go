@@ -2,6 +2,7 @@ package kexectest
 
 import (
 	"bytes"
+	"debug/elf"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,8 +12,9 @@ import (
 
 // Machine is a folder that looks like the /proc and /sys of a machine.
 type Machine struct {
-	t   testing.TB
-	Dir string
+	t    testing.TB
+	Dir  string
+	arch mapping
 }
 
 // Iomem is a small x86 machine with 1 GiB of RAM and 128 MiB of crash memory.
@@ -44,7 +46,15 @@ func EmptyMachine(t testing.TB) *Machine {
 func NewMachine(t testing.TB) *Machine {
 	t.Helper()
 	m := EmptyMachine(t)
+	m.arch = mapping{machine: elf.EM_X86_64, direct: PageOffset, text: 0x1000000, textSize: 0x2200000, textVirt: TextVirt}
 	m.Write("proc/iomem", Iomem)
+	m.writeCommon()
+	m.writeDump()
+	return m
+}
+
+// writeCommon writes what all architectures have.
+func (m *Machine) writeCommon() {
 	m.Write("proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz-6.12.1 root=/dev/vda1 ro quiet crashkernel=128M\n")
 	m.Write("proc/meminfo", "MemTotal:         887040 kB\nMemFree:          700000 kB\n")
 	m.Write("proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu lm\n\n")
@@ -56,9 +66,7 @@ func NewMachine(t testing.TB) *Machine {
 	m.Write("sys/kernel/kexec_loaded", "0\n")
 	m.Write("sys/kernel/kexec_crash_loaded", "0\n")
 	m.Write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
-	m.writeDump()
 	m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n# CONFIG_KEXEC_SIG_FORCE is not set\n")
-	return m
 }
 
 // Write sets a file of the machine; the path has no leading slash.

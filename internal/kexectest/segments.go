@@ -2,6 +2,8 @@ package kexectest
 
 import (
 	"cmp"
+	"debug/elf"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -89,7 +92,7 @@ func (k *Kernel) sane(entry uint64, segments []kexecsys.Segment, crash bool) uni
 	}
 	for _, s := range segments {
 		start, end := s.Phys, s.Phys+s.MemSize
-		if start > end || start%pageSize != 0 || end%pageSize != 0 || end >= destinationLimit {
+		if page := max(k.arch.page, pageSize); start > end || start%page != 0 || end%page != 0 || end >= destinationLimit {
 			return unix.EADDRNOTAVAIL
 		}
 	}
@@ -115,6 +118,9 @@ func (k *Kernel) sane(entry uint64, segments []kexecsys.Segment, crash bool) uni
 	if total > half {
 		return unix.EINVAL
 	}
+	if k.arch.machine == elf.EM_RISCV && !hasTree(segments) {
+		return unix.EINVAL
+	}
 	if !crash {
 		return 0
 	}
@@ -124,6 +130,14 @@ func (k *Kernel) sane(entry uint64, segments []kexecsys.Segment, crash bool) uni
 		}
 	}
 	return takeControlPages(region, segments)
+}
+
+// hasTree is arch/riscv/kernel/machine_kexec.c, machine_kexec_prepare: a device
+// tree must be among the segments.
+func hasTree(segments []kexecsys.Segment) bool {
+	return slices.ContainsFunc(segments, func(s kexecsys.Segment) bool {
+		return len(s.Data) >= 4 && binary.BigEndian.Uint32(s.Data) == fdt.Magic
+	})
 }
 
 // takeControlPages is kimage_alloc_crash_control_pages: first fit, from the

@@ -74,8 +74,8 @@ func (p *Plan) checkImage(host *Host) Finding {
 			errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, err: unix.ENOEXEC}
 	}
 	if p.Method == Segments {
-		if err := p.checkX86Image(host); err != nil {
-			return fail("use a 64-bit kernel, version 3.9 or newer", "%s", oneLine(err))
+		if err := p.checkSegmentImage(host); err != nil {
+			return fail("use a 64-bit kernel, version 3.17 or newer", "%s", oneLine(err))
 		}
 		return ok(name, "%s, %s", p.Image, mib(uint64(p.Image.Size())))
 	}
@@ -96,6 +96,13 @@ func (p *Plan) checkImage(host *Host) Finding {
 		}
 	}
 	return ok(name, "%s, %s", p.Image, mib(uint64(p.Image.Size())))
+}
+
+func (p *Plan) checkSegmentImage(host *Host) error {
+	if usesDeviceTree(host.Arch.Machine) {
+		return p.checkDTImage()
+	}
+	return p.checkX86Image(host)
 }
 
 // oneLine puts joined errors on one line.

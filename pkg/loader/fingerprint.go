@@ -51,7 +51,7 @@ func takeFingerprint(root fs.FS, header memmap.PhysAddr, host *Host, p *Plan) Fi
 	}
 	if p != nil {
 		for _, s := range p.Segments {
-			if s.Role == RolePurgatory || s.Role == RoleBootParams {
+			if s.Role == RolePurgatory || s.Role == RoleBootParams || s.Role == RoleDTB {
 				set = set.Union(memmap.NewSet(s.Range()))
 			}
 		}
@@ -140,7 +140,7 @@ func generationOf(m *elfcore.Machine) string {
 // changedFiles says which inputs are not those of the load any more.
 func (s *State) changedFiles() []string {
 	var changed []string
-	for _, f := range []StateFile{s.Kernel, s.Initrd} {
+	for _, f := range []StateFile{s.Kernel, s.Initrd, s.DTB} {
 		if f.Path == "" || slices.Contains(changed, f.Path) {
 			continue
 		}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -45,6 +47,12 @@ type Host struct {
 	// For loading by segments.
 	Dump *elfcore.Machine // what an elfcorehdr is built from; nil: see Unread
 	X86  *X86             // nil on other architectures
+
+	// Of arm64 and riscv64.
+	DeviceTree *fdt.Tree // what the running kernel was booted with; nil: see Unread
+	PageSize   uint64    // bytes
+	SME        bool      // the Scalable Matrix Extension is in use
+	serial     map[string]purgatory.Serial
 
 	Unread map[string]error
 }
@@ -94,6 +102,11 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 	h.Config = ReadKernelConfig(root, h.Release)
 	if arch.Machine == elf.EM_X86_64 {
 		h.X86 = r.x86()
+	}
+	h.PageSize = r.pageSize()
+	if usesDeviceTree(arch.Machine) {
+		r.deviceTree()
+		h.SME, h.serial = r.cpuFlag("sme"), r.serialPorts()
 	}
 	return h, nil
 }
@@ -238,7 +251,7 @@ func (r hostReader) secureBoot() *bool {
 func (r hostReader) cpuFlag(name string) bool {
 	for line := range strings.Lines(r.optional("proc/cpuinfo")) {
 		key, value, _ := strings.Cut(line, ":")
-		if strings.TrimSpace(key) != "flags" {
+		if key = strings.TrimSpace(key); key != "flags" && key != "Features" {
 			continue
 		}
 		for _, f := range strings.Fields(value) {

@@ -115,7 +115,9 @@ func (l *Loader) fallBack(ctx context.Context, p *Plan, cause error) error {
 		return cause
 	}
 	q.Why = cause.Error()
-	l.report(q.Why + "; loading by segments")
+	if !errors.Is(cause, unix.ENOSYS) { // which is how many kernels are built
+		l.report(q.Why + "; loading by segments")
+	}
 	*p = *q
 	return l.call(ctx, p.Kind, func() error { return l.carryOut(p) })
 }

@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"debug/elf"
 	"errors"
 	"fmt"
 
@@ -77,10 +78,10 @@ func (p *Plan) choose(host *Host, spec *Spec) (*Plan, error) {
 	if !canPlanSegments(host.Arch) || host.lockedDown() {
 		return p, nil // by file or not at all
 	}
-	why, mustNot := p.refusedFile(host)
+	why, mustNot := p.refusedFile(host, spec.DTB != nil)
 	if why == "" {
 		p.fallback = func() (*Plan, error) {
-			q, err := newSegments(host, spec)
+			q, err := newSegments(host, spec, p)
 			if err != nil {
 				return nil, err
 			}
@@ -88,7 +89,7 @@ func (p *Plan) choose(host *Host, spec *Spec) (*Plan, error) {
 		}
 		return p, nil
 	}
-	q, err := newSegments(host, spec)
+	q, err := newSegments(host, spec, p)
 	switch {
 	case err == nil:
 		q.Why = why
@@ -101,18 +102,24 @@ func (p *Plan) choose(host *Host, spec *Spec) (*Plan, error) {
 
 // refusedFile says why kexec_file_load would not do, "" if it would; certain
 // tells that there is no point in asking it.
-func (p *Plan) refusedFile(host *Host) (why string, certain bool) {
+func (p *Plan) refusedFile(host *Host, dtb bool) (why string, certain bool) {
 	if host.Config.Off("KEXEC_FILE") {
 		return "kernel " + host.Release + " was built without CONFIG_KEXEC_FILE", true
+	}
+	if dtb {
+		return "kexec_file_load hands the running kernel's device tree on, and takes no other", true
 	}
 	if p.Image.Machine != host.Arch.Machine {
 		return "", false
 	}
-	if p.Image.Format == bootimage.FormatELF {
+	if p.Image.Format == bootimage.FormatELF && host.Arch.Machine != elf.EM_RISCV {
 		return "kexec_file_load on " + host.Arch.Name + " does not take " + p.Image.Format.String(), true
 	}
 	if f := p.checkImage(host); f.Level == Failure {
 		return f.Detail, false
+	}
+	if host.Arch.Machine != elf.EM_X86_64 {
+		return "", false
 	}
 	if n := len(crashE820(host, nil)); p.Kind == Crash && n > maxE820 {
 		return fmt.Sprintf("kexec_file_load hands over %d memory ranges at most and drops the rest, crash memory first; this machine has %d", maxE820, n), false

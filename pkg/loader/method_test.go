@@ -33,8 +33,12 @@ func TestAutoFallsBack(t *testing.T) {
 		if err != nil || b.kernel.Crash == nil || len(b.kernel.Crash.Segments) == 0 || p.Method != Segments || !strings.Contains(p.Why, tt.errno.Error()) {
 			t.Errorf("%v: Load = %v, by %v because %q; want a load by segments, because of it", tt.errno, err, p.Method, p.Why)
 		}
-		if len(b.told) != 1 {
-			t.Errorf("%v: told %q; want one line", tt.errno, b.told)
+		lines := 1
+		if tt.errno == unix.ENOSYS { // nothing unusual: many kernels are built without
+			lines = 0
+		}
+		if len(b.told) != lines {
+			t.Errorf("%v: told %q; want %d lines", tt.errno, b.told, lines)
 		}
 		state, err := ReadState(b.StateDir)
 		if err != nil || state.Method != Segments || state.Elfcorehdr != 0x36000000 {
@@ -116,8 +120,9 @@ func TestParseSerial(t *testing.T) {
 		want Serial
 		ok   bool
 	}{
-		{"", Serial{}, true}, {"ttyS0", Serial{0x3f8, 0}, true}, {"ttyS3,9600", Serial{0x2e8, 9600}, true}, {"0x3f8,115200n8", Serial{0x3f8, 115200}, true},
-		{"ttyS4", Serial{}, false}, {"ttyAMA0", Serial{}, false}, {"0", Serial{}, false}, {"0x10000", Serial{}, false}, {"ttyS0,0", Serial{}, false},
+		{"", Serial{}, true}, {"ttyS0", Serial{Port: 0x3f8}, true}, {"ttyS3,9600", Serial{Port: 0x2e8, Baud: 9600}, true}, {"0x3f8,115200n8", Serial{Port: 0x3f8, Baud: 115200}, true},
+		{"ttyS4", Serial{}, false}, {"ttyAMA0", Serial{Name: "ttyAMA0"}, true}, {"ttyAMA0,115200", Serial{Name: "ttyAMA0"}, true}, {"ttyAMA0,9600", Serial{}, false}, {"ttyUSB0", Serial{}, false},
+		{"pl011,0x9000000", Serial{Kind: "pl011", Addr: 0x9000000}, true}, {"mmio32,4096", Serial{Kind: "mmio32", Addr: 4096}, true}, {"pl011,0", Serial{}, false}, {"mmio", Serial{}, false}, {"0", Serial{}, false}, {"0x10000", Serial{}, false}, {"ttyS0,0", Serial{}, false},
 		{"ttyS0,7", Serial{}, false}, {"ttyS0,9600n8x", Serial{}, false}, {"ttyS0,", Serial{}, false},
 	} {
 		got, err := ParseSerial(tt.text)

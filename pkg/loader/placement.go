@@ -18,6 +18,7 @@ const (
 	RoleElfcorehdr Role = "elfcorehdr"
 	RoleBackup     Role = "backup"
 	RoleBootParams Role = "boot_params"
+	RoleDTB        Role = "dtb"
 	RoleKernel     Role = "kernel"
 	RoleInitrd     Role = "initrd"
 )
@@ -53,8 +54,12 @@ func newLayout(host *Host, p *Plan) (*layout, error) {
 	if host.Iomem == nil {
 		return nil, &Problem{What: "the memory map is not known: " + errorText(host.Unread["proc/iomem"]), Hint: "run as root"}
 	}
+	bounds := p.options.bounds()
+	if p.Kind == Boot && usesDeviceTree(host.Arch.Machine) {
+		return &layout{plan: p, free: destinations(host).Intersect(bounds)}, nil
+	}
 	if p.Kind == Boot {
-		free := host.Iomem.BootRAM().Intersect(ramOf(p.E820)).Minus(memmap.NewSet(host.Crash...))
+		free := bounds.Intersect(host.Iomem.BootRAM().Intersect(ramOf(p.E820)).Minus(memmap.NewSet(host.Crash...)))
 		return &layout{plan: p, free: free.Minus(memmap.NewSet(memmap.Range{End: 1 << 20}))}, nil
 	}
 	region, found := host.CrashRegion()
@@ -62,19 +67,20 @@ func newLayout(host *Host, p *Plan) (*layout, error) {
 		f := checkCrashMemory(host)
 		return nil, f.Problem()
 	}
-	return &layout{plan: p, free: memmap.NewSet(region), topDown: true}, nil
+	return &layout{plan: p, free: memmap.NewSet(region).Intersect(bounds), topDown: true}, nil
 }
 
 // placeElfcorehdr puts the elfcorehdr at the beginning of the crash region, as
 // kexec_file_load does: who looks for the header that is loaded finds it on the
-// first page, and never an old one there. Behind it the kernel has room for its
+// first page, and never an old one there. From the bottom up, it is the lowest place
+// that is left. Behind it the kernel has room for its
 // control pages, which it takes from the lowest free addresses (kernel/
 // kexec_core.c, kimage_alloc_crash_control_pages).
 func (l *layout) placeElfcorehdr(host *Host, size uint64) (memmap.Range, error) {
 	hole := memmap.Hole{Size: size}
-	if ranges := l.free.Ranges(); len(ranges) > 0 {
-		hole.Min = (ranges[0].Start + pageSize - 1) &^ (pageSize - 1)
-		hole.Max = hole.Min + memmap.PhysAddr(pageUp(size))
+	if ranges := l.free.Ranges(); l.topDown && len(ranges) > 0 {
+		hole.Min = memmap.PhysAddr(host.pageUp(uint64(ranges[0].Start)))
+		hole.Max = hole.Min + memmap.PhysAddr(host.pageUp(size))
 	}
 	at, err := l.place(host, RoleElfcorehdr, hole)
 	if err == nil {
@@ -93,7 +99,7 @@ func errorText(err error) string {
 
 // place finds room for size bytes and adds the segment, still without data.
 func (l *layout) place(host *Host, role Role, h memmap.Hole) (memmap.Range, error) {
-	h.Size, h.Align, h.TopDown = pageUp(h.Size), max(h.Align, pageSize), l.topDown
+	h.Size, h.Align, h.TopDown = host.pageUp(h.Size), max(h.Align, host.page()), l.topDown
 	r, err := l.free.Place(h)
 	if errors.Is(err, memmap.ErrNoSpace) {
 		return r, l.noRoom(host, role, h, err)
@@ -143,6 +149,9 @@ func (l *layout) sorted() []Segment {
 // of segments, EFI and ACPI tables.
 func controlPages(host *Host) uint64 {
 	const others = 64
+	if usesDeviceTree(host.Arch.Machine) {
+		return 8 * host.page() // control code, a copy of VMCOREINFO; no page tables for a crash
+	}
 	if host.Arch.Machine != elf.EM_X86_64 || host.Iomem == nil {
 		return (others + host.MemTotal>>30) * pageSize
 	}

@@ -46,8 +46,14 @@ type Plan struct {
 // makes all that the kernel would have made. With Auto the plan is by file where
 // the kernel has that call and takes the image.
 func New(host *Host, spec *Spec) (*Plan, error) {
+	if spec.DTB != nil && !usesDeviceTree(host.Arch.Machine) {
+		return nil, &Problem{What: "a device tree is of no use on " + host.Arch.Name, Hint: "leave --dtb out"}
+	}
 	if spec.Method == Segments {
-		return newSegments(host, spec)
+		return newSegments(host, spec, nil)
+	}
+	if spec.Method == File && spec.DTB != nil {
+		return nil, &Problem{What: "kexec_file_load takes no device tree", Hint: "use --method segments, or leave --dtb out"}
 	}
 	p, err := newFile(host, spec)
 	if err != nil || spec.Method == File {

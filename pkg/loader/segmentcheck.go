@@ -32,7 +32,7 @@ func (p *Plan) checkSegments(host *Host) Finding {
 	for _, s := range p.Segments {
 		r := s.Range()
 		switch {
-		case r.Empty() || uint64(r.Start)%pageSize != 0 || s.MemSize%pageSize != 0 || r.End > maxDestination:
+		case r.Empty() || uint64(r.Start)%host.page() != 0 || s.MemSize%host.page() != 0 || r.End > maxDestination:
 			return fail(unix.EADDRNOTAVAIL, "%s at %v, %d bytes, is not made of whole pages of memory", s.Role, s.Phys, s.MemSize)
 		case used.Overlaps(r):
 			return fail(unix.EINVAL, "%s at %v overlaps another segment", s.Role, r)
@@ -51,7 +51,11 @@ func (p *Plan) checkSegments(host *Host) Finding {
 		if host.Iomem == nil {
 			return unknown(name, "the memory map is not known")
 		}
-		if bad := used.Minus(host.Iomem.BootRAM()); !bad.Empty() {
+		ram := host.Iomem.BootRAM()
+		if usesDeviceTree(host.Arch.Machine) {
+			ram = destinations(host)
+		}
+		if bad := used.Minus(ram); !bad.Empty() {
 			return fail(unix.EADDRNOTAVAIL, "segments at %v are not in RAM", bad)
 		}
 		return ok(name, "%d segments, %s", len(p.Segments), mib(total))
@@ -67,7 +71,10 @@ func (p *Plan) checkSegments(host *Host) Finding {
 	if free.Size() < controlPages(host) {
 		return fail(unix.ENOMEM, "%s are left of the crash memory; the kernel needs %s for itself", mib(free.Size()), mib(controlPages(host)))
 	}
-	return p.checkLeft(name, region, ramOf(p.E820).Intersect(free).Size())
+	if len(p.E820) > 0 {
+		free = free.Intersect(ramOf(p.E820))
+	}
+	return p.checkLeft(name, region, free.Size())
 }
 
 // checkLeft judges the memory that the crash kernel has left to run in.

@@ -24,6 +24,7 @@ type SegmentPlan struct {
 
 	KernelCmdline string          // all of it, as the new kernel sees it
 	E820          []E820Entry     // the memory map that the new kernel is given
+	Usable        []memmap.Range  // arm64, riscv64: the memory that a crash kernel is told to use
 	Header        *elfcore.Header // what is in the elfcorehdr; nil for an ordinary kexec
 	KernelEntry   memmap.PhysAddr
 	Digest        [32]byte // SHA-256 of the Checked segments' data, in whole pages, in their order
@@ -31,18 +32,22 @@ type SegmentPlan struct {
 	Serial        Serial
 
 	wantedHotplug Hotplug // of the Spec
+	dtb           *Source // of the Spec
 }
 
 // canPlanSegments tells for which machines gokexec plans kexec_load.
-func canPlanSegments(a Arch) bool { return a.Machine == elf.EM_X86_64 }
+func canPlanSegments(a Arch) bool { return a.Machine == elf.EM_X86_64 || usesDeviceTree(a.Machine) }
 
-// newSegments plans the call kexec_load.
-func newSegments(host *Host, spec *Spec) (*Plan, error) {
+// newSegments plans the call kexec_load. What a plan by file has found of the
+// inputs is taken over, so that nothing is unpacked twice.
+func newSegments(host *Host, spec *Spec, file *Plan) (*Plan, error) {
 	p := &Plan{Kind: spec.Kind, Method: Segments, Arch: host.Arch}
 	if !canPlanSegments(host.Arch) {
 		return nil, &Problem{What: "loading by segments is not supported on " + host.Arch.Name, Hint: "use --method file", Err: errors.ErrUnsupported}
 	}
-	if err := p.planInputs(host, spec); err != nil {
+	if file != nil {
+		p.asked, p.Image, p.Kernel, p.Initrd, p.Cmdline, p.Changes = file.asked, file.Image, file.Kernel, file.Initrd, file.Cmdline, file.Changes
+	} else if err := p.planInputs(host, spec); err != nil {
 		return nil, err
 	}
 	for _, f := range []Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()} {
@@ -50,8 +55,15 @@ func newSegments(host *Host, spec *Spec) (*Plan, error) {
 			return nil, f.Problem()
 		}
 	}
-	if err := p.planX86(host, spec); err != nil {
+	plan := p.planX86
+	if usesDeviceTree(host.Arch.Machine) {
+		plan = p.planDT
+	}
+	if err := plan(host, spec); err != nil {
 		return nil, err
+	}
+	if spec.Options.Entry != 0 {
+		p.Entry = spec.Options.Entry
 	}
 	return p, nil
 }
@@ -77,7 +89,6 @@ func (p *Plan) planX86(host *Host, spec *Spec) error {
 	if err != nil {
 		return err
 	}
-	l.free = l.free.Intersect(spec.Options.bounds())
 	var backup *elfcore.Backup
 	if p.Kind == Crash {
 		p.LoadFlags |= kexecsys.LoadOnCrash
@@ -105,11 +116,7 @@ func (p *Plan) planX86(host *Host, spec *Spec) error {
 	l.fill(RoleInitrd, initrd)
 	p.KernelEntry = kernelAt.Start + memmap.PhysAddr(kernel.entry)
 	p.Segments = l.sorted()
-	if err := p.addPurgatory(backup); err != nil || spec.Options.Entry == 0 {
-		return err
-	}
-	p.Entry = spec.Options.Entry
-	return nil
+	return p.addPurgatory(host, backup)
 }
 
 // placeX86 finds room for what needs nothing more of its own but the address.
@@ -148,7 +155,7 @@ func (p *Plan) placeX86(l *layout, host *Host, kernel *x86Kernel, params *bootPa
 // elfcorehdr, and the memory map that spares both.
 func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfcore.Backup, error) {
 	if host.Dump == nil {
-		return nil, &Problem{What: "the elfcorehdr can't be built: " + errorText(host.Unread[dumpKey]), Hint: "run as root, on a kernel with CONFIG_CRASH_DUMP", Err: host.Unread[dumpKey]}
+		return nil, p.noDump(host)
 	}
 	hotplug, err := p.wantHotplug(host, spec, initrd)
 	if err != nil {
@@ -193,6 +200,11 @@ func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfc
 	return opt.Backup, nil
 }
 
+func (p *Plan) noDump(host *Host) error {
+	err := host.Unread[dumpKey]
+	return &Problem{What: "the elfcorehdr can't be built: " + errorText(err), Hint: "run as root, on a kernel with CONFIG_CRASH_DUMP", Err: err}
+}
+
 func headerHint(err error) string {
 	if errors.Is(err, elfcore.ErrKcoreUnreadable) {
 		return "the addresses are in /proc/kcore (CONFIG_PROC_KCORE), which only root can read; --method file does without"
@@ -234,10 +246,11 @@ func (p *Plan) addRSDP(x *X86) {
 }
 
 // addPurgatory fills in the purgatory's segment, once all others are there.
-func (p *Plan) addPurgatory(backup *elfcore.Backup) error {
-	params := purgatory.Params{Entry: uint64(p.KernelEntry), SkipChecks: p.NoChecks}
-	if p.Serial.Port != 0 {
-		params.Serial = purgatory.Serial{Kind: purgatory.Serial8250Port, Addr: uint64(p.Serial.Port), Baud: p.Serial.Baud}
+func (p *Plan) addPurgatory(host *Host, backup *elfcore.Backup) error {
+	params := purgatory.Params{Entry: uint64(p.KernelEntry), SkipChecks: p.NoChecks, SME: host.SME}
+	var err error
+	if params.Serial, err = p.Serial.purgatory(host); err != nil {
+		return err
 	}
 	if backup != nil {
 		params.Backup = purgatory.Backup{Src: uint64(backup.Source.Start), Size: backup.Source.Size(), Dst: uint64(backup.Dest)}
@@ -245,19 +258,18 @@ func (p *Plan) addPurgatory(backup *elfcore.Backup) error {
 	var checked []purgatory.Segment
 	for i := range p.Segments {
 		s := &p.Segments[i]
-		if s.Role == RoleBootParams {
+		if s.Role == RoleBootParams || s.Role == RoleDTB {
 			params.Arg = uint64(s.Phys)
 		}
 		// What lies behind the data is room to work in, which the kernel clears itself
 		// where it must: of init_size, mostly, and many times the data.
-		size := pageUp(uint64(len(s.Data)))
+		size := host.pageUp(uint64(len(s.Data)))
 		s.Checked = size > 0 && s.Role != RolePurgatory && !(s.Role == RoleElfcorehdr && p.Hotplug)
 		if s.Checked {
 			checked = append(checked, purgatory.Segment{Data: s.Data, MemSize: size})
 			params.Regions = append(params.Regions, purgatory.Region{Start: uint64(s.Phys), Len: size})
 		}
 	}
-	var err error
 	if params.Digest, err = purgatory.Digest(checked); err != nil {
 		return err
 	}

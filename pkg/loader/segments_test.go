@@ -51,7 +51,7 @@ func checkSegmentPlan(t testing.TB, host *Host, k *kexectest.Kernel, p *Plan) {
 		}
 	}
 	checkE820(t, host, p, used, last)
-	checkDigest(t, p)
+	checkDigest(t, host, p)
 }
 
 func checkE820(t testing.TB, host *Host, p *Plan, used, last memmap.Set) {
@@ -97,12 +97,12 @@ func checkE820(t testing.TB, host *Host, p *Plan, used, last memmap.Set) {
 }
 
 // checkDigest computes what the purgatory will, of memory as the kernel fills it.
-func checkDigest(t testing.TB, p *Plan) {
+func checkDigest(t testing.TB, host *Host, p *Plan) {
 	t.Helper()
 	var all []purgatory.Segment
 	for _, s := range p.Segments {
 		if s.Checked {
-			size := (len(s.Data) + pageSize - 1) / pageSize * pageSize
+			size := int(host.pageUp(uint64(len(s.Data))))
 			all = append(all, purgatory.Segment{Data: append(bytes.Clone(s.Data), make([]byte, size-len(s.Data))...), MemSize: uint64(size)})
 		}
 	}
@@ -153,7 +153,9 @@ func TestSegmentPlans(t *testing.T) {
 			spec:  func(s *Spec) { s.Initrd = FromBytes("initrd", []byte("\x7fELF...")) },
 			flags: kexecsys.LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
 		{name: "vmlinux", kernel: vmlinuxImage(), flags: kexecsys.LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
-		{name: "no initrd, serial, no checks", kernel: bzImage().Bytes(), spec: func(s *Spec) { s.Initrd, s.Serial, s.NoChecks, s.Seed = nil, Serial{0x3f8, 115200}, true, nil },
+		{name: "no initrd, serial, no checks", kernel: bzImage().Bytes(), spec: func(s *Spec) {
+			s.Initrd, s.Serial, s.NoChecks, s.Seed = nil, Serial{Port: 0x3f8, Baud: 115200}, true, nil
+		},
 			flags: kexecsys.LoadOnCrash, roles: "elfcorehdr kernel boot_params purgatory backup"},
 		{name: "boot", kernel: bzImage().Bytes(), spec: func(s *Spec) { s.Kind = Boot }, roles: "purgatory boot_params kernel initrd"},
 		{name: "boot a vmlinux", kernel: vmlinuxImage(), spec: func(s *Spec) { s.Kind = Boot }, roles: "purgatory boot_params kernel initrd"},

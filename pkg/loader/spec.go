@@ -61,6 +61,7 @@ type Spec struct {
 
 	Hotplug  Hotplug // HotplugAuto by default
 	NoChecks bool    // enter the kernel without looking at the digest
+	DTB      *Source // arm64, riscv64: device tree instead of the running kernel's; nil for that
 	Serial   Serial  // where a wrong digest is reported
 	Options  SegmentOptions
 
@@ -81,5 +82,5 @@ func (s *Spec) ReadSeed() {
 
 // Close closes the files of the Spec.
 func (s *Spec) Close() error {
-	return errors.Join(s.Kernel.Close(), s.Initrd.Close())
+	return errors.Join(s.Kernel.Close(), s.Initrd.Close(), s.DTB.Close())
 }

@@ -50,6 +50,7 @@ type State struct {
 	Serial   Serial  `json:"serial,omitzero"`
 
 	Options SegmentOptions `json:"segment_options,omitzero"`
+	DTB     StateFile      `json:"dtb,omitzero"` // if one was given
 }
 
 // StateFile names an input and what it looked like.
@@ -66,6 +67,9 @@ func newState(p *Plan) *State {
 	}
 	if p.Method == Segments {
 		s.Hotplug, s.Updated, s.NoChecks, s.Serial = p.wantedHotplug, p.Hotplug, p.NoChecks, p.Serial
+		if p.dtb != nil {
+			s.DTB = stateFile(p.dtb.Path)
+		}
 		if header, ok := p.Segment(RoleElfcorehdr); ok {
 			s.Elfcorehdr = header.Phys
 		}
@@ -156,6 +160,11 @@ func (s *State) Spec() (*Spec, error) {
 	if s.Initrd.Path != "" && s.Initrd.Path != s.Kernel.Path {
 		if spec.Initrd, err = Open(s.Initrd.Path); err != nil {
 			return nil, errors.Join(err, spec.Kernel.Close())
+		}
+	}
+	if s.DTB.Path != "" {
+		if spec.DTB, err = Open(s.DTB.Path); err != nil {
+			return nil, errors.Join(err, spec.Kernel.Close(), spec.Initrd.Close())
 		}
 	}
 	return spec, nil

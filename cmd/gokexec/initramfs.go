@@ -26,6 +26,7 @@ const selfExecutable = "/proc/self/exe"
 
 type initramfsOptions struct {
 	output, release, sysroot, init   string
+	arch                             string
 	modules, optional, sets, add     []string
 	fstype, compression, shell       string
 	final, failure                   string
@@ -45,7 +46,7 @@ A TARGET is fs:DEVICE[:PATH], a filesystem to be mounted, or raw:DEVICE, a block
 for a tar stream. DEVICE is /dev/NAME, UUID=, LABEL= or PARTUUID=; names like /dev/sda1
 may change between boots, so UUID= is the safer one. The modules for it are found by
 looking at the device. For a machine that is not this one, name them: --set nvme,
---module ext4.`,
+--module ext4; --sysroot and --kernel say where they are, --arch its architecture.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &initramfsOptions{}
 			flags.StringVarP(&o.output, "output", "o", "", "`FILE` to write; it is replaced when the new one is whole")
@@ -64,7 +65,8 @@ looking at the device. For a machine that is not this one, name them: --set nvme
 			flags.IntVar(&o.deviceTimeout, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
 			flags.IntVar(&o.stallTimeoutInSec, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
 			flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
-			flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` to be init, for another architecture")
+			flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` to be init")
+			flags.StringVar(&o.arch, "arch", "", "for a machine of architecture `NAME`: init is gokexec-GOARCH beside this program, unless --init names it")
 			flags.BoolVar(&o.list, "list", false, "list what is in it")
 			flags.BoolVar(&o.json, "json", false, "report as JSON")
 			return o.run
@@ -75,6 +77,9 @@ looking at the device. For a machine that is not this one, name them: --set nvme
 func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error {
 	if o.output == "" {
 		return usageError("give the file to write: -o FILE")
+	}
+	if err := o.chooseInit(); err != nil {
+		return err
 	}
 	settings, err := o.settings(args)
 	if err != nil {

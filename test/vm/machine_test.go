@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -55,8 +56,9 @@ func shell(g *vmlab.Guest, script string) string {
 func captureInitramfs(t *testing.T, k *vmlab.Kernel, args ...string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "capture.img")
-	argv := append([]string{"initramfs", "-o", out, "--sysroot", k.ModulesRoot, "--kernel", k.Release}, args...)
-	cmd := exec.Command(vmlab.BuildTest(t, "./cmd/gokexec", k.Arch), argv...)
+	argv := append([]string{"initramfs", "-o", out, "--sysroot", k.ModulesRoot, "--kernel", k.Release,
+		"--arch", k.Arch, "--init", vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)}, args...)
+	cmd := exec.Command(vmlab.BuildTest(t, "./cmd/gokexec", runtime.GOARCH), argv...)
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("gokexec %s: %v\n%s", strings.Join(argv, " "), err, text)

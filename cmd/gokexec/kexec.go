@@ -24,6 +24,8 @@ type kexecRun struct {
 	inv  *kexeccmd.Invocation
 	arch loader.Arch
 	host *loader.Host
+
+	image string // the kernel's path
 }
 
 // kexec behaves as kexec(8) for a command line whose first word is its name. What

@@ -188,7 +188,7 @@ func TestKexecCommands(t *testing.T) {
 		{name: "-u -p", setup: crashLoaded, argv: "-u -p", code: 255, stdout: "Usage:", stderr: "-p -u only unloads\nNo kernel specified\n"},
 		{name: "-u -p K", setup: crashLoaded, argv: "-u -p K --append=new", loaded: "crash by file: new"},
 		{name: "-u with a loader's option", setup: crashLoaded, argv: "-p -u --append=x", code: 1, stdout: "Usage:", loaded: oldCrash},
-		{name: "missing kernel", argv: "-l /nonexistent", code: 255, stderr: "Failed to open file /nonexistent:No such file or directory\nhint: "},
+		{name: "missing kernel", argv: "-l /nonexistent", code: 1, stderr: "Cannot open `/nonexistent': No such file or directory\nhint: "},
 		{name: "missing kernel, -c", argv: "-c -l /nonexistent", code: 1, stderr: "Cannot open `/nonexistent': No such file or directory\n"},
 		{name: "missing initrd", setup: crashLoaded, argv: "-p K --initrd=/nonexistent", code: 255, loaded: oldCrash,
 			stderr: "Could not open initrd file /nonexistent:No such file or directory\nCannot load "},

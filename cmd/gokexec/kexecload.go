@@ -13,6 +13,7 @@ import (
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // kexecError is a failure in the words and with the exit code of kexec-tools.
@@ -28,12 +29,13 @@ func (e *kexecError) Error() string { return strings.Join(e.lines, "; ") }
 func (e *kexecError) Unwrap() error { return e.err }
 
 func (k *kexecRun) load(ctx context.Context) int {
-	if k.inv.Kernel == "" {
+	if len(k.inv.Kernels) == 0 {
 		fmt.Fprintln(k.stderr, kexeccmd.TextNoKernel)
 		k.printUsage()
 		return kexeccmd.ExitFailed
 	}
-	for _, extra := range k.inv.Extra {
+	k.image = k.inv.Kernels[0]
+	for _, extra := range k.inv.Kernels[1:] {
 		k.debugf("%q is one kernel too many, and left alone", extra)
 	}
 	spec, err := k.open()
@@ -96,10 +98,7 @@ func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
 		if f.Level != loader.Failure {
 			continue
 		}
-		switch f.Check {
-		case "kernel architecture":
-			return k.unknownType(f.Problem())
-		case "kernel image", "command line":
+		if f.Check == "kernel image" || f.Check == "command line" {
 			return k.cannotLoad(f.Problem())
 		}
 		return f.Problem()
@@ -153,10 +152,8 @@ func (k *kexecRun) fail(p *loader.Plan, err error) int {
 
 // translate finds kexec-tools' words for an error of pkg/loader's.
 func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
-	for _, notKernel := range []error{bootimage.ErrNotKernel, bootimage.ErrTruncated, bootimage.ErrCorrupt, bootimage.ErrTooLarge} {
-		if errors.Is(err, notKernel) {
-			return k.unknownType(err)
-		}
+	if errors.Is(err, bootimage.ErrNotKernel) || errors.Is(err, loader.ErrOtherMachine) {
+		return k.unknownType(err)
 	}
 	method := k.inv.Method
 	if p != nil {
@@ -167,7 +164,7 @@ func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
 	refused := slices.ContainsFunc([]unix.Errno{unix.ENOSYS, unix.EINVAL, unix.ENOEXEC, unix.ENOTSUP}, func(errno unix.Errno) bool { return errors.Is(err, errno) })
 	var errno unix.Errno
 	switch {
-	case call == "" && errors.Is(err, unix.EADDRNOTAVAIL) && method != loader.File:
+	case call == "" && method != loader.File && (errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, memmap.ErrNoSpace)):
 		// kexec-tools finds no room by itself; else the kernel says it.
 		e.code, e.lines = kexeccmd.ExitUsage, []string{"locate_hole failed"}
 	case refused && k.inv.Method == loader.File:
@@ -183,11 +180,11 @@ func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
 }
 
 func (k *kexecRun) cannotLoad(err error) *kexecError {
-	return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Cannot load " + k.inv.Kernel}, err: err, hint: detailedHint(err)}
+	return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Cannot load " + k.image}, err: err, hint: detailedHint(err)}
 }
 
 func (k *kexecRun) unknownType(err error) *kexecError {
-	return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Cannot determine the file type of " + k.inv.Kernel}, err: err, hint: detailedHint(err)}
+	return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Cannot determine the file type of " + k.image}, err: err, hint: detailedHint(err)}
 }
 
 // detailedHint is what gokexec load would print on its two lines, on one.

@@ -18,8 +18,11 @@ func (k *kexecRun) open() (*loader.Spec, error) {
 	spec := &loader.Spec{Kind: k.kind(), Method: inv.Method, CmdlineExact: true, NoChecks: inv.NoChecks, Serial: inv.Serial}
 	spec.Options = loader.SegmentOptions{MemMin: memmap.PhysAddr(inv.MemMin), MemMax: memmap.PhysAddr(inv.MemMax), Entry: memmap.PhysAddr(inv.Entry),
 		NoEFI: inv.NoEFI, PassMemmap: inv.PassMemmap}
-	if inv.MemMax == math.MaxUint64 {
-		spec.Options.MemMax = 0
+	switch inv.MemMax {
+	case math.MaxUint64:
+		spec.Options.MemMax = 0 // no bound
+	case 0:
+		spec.Options.MemMax = 1 // no room
 	}
 	if inv.Hotplug {
 		spec.Hotplug = loader.HotplugOn
@@ -29,25 +32,34 @@ func (k *kexecRun) open() (*loader.Spec, error) {
 	if spec.Cmdline, err = inv.Cmdline(k.host.Cmdline, k.host.Unread["proc/cmdline"]); err != nil {
 		return nil, &kexecError{code: kexeccmd.ExitUsage, lines: []string{"Failed to read /proc/cmdline"}, err: err}
 	}
-	if spec.Kernel, err = loader.Open(inv.Kernel); err != nil {
-		return nil, k.openFailed("Failed to open file "+inv.Kernel+":%s", inv.Kernel, err)
+	if spec.Kernel, err = loader.Open(k.image); err != nil {
+		return nil, k.openFailed("", k.image, err)
 	}
-	if inv.Initrd != "" {
-		if spec.Initrd, err = loader.Open(inv.Initrd); err != nil {
-			e := k.openFailed("Could not open initrd file "+inv.Initrd+":%s", inv.Initrd, err)
-			if errors.Is(err, loader.ErrEmpty) {
-				e = k.cannotLoad(e.err)
-			} else if e.code == kexeccmd.ExitFailed {
-				e.lines = append(e.lines, "Cannot load "+inv.Kernel)
-			}
-			return nil, errors.Join(e, spec.Close())
+	if inv.Initrd != nil {
+		if spec.Initrd, err = loader.Open(*inv.Initrd); err != nil {
+			return nil, errors.Join(k.initrdFailed(spec.Kernel, *inv.Initrd, err), spec.Close())
 		}
 	}
 	return spec, nil
 }
 
-// openFailed: by kexec_load a file that can't be opened ends kexec-tools on the
-// spot; by kexec_file_load it is a failure like others.
+// initrdFailed: kexec-tools looks at the kernel before it opens the initrd.
+func (k *kexecRun) initrdFailed(kernel *loader.Source, path string, err error) *kexecError {
+	if _, err := bootimage.Open(kernel, kernel.Size); errors.Is(err, bootimage.ErrNotKernel) {
+		return k.unknownType(err)
+	}
+	e := k.openFailed("Could not open initrd file "+path+":%s", path, err)
+	switch {
+	case errors.Is(err, loader.ErrEmpty):
+		return k.cannotLoad(e.err)
+	case e.code == kexeccmd.ExitFailed:
+		e.lines = append(e.lines, "Cannot load "+k.image)
+	}
+	return e
+}
+
+// openFailed: a file that can't be opened ends kexec-tools on the spot. An initrd
+// for kexec_file_load is a failure like others, with words of its own.
 func (k *kexecRun) openFailed(words, path string, err error) *kexecError {
 	e := &kexecError{err: fileProblem("file", err)}
 	var pe *fs.PathError
@@ -57,7 +69,7 @@ func (k *kexecRun) openFailed(words, path string, err error) *kexecError {
 		return k.unknownType(err)
 	case errors.Is(err, loader.ErrNotRegular):
 		e.code, e.lines = kexeccmd.ExitUsage, []string{"Cannot read " + path}
-	case k.inv.Method == loader.Segments:
+	case words == "" || k.inv.Method == loader.Segments:
 		e.code, e.lines = kexeccmd.ExitUsage, []string{fmt.Sprintf("Cannot open `%s': %s", path, strerror(err))}
 	default:
 		e.code, e.lines = kexeccmd.ExitFailed, []string{fmt.Sprintf(words, strerror(err))}

@@ -27,8 +27,7 @@ type Invocation struct {
 	IfDown   bool
 	Exec     bool
 
-	Kernel string // "": none is named
-	Extra  []string
+	Kernels []string // all operands; the first counts
 
 	Crash     bool // the crash kernel is meant
 	FileCrash bool // -p was given, whatever came behind: crash memory must be there
@@ -38,8 +37,7 @@ type Invocation struct {
 	// What goes with a load.
 	Append, Base *string // --append and --command-line; nil: not given
 	Reuse        bool
-	Initrd       string
-	DTB          string
+	Initrd, DTB  *string
 	Type         string
 	NoCMA        bool
 	ForceDTB     bool
@@ -105,7 +103,11 @@ func (inv *Invocation) Refuse(m Machine) *Stop {
 	case inv.Hotplug && !m.CanHotplug:
 		return die("Path /sys/kernel/crash_elfcorehdr_size does not exist, the kernel needs CONFIG_CRASH_HOTPLUG")
 	case !inv.Load && inv.loaderOption:
-		return &Stop{Usage: true, Code: ExitUsage}
+		s := &Stop{Usage: true, Code: ExitUsage}
+		if inv.badSerial != "" {
+			s.Message = []string{inv.badSerial}
+		}
+		return s
 	case inv.badSerial != "":
 		return &Stop{Message: []string{inv.badSerial}, Usage: true, Code: ExitFailed}
 	case inv.JumpBack && inv.Method == loader.File:

@@ -37,10 +37,8 @@ func Parse(arch string, argv []string, posix bool) (*Invocation, error) {
 			return inv, nil
 		}
 	}
-	if len(operands) > 0 {
-		inv.Kernel, inv.Extra = operands[0], operands[1:]
-	}
-	p.finish(operands)
+	inv.Kernels = operands
+	p.finish()
 	return inv, nil
 }
 
@@ -147,9 +145,9 @@ func (p *parser) loadOption(item getopt.Item) *Stop {
 	case optReuseCmdline:
 		inv.Reuse = true
 	case optInitrd:
-		inv.Initrd = item.Arg
+		inv.Initrd = &item.Arg
 	case optDTB:
-		inv.DTB = item.Arg
+		inv.DTB = &item.Arg
 	case optNoEFI:
 		inv.NoEFI = true
 	case optPassMemmap:
@@ -193,7 +191,7 @@ func (p *parser) serialBaud(text string) {
 }
 
 // finish settles what the options mean together.
-func (p *parser) finish(operands []string) {
+func (p *parser) finish() {
 	inv := p.inv
 	if p.consoleSerial {
 		port := p.serialPort
@@ -211,7 +209,7 @@ func (p *parser) finish(operands []string) {
 	inv.Unload, inv.Load, inv.Shutdown, inv.Exec = p.unload, p.load, p.shutdown, p.exec
 	inv.Sync = p.sync && !p.noSync
 	inv.IfDown = p.ifdown && p.exec && !p.noIfDown
-	if p.unloadBeforePanic && p.load && len(operands) == 0 {
+	if p.unloadBeforePanic && p.load && len(inv.Kernels) == 0 {
 		inv.Warn = append(inv.Warn, "-u before -p unloads, and then loads; -p -u only unloads")
 	}
 }

@@ -52,13 +52,16 @@ func (p *Plan) Check(host *Host) []Finding {
 	return findings
 }
 
+// ErrOtherMachine is wrapped when the kernel is for another architecture.
+var ErrOtherMachine = errors.New("kernel of another architecture")
+
 func (p *Plan) checkMachine(host *Host) Finding {
 	const name = "kernel architecture"
 	if p.Image.Machine != host.Arch.Machine {
 		return Finding{Check: name, Level: Failure,
 			Detail: fmt.Sprintf("kernel %s is for %s, this machine is %s", p.Kernel.Path, bootimage.MachineName(p.Image.Machine), host.Arch.Name),
 			Remedy: "give a kernel built for " + host.Arch.Name,
-			errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, err: unix.ENOEXEC}
+			errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, err: fmt.Errorf("%w: %w", ErrOtherMachine, unix.ENOEXEC)}
 	}
 	return ok(name, "%s", p.Image)
 }

@@ -38,6 +38,7 @@ func (k *kexecRun) load(ctx context.Context) int {
 	for _, extra := range k.inv.Kernels[1:] {
 		k.debugf("%q is one kernel too many, and left alone", extra)
 	}
+	k.debugOptions()
 	spec, err := k.open()
 	if err != nil {
 		return k.fail(nil, err)
@@ -93,6 +94,7 @@ func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
 	policy := append(loader.CheckHost(host, p.Kind), p.Check(host)...)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
+		k.debugCmdline(p)
 	}
 	for _, f := range policy {
 		if f.Level != loader.Failure {
@@ -119,6 +121,28 @@ func (k *kexecRun) fileFlags(host *loader.Host) (flags loader.FileFlags) {
 		flags |= kexecsys.FileForceDTB
 	}
 	return flags
+}
+
+// debugOptions tells of options without effect.
+func (k *kexecRun) debugOptions() {
+	for _, u := range kexeccmd.Unsupported() {
+		if k.inv.Given[u.Option] && !u.Refused {
+			k.debugf("--%s has no effect: %s", u.Option, u.Why)
+		}
+	}
+}
+
+// debugCmdline tells what gokexec load would have added to a crash kernel's command
+// line; kexec takes the one it is given.
+func (k *kexecRun) debugCmdline(p *loader.Plan) {
+	cmdline, err := loader.ParseCmdline(p.Cmdline)
+	if err != nil || p.Kind != loader.Crash {
+		return
+	}
+	_, missing := loader.CompleteCrashCmdline(cmdline, k.arch.Machine)
+	for _, m := range missing {
+		k.debugf("the command line lacks %s: %s", m.Text, m.Why)
+	}
 }
 
 func (k *kexecRun) printPlan(p *loader.Plan, findings []loader.Finding) {

@@ -7,7 +7,6 @@ const (
 	ExitOK         = 0
 	ExitUsage      = 1   // a wrong command line, and whatever ends kexec-tools on the spot
 	ExitNoFileLoad = 253 // -s, and the kernel has no kexec_file_load or does not take the image
-	ExitNoCrash    = 254 // no memory for a crash kernel
 	ExitFailed     = 255 // a system call failed, or the image can't be loaded
 )
 

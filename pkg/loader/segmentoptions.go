@@ -56,13 +56,14 @@ func (o *SegmentOptions) firmware(x *X86) *X86 {
 // kernel-parameters.txt, memmap=).
 func (p *Plan) passMemmap(host *Host) {
 	signs := map[E820Type]byte{E820RAM: '@', E820ACPI: '#', E820NVS: '#', E820Pram: '!'}
-	words := []string{"memmap=exactmap"}
+	header, rest, _ := strings.Cut(p.KernelCmdline, " ")
+	words := []string{header, "memmap=exactmap"}
 	for _, e := range p.E820 {
 		if sign, ok := signs[e.Type]; ok {
 			words = append(words, fmt.Sprintf("memmap=%s%c%s", kib(uint64(e.Size())), sign, kib(uint64(e.Start))))
 		}
 	}
-	p.KernelCmdline = strings.TrimRight(strings.Join(words, " ")+" "+p.KernelCmdline, " ")
+	p.KernelCmdline = strings.TrimRight(strings.Join(append(words, rest), " "), " ")
 	p.E820 = bootE820(host)
 }
 

@@ -1,0 +1,174 @@
+package loader
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// Segments stay where they may be, and no room there is an error.
+func TestSegmentBounds(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		kind     Kind
+		min, max memmap.PhysAddr
+		fits     bool
+	}{
+		{"none", Crash, 0, 0, true},
+		{"crash, from below", Crash, 0x38000000, 0, true},
+		{"crash, from above", Crash, 0, 0x3bffffff, true},
+		{"crash, both", Crash, 0x37000000, 0x3cffffff, true},
+		{"crash, elsewhere", Crash, 0, 0x30000000, false},
+		{"crash, too small", Crash, 0x37000000, 0x37ffffff, false},
+		{"boot", Boot, 0x10000000, 0x1fffffff, true},
+		{"boot, odd", Boot, 0x10000001, 0x1ffffffe, true},
+		{"boot, above memory", Boot, 1 << 40, 0, false},
+		{"upside down", Boot, 0x20000000, 0x10000000, false},
+		{"no end", Boot, 0, ^memmap.PhysAddr(0), true},
+	} {
+		m := kexectest.NewMachine(t)
+		spec := segmentSpec(tt.kind, bzImage().Bytes())
+		spec.Options = SegmentOptions{MemMin: tt.min, MemMax: tt.max}
+		p, err := New(readHost(t, m), spec)
+		if (err == nil) != tt.fits {
+			t.Errorf("%s: New = %v; want room: %v", tt.name, err, tt.fits)
+		}
+		if err != nil {
+			continue
+		}
+		if err := FirstFailure(p.Check(readHost(t, m))); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		for _, s := range p.Segments {
+			if s.Phys < tt.min || tt.max != 0 && s.Range().End-1 > tt.max {
+				t.Errorf("%s: %s at %v is outside of %v to %v", tt.name, s.Role, s.Range(), tt.min, tt.max)
+			}
+		}
+	}
+}
+
+func TestSegmentEntry(t *testing.T) {
+	spec := segmentSpec(Crash, bzImage().Bytes())
+	spec.Options.Entry = 0x37000000
+	p, err := New(readHost(t, kexectest.NewMachine(t)), spec)
+	if err != nil || p.Entry != 0x37000000 {
+		t.Errorf("entry %v, %v; want the one asked for", p.Entry, err)
+	}
+}
+
+// A kernel that is to know nothing of EFI gets no trace of it.
+func TestNoEFI(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		spec := segmentSpec(Boot, bzImage().Bytes())
+		spec.Options.NoEFI = without
+		p, err := New(readHost(t, efiMachine(t)), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params, _ := p.Segment(RoleBootParams)
+		_, node := setupList(t, params)[setupEFI]
+		if told := le.Uint32(params.Data[bpEFIMemmapSize:]) != 0; told == without || node == without {
+			t.Errorf("NoEFI %v: efi_info %v, SETUP_EFI %v", without, told, node)
+		}
+		if le.Uint64(params.Data[bpRSDP:]) == 0 {
+			t.Errorf("NoEFI %v: the kernel is not told where ACPI's tables are", without)
+		}
+	}
+}
+
+// By memmap= the crash kernel is told of its memory alone, and of nothing else as RAM.
+func TestPassMemmap(t *testing.T) {
+	host := readHost(t, kexectest.NewMachine(t))
+	spec := segmentSpec(Crash, bzImage().Bytes())
+	spec.Cmdline, spec.CmdlineExact = "console=ttyS0", true
+	plain, err := New(host, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Options.PassMemmap = true
+	p, err := New(host, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Fields(p.KernelCmdline)
+	var told []memmap.Range
+	for _, w := range words {
+		at, ok := strings.CutPrefix(w, "memmap=")
+		size, start, ram := strings.Cut(at, "@")
+		if ok && ram {
+			r := memmap.Range{Start: memmap.PhysAddr(memparse(t, start))}
+			r.End = r.Start + memmap.PhysAddr(memparse(t, size))
+			told = append(told, r)
+		}
+	}
+	if got, want := memmap.NewSet(told...), ramOf(plain.E820); !got.Equal(want) {
+		t.Errorf("%q tells of RAM at %v; want %v", p.KernelCmdline, got, want)
+	}
+	if len(words) < 4 || !strings.HasPrefix(words[0], "elfcorehdr=") || words[1] != "memmap=exactmap" || words[len(words)-1] != "console=ttyS0" {
+		t.Errorf("command line %q; want elfcorehdr=, memmap=exactmap, the ranges and the user's words", p.KernelCmdline)
+	}
+	if !host.Iomem.BootRAM().Minus(memmap.NewSet(memmap.Range{End: 1 << 20})).Minus(ramOf(p.E820)).Empty() {
+		t.Errorf("boot_params has RAM at %v; want all of the machine's", ramOf(p.E820))
+	}
+}
+
+// memparse reads what kib writes (lib/cmdline.c, memparse).
+func memparse(t *testing.T, s string) uint64 {
+	t.Helper()
+	var n uint64
+	digits, isK := strings.CutSuffix(s, "K")
+	if err := json.Unmarshal([]byte(digits), &n); err != nil || !isK {
+		t.Fatalf("%q is no number of KiB", s)
+	}
+	return n << 10
+}
+
+// The choices are part of the note, so that the same is loaded again.
+func TestOptionsNoted(t *testing.T) {
+	spec := segmentSpec(Crash, bzImage().Bytes())
+	spec.Options = SegmentOptions{MemMin: 0x37000000, MemMax: 0x3dffffff, NoEFI: true, PassMemmap: true}
+	p, err := New(readHost(t, kexectest.NewMachine(t)), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(newState(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := parseState(b)
+	if err != nil || state.Options != spec.Options {
+		t.Errorf("noted options = %+v, %v; want %+v", state.Options, err, spec.Options)
+	}
+}
+
+// An exact command line is the user's, whatever is in it but a NUL.
+func TestCmdlineExact(t *testing.T) {
+	host := readHost(t, kexectest.NewMachine(t))
+	for _, text := range []string{` a  "b`, `x=" -- y`, "tab\there "} {
+		p, err := New(host, &Spec{Kind: Crash, Kernel: FromBytes("k", bzImage().Bytes()), Cmdline: text, CmdlineExact: true})
+		if err != nil || p.Cmdline != text {
+			t.Errorf("exact command line %q came out as %q, %v", text, p.Cmdline, err)
+		}
+	}
+	if _, err := New(host, &Spec{Kind: Crash, Kernel: FromBytes("k", bzImage().Bytes()), Cmdline: "a\x00b", CmdlineExact: true}); !errors.Is(err, ErrCmdline) {
+		t.Errorf("a command line with a NUL: %v; want ErrCmdline", err)
+	}
+}
+
+func TestAtLeast(t *testing.T) {
+	for _, tt := range []struct {
+		release string
+		want    bool // at least 6.8
+	}{
+		{"6.8.0", true}, {"6.8-rc1", true}, {"6.12.9+deb13-amd64", true}, {"7.0", true}, {"10.1.1", true},
+		{"6.7.12", false}, {"5.15.0-91-generic", false}, {"6", false}, {"", false}, {"x.y", false},
+	} {
+		if got := (&Host{Release: tt.release}).AtLeast(6, 8); got != tt.want {
+			t.Errorf("AtLeast(6, 8) of %q = %v; want %v", tt.release, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package vm
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/vmlab"
+)
+
+// kexecLine is a command line of kexec(8), and what is loaded before it.
+type kexecLine struct {
+	before string // "crash", "boot" or "": nothing
+	argv   string // K, I: a kernel and an initrd; '~' is a blank in a word
+	user   string // "": root
+}
+
+// kexecLines have both programs load, unload and fail for real.
+var kexecLines = []kexecLine{
+	{"", "-p --command-line=console=ttyS0~irqpoll --initrd=I K", ""},
+	{"", "-ps --reuse-cmdline --append nr_cpus=1 K", ""},
+	{"", "-c -p K --append=console=ttyS0 --initrd=I", ""},
+	{"", "-p K --append=a --initrd=I -a", ""},
+	{"crash", "-p K --append=another", ""},
+	{"crash", "-c -p K --append=another", ""},
+	{"crash", "-p -u", ""},
+	{"crash", "-s -p -u", ""},
+	{"crash", "-c -p -u", ""},
+	{"crash", "-u", ""},
+	{"", "-p -u", ""},
+	{"crash", "-u -p", ""},
+	{"crash", "-S", ""},
+	{"crash", "-l -S", ""},
+	{"", "-S", ""},
+	{"boot", "-lS", ""},
+	{"", "-l K --initrd=I --append=root=/dev/vda1", ""},
+	{"", "-c -l K --reuse-cmdline", ""},
+	{"boot", "-u", ""},
+	{"boot", "-u -a", ""},
+	{"", "-e", ""},
+	{"crash", "-e", ""},
+	{"crash", "-p /nonexistent", ""},
+	{"crash", "-p K --initrd=/nonexistent", ""},
+	{"crash", "-c -p K --initrd=/nonexistent", ""},
+	{"", "-p K", "nobody"},
+	{"crash", "-p -u", "nobody"},
+	{"crash", "-c -p -u", "nobody"},
+	{"", "-c -t nosuch -l K", ""},
+	{"", "--hotplug -c -p K", ""},
+	{"", "--print-ckr-size", ""},
+}
+
+// As kexec(8) gokexec does to a real kernel what kexec-tools does: the same exit code,
+// the same first word to the user, and the same is loaded afterwards.
+func TestVMKexecCommands(t *testing.T) {
+	k := vmlab.GetTestKernel(t, vmlab.MatrixNames()[0])
+	theirs, err := vmlab.GetTestPackage(t, "sid", "kexec-tools").GuestProgram("sbin/kexec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := vmlab.Config{Kernel: k, Memory: 640, CrashKernel: "192M", Files: append(userland(t, k), vmlab.File{Path: "/sbin/kexec", Link: "/bin/gokexec"},
+		vmlab.File{Path: "/boot/initrd", Data: agentInitramfs(t, k)})}
+	cfg.Files = append(cfg.Files, theirs.Files...)
+	g := vmlab.Boot(t, cfg)
+	for _, line := range kexecLines {
+		ours, original := runKexec(g, line, theirs.Argv, "/sbin/kexec"), runKexec(g, line, theirs.Argv, theirs.Argv...)
+		if ours != original {
+			t.Errorf("after %q, kexec %s: %+v; kexec-tools %+v", line.before, line.argv, ours, original)
+		}
+	}
+	// What kexec has loaded gokexec can judge and load again.
+	g.Must("/sbin/kexec", "-p", guestKernel, "--initrd=/boot/initrd", "--command-line=console=ttyS0 irqpoll acpi_no_memhotplug")
+	if r := g.Run(gokexec, "status"); r.Code != 0 || !strings.Contains(r.Stdout, "accurate") {
+		t.Errorf("status after kexec -p: exit code %d; want 0\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	g.Must(gokexec, "reload")
+	checkKexecJump(t, g)
+}
+
+// checkKexecJump boots another kernel as systemd's shutdown does.
+func checkKexecJump(t *testing.T, g *vmlab.Guest) {
+	t.Helper()
+	g.Must("/sbin/kexec", "--load", guestKernel, "--append", g.VM.Config.AgentCmdline()+" by.kexec=yes", "--initrd", "/boot/initrd")
+	first := g.VM.Hello.BootID
+	g.Start("/sbin/kexec", "-e")
+	if hello := g.WaitHello(); hello.BootID == first || !strings.Contains(hello.Cmdline, "by.kexec=yes") {
+		t.Errorf("after kexec -e the kernel is %+v; want another boot, with the new command line", hello)
+	}
+}
+
+// kexecOutcome is what a command line comes to.
+type kexecOutcome struct {
+	code           int
+	stdout, stderr string // the first line, or "usage"
+	crash, boot    string // kexec_crash_loaded, kexec_loaded
+}
+
+// runKexec has kexec-tools prepare what a line begins with, and the program run it.
+func runKexec(g *vmlab.Guest, line kexecLine, kexecTools []string, program ...string) kexecOutcome {
+	g.T.Helper()
+	tool := strings.Join(kexecTools, " ")
+	prepare := tool + " -s -p -u; " + tool + " -s -u"
+	switch line.before {
+	case "crash":
+		prepare += "; " + tool + " -s -p " + guestKernel + " --append=before"
+	case "boot":
+		prepare += "; " + tool + " -s -l " + guestKernel + " --append=before"
+	}
+	shell(g, prepare)
+	words := slices.Clone(program)
+	for _, w := range strings.Fields(line.argv) {
+		switch {
+		case w == "K":
+			w = guestKernel
+		case strings.HasSuffix(w, "=I"):
+			w = strings.TrimSuffix(w, "I") + "/boot/initrd"
+		}
+		words = append(words, "'"+strings.ReplaceAll(w, "~", " ")+"'")
+	}
+	script := strings.Join(words, " ")
+	argv := []string{"busybox", "sh", "-c", script}
+	if line.user != "" {
+		argv = []string{"busybox", "su", "-s", "/bin/sh", line.user, "-c", script}
+	}
+	r := g.Run(argv...)
+	return kexecOutcome{r.Code, firstLine(r.Stdout), firstLine(r.Stderr), g.ReadFile("/sys/kernel/kexec_crash_loaded"), g.ReadFile("/sys/kernel/kexec_loaded")}
+}
+
+func firstLine(s string) string {
+	if strings.Contains(s, "Usage: kexec") {
+		return "usage"
+	}
+	for line := range strings.Lines(s) {
+		if !strings.HasPrefix(line, "kexec: warning: ") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}

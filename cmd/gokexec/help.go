@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -42,6 +43,9 @@ func help(e *env, args []string) int {
 	}
 	if args[0] == "--man" {
 		return manPages(e, args[1:])
+	}
+	if args[0] == kexecName {
+		return e.kexec(context.Background(), []string{kexecName, "--help"})
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {

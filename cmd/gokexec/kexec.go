@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -80,7 +81,15 @@ func (k *kexecRun) machine() kexeccmd.Machine {
 		CrashMemory:   len(k.host.Crash) > 0 || hidden,
 		CanHotplug:    k.host.ElfcorehdrSize > 0,
 		RetainsInitrd: k.host.Cmdline.Has("retain_initrd"),
+		Dom0:          k.dom0(),
 	}
+}
+
+// dom0 tells of the domain by which Xen's hypervisor is run (drivers/xen/xenfs,
+// capabilities).
+func (k *kexecRun) dom0() bool {
+	b, err := fs.ReadFile(os.DirFS(k.sysroot), "proc/xen/capabilities")
+	return err == nil && strings.Contains(string(b), "control_d")
 }
 
 func (k *kexecRun) stop(s *kexeccmd.Stop) int {

@@ -210,6 +210,7 @@ func TestKexecCommands(t *testing.T) {
 		{name: "hotplug", argv: "--hotplug -p K", code: 1, stderr: "Path /sys/kernel/crash_elfcorehdr_size does not exist"},
 		{name: "real mode", argv: "--real-mode -l K", code: 255, stderr: "--real-mode: gokexec enters kernels in 64-bit mode only"},
 		{name: "Xen", argv: "--load-live-update K", code: 1, stderr: "--load-live-update can only be used with xen"},
+		{name: "Xen's control domain", setup: func(b *bench) { b.kernel.Write("proc/xen/capabilities", "control_d\n") }, argv: "-p K", code: 255, stderr: "Xen's hypervisor"},
 		{name: "type", argv: "-c -t bzImage -p K", loaded: "crash by segments"},
 		{name: "wrong type", argv: "-c -t elf-x86_64 -p K", code: 255, stderr: "Wrong file type elf-x86_64, file matches type bzImage64\n"},
 		{name: "unknown type", argv: "-c -t foo -p K", code: 255, stderr: "Unsupported kernel type foo\n"},

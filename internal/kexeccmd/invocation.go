@@ -76,6 +76,7 @@ type Machine struct {
 	CrashMemory   bool // "Crash kernel" is in /proc/iomem
 	CanHotplug    bool // the kernel tells a crash_elfcorehdr_size
 	RetainsInitrd bool // retain_initrd is on the kernel's command line
+	Dom0          bool // this is the control domain of Xen, and the hypervisor loads
 }
 
 // Words that scripts may look for, as kexec-tools writes them.
@@ -93,6 +94,8 @@ func (inv *Invocation) Refuse(m Machine) *Stop {
 	switch {
 	case inv.Stop != nil:
 		return inv.Stop
+	case m.Dom0:
+		return &Stop{Message: []string{"gokexec does not load kernels by Xen's hypervisor; kexec-tools does, if built with libxenctrl"}, Code: ExitFailed}
 	case inv.Load && (inv.Crash || inv.FileCrash) && !m.CrashMemory:
 		return die(TextNoCrashMemory)
 	case inv.Load && inv.Jump && inv.MemMax == maxAddr:

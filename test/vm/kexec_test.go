@@ -99,14 +99,14 @@ type kexecOutcome struct {
 func runKexec(g *vmlab.Guest, line kexecLine, kexecTools []string, program ...string) kexecOutcome {
 	g.T.Helper()
 	tool := strings.Join(kexecTools, " ")
-	prepare := tool + " -s -p -u; " + tool + " -s -u"
-	switch line.before {
-	case "crash":
-		prepare += "; " + tool + " -s -p " + guestKernel + " --append=before"
-	case "boot":
-		prepare += "; " + tool + " -s -l " + guestKernel + " --append=before"
+	for _, image := range []struct{ name, option, loaded string }{{"crash", "-p", "/sys/kernel/kexec_crash_loaded"}, {"boot", "-l", "/sys/kernel/kexec_loaded"}} {
+		switch is, want := g.ReadFile(image.loaded) == "1\n", line.before == image.name; {
+		case is && !want:
+			shell(g, tool+" -s "+strings.TrimPrefix(image.option, "-l")+" -u")
+		case want && !is:
+			shell(g, tool+" -s "+image.option+" "+guestKernel+" --append=before")
+		}
 	}
-	shell(g, prepare)
 	words := slices.Clone(program)
 	for _, w := range strings.Fields(line.argv) {
 		switch {

@@ -47,6 +47,9 @@ func help(e *env, args []string) int {
 	if args[0] == kexecName {
 		return e.kexec(context.Background(), []string{kexecName, "--help"})
 	}
+	if args[0] == "--completions" {
+		return completions(e, args[1:])
+	}
 	for _, c := range commands() {
 		if c.name == args[0] {
 			fmt.Fprint(e.stdout, c.help())

@@ -8,13 +8,22 @@ MANDIR  ?= $(PREFIX)/share/man
 UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 DATADIR ?= $(PREFIX)/share/gokexec
+LIBDIR  ?= $(PREFIX)/lib/gokexec
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+DRACUTDIR ?= $(PREFIX)/lib/dracut/modules.d
+INITRAMFSTOOLSDIR ?= $(PREFIX)/share/initramfs-tools
+MKINITCPIODIR ?= $(PREFIX)/lib/initcpio
+# yes: kexec and vmcore-dmesg are gokexec, in place of kexec-tools
+DROPIN  ?= yes
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 ARCHES  := amd64 arm64 riscv64 ppc64le s390x loong64 arm 386
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.release=$(RELEASE)"
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help build cross demo test check unit fuzz vm bench deps generate man install clean
+.PHONY: help build cross demo test check unit fuzz vm bench deps generate man completions install deb rpm clean
 
 help:
 	@echo 'make build     bin/gokexec, static'
@@ -26,7 +35,9 @@ help:
 	@echo 'make vm        the tests in QEMU'
 	@echo 'make bench     benchmarks, with kexec-tools beside in the same VM'
 	@echo 'make generate  rebuild what is generated and committed'
-	@echo 'make install   to DESTDIR: the binary, its man pages, udev rules and systemd units'
+	@echo 'make install   to DESTDIR: the binary, as kexec and vmcore-dmesg too (DROPIN=no: not), man'
+	@echo '               pages, completions, udev rule, units, hooks of initramfs builders'
+	@echo 'make deb, rpm  packages of it in bin/, for PKGARCH (amd64)'
 
 build: bin/gokexec
 
@@ -56,6 +67,7 @@ check: build cross
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
 	@scripts/generated
+	@scripts/shell
 
 # The race detector needs cgo, the packages under test do not.
 unit:
@@ -74,20 +86,44 @@ bench: deps
 generate:
 	$(GO) generate ./...
 
-man: bin/gokexec
-	mkdir -p bin/man && bin/gokexec help --man bin/man
+# HOSTGOKEXEC is one that runs here: it writes its own man pages and completions.
+HOSTGOKEXEC ?= bin/gokexec
+BINARY      ?= bin/gokexec
 
-# A file of dist/ that names the binary, to a folder, with a mode.
-install_dist = mkdir -p $(DESTDIR)$(2) && sed 's|@SBINDIR@|$(SBINDIR)|g' $(1) >$(DESTDIR)$(2)/$$(basename $(1)) && chmod $(3) $(DESTDIR)$(2)/$$(basename $(1))
+man: $(HOSTGOKEXEC)
+	rm -rf bin/man && mkdir -p bin/man && $(HOSTGOKEXEC) help --man bin/man
 
-install: bin/gokexec man
-	install -D -m 0755 bin/gokexec $(DESTDIR)$(SBINDIR)/gokexec
-	for page in bin/man/*.8; do install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man8/$$(basename $$page); done
+completions: $(HOSTGOKEXEC)
+	rm -rf bin/completions && mkdir -p bin/completions && $(HOSTGOKEXEC) help --completions bin/completions
+
+# A file of dist/ that names our folders, to a folder, with a mode.
+install_dist = mkdir -p $(DESTDIR)$(2) && sed 's|@SBINDIR@|$(SBINDIR)|g; s|@LIBDIR@|$(LIBDIR)|g' $(1) >$(DESTDIR)$(2)/$$(basename $(1)) && chmod $(3) $(DESTDIR)$(2)/$$(basename $(1))
+
+install: $(BINARY) man completions
+	install -D -m 0755 $(BINARY) $(DESTDIR)$(SBINDIR)/gokexec
+	if [ "$(DROPIN)" = yes ]; then for name in kexec vmcore-dmesg; do ln -sfn gokexec $(DESTDIR)$(SBINDIR)/$$name || exit 1; done; fi
+	for page in bin/man/*.8; do \
+		case $$page in */gokexec*) ;; *) [ "$(DROPIN)" = yes ] || continue ;; esac; \
+		install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man8/$$(basename $$page) || exit 1; \
+	done
+	install -D -m 0644 bin/completions/gokexec $(DESTDIR)$(BASHDIR)/gokexec
+	install -D -m 0644 bin/completions/_gokexec $(DESTDIR)$(ZSHDIR)/_gokexec
+	install -D -m 0644 bin/completions/gokexec.fish $(DESTDIR)$(FISHDIR)/gokexec.fish
 	$(call install_dist,dist/udev/60-gokexec.rules,$(UDEVDIR),0644)
 	for unit in dist/systemd/*; do $(call install_dist,$$unit,$(UNITDIR),0644) || exit 1; done
 	$(call install_dist,dist/openrc/gokexec-hotplug,$(DATADIR)/openrc,0755)
 	$(call install_dist,dist/sh/gokexec-hotplug.sh,$(DATADIR),0755)
 	$(call install_dist,dist/gokexec.default,$(DATADIR),0644)
+	$(call install_dist,dist/initramfs/gokexec-capture,$(LIBDIR),0755)
+	for script in dist/dracut/50gokexec/*; do $(call install_dist,$$script,$(DRACUTDIR)/50gokexec,0755) || exit 1; done
+	$(call install_dist,dist/initramfs-tools/hooks/gokexec,$(INITRAMFSTOOLSDIR)/hooks,0755)
+	$(call install_dist,dist/initramfs-tools/scripts/init-premount/gokexec,$(INITRAMFSTOOLSDIR)/scripts/init-premount,0755)
+	$(call install_dist,dist/mkinitcpio/install/gokexec,$(MKINITCPIODIR)/install,0644)
+	$(call install_dist,dist/mkinitcpio/hooks/gokexec,$(MKINITCPIODIR)/hooks,0644)
+
+PKGARCH ?= amd64
+deb rpm: bin/gokexec
+	@scripts/package $@ $(PKGARCH)
 
 clean:
 	rm -rf bin

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -150,7 +151,13 @@ func (vm *VM) writeInitramfs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(WriteInitramfs(f, append(files, cfg.Files...)), f.Close())
+	for _, file := range cfg.Files {
+		if cfg.Root != "" {
+			file.Path = path.Join("/lab/root", file.Path)
+		}
+		files = append(files, file)
+	}
+	return errors.Join(WriteInitramfs(f, files), f.Close())
 }
 
 // AgentFiles are the agent as /init and the kernel modules it is to load: the

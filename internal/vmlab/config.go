@@ -31,6 +31,11 @@ type Config struct {
 	Channel  string   // "uart" or "virtio"; by default the faster that is built in
 	Args     []string // more arguments for QEMU
 
+	// Root is a disk's device in the guest, such as /dev/nvme0n1: its ext4 is the
+	// root, its systemd is started, and the agent runs under that from /run. Files
+	// are copied to the disk before. See [GetDebian].
+	Root string
+
 	Init string // guest path to start instead of the agent, which then isn't waited for
 	Dir  string // for the VM's files; a temporary one by default
 }
@@ -120,6 +125,10 @@ func (cfg *Config) cmdline() string {
 	}
 	if cfg.Init != "" {
 		words = append(words, "rdinit="+cfg.Init)
+	}
+	if cfg.Root != "" {
+		// root= is for the initramfs that a capture kernel gets from the disk.
+		words = append(words, "lab.root="+cfg.Root, "root="+cfg.Root, "rw")
 	}
 	if cfg.Cmdline != "" {
 		words = append(words, cfg.Cmdline)

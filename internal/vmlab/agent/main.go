@@ -49,6 +49,12 @@ func initMain() {
 	os.Setenv("HOME", "/root")
 	os.Setenv("TERM", "dumb")
 	loadModules(warn)
+	if device := rootDevice(); device != "" {
+		fmt.Fprintln(os.Stderr, "lab: start from", device+":", switchRoot(device))
+		for {
+			time.Sleep(time.Hour) // the console has said why
+		}
+	}
 	// Planted pages have to stay where they were said to be.
 	warn(os.WriteFile("/proc/sys/vm/compact_unevictable_allowed", []byte("0"), 0))
 	warn(os.WriteFile("/proc/sys/kernel/sysrq", []byte("1"), 0))

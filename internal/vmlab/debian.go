@@ -1,0 +1,195 @@
+package vmlab
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Debian is an installed Debian with kdump-tools, makedumpfile, initramfs-tools,
+// dracut and a cloud kernel of its own: the disk of a machine, never started.
+type Debian struct {
+	Suite    string
+	Kernel   *Kernel           // the installed one
+	Versions map[string]string // of some packages
+	disk     string
+}
+
+// debianKernels names what the suites' own kernels are called here.
+var debianKernels = map[string]string{"bookworm": "bookworm-cloud", "trixie": "trixie-cloud"}
+
+// debianPackages are those whose versions tell one installation from another.
+var debianPackages = []string{"kdump-tools", "kexec-tools", "makedumpfile", "initramfs-tools-core", "dracut-core", "systemd", "linux-image-cloud-amd64"}
+
+//go:embed debian.sh
+var debianRecipe string
+
+type debianRecord struct {
+	Versions map[string]string `json:"versions"`
+	Dir      string            `json:"dir"` // under the cache
+	Resolved time.Time         `json:"resolved"`
+}
+
+// GetDebian returns the Debian of a suite ("bookworm", "trixie"), for amd64, and
+// installs it when it isn't in the cache: less than a minute, by mmdebstrap, which
+// has to run as root. Newer versions of the packages are looked for at most once a
+// day.
+func GetDebian(ctx context.Context, suiteName string) (*Debian, error) {
+	d, err := getDebian(ctx, suiteName)
+	if err != nil {
+		return nil, fmt.Errorf("install Debian %s: %w", suiteName, err)
+	}
+	return d, nil
+}
+
+func getDebian(ctx context.Context, suiteName string) (*Debian, error) {
+	name, ok := debianKernels[suiteName]
+	if !ok {
+		return nil, errors.New("no such suite is known here")
+	}
+	c, err := openCache()
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := c.lock(ctx, "apt-"+suiteName+"-amd64")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	recordPath := c.path("debian", suiteName+".json")
+	var record debianRecord
+	have := readRecord(recordPath, &record)
+	if have {
+		_, err := os.Stat(c.path(record.Dir))
+		have = err == nil && strings.HasSuffix(record.Dir, debianKey(record.Versions))
+	}
+	if !have || time.Since(record.Resolved) > freshFor || refreshWanted() {
+		newer, err := installDebian(ctx, c, suiteName)
+		switch {
+		case err == nil:
+			removeOlder(c.path("debian", suiteName), c.path(newer.Dir))
+			record = newer
+			if err := writeRecord(recordPath, record); err != nil {
+				return nil, err
+			}
+		case !have || refreshWanted() || ctx.Err() != nil:
+			return nil, err
+		}
+	}
+	k, err := findKernel(c.path(record.Dir))
+	if err != nil {
+		return nil, err
+	}
+	k.Name, k.Arch, k.Version = name, "amd64", record.Versions["linux-image-cloud-amd64"]
+	return &Debian{Suite: suiteName, Kernel: k, Versions: record.Versions, disk: c.path(record.Dir, "disk.img")}, nil
+}
+
+// debianKey is of what the disk was made by and of.
+func debianKey(versions map[string]string) string {
+	h := sha256.New()
+	fmt.Fprintln(h, debianRecipe)
+	for _, name := range debianPackages {
+		fmt.Fprintln(h, name, versions[name])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+func installDebian(ctx context.Context, c cache, suiteName string) (debianRecord, error) {
+	sources, err := ReadSources(os.DirFS("/"))
+	if err != nil {
+		return debianRecord{}, err
+	}
+	a, err := openApt(ctx, c, suiteName, "amd64", sources)
+	if err != nil {
+		return debianRecord{}, err
+	}
+	record := debianRecord{Versions: map[string]string{}, Resolved: time.Now()}
+	for _, name := range debianPackages {
+		fields, err := a.candidate(ctx, name)
+		if err != nil {
+			return debianRecord{}, err
+		}
+		record.Versions[name] = fields["version"]
+	}
+	record.Dir = filepath.Join("debian", suiteName, debianKey(record.Versions))
+	if os.Geteuid() != 0 {
+		if _, err := os.Stat(c.path(record.Dir)); err != nil {
+			return debianRecord{}, errors.New("mmdebstrap and mke2fs need root, to give files their owners")
+		}
+	}
+	err = unpackInto(c.path(record.Dir), func(tmp string) error {
+		options, err := runTool(ctx, "", "apt-config", "dump", "Acquire")
+		if err != nil {
+			return err
+		}
+		aptConf := filepath.Join(tmp, "apt.conf")
+		if err := os.WriteFile(aptConf, []byte(transportOptions(options)), 0o644); err != nil {
+			return err
+		}
+		_, err = runTool(ctx, tmp, "sh", "-eu", "-c", debianRecipe, "debian.sh", suiteName, filepath.Join(a.dir, "parts", "debian.sources"), aptConf)
+		return err
+	})
+	return record, err
+}
+
+// transportOptions are those of apt's options that say how to reach an archive.
+func transportOptions(dump string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(dump) {
+		for _, prefix := range []string{"Acquire::http", "Acquire::ftp", "Acquire::Check-", "Acquire::Retries"} {
+			if strings.HasPrefix(line, prefix) {
+				kept.WriteString(line)
+			}
+		}
+	}
+	return kept.String()
+}
+
+// removeOlder removes what no process can be using any more.
+func removeOlder(dir, keep string) {
+	names, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, name := range names {
+		if info, err := os.Stat(name); err == nil && name != keep && time.Since(info.ModTime()) > freshFor {
+			_ = os.RemoveAll(name) // another process may have been faster
+		}
+	}
+}
+
+// CopyDisk makes a copy of the installation in a file; what isn't written takes no
+// space.
+func (d *Debian) CopyDisk(ctx context.Context, file string) error {
+	_, err := runTool(ctx, "", "cp", "--sparse=always", "--reflink=auto", d.disk, file)
+	return err
+}
+
+// DebianPrerequisites lists what is missing on this machine for GetDebian.
+func DebianPrerequisites() []Missing {
+	missing := Prerequisites("amd64")
+	for _, tool := range []struct{ program, pkg string }{{"mmdebstrap", "mmdebstrap"}, {"mke2fs", "e2fsprogs"}, {"debugfs", "e2fsprogs"}, {"apt-config", "apt"}} {
+		if _, err := lookTool(tool.program); err != nil {
+			missing = append(missing, Missing{tool.program, tool.pkg, "installing Debian on a disk"})
+		}
+	}
+	return missing
+}
+
+// ReadDisk copies a folder out of a disk's ext4, as its journal leaves it, into a
+// folder of the host. The machine must have ended.
+func ReadDisk(ctx context.Context, disk, folder, into string) error {
+	// 1 is "errors were corrected", such as a journal that was replayed.
+	_, err := runTool(ctx, "", "e2fsck", "-fy", disk)
+	var exit *exec.ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
+		return err
+	}
+	_, err = runTool(ctx, "", "debugfs", "-R", fmt.Sprintf("rdump %q %q", folder, into), disk)
+	return err
+}

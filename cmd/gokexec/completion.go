@@ -200,7 +200,7 @@ func bashCommand(b *strings.Builder, s completionSpec) {
 	targets := slices.Contains(s.words, "raw:/dev/")
 	if targets {
 		// The shell parts at colons and equals signs too.
-		b.WriteString("\t\telif [[ $prev == : || $cur == : ]]; then\n\t\t\t[[ $cur != : ]] || cur=\n\t\t\t_gokexec_files -f\n"+
+		b.WriteString("\t\telif [[ $prev == : || $cur == : ]]; then\n\t\t\t[[ $cur != : ]] || cur=\n\t\t\t_gokexec_files -f\n" +
 			"\t\telif [[ $prev == \"=\" || $cur == \"=\" ]]; then\n\t\t\treturn\n")
 	}
 	switch {

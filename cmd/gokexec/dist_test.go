@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,7 +11,13 @@ import (
 
 // What is shipped calls gokexec by commands and options that it has.
 func TestDistCallsAreKnown(t *testing.T) {
-	files, err := filepath.Glob("../../dist/*/*")
+	var files []string
+	err := filepath.WalkDir("../../dist", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
 	if err != nil || len(files) < 8 {
 		t.Fatalf("dist holds %v, %v; want rules, units and scripts", files, err)
 	}
@@ -26,7 +33,8 @@ func TestDistCallsAreKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := string(b)
-		if strings.Contains(text, "/usr/sbin/gokexec") {
+		// In an initramfs it has a place of its own.
+		if strings.Contains(text, "/usr/sbin/gokexec") && !strings.Contains(path, "/dracut/") {
 			t.Errorf("%s names a folder that make install may choose", path)
 		}
 		for _, m := range call.FindAllStringSubmatch(text, -1) {

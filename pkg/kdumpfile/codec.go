@@ -39,7 +39,7 @@ type zlibReader struct {
 // decode unpacks src into dst, which has the size of a page.
 func (c *codec) decode(dst, src []byte, flags uint32) error {
 	var err error
-	n := len(src)
+	var n int
 	switch flags {
 	case 0:
 		n = copy(dst, src)

@@ -37,6 +37,11 @@ func (e *env) kexec(ctx context.Context, argv []string) int {
 	if err != nil {
 		return e.kexecFail(kexeccmd.ExitFailed, err.Error(), "")
 	}
+	return e.kexecOn(ctx, arch, argv)
+}
+
+// kexecOn is kexec for a machine of that architecture.
+func (e *env) kexecOn(ctx context.Context, arch loader.Arch, argv []string) int {
 	_, posix := os.LookupEnv("POSIXLY_CORRECT")
 	inv, err := kexeccmd.Parse(arch.Name, argv, posix)
 	if err != nil {

@@ -231,6 +231,8 @@ func TestKexecCommands(t *testing.T) {
 		{name: "busy", setup: func(b *bench) { b.kernel.Busy = 2 }, argv: "-p K --append=x", loaded: "crash by file: x"},
 		{name: "put back", setup: func(b *bench) { crashLoaded(b); b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0} }, argv: "-p K --append=x", code: 255,
 			stderr: "kexec_file_load failed: Cannot allocate memory\nhint: ", loaded: oldCrash},
+		{name: "no room, where kexec_load is fallen back to", setup: noFile, argv: "-p K --mem-max=0x36100000", code: 1, stderr: "locate_hole failed\n"},
+		{name: "device tree on x86", argv: "-p K --dtb=/nonexistent --append=x", loaded: "crash by file: x"},
 		{name: "no room by kexec_load", setup: crashLoaded, argv: "-c -p K --mem-max=0x36100000", code: 1, stderr: "locate_hole failed\n", loaded: oldCrash},
 	} {
 		t.Run(tt.name, tt.run)

@@ -126,7 +126,7 @@ func (k *kexecRun) fileFlags(host *loader.Host) (flags loader.FileFlags) {
 // debugOptions tells of options without effect.
 func (k *kexecRun) debugOptions() {
 	for _, u := range kexeccmd.Unsupported() {
-		if k.inv.Given[u.Option] && !u.Refused {
+		if u.Meant(k.inv) && !u.Refused {
 			k.debugf("--%s has no effect: %s", u.Option, u.Why)
 		}
 	}
@@ -188,8 +188,8 @@ func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
 	refused := slices.ContainsFunc([]unix.Errno{unix.ENOSYS, unix.EINVAL, unix.ENOEXEC, unix.ENOTSUP}, func(errno unix.Errno) bool { return errors.Is(err, errno) })
 	var errno unix.Errno
 	switch {
-	case call == "" && method != loader.File && (errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, memmap.ErrNoSpace)):
-		// kexec-tools finds no room by itself; else the kernel says it.
+	case call == "" && errors.Is(err, memmap.ErrNoSpace):
+		// By kexec_load kexec-tools finds no room; by kexec_file_load the kernel.
 		e.code, e.lines = kexeccmd.ExitUsage, []string{"locate_hole failed"}
 	case refused && k.inv.Method == loader.File:
 		e.code, e.lines = kexeccmd.ExitNoFileLoad, []string{kexeccmd.TextNoFileLoad}

@@ -15,7 +15,7 @@ import (
 // open makes the Spec. The caller closes it.
 func (k *kexecRun) open() (*loader.Spec, error) {
 	inv := k.inv
-	spec := &loader.Spec{Kind: k.kind(), Method: inv.Method, CmdlineExact: true, NoChecks: inv.NoChecks, Serial: inv.Serial}
+	spec := &loader.Spec{Kind: k.kind(), Method: inv.Method, CmdlineExact: true, NoChecks: inv.NoChecks, Serial: k.serial()}
 	spec.Options = loader.SegmentOptions{MemMin: memmap.PhysAddr(inv.MemMin), MemMax: memmap.PhysAddr(inv.MemMax), Entry: memmap.PhysAddr(inv.Entry),
 		NoEFI: inv.NoEFI, PassMemmap: inv.PassMemmap}
 	switch inv.MemMax {
@@ -40,7 +40,29 @@ func (k *kexecRun) open() (*loader.Spec, error) {
 			return nil, errors.Join(k.initrdFailed(spec.Kernel, *inv.Initrd, err), spec.Close())
 		}
 	}
+	if inv.DTB != nil && spec.Method != loader.File && kexeccmd.TakesDTB(inv.Arch) {
+		if spec.DTB, err = loader.Open(*inv.DTB); err != nil {
+			return nil, errors.Join(k.openFailed("", *inv.DTB, err), spec.Close())
+		}
+	}
 	return spec, nil
+}
+
+// serial is the port for the purgatory. One that the machine has not is no reason
+// not to load.
+func (k *kexecRun) serial() loader.Serial {
+	serial := k.inv.Serial
+	if k.inv.Terminal != "" {
+		var err error
+		if serial, err = loader.ParseSerial(k.inv.Terminal); err != nil {
+			k.debugf("%v", err)
+		}
+	}
+	if !k.host.HasSerial(serial) {
+		k.debugf("nothing is reported on serial port %v, which this machine is not known to have", serial)
+		return loader.Serial{}
+	}
+	return serial
 }
 
 // initrdFailed: kexec-tools looks at the kernel before it opens the initrd.

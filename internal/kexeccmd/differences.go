@@ -9,6 +9,9 @@ type Unsupport struct {
 	meant func(*Invocation) bool
 }
 
+// Meant tells whether the invocation has it.
+func (u *Unsupport) Meant(inv *Invocation) bool { return u.meant(inv) }
+
 // Unsupported lists them all: the manual and the messages are made from it.
 func Unsupported() []Unsupport {
 	given := func(name string) func(*Invocation) bool {
@@ -28,6 +31,7 @@ func Unsupported() []Unsupport {
 		{"elf32-core-headers", false, "the header is 64-bit ELF, as kexec-tools for x86_64 makes it whatever is asked", given("elf32-core-headers")},
 		{"reuse-video-type", false, "the running kernel's screen_info is handed on in any case", given("reuse-video-type")},
 		{"dt-no-old-root", false, "nothing is taken over from the old command line", given("dt-no-old-root")},
+		{"dtb", false, "on arm64 and riscv64 it counts; on x86 kexec-tools hands a device tree to kernels in 32-bit mode only, and the kernel hands its own on with --force-dtb", func(inv *Invocation) bool { return inv.Given["dtb"] && !TakesDTB(inv.Arch) }},
 		{"image-size", false, "32-bit ARM kernels are not loaded by segments", given("image-size")},
 		{"page-offset", false, "32-bit ARM kernels are not loaded by segments", given("page-offset")},
 	}
@@ -67,6 +71,7 @@ func Differences() []Difference {
 		{"--entry outside of what is loaded", "jumped to", "refused"},
 		{"many memory ranges, program headers in /proc/kcore, CPU numbers with gaps", "fixed limits, or notes that get lost", "no limit but the kernel's"},
 		{"--hotplug where crash_elfcorehdr_size is 1000000 or more", "misread", "read"},
+		{"--dtb without -c", "no effect, by kexec_file_load", "arm64 and riscv64: loaded by kexec_load, with that device tree; with -s, no effect"},
 		{"riscv64 without a device tree", "-u, -S and -e fail with exit code 234", "they need none"},
 	}
 }

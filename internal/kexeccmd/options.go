@@ -147,6 +147,9 @@ func Arches() []string {
 	return []string{"x86_64", "aarch64", "riscv64", "ppc64le", "s390x", "loongarch64", "armv7l", "i686"}
 }
 
+// TakesDTB tells whether --dtb has an effect on an architecture.
+func TakesDTB(arch string) bool { return arch == "aarch64" || arch == "riscv64" }
+
 // Options gives what kexec(8) takes on an architecture.
 func Options(arch string) ([]Option, error) {
 	options := common()

@@ -111,6 +111,9 @@ func (l *Loader) carryOut(p *Plan) error {
 func (l *Loader) fallBack(ctx context.Context, p *Plan, cause error) error {
 	q, err := p.fallback()
 	if err != nil {
+		if errors.Is(cause, unix.ENOSYS) {
+			return err // the only way there is
+		}
 		l.report(fmt.Sprintf("not loaded by segments either: %v", err))
 		return cause
 	}

@@ -51,6 +51,46 @@ func TestSegmentBounds(t *testing.T) {
 	}
 }
 
+func TestSegmentBoundsDT(t *testing.T) {
+	for _, tt := range dtMachines() {
+		host := archHost(t, tt.machine(t), tt.arch)
+		region, _ := host.CrashRegion()
+		spec := segmentSpec(Crash, tt.kernel)
+		spec.Options = SegmentOptions{MemMin: region.Start + 2<<20, MemMax: region.End - 1 - 4<<20, Entry: region.Start + 16<<20}
+		p, err := New(host, spec)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		for _, s := range p.Segments {
+			if s.Phys < spec.Options.MemMin || s.Range().End-1 > spec.Options.MemMax {
+				t.Errorf("%s: %s at %v is outside of the bounds in %v", tt.name, s.Role, s.Range(), region)
+			}
+		}
+		if p.Entry != spec.Options.Entry {
+			t.Errorf("%s: entry %v; want the one asked for", tt.name, p.Entry)
+		}
+	}
+}
+
+// What a plan by file finds too late for itself is taken over with the choices.
+func TestSegmentOptionsFallBack(t *testing.T) {
+	host := readHost(t, kexectest.NewMachine(t))
+	spec := segmentSpec(Crash, bzImage().Bytes())
+	spec.Method, spec.Options.MemMin = Auto, 0x37000000
+	p, err := New(host, spec)
+	if err != nil || p.fallback == nil {
+		t.Fatalf("New = %+v, %v; want a plan by file that can fall back", p, err)
+	}
+	q, err := p.fallback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.Segments[0].Phys < 0x37000000 || q.options != spec.Options {
+		t.Errorf("the plan fallen back to begins at %v, and notes %+v", q.Segments[0].Phys, q.options)
+	}
+}
+
 func TestSegmentEntry(t *testing.T) {
 	spec := segmentSpec(Crash, bzImage().Bytes())
 	spec.Options.Entry = 0x37000000

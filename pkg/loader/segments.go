@@ -46,7 +46,7 @@ func newSegments(host *Host, spec *Spec, file *Plan) (*Plan, error) {
 		return nil, &Problem{What: "loading by segments is not supported on " + host.Arch.Name, Hint: "use --method file", Err: errors.ErrUnsupported}
 	}
 	if file != nil {
-		p.asked, p.Image, p.Kernel, p.Initrd, p.Cmdline, p.Changes = file.asked, file.Image, file.Kernel, file.Initrd, file.Cmdline, file.Changes
+		p.asked, p.options, p.Image, p.Kernel, p.Initrd, p.Cmdline, p.Changes = file.asked, file.options, file.Image, file.Kernel, file.Initrd, file.Cmdline, file.Changes
 	} else if err := p.planInputs(host, spec); err != nil {
 		return nil, err
 	}

@@ -77,6 +77,12 @@ func ParseSerial(text string) (Serial, error) {
 	return s, nil
 }
 
+// HasSerial tells whether a purgatory can report on the port.
+func (h *Host) HasSerial(s Serial) bool {
+	_, err := s.purgatory(h)
+	return err == nil
+}
+
 // purgatory is the port as the purgatory of the machine knows it. The firmware's
 // console of riscv64 needs no choice.
 func (s Serial) purgatory(host *Host) (purgatory.Serial, error) {

@@ -218,7 +218,7 @@ func TestDmesgOfGarbage(t *testing.T) {
 	b.want(exitFailure, "", garbage, "dmesg", garbage)
 	b.want(exitFailure, "", "no such file", "dmesg", filepath.Join(b.dir, "none"))
 	b.want(exitFailure, "", "neither a file nor a block device", "dmesg", b.dir)
-	b.want(exitUsage, "", "one FILE", "dmesg")
+	b.want(exitUsage, "", "give the FILE", "dmesg")
 }
 
 func TestCaptureCommandErrors(t *testing.T) {

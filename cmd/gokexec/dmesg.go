@@ -11,49 +11,50 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/gokexec/gokexec/pkg/capture"
-	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/printk"
 )
 
 func dmesgCommand() command {
 	return command{
-		name: "dmesg", args: "FILE",
+		name: "dmesg", args: "FILE...",
 		short: "print the kernel log out of a dump",
-		long: `Prints the kernel log that FILE holds, in the format of vmcore-dmesg. FILE is a
-dump (ELF), /proc/vmcore, or what gokexec capture wrote on a raw device: the device
-itself or an image of it.`,
+		long: `Prints the kernel log that FILE holds, in the format of vmcore-dmesg. FILE is
+/proc/vmcore, a dump in ELF or in the compressed format of makedumpfile, either of them
+also flattened (makedumpfile -F), or what gokexec capture wrote on a raw device: the
+device itself or an image of it. Of a dump that makedumpfile has split, give all the files.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			asJSON := flags.Bool("json", false, "print each record as a line of JSON")
 			return func(_ context.Context, e *env, args []string) error {
-				if len(args) != 1 {
-					return usageError("give one FILE; there are %d arguments", len(args))
+				if len(args) == 0 {
+					return usageError("give the FILE of the dump")
 				}
-				return e.dmesg(args[0], *asJSON)
+				return e.dmesg(args, *asJSON)
 			}
 		},
 	}
 }
 
-func (e *env) dmesg(path string, asJSON bool) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fileProblem("dump", err)
+func (e *env) dmesg(paths []string, asJSON bool) error {
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return fileProblem("dump", err)
+		}
+		if info.Mode()&(os.ModeNamedPipe|os.ModeSocket|os.ModeDir) != 0 {
+			return &loader.Problem{What: fmt.Sprintf("dump %s is neither a file nor a block device", path), Hint: "the log lies anywhere in a dump, so it must be seekable: save it to a file first"}
+		}
 	}
-	if info.Mode()&(os.ModeNamedPipe|os.ModeSocket|os.ModeDir) != 0 {
-		return &loader.Problem{What: fmt.Sprintf("dump %s is neither a file nor a block device", path), Hint: "the log lies anywhere in a dump, so it must be seekable: save it to a file first"}
-	}
-	dump, err := capture.OpenRaw(path)
+	path := paths[0]
+	dump, err := openDump(paths)
 	if err != nil {
 		return dumpProblem(path, err)
 	}
 	defer dump.Close()
-	core, err := elfcore.New(dump, dump.Size())
-	if err != nil {
-		return dumpProblem(path, err)
+	if missing := dump.missing(); missing != "" {
+		fmt.Fprintf(e.stderr, "gokexec: dmesg: %s: %s\n", path, missing)
 	}
-	log, err := printk.Read(core)
+	log, err := printk.Read(dump)
 	if err != nil {
 		return dumpProblem(path, err)
 	}
@@ -107,9 +108,4 @@ func writeRecords(w io.Writer, log *printk.Log) (printk.Stats, error) {
 		}
 	}
 	return stats, nil
-}
-
-func dumpProblem(path string, err error) error {
-	return &loader.Problem{What: fmt.Sprintf("%s: %v", path, err), Err: err,
-		Hint: "an ELF dump (/proc/vmcore, a saved vmcore) or gokexec's raw device is wanted; a compressed dump of makedumpfile can't be read yet"}
 }

@@ -31,6 +31,9 @@ func overview() string {
 		fmt.Fprintf(&b, "  %-12s %s\n", c.name, c.short)
 	}
 	fmt.Fprintf(&b, "  %-12s %s\n", kexecName, "behave as kexec(8) of kexec-tools; so does a link named kexec")
+	for _, p := range programs() {
+		fmt.Fprintf(&b, "  %-12s %s\n", p.name, p.short)
+	}
 	fmt.Fprintf(&b, "  %-12s %s\n", "version", "print the version")
 	fmt.Fprintf(&b, "  %-12s %s\n", "help", "explain a command: gokexec help COMMAND")
 	return b.String()
@@ -43,6 +46,12 @@ func help(e *env, args []string) int {
 	}
 	if args[0] == "--man" {
 		return manPages(e, args[1:])
+	}
+	for _, p := range programs() {
+		if p.name == args[0] {
+			fmt.Fprint(e.stdout, p.help())
+			return exitOK
+		}
 	}
 	if args[0] == kexecName {
 		return e.kexec(context.Background(), []string{kexecName, "--help"})

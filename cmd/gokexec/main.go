@@ -21,13 +21,17 @@ func main() {
 	os.Exit(code)
 }
 
-// runAs runs what the program's name stands for: a link named kexec is kexec(8).
+// runAs runs what the program's name stands for: a link named kexec is kexec(8), one
+// named vmcore-dmesg is vmcore-dmesg(8).
 func runAs(ctx context.Context, e *env, argv []string) int {
 	if len(argv) == 0 {
 		return run(ctx, e, nil)
 	}
 	if filepath.Base(argv[0]) == kexecName {
 		return e.kexec(ctx, argv)
+	}
+	if p, args := standIn(argv); p != nil {
+		return p.run(ctx, e, args)
 	}
 	return run(ctx, e, argv[1:])
 }

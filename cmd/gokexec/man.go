@@ -19,6 +19,9 @@ func manPages(e *env, args []string) int {
 	for _, c := range commands() {
 		pages["gokexec-"+c.name+".8"] = c.man()
 	}
+	for _, p := range programs() {
+		pages[p.name+".8"] = p.man()
+	}
 	for name, text := range pages {
 		if err := os.WriteFile(filepath.Join(args[0], name), []byte(text), 0o644); err != nil {
 			return e.finish("help", err)
@@ -36,6 +39,9 @@ func manOverview() string {
 	for _, c := range commands() {
 		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff(c.name), roff(c.short))
 		seeAlso = append(seeAlso, fmt.Sprintf(".BR gokexec\\-%s (8)", c.name))
+	}
+	for _, p := range programs() {
+		seeAlso = append(seeAlso, fmt.Sprintf(".BR %s (8)", roff(p.name)))
 	}
 	b.WriteString(".SH SEE ALSO\n" + strings.Join(seeAlso, ",\n") + "\n")
 	return b.String()

@@ -150,7 +150,7 @@ func (f *File) readHeader() (phoff int64, phnum uint64, err error) {
 		}
 	}
 	if phnum == 0 {
-		return 0, 0, errors.New("no program headers")
+		return 0, 0, fmt.Errorf("%w: no program headers", ErrNotCore)
 	}
 	if phnum > maxProgs {
 		return 0, 0, fmt.Errorf("%d program headers; at most %d are supported", phnum, maxProgs)

@@ -38,11 +38,12 @@ type zlibReader struct {
 
 // decode unpacks src into dst, which has the size of a page.
 func (c *codec) decode(dst, src []byte, flags uint32) error {
-	var err error
 	var n int
+	var err error
 	switch flags {
 	case 0:
-		n = copy(dst, src)
+		n = len(src)
+		copy(dst, src)
 	case pageZlib:
 		n, err = c.inflate(dst, src)
 	case pageLZO:

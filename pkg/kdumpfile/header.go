@@ -250,8 +250,9 @@ func (h *Header) check(size int64) error {
 	if need := (h.Pages + 7) / 8; h.bitmapBlocks*uint64(h.BlockSize) < need {
 		return fmt.Errorf("bitmaps of %d blocks of %d bytes are too small for %d pages", h.bitmapBlocks, h.BlockSize, h.Pages)
 	}
-	if end := h.descOffset(); end > uint64(size) {
-		return fmt.Errorf("%d bytes long, the bitmaps end at %d: %w", size, end, errCut)
+	// A part without pages ends with the bits of the last ones.
+	if end := h.bitmapOffset() + (h.Pages+7)/8; end > uint64(size) {
+		return fmt.Errorf("%d bytes long, its bitmaps end at %d: %w", size, end, errCut)
 	}
 	return nil
 }

@@ -53,6 +53,9 @@ func Read(dump Dump) (*Log, error) {
 		return nil, fmt.Errorf("kernel log: %w", ErrNoLog)
 	}
 	if err != nil {
+		if missing, ok := err.(*MissingError); ok {
+			missing.Format = l.Format
+		}
 		return nil, fmt.Errorf("kernel log (%v): %w", l.Format, err)
 	}
 	return l, nil
@@ -62,6 +65,8 @@ func Read(dump Dump) (*Log, error) {
 type MissingError struct {
 	Kind string // "SYMBOL", "SIZE", "OFFSET"
 	Name string // "log_buf", "printk_log.len"
+
+	Format Format // of the log it is needed for
 }
 
 func (e *MissingError) Error() string { return fmt.Sprintf("VMCOREINFO has no %s(%s)", e.Kind, e.Name) }
@@ -130,7 +135,7 @@ func (l *layout) size(name string) uint64   { return l.need("SIZE", name, l.info
 func (l *layout) need(kind, name string, get func(string) (uint64, bool)) uint64 {
 	n, ok := get(name)
 	if l.err == nil && !ok {
-		l.err = &MissingError{kind, name}
+		l.err = &MissingError{Kind: kind, Name: name}
 	}
 	if l.err == nil && n > maxStruct {
 		l.err = fmt.Errorf("VMCOREINFO: %s(%s) is %d, more than %d", kind, name, n, maxStruct)
@@ -141,7 +146,7 @@ func (l *layout) need(kind, name string, get func(string) (uint64, bool)) uint64
 func (l *layout) symbol(name string) uint64 {
 	n, ok := l.info.Symbol(name)
 	if l.err == nil && !ok {
-		l.err = &MissingError{"SYMBOL", name}
+		l.err = &MissingError{Kind: "SYMBOL", Name: name}
 	}
 	return n
 }

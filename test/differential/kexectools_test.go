@@ -127,9 +127,9 @@ func kexecTools(t *testing.T) func(dir, image string) string {
 func skip(t *testing.T, why string) {
 	t.Helper()
 	if os.Getenv("GOKEXEC_VM_REQUIRED") == "1" {
-		t.Fatalf("can't be compared with kexec-tools: %s", why)
+		t.Fatalf("can't be compared with the original: %s", why)
 	}
-	t.Skipf("COMPARISON WITH KEXEC-TOOLS SKIPPED: %s (GOKEXEC_VM_REQUIRED=1 makes this a failure)", why)
+	t.Skipf("COMPARISON WITH THE ORIGINAL SKIPPED: %s (GOKEXEC_VM_REQUIRED=1 makes this a failure)", why)
 }
 
 // gokexec and kexec-tools agree on what is dumped. They differ on purpose in

@@ -38,7 +38,7 @@ func TestVMCrashFileLoad(t *testing.T) {
 			d.result.Memory.PeakRSSBytes/1e6, d.result.Memory.MinMemAvailableBytes/1e6)
 		d.checkNonce(t, nonce)
 		d.checkRanges(t, iomem, false)
-		d.checkOracles(t)
+		d.checkOracles(t, nonce)
 		for _, line := range []string{"gokexec-test: last words", "Linux version " + k.Release, "Kernel panic - not syncing: sysrq triggered crash"} {
 			if !strings.Contains(d.log, line) {
 				t.Errorf("the log lacks %q; it ends:\n%s", line, lastLines(d.log, 15))

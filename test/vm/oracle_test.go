@@ -9,12 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // checkOracles holds our readers against other people's: makedumpfile for the
-// log, readelf for the program headers.
-func (d *savedDump) checkOracles(t *testing.T) {
+// log, vmcore-dmesg for the same, readelf for the program headers.
+func (d *savedDump) checkOracles(t *testing.T, nonce *vmlab.Nonce) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "vmcore")
 	out, err := os.Create(path)
@@ -37,6 +38,7 @@ func (d *savedDump) checkOracles(t *testing.T) {
 		t.Errorf("makedumpfile reads another log; first difference:\n%s", firstDifference(d.log, string(theirs)))
 	}
 	d.checkReadelf(t, run(t, "readelf", "-lW", path))
+	d.checkVmcoreDmesg(t, path, nonce)
 }
 
 func firstDifference(ours, theirs string) string {

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
+	"github.com/gokexec/gokexec/pkg/loader"
+)
+
+// dumpFile is a dump and the files it is in.
+type dumpFile struct {
+	kdumpfile.Dump
+	files []*os.File
+	cut   bool // what gokexec capture wrote says itself that it is incomplete
+}
+
+// openDump opens a dump: a file or device of any form, what gokexec capture wrote
+// on a raw device, or all the parts of a split dump.
+func openDump(paths []string) (_ *dumpFile, err error) {
+	d := new(dumpFile)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	var sections []kdumpfile.File
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		d.files = append(d.files, f)
+		section, err := d.section(f)
+		if err != nil {
+			return nil, err
+		}
+		sections = append(sections, section)
+	}
+	d.Dump, err = kdumpfile.Open(sections...)
+	return d, err
+}
+
+// section finds the dump in a file.
+func (d *dumpFile) section(f *os.File) (kdumpfile.File, error) {
+	// The end of a block device is its size, which stat doesn't know.
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	if size == 0 {
+		size = math.MaxInt64 // files in /proc may not know their size
+	}
+	var head [16]byte
+	if n, _ := f.ReadAt(head[:], 0); kdumpfile.Recognised(head[:n]) {
+		return io.NewSectionReader(f, 0, size), nil
+	}
+	found, err := capture.FindInTar(f, size)
+	if err != nil {
+		return nil, err
+	}
+	d.cut = d.cut || found.Incomplete
+	return found, nil
+}
+
+// Close closes the files.
+func (d *dumpFile) Close() error {
+	var errs []error
+	for _, f := range d.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// missing says what is wrong with a dump that can be read all the same; "" if nothing is.
+func (d *dumpFile) missing() string {
+	damage := errors.Join(d.Damage()...)
+	switch {
+	case !d.cut && !d.Incomplete() && damage == nil:
+		return ""
+	case damage == nil:
+		return "it is incomplete"
+	case d.cut || d.Incomplete():
+		return "it is incomplete: " + oneLine(damage.Error())
+	}
+	return "it is damaged: " + oneLine(damage.Error())
+}
+
+func dumpProblem(path string, err error) error {
+	p := &loader.Problem{What: fmt.Sprintf("%s: %v", path, err), Err: err,
+		Hint: "a dump is wanted: ELF (/proc/vmcore, a saved vmcore), what makedumpfile writes, compressed or flattened, or gokexec's raw device"}
+	if errors.Is(err, kdumpfile.ErrSplit) {
+		p.Hint = "give all the files that makedumpfile --split wrote, or join them by makedumpfile --reassemble"
+	}
+	return p
+}

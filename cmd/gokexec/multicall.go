@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// program is another program that gokexec stands in for, when it is called by
+// that name or with the name as its first argument.
+type program struct {
+	name        string
+	args        string // as in a synopsis
+	short       string // one line, no full stop
+	long        string // paragraphs, parted by blank lines
+	differences []string
+	exits       []exitCode
+	// run gets the arguments with the name it was called by.
+	run func(ctx context.Context, e *env, argv []string) int
+}
+
+func programs() []program {
+	return []program{vmcoreDmesgProgram()}
+}
+
+// standIn returns the program that argv names, if any, and the arguments for it.
+func standIn(argv []string) (*program, []string) {
+	for _, p := range programs() {
+		switch {
+		case filepath.Base(argv[0]) == p.name:
+			return &p, argv
+		case len(argv) > 1 && argv[1] == p.name:
+			return &p, argv[1:]
+		}
+	}
+	return nil, nil
+}
+
+// help is the text of gokexec help NAME.
+func (p *program) help() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%[1]s: %[2]s\n\nusage: %[1]s %[3]s\n       gokexec %[1]s %[3]s\n\n%[4]s\n\nexit codes:\n", p.name, p.short, p.args, wrap(p.long, 78))
+	for _, x := range p.exits {
+		fmt.Fprintf(&b, "  %-3d %s\n", x.code, x.meaning)
+	}
+	return b.String()
+}
+
+// man returns the page of the program that gokexec stands in for.
+func (p *program) man() string {
+	var b strings.Builder
+	manHead(&b, strings.ToUpper(p.name), p.name, p.short)
+	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n%s\n.PP\n.B gokexec %s\n%s\n.SH DESCRIPTION\n", roff(p.name), roff(p.args), roff(p.name), roff(p.args))
+	for i, paragraph := range strings.Split(strings.TrimSpace(p.long), "\n\n") {
+		if i > 0 {
+			b.WriteString(".PP\n")
+		}
+		b.WriteString(roff(strings.Join(strings.Fields(paragraph), " ")) + "\n")
+	}
+	b.WriteString(".SH DIFFERENCES\nFrom the program of kexec\\-tools:\n")
+	for _, d := range p.differences {
+		b.WriteString(".IP \\(bu 2\n" + roff(strings.Join(strings.Fields(d), " ")) + "\n")
+	}
+	b.WriteString(".SH EXIT STATUS\n")
+	for _, x := range p.exits {
+		fmt.Fprintf(&b, ".TP\n.B %d\n%s\n", x.code, roff(x.meaning))
+	}
+	b.WriteString(".SH SEE ALSO\n.BR gokexec (8)\n")
+	return b.String()
+}

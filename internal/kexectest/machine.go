@@ -69,6 +69,9 @@ func (m *Machine) writeCommon() {
 	m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n# CONFIG_KEXEC_SIG_FORCE is not set\n")
 }
 
+// OpenMachine is a machine that another process has made.
+func OpenMachine(t testing.TB, dir string) *Machine { return &Machine{t: t, Dir: dir} }
+
 // Write sets a file of the machine; the path has no leading slash.
 func (m *Machine) Write(path, content string) {
 	m.t.Helper()

@@ -7,11 +7,15 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // linuxBanner is how linux_banner (init/version.c) begins. The bracket keeps
 // out format strings and messages that merely begin alike.
-var linuxBanner = regexp.MustCompile(`Linux version ([0-9]+\.[0-9]+[!-~]{0,63}) \(`)
+var linuxBanner = sync.OnceValue(func() *regexp.Regexp {
+	// Not at start: gokexec hotplug starts once per event.
+	return regexp.MustCompile(`Linux version ([0-9]+\.[0-9]+[!-~]{0,63}) \(`)
+})
 
 const (
 	bannerPrefix   = "Linux version "
@@ -77,7 +81,7 @@ func findBanner(r io.Reader) (string, error) {
 				break
 			}
 			b = b[i:]
-			if m := linuxBanner.FindSubmatchIndex(b[:min(len(b), maxBanner+16)]); m != nil && m[0] == 0 {
+			if m := linuxBanner().FindSubmatchIndex(b[:min(len(b), maxBanner+16)]); m != nil && m[0] == 0 {
 				return string(b[m[2]:m[3]]), nil
 			}
 		}

@@ -16,7 +16,7 @@ import (
 const stormMiB = 1024
 
 // toggling makes events in the guest as long as /run/storm is there: blocks and a
-// CPU go offline and come back.
+// CPU go offline and come back. The clock jumps by decades.
 const toggling = `
 while [ -e /run/storm ]; do
 	for n in 33 36; do
@@ -26,7 +26,9 @@ while [ -e /run/storm ]; do
 	done
 	cpu=/sys/devices/system/cpu/cpu1/online
 	[ -e $cpu ] && { echo 0 >$cpu; echo 1 >$cpu; } 2>/dev/null || true
+	busybox date -s @946684800 >/dev/null
 	busybox usleep 100000
+	busybox date -s @1893456000 >/dev/null
 done
 for n in 32 33 34 35 36 37 38 39; do
 	block=/sys/devices/system/memory/memory$n

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexeccmd"
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/internal/uname"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -111,7 +112,7 @@ func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
 // fileFlags are those of kexec_file_load that options ask for.
 func (k *kexecRun) fileFlags(host *loader.Host) (flags loader.FileFlags) {
 	// Before 6.8 the kernel refuses the flag, which is no reason not to load.
-	if k.inv.Debug && host.AtLeast(6, 8) {
+	if k.inv.Debug && uname.AtLeast(host.Release, 6, 8) {
 		flags |= kexecsys.FileDebug
 	}
 	if k.inv.NoCMA {

@@ -9,9 +9,9 @@ import (
 	"io/fs"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/gokexec/gokexec/internal/uname"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -71,7 +71,7 @@ func mapFromVMCoreInfo(v *VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*K
 	case has("phys_base", "pgtable_l5_enabled"): // arch/x86/kernel/vmcore_info_64.c
 		m.Machine = elf.EM_X86_64
 		switch kaslr := v.values["KERNELOFFSET"]; {
-		case !releaseFrom(v.OSRelease, 4, 20):
+		case !uname.AtLeast(v.OSRelease, 4, 20):
 			return nil, fmt.Errorf("%w: it is of Linux %s, older than 4.20", ErrNotEnough, v.OSRelease)
 		case strings.Trim(kaslr, "0") != "" || !slices.Contains(cmdline, "nokaslr"):
 			return nil, fmt.Errorf("%w: with KASLR its address is random, and only /proc/kcore has it", ErrNotEnough)
@@ -84,7 +84,7 @@ func mapFromVMCoreInfo(v *VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*K
 	case has("kimage_voffset", "VA_BITS", "PHYS_OFFSET"): // arch/arm64/kernel/vmcore_info.c
 		m.Machine = elf.EM_AARCH64
 		bits := number("VA_BITS")
-		if !releaseFrom(v.OSRelease, 5, 4) || bits < 36 || bits > 52 {
+		if !uname.AtLeast(v.OSRelease, 5, 4) || bits < 36 || bits > 52 {
 			return nil, fmt.Errorf("%w: Linux %s (5.4 and later are known) with addresses of %d bits", ErrNotEnough, v.OSRelease, bits)
 		}
 		m.Direct = -(uint64(1) << bits) - number("PHYS_OFFSET")
@@ -115,16 +115,4 @@ func kernelImage(iomem *memmap.Iomem) memmap.Range {
 		}
 	}
 	return image
-}
-
-// releaseFrom reports whether uname -r is of major.minor or later.
-func releaseFrom(release string, major, minor int) bool {
-	first, rest, _ := strings.Cut(release, ".")
-	second := rest
-	if i := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
-		second = rest[:i]
-	}
-	a, errA := strconv.Atoi(first)
-	b, errB := strconv.Atoi(second)
-	return errA == nil && errB == nil && (a > major || a == major && b >= minor)
 }

@@ -198,17 +198,3 @@ func TestCmdlineExact(t *testing.T) {
 		t.Errorf("a command line with a NUL: %v; want ErrCmdline", err)
 	}
 }
-
-func TestAtLeast(t *testing.T) {
-	for _, tt := range []struct {
-		release string
-		want    bool // at least 6.8
-	}{
-		{"6.8.0", true}, {"6.8-rc1", true}, {"6.12.9+deb13-amd64", true}, {"7.0", true}, {"10.1.1", true},
-		{"6.7.12", false}, {"5.15.0-91-generic", false}, {"6", false}, {"", false}, {"x.y", false},
-	} {
-		if got := (&Host{Release: tt.release}).AtLeast(6, 8); got != tt.want {
-			t.Errorf("AtLeast(6, 8) of %q = %v; want %v", tt.release, got, tt.want)
-		}
-	}
-}

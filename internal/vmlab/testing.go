@@ -15,6 +15,10 @@ import (
 var (
 	defaultMatrix = []string{"trixie-cloud"}
 	fullMatrix    = []string{"bookworm-cloud", "trixie-cloud", "backports-cloud", "trixie-generic"}
+
+	// For the tests of other architectures.
+	defaultArches = []string{"trixie-arm64", "trixie-riscv64"}
+	fullArches    = []string{"trixie-arm64", "backports-arm64", "trixie-riscv64"}
 )
 
 // required says whether a VM test that can't run is a failure.
@@ -76,15 +80,41 @@ func Matrix(t *testing.T, test func(t *testing.T, k *Kernel)) {
 	}
 }
 
+// ArchMatrix is Matrix for the other architectures: one kernel of each by default.
+func ArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel)) {
+	t.Helper()
+	names := MatrixNames()
+	switch os.Getenv("GOKEXEC_VM_MATRIX") {
+	case "":
+		if os.Getenv("GOKEXEC_VM_KERNEL") == "" {
+			names = defaultArches
+		}
+	case "full":
+		names = append(names, fullArches...)
+	}
+	for _, name := range names {
+		if kernelArch(name) != "amd64" {
+			t.Run(name, func(t *testing.T) { test(t, GetTestKernel(t, name)) })
+		}
+	}
+}
+
+// kernelArch is the GOARCH of a kernel by name.
+func kernelArch(name string) string {
+	if spec, ok := kernelSpecs[name]; ok {
+		return spec.arch
+	}
+	if arch := os.Getenv("GOKEXEC_VM_ARCH"); name == customName && arch != "" {
+		return arch
+	}
+	return "amd64"
+}
+
 // GetTestKernel is GetKernel for a test: it skips (or fails, with
 // GOKEXEC_VM_REQUIRED=1) when the kernel can't be had or booted.
 func GetTestKernel(t testing.TB, name string) *Kernel {
 	t.Helper()
-	arch := "amd64"
-	if spec, ok := kernelSpecs[name]; ok {
-		arch = spec.arch
-	}
-	Require(t, arch)
+	Require(t, kernelArch(name))
 	k, err := GetKernel(t.Context(), name)
 	if err != nil {
 		unable(t, "%v", err)
@@ -193,6 +223,13 @@ func (g *Guest) ReadFile(path string) string {
 	g.T.Helper()
 	content, err := g.VM.ReadFile(g.ctx(), path)
 	return string(must(g, content, err))
+}
+
+// Glob lists files of the guest.
+func (g *Guest) Glob(pattern string) []string {
+	g.T.Helper()
+	names, err := g.VM.Glob(g.ctx(), pattern)
+	return must(g, names, err)
 }
 
 // WriteFile writes a file of the guest.

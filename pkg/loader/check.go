@@ -39,7 +39,7 @@ const (
 // image before it looks closely, finds nothing to refuse. The machine's own
 // state is CheckHost's business.
 func (p *Plan) Check(host *Host) []Finding {
-	findings := []Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()}
+	findings := append([]Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()}, p.checkMore(host)...)
 	if p.Method == Segments {
 		return append(findings, p.checkLoadAllowed(host), p.checkSegments(host))
 	}

@@ -318,6 +318,39 @@ func TestDTRefusals(t *testing.T) {
 	}
 }
 
+// The tables of an ITS are in the way of an ordinary kexec, unless UEFI tells of
+// them.
+func TestCheckInterrupts(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		its, uefi bool
+		kind      Kind
+		want      Level
+	}{{"its", true, false, Boot, Warning}, {"its, UEFI", true, true, Boot, OK}, {"none", false, false, Boot, OK}, {"crash", true, false, Crash, OK}} {
+		m := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48)
+		root := &fdt.Node{}
+		if tt.its {
+			root.Make("intc").Make("its@8080000").Set("compatible", []byte("x\x00arm,gic-v3-its\x00"))
+		}
+		if tt.uefi {
+			root.Make("chosen").SetUint64("linux,uefi-system-table", 1)
+		}
+		m.WriteTree(&fdt.Tree{Root: root})
+		host := archHost(t, m, "arm64")
+		p, err := New(host, segmentSpec(tt.kind, arm64Image(nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := OK
+		for _, f := range p.Check(host) {
+			got = max(got, f.Level)
+		}
+		if got != tt.want {
+			t.Errorf("%s: the worst finding is %v; want %v: %+v", tt.name, got, tt.want, p.Check(host))
+		}
+	}
+}
+
 // A kernel without kexec_file_load says so in its configuration, or by ENOSYS: both
 // lead to segments; so does --dtb. The device tree of the machine may be one of
 // folders.

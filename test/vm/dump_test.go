@@ -99,10 +99,10 @@ func (d *savedDump) checkNonce(t *testing.T, n *vmlab.Nonce) {
 
 // checkRanges holds the dump's PT_LOADs against the machine's memory: all of
 // System RAM less the crash memory, and on x86 less the low 1 MiB, which the
-// kernel leaves out of a header of its own.
-func (d *savedDump) checkRanges(t *testing.T, iomem *memmap.Iomem, lowIncluded bool) {
+// kernel leaves out of a header of its own, and less what else is named.
+func (d *savedDump) checkRanges(t *testing.T, iomem *memmap.Iomem, lowIncluded bool, without ...memmap.Range) {
 	t.Helper()
-	want := iomem.SystemRAM().Minus(memmap.NewSet(iomem.CrashKernel()...))
+	want := iomem.SystemRAM().Minus(memmap.NewSet(iomem.CrashKernel()...)).Minus(memmap.NewSet(without...))
 	if !lowIncluded {
 		want = want.Minus(memmap.NewSet(memmap.Range{End: 1 << 20}))
 	}

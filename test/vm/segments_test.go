@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -81,6 +82,12 @@ func crashSegments(t *testing.T, g *vmlab.Guest) *savedDump {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var firmware []memmap.Range
+	for _, name := range g.Glob("/sys/firmware/devicetree/base/reserved-memory/mmode_resv*/reg") {
+		b := []byte(g.ReadFile(name))
+		r, _ := memmap.RangeOf(memmap.PhysAddr(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint64(b[8:]))
+		firmware = append(firmware, r)
+	}
 	g.WriteFile("/dev/kmsg", "<3>gokexec-test: last words\n")
 	nonce := g.Plant(200)
 	var low *vmlab.Nonce
@@ -101,7 +108,7 @@ func crashSegments(t *testing.T, g *vmlab.Guest) *savedDump {
 	if low != nil {
 		d.checkNonce(t, low)
 	}
-	d.checkRanges(t, iomem, true)
+	d.checkRanges(t, iomem, true, firmware...)
 	if !strings.Contains(d.log, "gokexec-test: last words") {
 		t.Errorf("the log lacks the last words; it ends:\n%s", lastLines(d.log, 15))
 	}

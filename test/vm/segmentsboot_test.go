@@ -144,12 +144,17 @@ func secondInitramfs(t *testing.T, k *vmlab.Kernel) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := vmlab.Initramfs(append(files, inner, vmlab.File{Path: "/boot/initrd", Data: third},
+	return initramfsFile(t, append(files, inner, vmlab.File{Path: "/boot/initrd", Data: third},
 		vmlab.Executable("/bin/gokexec", vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)))...)
+}
+
+func initramfsFile(t *testing.T, files ...vmlab.File) string {
+	t.Helper()
+	b, err := vmlab.Initramfs(files...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "second.cpio")
+	path := filepath.Join(t.TempDir(), "initramfs.cpio")
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}

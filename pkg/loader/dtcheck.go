@@ -1,0 +1,49 @@
+package loader
+
+import (
+	"bytes"
+	"debug/elf"
+	"slices"
+
+	"github.com/gokexec/gokexec/internal/fdt"
+)
+
+// checkInterrupts warns of what a GICv3 does to the kernel after this one. Its
+// tables for message interrupts are in memory that the running kernel has chosen,
+// and once it is told of them most can't be told of others. Under UEFI the next
+// kernel finds them reserved (LINUX_EFI_MEMRESERVE_TABLE; drivers/irqchip/
+// irq-gic-v3-its.c, gic_reserve_range); else it takes that memory for free, with
+// whatever comes to lie there. A crash kernel has memory of its own.
+func (p *Plan) checkInterrupts(host *Host) Finding {
+	const name = "interrupt controller"
+	if host.DeviceTree == nil {
+		return unknown(name, "the device tree is not known")
+	}
+	root := host.DeviceTree.Root
+	uefi := false
+	if chosen := root.Child("chosen"); chosen != nil {
+		_, uefi = chosen.Property("linux,uefi-system-table")
+	}
+	if uefi || !hasCompatible(root, "arm,gic-v3-its") {
+		return ok(name, "nothing of it is in the way")
+	}
+	return Finding{Check: name, Level: Warning,
+		Detail: "this machine has a GICv3 with an ITS and no UEFI: the interrupt controller goes on using tables of the running kernel, in memory that the next one takes for free and may be overwritten in",
+		Remedy: "boot with UEFI, which tells of them; or reboot instead; a crash kernel is not concerned"}
+}
+
+// hasCompatible tells whether a node at or below n is compatible with that.
+func hasCompatible(n *fdt.Node, want string) bool {
+	if v, found := n.Property("compatible"); found && slices.ContainsFunc(bytes.Split(v, []byte{0}), func(c []byte) bool { return string(c) == want }) {
+		return true
+	}
+	return slices.ContainsFunc(n.Children, func(c *fdt.Node) bool { return hasCompatible(c, want) })
+}
+
+// checkMore is what is asked on some architectures only.
+func (p *Plan) checkMore(host *Host) []Finding {
+	if p.Kind == Boot && host.Arch.Machine == elf.EM_AARCH64 {
+		return []Finding{p.checkInterrupts(host)}
+	}
+	return nil
+}

@@ -239,6 +239,15 @@ func TestKexecCommands(t *testing.T) {
 	}
 }
 
+// POSIXLY_CORRECT ends the options at the kernel, as for every program of glibc's.
+func TestKexecPOSIX(t *testing.T) {
+	b := newBench(t)
+	t.Setenv("POSIXLY_CORRECT", "")
+	if code, did := b.kexec(b.vmlinuz, "-p", "--bogus"); code != 0 || did != "shutdown" || b.loadedAs() != "boot by file: " {
+		t.Errorf("kexec K -p --bogus = %d, did %q, loaded %q; want the kernel alone to count", code, did, b.loadedAs())
+	}
+}
+
 // What kexec has loaded, gokexec looks after.
 func TestKexecThenGokexec(t *testing.T) {
 	b := newBench(t)

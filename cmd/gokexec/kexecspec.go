@@ -35,6 +35,9 @@ func (k *kexecRun) open() (*loader.Spec, error) {
 	if spec.Kernel, err = loader.Open(k.image); err != nil {
 		return nil, k.openFailed("", k.image, err)
 	}
+	if spec.Method == loader.Segments && inv.Type != "" && !kexeccmd.KnownType(inv.Arch, inv.Type) {
+		return nil, errors.Join(&kexecError{code: kexeccmd.ExitFailed, lines: []string{"Unsupported kernel type " + inv.Type}}, spec.Close())
+	}
 	if inv.Initrd != nil {
 		if spec.Initrd, err = loader.Open(*inv.Initrd); err != nil {
 			return nil, errors.Join(k.initrdFailed(spec.Kernel, *inv.Initrd, err), spec.Close())
@@ -67,8 +70,11 @@ func (k *kexecRun) serial() loader.Serial {
 
 // initrdFailed: kexec-tools looks at the kernel before it opens the initrd.
 func (k *kexecRun) initrdFailed(kernel *loader.Source, path string, err error) *kexecError {
-	if _, err := bootimage.Open(kernel, kernel.Size); errors.Is(err, bootimage.ErrNotKernel) {
+	switch image, err := bootimage.Open(kernel, kernel.Size); {
+	case errors.Is(err, bootimage.ErrNotKernel):
 		return k.unknownType(err)
+	case err == nil && image.Machine != k.arch.Machine:
+		return k.unknownType(loader.ErrOtherMachine)
 	}
 	e := k.openFailed("Could not open initrd file "+path+":%s", path, err)
 	switch {
@@ -103,9 +109,6 @@ func (k *kexecRun) openFailed(words, path string, err error) *kexecError {
 func (k *kexecRun) checkType(p *loader.Plan) error {
 	names := typeNames(p.Image)
 	if p.Method == loader.Segments && k.inv.Type != "" {
-		if !kexeccmd.KnownType(k.inv.Arch, k.inv.Type) {
-			return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Unsupported kernel type " + k.inv.Type}}
-		}
 		fits := false
 		for _, name := range names {
 			fits = fits || name == k.inv.Type

@@ -21,13 +21,14 @@ var expectedDifferences = []struct {
 		return c.names("K.gz", "K.xz") && strings.Contains(c.theirs.stderr, "Cannot determine the file type")
 	}},
 	{"a vmlinux is loaded as Linux, by kexec_load if need be; kexec-tools fails to by kexec_file_load", func(c comparison) bool {
-		return c.names("V") && c.theirs.code == 1 && c.ours.code != 0 && (c.inv.Method != loader.Segments || c.inv.Crash)
+		return c.names("V") && c.theirs.code == 1 && c.ours.code != 0 && (c.inv.Method != loader.Segments || c.inv.Crash || c.inv.Initrd != nil)
 	}},
 	{"2.0.25 gives another exit code for a missing kernel by kexec_file_load than by kexec_load; gokexec is like 2.0.32", func(c comparison) bool {
-		return c.release == "2.0.25" && strings.HasPrefix(c.theirs.stderr, "Failed to open file") && strings.HasPrefix(c.ours.stderr, "Cannot open `")
+		return c.release == "2.0.25" && strings.Contains(c.theirs.stderr, "Failed to open file") && strings.Contains(c.ours.stderr, "Cannot open `")
 	}},
-	{"a wrong --serial or --serial-baud ends the program; kexec-tools goes on with -u and -S, and with 0x", func(c comparison) bool {
-		return strings.Contains(c.ours.stderr, "Bad serial port") && c.ours.code == kexeccmd.ExitFailed && (c.inv.Unload || c.inv.Status || slices.Contains(c.argv, "--serial=0x"))
+	{"a wrong --serial or --serial-baud ends the program; kexec-tools goes on with some of what else is asked, and with 0x", func(c comparison) bool {
+		return strings.Contains(c.ours.stderr, "Bad serial port") && c.ours.code != 0 &&
+			(strings.Contains(c.theirs.stderr, "Bad serial port") || slices.Contains(c.argv, "--serial=0x"))
 	}},
 	{"a jump to an address outside of all segments is refused", func(c comparison) bool {
 		return c.inv.Entry != 0 && c.ours.code == c.theirs.code
@@ -37,6 +38,9 @@ var expectedDifferences = []struct {
 	}},
 	{"--type counts where kexec_load is chosen, not where it is only fallen back to", func(c comparison) bool {
 		return c.inv.Type != "" && c.inv.Method == loader.Auto && c.ours.code == c.theirs.code
+	}},
+	{"kexec jump is refused", func(c comparison) bool {
+		return (c.inv.Jump || c.inv.JumpBack) && c.ours.code == c.theirs.code
 	}},
 	{"a kernel is not placed below its preferred address, as by kexec-tools since 2.0.30", func(c comparison) bool {
 		return c.release == "2.0.25" && c.inv.MemMax == 0x1000000

@@ -18,7 +18,7 @@ func Unsupported() []Unsupport {
 		return func(inv *Invocation) bool { return inv.Load && inv.Given[name] }
 	}
 	return []Unsupport{
-		{"load-preserve-context", true, "kexec jump is not supported: the way back needs code in the new kernel's memory that gokexec does not have", func(inv *Invocation) bool { return inv.Load && inv.Jump }},
+		{"load-preserve-context", true, "kexec jump is not supported: the way back needs code in the new kernel's memory that gokexec does not have, and few kernels are built with CONFIG_KEXEC_JUMP", func(inv *Invocation) bool { return inv.Load && inv.Jump }},
 		{"load-jump-back-helper", true, "kexec jump is not supported", func(inv *Invocation) bool { return inv.JumpBack }},
 		{"args-elf", true, "ELF boot notes are for boot loaders as payload; gokexec loads Linux kernels, which don't read them", given("args-elf")},
 		{"args-none", true, "gokexec loads Linux kernels, which don't start without boot_params", given("args-none")},

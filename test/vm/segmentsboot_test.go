@@ -58,14 +58,20 @@ func TestVMBootSegments(t *testing.T) {
 			{Path: guestKernel, Source: k.Image}, vmlinux(t, k), {Path: "/boot/initrd", Source: initrd},
 		}})
 		ram := bootRAM(t, g)
-		for i, step := range []struct{ kernel, method, why string }{{guestKernel, "segments", ""}, {"/next/vmlinux", "auto", "does not take ELF"}} {
+		for i, step := range []struct {
+			kernel, method, why string
+			exec                []string
+		}{
+			{guestKernel, "segments", "", []string{gokexec, "exec", "--force"}},
+			{"/next/vmlinux", "auto", "does not take ELF", []string{gokexec, "kexec", "-e"}},
+		} {
 			said := g.Must(gokexec, "load", "--boot", step.kernel, "--initrd", "/boot/initrd", "--method", step.method,
 				"--cmdline", g.VM.Config.AgentCmdline()+` step=`+string(rune('0'+i)))
 			if !strings.Contains(said, "by kexec_load") || !strings.Contains(said, step.why) {
 				t.Errorf("load %s says %q; want that it is by kexec_load, and why", step.kernel, said)
 			}
 			last := g.VM.Hello.BootID
-			g.Start(gokexec, "exec", "--force")
+			g.Start(step.exec...)
 			hello := g.WaitHello()
 			if hello.BootID == last || !strings.Contains(hello.Cmdline, "step="+string(rune('0'+i))) {
 				t.Fatalf("the kernel after %s is %+v; want another boot, with the new command line", step.kernel, hello)

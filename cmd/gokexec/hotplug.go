@@ -115,6 +115,7 @@ func (e *env) handOver(ctx context.Context, unit string) error {
 	if h.Announce() {
 		return nil
 	}
+	withPath()
 	out, err := exec.CommandContext(ctx, "systemctl", "--no-block", "start", unit).CombinedOutput()
 	if err == nil {
 		return nil
@@ -123,6 +124,13 @@ func (e *env) handOver(ctx context.Context, unit string) error {
 		Hint: "gokexec hotplug, run by hand, does so", Err: err}
 	e.kernelLog(kernelError, problem.Error())
 	return problem
+}
+
+// withPath gives the programs that are started a PATH: udev's have none.
+func withPath() {
+	if os.Getenv("PATH") == "" {
+		os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	}
 }
 
 // look translates the truth.
@@ -143,6 +151,7 @@ func (e *env) look(context.Context) hotplug.Look {
 // runReloadCommand runs a distribution's own. It holds the reload lock too, lest
 // another one is started beside it should this process be killed.
 func (e *env) runReloadCommand(command string, a hotplug.Attempt) error {
+	withPath()
 	cmd := exec.Command("/bin/sh", "-c", command)
 	cmd.Stdout, cmd.Stderr = e.stderr, e.stderr
 	cmd.Env = append(os.Environ(), lockVar+"=held")

@@ -27,6 +27,11 @@
 // it is loaded again. Only files that were renamed are removed, so no mark can be
 // taken away that was left after the look had begun.
 //
+// Programs that load a crash kernel without these locks are reckoned with: while one
+// loads nothing is loaded, and the kernel drops the updates that fall into it. So a
+// look that finds nothing loaded is not the last one: the process holds the pending
+// lock again, waits for a load to end (Handler.Absent), and looks anew.
+//
 // Where the folder can't be written, events no longer save each other work, and
 // the reload lock is that of the nearest folder above that exists.
 package hotplug

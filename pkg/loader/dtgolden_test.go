@@ -82,7 +82,7 @@ func TestDTPlanReadByDTC(t *testing.T) {
 // ordinary kexec is on it, and what an image claims makes no plan that the checks
 // or the kernel would refuse.
 func FuzzDTPlan(f *testing.F) {
-	f.Add(uint16(0x8200), uint16(0x10), uint16(0x9000), uint16(8), uint64(0x1e70000), uint64(0), true)
+	f.Add(uint16(0x8200), uint16(0x10), uint16(0x9000), uint16(8), uint64(0x470000), uint64(0), true)
 	f.Add(uint16(1), uint16(0xffff), uint16(0x100), uint16(0x4000), uint64(1<<40), uint64(0x80000), false)
 	const base = 0x40000000
 	f.Fuzz(func(t *testing.T, at, pages, treeAt, treePages uint16, imageSize, textOffset uint64, crash bool) {

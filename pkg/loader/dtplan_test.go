@@ -32,7 +32,7 @@ func archHost(t testing.TB, m *kexectest.Machine, name string) *Host {
 }
 
 func arm64Image(change func(*imagetest.ARM64)) []byte {
-	a := imagetest.ARM64{ImageSize: 0x1e70000, Flags: 0xa, Body: bytes.Repeat([]byte("kernel"), 10000)}
+	a := imagetest.ARM64{ImageSize: 0x470000, Flags: 0xa, Body: bytes.Repeat([]byte("kernel"), 10000)}
 	if change != nil {
 		change(&a)
 	}
@@ -40,7 +40,7 @@ func arm64Image(change func(*imagetest.ARM64)) []byte {
 }
 
 func riscvImage() []byte {
-	return imagetest.RISCV{TextOffset: 0x200000, ImageSize: 0x1e6b000, Version: 2, Body: bytes.Repeat([]byte("kernel"), 10000)}.Bytes()
+	return imagetest.RISCV{TextOffset: 0x200000, ImageSize: 0x46b000, Version: 2, Body: bytes.Repeat([]byte("kernel"), 10000)}.Bytes()
 }
 
 // elfImage is a vmlinux of which objcopy would make the image.
@@ -51,7 +51,7 @@ func elfImage(machine elf.Machine, image []byte) []byte {
 	e.Entry = virt
 	e.Progs = []elf.Prog64{
 		{Type: uint32(elf.PT_LOAD), Flags: 5, Off: 0x1000, Vaddr: virt, Paddr: virt, Filesz: half, Memsz: half, Align: 0x10000},
-		{Type: uint32(elf.PT_LOAD), Flags: 6, Off: 0x1000 + half, Vaddr: virt + half, Paddr: virt + half, Filesz: uint64(len(image)) - half, Memsz: 0x1e70000 - half, Align: 0x1000},
+		{Type: uint32(elf.PT_LOAD), Flags: 6, Off: 0x1000 + half, Vaddr: virt + half, Paddr: virt + half, Filesz: uint64(len(image)) - half, Memsz: 0x470000 - half, Align: 0x1000},
 	}
 	return e.Bytes()
 }

@@ -135,6 +135,7 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 	}
 	t := &Truth{}
 	var hint memmap.PhysAddr
+	placed := false // by us, at the hint
 	if state, err := ReadState(stateDir); stateDir != "" && err == nil {
 		t.Unchanged = state.Generation != "" && state.Generation == generationOf(machine)
 		if foreign == nil {
@@ -142,12 +143,18 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 			foreign = &other
 		}
 		if t.Foreign = *foreign; !t.Foreign {
-			hint = state.Elfcorehdr
+			hint, placed = state.Elfcorehdr, state.Method == Segments && state.Elfcorehdr != 0
 		}
 	}
 	loaded, at, err := elfcore.ReadLoaded(root, hint)
 	if err != nil {
 		t.Reason = truthReason(err)
+		return t
+	}
+	if placed && at != hint {
+		// Before 6.4 arm64 unmaps what is loaded (arch_kexec_protect_crashkres), and
+		// /proc/kcore shows zeros; what was loaded before is still to be seen.
+		t.Reason = fmt.Sprintf("the kernel does not show the header at %v, where it was loaded; the one at %v is of an earlier load", hint, at)
 		return t
 	}
 	t.Header = at

@@ -97,6 +97,30 @@ func (b *bench) blocks(state string, from, to int) {
 }
 
 // Without a truth, the machine's memory and CPUs tell whether it may be stale.
+// A kernel that hides what is loaded shows an older header, which says nothing.
+func TestTruthHidden(t *testing.T) {
+	b := newBench(t)
+	b.kernel.NoFileLoad = true
+	if truth := b.loadOne(t, "x"); truth.Accuracy != Accurate || truth.Header != 0x36000000 {
+		t.Fatalf("after the load: %+v; want accurate", truth)
+	}
+	header, err := New(readHost(t, b.kernel.Machine), segmentSpec(Crash, bzImage().Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := header.Segment(RoleElfcorehdr)
+	b.kernel.WritePhys(0x38000000, s.Data)
+	b.kernel.WritePhys(0x36000000, make([]byte, len(s.Data)))
+	truth := b.truth()
+	if truth.Accuracy != Unverified || !strings.Contains(truth.Reason, "of an earlier load") || !truth.Unchanged {
+		t.Errorf("with the header hidden: %+v; want unknown, on an unchanged machine", truth)
+	}
+	b.kernel.AddMemory(dimm())
+	if truth := b.truth(); truth.Accuracy != Unverified || truth.Unchanged {
+		t.Errorf("with the header hidden and memory added: %+v; want unknown, changed", truth)
+	}
+}
+
 func TestTruthUnknownUnchanged(t *testing.T) {
 	b := newBench(t)
 	b.kernel.HideKcore()

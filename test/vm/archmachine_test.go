@@ -1,0 +1,153 @@
+package vm
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gokexec/gokexec/internal/purgatory"
+	"github.com/gokexec/gokexec/internal/vmlab"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// fullMatrixOnly skips what the default run has no time for.
+func fullMatrixOnly(t *testing.T) {
+	t.Helper()
+	if os.Getenv("GOKEXEC_VM_MATRIX") == "" {
+		t.Skip("only with GOKEXEC_VM_MATRIX=full")
+	}
+}
+
+// The largest CPU that there is: on arm64 virtual addresses of 52 bits, the kernel
+// at EL2 with VHE, and SME, which the purgatory has to leave; two CPUs.
+func TestVMCrashArchMax(t *testing.T) {
+	fullMatrixOnly(t)
+	vmlab.ArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
+		if k.Arch != "arm64" {
+			t.Skip("the other architectures have no such CPU")
+		}
+		cfg := archMachine(t, k)
+		cfg.CPU, cfg.CPUs, cfg.Machine = "max,pauth-impdef=on", 2, "virt,gic-version=3,virtualization=on"
+		g := vmlab.Boot(t, cfg)
+		archLoad(t, g, "--serial", "ttyAMA0")
+		for _, l := range readHeader(t, g, "show", "--loaded").Loads[1:] {
+			if l.Virt>>52 != 0xfff {
+				t.Errorf("%#x is mapped at %#x; want an address of 52 bits", l.Start, l.Virt)
+			}
+		}
+		if console := g.VM.Console(); !strings.Contains(console, "CPU: All CPU(s) started at EL2") {
+			t.Error("the kernel does not run at EL2; the test would prove less than it says")
+		}
+		crashSegments(t, g)
+	})
+}
+
+// A segment that is changed after the load is caught there too, and said on the
+// serial port that was named, or on the firmware's.
+func TestVMPurgatoryCatchesArch(t *testing.T) {
+	fullMatrixOnly(t)
+	vmlab.ArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
+		g := vmlab.Boot(t, archMachine(t, k))
+		args := []string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", consoleArg(k), "--method", "segments"}
+		if k.Arch == "arm64" {
+			args = append(args, "--serial", "ttyAMA0")
+		}
+		var plan struct {
+			Load struct {
+				Segments []struct {
+					Role  string `json:"role"`
+					Start int64  `json:"start"`
+				} `json:"segments"`
+			} `json:"kexec_load"`
+		}
+		if err := json.Unmarshal([]byte(g.Must(append(args, "--dry-run", "--json")...)), &plan); err != nil {
+			t.Fatal(err)
+		}
+		g.Must(args...)
+		for _, s := range plan.Load.Segments {
+			if s.Role != "initrd" {
+				continue
+			}
+			b := make([]byte, 1)
+			if _, err := g.VM.Physical().ReadAt(b, s.Start+4711); err != nil {
+				t.Fatal(err)
+			}
+			b[0] ^= 0x10
+			if _, err := g.VM.Physical().WriteAt(b, s.Start+4711); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.Crash()
+		for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(g.VM.Console(), purgatory.MismatchText); {
+			if time.Now().After(deadline) {
+				t.Fatalf("the console does not say %q", purgatory.MismatchText)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		time.Sleep(2 * time.Second)
+		if _, after, _ := strings.Cut(g.VM.Console(), purgatory.MismatchText); strings.TrimSpace(after) != "" {
+			t.Errorf("after the mismatch the console goes on: %q", after)
+		}
+	})
+}
+
+// Memory comes to a machine whose kernel can't update a header: status says that
+// it is stale, hotplug loads anew, and the new memory is in the dump. virtio-mem
+// needs no firmware's help.
+func TestVMHotplugArch(t *testing.T) {
+	fullMatrixOnly(t)
+	vmlab.ArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
+		if k.Arch != "arm64" {
+			t.Skip("Debian's kernel has no virtio-mem there")
+		}
+		cfg := archMachine(t, k)
+		cfg.MaxMemory, cfg.Modules = 2048, []string{"virtio_mem"}
+		cfg.Args = []string{"-object", "memory-backend-ram,id=vmem,size=1G", "-device", "virtio-mem-pci,id=vm0,memdev=vmem,requested-size=0"}
+		g := vmlab.Boot(t, cfg)
+		archLoad(t, g)
+		before := readStatus(t, g)
+		g.HMP(fmt.Sprintf("qom-set vm0 requested-size %d", 256<<20))
+		added := waitAdded(t, g, 256<<20)
+		if s := readStatus(t, g); s.Header.Accuracy != "stale" {
+			t.Errorf("status with %v added: %+v; want stale", added, s)
+		}
+		g.Must(gokexec, "hotplug")
+		after := readStatus(t, g)
+		if after.Header.Accuracy != "accurate" || after.Header.Address != before.Header.Address {
+			t.Errorf("status after hotplug: %+v; want accurate, with the header where it was: %+v", after, before)
+		}
+		for _, r := range added.Ranges() {
+			if !readHeader(t, g, "show", "--loaded").memory().Contains(r) {
+				t.Errorf("the loaded header lacks %v", r)
+			}
+		}
+		first := added.Ranges()[0]
+		nonce, err := g.VM.PlantBetween(t.Context(), 50, uint64(first.Start), uint64(first.End))
+		if err != nil {
+			t.Fatal(err)
+		}
+		crashSegments(t, g).checkNonce(t, nonce)
+	})
+}
+
+// waitAdded waits until a driver has added that much memory, and returns it.
+func waitAdded(t *testing.T, g *vmlab.Guest, size uint64) memmap.Set {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		iomem, err := memmap.ParseIomem(strings.NewReader(g.ReadFile("/proc/iomem")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		added := iomem.SystemRAM().Minus(iomem.BootRAM())
+		if added.Size() >= size {
+			return added
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes were added; want %d:\n%s", added.Size(), size, g.ReadFile("/proc/iomem"))
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}

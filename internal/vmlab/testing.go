@@ -80,8 +80,9 @@ func Matrix(t *testing.T, test func(t *testing.T, k *Kernel)) {
 	}
 }
 
-// ArchMatrix is Matrix for the other architectures: one kernel of each by default.
-func ArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel)) {
+// ArchMatrix is Matrix for the other architectures, or some of them (GOARCH): one
+// kernel of each by default.
+func ArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel), only ...string) {
 	t.Helper()
 	names := MatrixNames()
 	switch os.Getenv("GOKEXEC_VM_MATRIX") {
@@ -93,10 +94,21 @@ func ArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel)) {
 		names = append(names, fullArches...)
 	}
 	for _, name := range names {
-		if kernelArch(name) != "amd64" {
+		if arch := kernelArch(name); arch != "amd64" && (len(only) == 0 || slices.Contains(only, arch)) {
 			t.Run(name, func(t *testing.T) { test(t, GetTestKernel(t, name)) })
 		}
 	}
+}
+
+// MoreArchMatrix is ArchMatrix for what the default run has no time for: then it
+// runs nothing.
+func MoreArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel), only ...string) {
+	t.Helper()
+	if os.Getenv("GOKEXEC_VM_MATRIX") == "" && os.Getenv("GOKEXEC_VM_KERNEL") == "" {
+		t.Log("nothing is run without GOKEXEC_VM_MATRIX=full")
+		return
+	}
+	ArchMatrix(t, test, only...)
 }
 
 // kernelArch is the GOARCH of a kernel by name.

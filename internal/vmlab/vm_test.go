@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -125,28 +124,6 @@ func TestVMPackage(t *testing.T) {
 		if got := g.Must(append(program.Argv, "--version")...); !strings.HasPrefix(got, want) {
 			t.Errorf("kexec --version of %s = %q; want %s...", suite, got, want)
 		}
-	}
-}
-
-func TestVMArchitectures(t *testing.T) {
-	for _, name := range []string{"trixie-arm64", "trixie-riscv64"} {
-		t.Run(name, func(t *testing.T) {
-			if os.Getenv("GOKEXEC_VM_MATRIX") != "full" {
-				t.Skip("only with GOKEXEC_VM_MATRIX=full")
-			}
-			k := GetTestKernel(t, name)
-			g := Boot(t, Config{Kernel: k, Memory: 1024})
-			t.Logf("%s: %s up after %v", name, g.VM.Hello.Release, g.VM.Booted)
-			n := g.Plant(50)
-			if err := n.Check(func(b []byte, phys uint64) error {
-				_, err := g.VM.Physical().ReadAt(b, int64(phys))
-				return err
-			}); err != nil {
-				t.Error(err)
-			}
-			g.Reboot("poweroff")
-			g.WaitEnd()
-		})
 	}
 }
 

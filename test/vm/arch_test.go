@@ -2,6 +2,7 @@ package vm
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -105,8 +106,9 @@ func bootTwice(t *testing.T, cfg vmlab.Config) *vmlab.Guest {
 		vmlab.File{Path: guestKernel, Source: k.Image}, vmlab.File{Path: "/boot/initrd", Source: chainInitramfs(t, k)})
 	g := vmlab.Boot(t, cfg)
 	ram := bootRAM(t, g)
-	for _, step := range []string{"step=1", "step=2"} {
-		said := g.Must(gokexec, "load", "--boot", guestKernel, "--initrd", "/boot/initrd", "--cmdline", g.VM.Config.AgentCmdline()+" "+step)
+	for i, more := range [][]string{nil, {"--dtb", "/sys/firmware/fdt"}} {
+		step := fmt.Sprintf("step=%d", i)
+		said := g.Must(append([]string{gokexec, "load", "--boot", guestKernel, "--initrd", "/boot/initrd", "--cmdline", g.VM.Config.AgentCmdline() + " " + step}, more...)...)
 		if !strings.Contains(said, "by kexec_load") {
 			t.Errorf("load says %q; want that it is by kexec_load", said)
 		}

@@ -3,7 +3,6 @@ package vm
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,22 +12,10 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// fullMatrixOnly skips what the default run has no time for.
-func fullMatrixOnly(t *testing.T) {
-	t.Helper()
-	if os.Getenv("GOKEXEC_VM_MATRIX") == "" {
-		t.Skip("only with GOKEXEC_VM_MATRIX=full")
-	}
-}
-
 // The largest CPU that there is: on arm64 virtual addresses of 52 bits, the kernel
 // at EL2 with VHE, and SME, which the purgatory has to leave; two CPUs.
 func TestVMCrashArchMax(t *testing.T) {
-	fullMatrixOnly(t)
-	vmlab.ArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
-		if k.Arch != "arm64" {
-			t.Skip("the other architectures have no such CPU")
-		}
+	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		cfg := archMachine(t, k)
 		cfg.CPU, cfg.CPUs, cfg.Machine = "max,pauth-impdef=on", 2, "virt,gic-version=3,virtualization=on"
 		g := vmlab.Boot(t, cfg)
@@ -42,14 +29,13 @@ func TestVMCrashArchMax(t *testing.T) {
 			t.Error("the kernel does not run at EL2; the test would prove less than it says")
 		}
 		crashSegments(t, g)
-	})
+	}, "arm64")
 }
 
 // A segment that is changed after the load is caught there too, and said on the
 // serial port that was named, or on the firmware's.
 func TestVMPurgatoryCatchesArch(t *testing.T) {
-	fullMatrixOnly(t)
-	vmlab.ArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		g := vmlab.Boot(t, archMachine(t, k))
 		args := []string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", consoleArg(k), "--method", "segments"}
 		if k.Arch == "arm64" {
@@ -98,11 +84,7 @@ func TestVMPurgatoryCatchesArch(t *testing.T) {
 // it is stale, hotplug loads anew, and the new memory is in the dump. virtio-mem
 // needs no firmware's help.
 func TestVMHotplugArch(t *testing.T) {
-	fullMatrixOnly(t)
-	vmlab.ArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
-		if k.Arch != "arm64" {
-			t.Skip("Debian's kernel has no virtio-mem there")
-		}
+	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		cfg := archMachine(t, k)
 		cfg.MaxMemory, cfg.Modules = 2048, []string{"virtio_mem"}
 		cfg.Args = []string{"-object", "memory-backend-ram,id=vmem,size=1G", "-device", "virtio-mem-pci,id=vm0,memdev=vmem,requested-size=0"}
@@ -130,7 +112,7 @@ func TestVMHotplugArch(t *testing.T) {
 			t.Fatal(err)
 		}
 		crashSegments(t, g).checkNonce(t, nonce)
-	})
+	}, "arm64") // Debian's kernel for riscv64 has no virtio-mem
 }
 
 // waitAdded waits until a driver has added that much memory, and returns it.

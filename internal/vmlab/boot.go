@@ -123,7 +123,11 @@ func (vm *VM) launch(ctx context.Context) error {
 	if err := vm.start(ctx, qemu, cfg.qemuArgs(vm.dir, firmware, major)); err != nil {
 		return err
 	}
-	bootCtx, cancel := context.WithTimeout(ctx, stepTimeout())
+	patience := stepTimeout()
+	if cfg.Root != "" {
+		patience *= 3 // a whole system starts
+	}
+	bootCtx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("nothing for %v", patience))
 	defer cancel()
 	if _, err := vm.monitor.execute(bootCtx, "qmp_capabilities", nil); err != nil {
 		return vm.explain("start QEMU", err)

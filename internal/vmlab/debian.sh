@@ -11,7 +11,7 @@ mmdebstrap --quiet --mode=root --variant=essential --format=directory \
 	--aptopt="$aptconf" --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
 	--dpkgopt=force-unsafe-io --dpkgopt=path-exclude=/usr/share/man/\* \
 	--dpkgopt=path-exclude=/usr/share/doc/\* --dpkgopt=path-exclude=/usr/share/locale/\* \
-	--include=systemd-sysv,udev,kmod,initramfs-tools,kdump-tools,makedumpfile,linux-image-cloud-amd64,dracut-core,busybox,cpio,procps,zstd \
+	--include=systemd-sysv,udev,kmod,initramfs-tools,kdump-tools,makedumpfile,linux-image-cloud-amd64,dracut-core,busybox,cpio,zstd \
 	--essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
 	--essential-hook='printf "MODULES=list\nCOMPRESS=gzip\n" >"$1/etc/initramfs-tools/conf.d/vmlab"' \
 	--essential-hook='echo "kexec-tools kexec-tools/load_kexec boolean false" | chroot "$1" debconf-set-selections' \

@@ -120,8 +120,11 @@ func step(ctx context.Context) (context.Context, context.CancelFunc) {
 // WaitHello waits until a kernel's agent introduces itself, for the first time
 // since the last hello was waited for: after a kexec it is the second kernel's.
 func (vm *VM) WaitHello(ctx context.Context) (*wire.Hello, error) {
-	ctx, cancel := step(ctx)
-	defer cancel()
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = step(ctx)
+		defer cancel()
+	}
 	const what = "wait for the guest's agent"
 	select {
 	case hello := <-vm.channel.hellos:

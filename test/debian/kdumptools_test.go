@@ -43,7 +43,7 @@ func replaceKexecTools(g *vmlab.Guest) {
 	if got := state("gokexec") + "," + state("kdump-tools"); got != "ii,ii" {
 		g.T.Errorf("dpkg's states of gokexec and kdump-tools are %s; want ii,ii", got)
 	}
-	if got := state("kexec-tools"); strings.HasPrefix(got, "i") {
+	if got := state("kexec-tools"); got != "" && !strings.HasSuffix(got, "c") && !strings.HasSuffix(got, "n") {
 		g.T.Errorf("dpkg's state of kexec-tools is %s; want it removed", got)
 	}
 	if audit := g.Must("dpkg", "--audit"); audit != "" {
@@ -54,8 +54,11 @@ func replaceKexecTools(g *vmlab.Guest) {
 			g.T.Errorf("%s is %s; want /usr/sbin/gokexec", name, got)
 		}
 	}
-	if changed := g.Run("dpkg", "--verify", "kdump-tools").Stdout; changed != "" {
-		g.T.Errorf("kdump-tools is not as Debian made it: %s", changed)
+	for line := range strings.Lines(g.Run("dpkg", "--verify", "kdump-tools").Stdout) {
+		// The disk has no documentation.
+		if !strings.Contains(line, "/usr/share/doc") && !strings.Contains(line, "/usr/share/man") {
+			g.T.Errorf("kdump-tools is not as Debian made it: %s", line)
+		}
 	}
 }
 

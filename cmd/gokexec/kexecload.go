@@ -89,9 +89,6 @@ func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
 	if p.Method == loader.File {
 		p.Flags |= k.fileFlags(host)
 	}
-	if err := k.checkType(p); err != nil {
-		return err
-	}
 	policy := append(loader.CheckHost(host, p.Kind), p.Check(host)...)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
@@ -189,8 +186,9 @@ func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
 	refused := slices.ContainsFunc([]unix.Errno{unix.ENOSYS, unix.EINVAL, unix.ENOEXEC, unix.ENOTSUP}, func(errno unix.Errno) bool { return errors.Is(err, errno) })
 	var errno unix.Errno
 	switch {
-	case call == "" && errors.Is(err, memmap.ErrNoSpace):
-		// By kexec_load kexec-tools finds no room; by kexec_file_load the kernel.
+	case call == "" && (errors.Is(err, memmap.ErrNoSpace) || k.kind() == loader.Boot && errors.Is(err, memmap.ErrAddressesHidden)):
+		// By kexec_load kexec-tools finds no room, also where /proc/iomem hides it; by
+		// kexec_file_load the kernel does.
 		e.code, e.lines = kexeccmd.ExitUsage, []string{"locate_hole failed"}
 	case refused && k.inv.Method == loader.File:
 		e.code, e.lines = kexeccmd.ExitNoFileLoad, []string{kexeccmd.TextNoFileLoad}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 
 	"github.com/gokexec/gokexec/internal/kexeccmd"
 	"github.com/gokexec/gokexec/pkg/bootimage"
@@ -35,8 +36,8 @@ func (k *kexecRun) open() (*loader.Spec, error) {
 	if spec.Kernel, err = loader.Open(k.image); err != nil {
 		return nil, k.openFailed("", k.image, err)
 	}
-	if spec.Method == loader.Segments && inv.Type != "" && !kexeccmd.KnownType(inv.Arch, inv.Type) {
-		return nil, errors.Join(&kexecError{code: kexeccmd.ExitFailed, lines: []string{"Unsupported kernel type " + inv.Type}}, spec.Close())
+	if err := k.checkType(spec.Kernel); err != nil {
+		return nil, errors.Join(err, spec.Close())
 	}
 	if inv.Initrd != nil {
 		if spec.Initrd, err = loader.Open(*inv.Initrd); err != nil {
@@ -105,17 +106,22 @@ func (k *kexecRun) openFailed(words, path string, err error) *kexecError {
 	return e
 }
 
-// checkType holds the image against --type, and options against the image.
-func (k *kexecRun) checkType(p *loader.Plan) error {
-	names := typeNames(p.Image)
-	if p.Method == loader.Segments && k.inv.Type != "" {
-		fits := false
-		for _, name := range names {
-			fits = fits || name == k.inv.Type
-		}
-		if !fits {
-			return &kexecError{code: kexeccmd.ExitFailed, lines: []string{fmt.Sprintf("Wrong file type %s, file matches type %s", k.inv.Type, names[0])}}
-		}
+// checkType holds the image against --type, which counts by kexec_load. What is no
+// image is left to the plan.
+func (k *kexecRun) checkType(kernel *loader.Source) error {
+	name := k.inv.Type
+	if k.inv.Method != loader.Segments || name == "" {
+		return nil
+	}
+	if !kexeccmd.KnownType(k.inv.Arch, name) {
+		return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Unsupported kernel type " + name}}
+	}
+	image, err := bootimage.Open(kernel, kernel.Size)
+	if err != nil || image.Machine != k.arch.Machine {
+		return nil
+	}
+	if names := typeNames(image); !slices.Contains(names, name) {
+		return &kexecError{code: kexeccmd.ExitFailed, lines: []string{fmt.Sprintf("Wrong file type %s, file matches type %s", name, names[0])}}
 	}
 	return nil
 }

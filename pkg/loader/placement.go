@@ -52,7 +52,7 @@ type layout struct {
 // read-only.
 func newLayout(host *Host, p *Plan) (*layout, error) {
 	if host.Iomem == nil {
-		return nil, &Problem{What: "the memory map is not known: " + errorText(host.Unread["proc/iomem"]), Hint: "run as root"}
+		return nil, &Problem{What: "the memory map is not known: " + errorText(host.Unread["proc/iomem"]), Hint: "run as root", Err: host.Unread["proc/iomem"]}
 	}
 	bounds := p.options.bounds()
 	if p.Kind == Boot && usesDeviceTree(host.Arch.Machine) {

@@ -13,7 +13,7 @@ import (
 )
 
 // commandLines is how many command lines are made up for each machine.
-const commandLines = 150
+const commandLines = 120
 
 // edgeLines are tried on every machine, besides what is made up. Files are named
 // as in imageFiles.

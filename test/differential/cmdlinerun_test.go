@@ -192,7 +192,9 @@ func machines(t *testing.T) map[string]*machine {
 	loaded := invent(t, 3)
 	loaded.Write("sys/kernel/kexec_crash_loaded", "1\n")
 	loaded.Write("proc/cmdline", "BOOT_IMAGE=/v root=/dev/vda1 crashkernel=128M retain_initrd quiet\n")
-	return map[string]*machine{"armed": armed, "without crash memory": bare, "crash kernel loaded": loaded}
+	hidden := invent(t, 4)
+	hidden.Write("proc/iomem", regexp.MustCompile(`(?m)^( *)[0-9a-f]+-[0-9a-f]+ `).ReplaceAllString(hidden.text, "${1}00000000-00000000 "))
+	return map[string]*machine{"addresses hidden": hidden, "armed": armed, "without crash memory": bare, "crash kernel loaded": loaded}
 }
 
 // gokexec and kexec-tools take every command line alike: the same exit code, the

@@ -98,6 +98,9 @@ func TestParseArches(t *testing.T) {
 		{"ppc64le", "--devicetreeblob=D --dt-no-old-root --args-linux -l K", -1},
 		{"ppc64le", "-u --dt-no-old-root", -1},
 		{"ppc64le", "-u --initrd=I", 1},
+		{"ppc64le", "-s --dt-no-old-root -p --command-line=x --initrd=I K", -1}, // RHEL
+		{"ppc64le", "-l --debug --initrd=I --dtb=D --append=x K", -1},           // Petitboot
+		{"s390x", "-s -p --command-line=x --initrd=I K", -1},                    // RHEL
 		{"s390x", "--initrd=I --append=x -l K", -1},
 		{"s390x", "--ramdisk=I -l K", 1},
 		{"loongarch64", "--ramdisk=I --reuse-cmdline -u", -1},

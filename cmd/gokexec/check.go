@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/pflag"
 
@@ -15,7 +18,10 @@ func checkCommand() command {
 		name: "check", args: "[KERNEL]",
 		short: "look for what would keep a load or a dump from working",
 		long: `Runs the checks that load makes before its system call, and prints each with
-what to do about it. Without KERNEL only the machine is looked at. Nothing is changed,
+what to do about it; and what no load refuses, but a capture fails by: an initrd that is
+too large to be unpacked, made for another kernel, older than its modules or without those
+that the disk needs, a command line that lacks something, a watchdog that runs, encrypted
+disks, graphics drivers. Without KERNEL only the machine is looked at. Nothing is changed,
 no kernel lock is taken.`,
 		exits: []exitCode{{exitOK, "nothing stands in the way"}, {exitFailure, "a load would fail, for the first reason that is printed"}},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
@@ -42,12 +48,15 @@ no kernel lock is taken.`,
 					return err
 				}
 				findings := loader.CheckHost(host, kind)
+				root := os.DirFS(cmp.Or(*sysroot, e.sysroot))
 				if len(args) == 1 {
-					more, err := checkFiles(host, &in, kind, args[0])
+					more, err := checkFiles(root, host, &in, kind, args[0])
 					if err != nil {
 						return err
 					}
 					findings = append(findings, more...)
+				} else if kind == loader.Crash {
+					findings = append(findings, loader.CheckCapture(root, host, nil)...)
 				}
 				return e.reportFindings(findings, *asJSON)
 			}
@@ -55,7 +64,7 @@ no kernel lock is taken.`,
 	}
 }
 
-func checkFiles(host *loader.Host, in *inputFlags, kind loader.Kind, kernel string) ([]loader.Finding, error) {
+func checkFiles(root fs.FS, host *loader.Host, in *inputFlags, kind loader.Kind, kernel string) ([]loader.Finding, error) {
 	spec, err := in.open(kind, kernel)
 	if err != nil {
 		return nil, err
@@ -65,7 +74,11 @@ func checkFiles(host *loader.Host, in *inputFlags, kind loader.Kind, kernel stri
 	if err != nil {
 		return nil, err
 	}
-	return plan.Check(host), nil
+	findings := plan.Check(host)
+	if kind == loader.Crash {
+		findings = append(findings, loader.CheckCapture(root, host, plan)...)
+	}
+	return findings, nil
 }
 
 func (e *env) reportFindings(findings []loader.Finding, asJSON bool) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,9 +39,16 @@ func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
 		if attempt.Plan != nil {
 			findings = append(findings, attempt.Plan.Check(host)...)
 		}
+		if hint := unloadHint(host, attempt, errno); hint != "" {
+			p.Hint = hint
+			return p
+		}
 		for _, f := range findings {
 			if f.Level >= Warning && f.explains(errno) {
 				p.Hint = f.Detail + "; " + f.Remedy
+				if errno == unix.EKEYREJECTED || errno == unix.ENOKEY {
+					p.Hint += "; " + keyringHint(host)
+				}
 				return p
 			}
 		}
@@ -67,10 +75,39 @@ func hostHint(h *Host, a Attempt, errno unix.Errno) string {
 		return "the kernel was built or told to check signatures although Secure Boot is off (CONFIG_KEXEC_SIG_FORCE); " +
 			"load an image signed with a key in its keyring, or use --method segments"
 	}
+	if errno == unix.EKEYREJECTED || errno == unix.ENOKEY {
+		return errnoHint(a.Method, errno) + "; " + keyringHint(h)
+	}
 	if errno == unix.EBUSY && a.Kind == Boot && h.Arch.GOARCH == "arm64" {
 		return "on arm64 EBUSY also means that CPUs can't be stopped (dmesg: \"CPUs are stuck in the kernel\"): the firmware lacks PSCI CPU_OFF"
 	}
 	return ""
+}
+
+// unloadHint is for an unload that lockdown refuses: by kexec_load it is held to be a load
+// (kernel/kexec.c, kexec_load_check).
+func unloadHint(h *Host, a Attempt, errno unix.Errno) string {
+	if a.Plan != nil || errno != unix.EPERM || !h.lockedDown() {
+		return ""
+	}
+	return fmt.Sprintf("lockdown is %s: an image can be unloaded by kexec_file_load only (kexec -s -p -u; gokexec unload does so where the kernel has that call)", h.Lockdown)
+}
+
+// keyringHint names the keyrings that the kernel looks for a signer's key in (certs/system_keyring.c,
+// security/integrity/digsig.c; VERIFY_USE_SECONDARY_KEYRING and VERIFY_USE_PLATFORM_KEYRING in
+// arch/x86/kernel/kexec-bzimage64.c and kernel/kexec_file.c).
+func keyringHint(h *Host) string {
+	rings := []string{".builtin_trusted_keys (built into the kernel)"}
+	if !h.Config.Off("SECONDARY_TRUSTED_KEYRING") {
+		rings = append(rings, ".secondary_trusted_keys")
+	}
+	if !h.Config.Off("INTEGRITY_MACHINE_KEYRING") {
+		rings = append(rings, ".machine (MOK, by mokutil --import)")
+	}
+	if !h.Config.Off("INTEGRITY_PLATFORM_KEYRING") {
+		rings = append(rings, ".platform (the firmware's db, and MOK)")
+	}
+	return "the signer's key must be in " + strings.Join(rings, ", ") + "; keyctl list %:.platform shows what is, pesign -S or sbverify --list who signed"
 }
 
 // errnoHint is what an errno means when the machine looks all right.
@@ -92,10 +129,10 @@ func errnoHint(method Method, errno unix.Errno) string {
 		}
 		return "this kernel has no kexec_load (CONFIG_KEXEC), or a seccomp filter hides it; try --method file"
 	case unix.ENOEXEC:
-		return "no loader of this kernel recognises the image; see dmesg, and `gokexec check --kernel FILE` for what it is"
+		return "no loader of this kernel recognises the image (a zboot image or a UKI that was not unpacked?); see dmesg, and `gokexec check FILE` for what it is"
 	case unix.EINVAL:
 		if file {
-			return "the kernel refuses the image, its command line or the flags; run with --debug and see dmesg (on arm64 this can mean \"not an Image\")"
+			return "the kernel refuses the image, its command line or the flags; run with --debug and see dmesg (on arm64 this can mean \"not an Image\": a zboot image or a UKI that was not unpacked)"
 		}
 		return "the kernel refuses the segment list or the flags; `gokexec load --dry-run` prints the list"
 	case unix.EADDRNOTAVAIL:

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -150,5 +151,27 @@ func TestExplainPassesOtherErrors(t *testing.T) {
 	err := errors.New("disk on fire")
 	if got := Explain(os.DirFS("/nonexistent"), x86(t), Attempt{}, err); got != err {
 		t.Errorf("Explain(no errno) = %v; want it unchanged", got)
+	}
+}
+
+// On arm64 two errnos mean what they don't elsewhere.
+func TestExplainARM64(t *testing.T) {
+	m := kexectest.NewARM64Machine(t, 4096, kexectest.VA48)
+	arch, err := ArchByName("aarch64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		errno unix.Errno
+		kind  Kind
+		want  string
+	}{
+		{unix.EBUSY, Boot, "CPUs are stuck in the kernel"},
+		{unix.EINVAL, Crash, "a zboot image or a UKI that was not unpacked"},
+	} {
+		got := Explain(os.DirFS(m.Dir), arch, Attempt{Plan: &Plan{Image: &bootimage.Image{Format: bootimage.FormatARM64, Machine: arch.Machine}, Kernel: new(Payload), Arch: arch}, Kind: tt.kind, Method: File}, tt.errno)
+		if hint := hintOf(got); !strings.Contains(hint, tt.want) {
+			t.Errorf("Explain(%v) = %v, hint %q; want %q", tt.errno, got, hint, tt.want)
+		}
 	}
 }

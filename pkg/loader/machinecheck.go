@@ -1,0 +1,159 @@
+package loader
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// cmdline looks for words that a capture kernel needs, or that hurt it. What
+// gokexec completes lacks nothing; one given with CmdlineExact, or by kexec(8), may.
+func (c *captureCheck) cmdline() Finding {
+	const name = "capture command line"
+	words, err := ParseCmdline(c.plan.Cmdline)
+	if err != nil {
+		return unknown(name, "%v", err)
+	}
+	var lacks, harmful, why []string
+	_, changes := CompleteCrashCmdline(words, c.host.Arch.Machine)
+	for _, change := range changes {
+		lacks = append(lacks, change.Text)
+		why = append(why, change.Text+": "+change.Why)
+	}
+	for _, a := range words.Args {
+		for _, d := range DroppedParams() {
+			if slices.Contains([]string{"crashkernel", "hugepages", "mem", "resume", "rdinit"}, d.Name) && sameParam(a.Name, d.Name) {
+				harmful = append(harmful, a.Text)
+				why = append(why, a.Text+": "+d.Why)
+			}
+		}
+	}
+	if c.plan.Initrd == nil && !words.Has("root") {
+		lacks = append(lacks, "root=")
+		why = append(why, "root=: there is no initrd either, so there is nothing to run")
+	}
+	var parts []string
+	if len(lacks) > 0 {
+		parts = append(parts, "it lacks "+strings.Join(lacks, " "))
+	}
+	if len(harmful) > 0 {
+		parts = append(parts, "it has "+strings.Join(harmful, " "))
+	}
+	if len(parts) == 0 {
+		return ok(name, "it has what a capture kernel needs")
+	}
+	return Finding{Check: name, Level: Warning, Detail: strings.Join(parts, ", and "),
+		Remedy: "leave --cmdline-exact out, or mend it (" + strings.Join(why, "; ") + ")"}
+}
+
+// watchdogs looks for one that runs: after the panic nobody pets it.
+func (c *captureCheck) watchdogs() Finding {
+	const name = "watchdog"
+	dirs, err := fs.Glob(c.root, "sys/class/watchdog/watchdog*")
+	if err != nil {
+		return unknown(name, "%v", err)
+	}
+	r := hostReader{root: c.root, h: &Host{Unread: map[string]error{}}}
+	for _, dir := range dirs {
+		identity := r.optional(dir + "/identity")
+		if r.optional(dir+"/state") != "active" || strings.Contains(identity, "Software Watchdog") {
+			continue // one in software ends with the kernel
+		}
+		what := fmt.Sprintf("%s (%s) runs, and resets the machine", path.Base(dir), identity)
+		if timeout := r.optional(dir + "/timeout"); timeout != "" {
+			what += " " + timeout + " s after the panic"
+		}
+		module := c.driverOf(dir)
+		if module != "" && c.initrd != nil && c.initrd.Modules[module] {
+			return ok(name, "%s; its driver %s is in the initrd", what, module)
+		}
+		remedy := "a capture kernel must pet it: gokexec initramfs --watchdog"
+		if module != "" {
+			remedy += " --module " + module
+		}
+		return Finding{Check: name, Level: Warning, Detail: what + ", in the middle of a dump",
+			Remedy: remedy + ", or the driver in the distribution's capture initramfs"}
+	}
+	return ok(name, "none runs")
+}
+
+// driverOf is the module that drives a class device; "" when it is built in or unknown.
+func (c *captureCheck) driverOf(dir string) string {
+	links, ok := c.root.(fs.ReadLinkFS)
+	if !ok {
+		return ""
+	}
+	target, err := links.ReadLink(dir + "/device/driver/module")
+	if err != nil {
+		return ""
+	}
+	return path.Base(target)
+}
+
+// argonMemory is what cryptsetup lets Argon2 use by default to unlock a LUKS2 disk, in
+// bytes (cryptsetup(8), --pbkdf-memory).
+const argonMemory = 1 << 30
+
+// encryption looks for disks that a capture kernel has to unlock.
+func (c *captureCheck) encryption() Finding {
+	const name = "encrypted disks"
+	names, err := fs.Glob(c.root, "sys/class/block/dm-*/dm/uuid")
+	if err != nil {
+		return unknown(name, "%v", err)
+	}
+	r := hostReader{root: c.root, h: &Host{Unread: map[string]error{}}}
+	for _, uuid := range names {
+		kind, found := strings.CutPrefix(r.optional(uuid), "CRYPT-")
+		if !found {
+			continue
+		}
+		disk := r.optional(path.Dir(uuid) + "/name")
+		kind, _, _ = strings.Cut(kind, "-")
+		if hasDiskKeys(c.root) {
+			return ok(name, "%s (%s); its key goes into the crash memory", disk, kind)
+		}
+		f := Finding{Check: name, Level: Warning,
+			Detail: fmt.Sprintf("%s is encrypted (%s): a capture kernel that saves to it needs its key", disk, kind),
+			Remedy: "save to a disk or host that needs none, or hand the key over (/sys/kernel/config/crash_dm_crypt_keys, Linux 6.16)"}
+		if region, found := c.host.CrashRegion(); found && kind == "LUKS2" && region.Size() < argonMemory+smallCrashRegion {
+			f.Detail += fmt.Sprintf(", and Argon2 up to %s to unlock it by a passphrase; %s are reserved", mib(argonMemory), mib(region.Size()))
+			f.Remedy += ", or crashkernel=1536M"
+		}
+		return f
+	}
+	return ok(name, "none")
+}
+
+// graphics looks for drivers whose hardware a capture kernel takes over in the state the dead kernel
+// left it in.
+func (c *captureCheck) graphics() Finding {
+	const name = "graphics"
+	r := hostReader{root: c.root, h: &Host{Unread: map[string]error{}}}
+	words := Cmdline{}
+	if c.plan != nil {
+		words, _ = ParseCmdline(c.plan.Cmdline)
+	}
+	if c.initrd != nil && !words.Has("nomodeset") {
+		for _, driver := range []string{"nouveau", "amdgpu", "radeon", "i915", "xe", "nvidia", "nvidia_drm"} {
+			if c.initrd.Modules[driver] {
+				return Finding{Check: name, Level: Warning,
+					Detail: fmt.Sprintf("the initrd has the graphics driver %s: it takes tens of MiB and may hang on hardware that was left running", driver),
+					Remedy: "append nomodeset, or make an initrd without it (dracut --omit-drivers " + driver + ", gokexec initramfs)"}
+			}
+		}
+	}
+	for line := range strings.Lines(r.optional("proc/fb")) {
+		_, driver, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !strings.HasSuffix(driver, "drmfb") || strings.HasPrefix(driver, "simpledrm") || strings.HasPrefix(driver, "efidrm") || strings.HasPrefix(driver, "vesadrm") {
+			continue
+		}
+		if c.plan != nil && !words.Has("console") {
+			return Finding{Check: name, Level: Warning,
+				Detail: fmt.Sprintf("the screen is driven by %s, and a capture kernel without that driver has no framebuffer: it stays black, and console= names nothing else", strings.TrimSuffix(driver, "drmfb")),
+				Remedy: "append the serial console, console=ttyS0,115200 for example, to see what the capture does"}
+		}
+	}
+	return ok(name, "nothing in the way")
+}

@@ -109,11 +109,11 @@ func TestPains(t *testing.T) {
 			[]string{"do not fit the crash memory of 128 MiB", "enlarge crashkernel= to 192 MiB", "smaller initrd"}},
 		{"no free area", fails(unix.EADDRNOTAVAIL), crash("K"), 1, []string{"enlarge crashkernel="}},
 		{"no memory for the kernel's copy", fails(unix.ENOMEM), crash("K"), 1, []string{"enlarge crashkernel="}},
-		{"initramfs unpacking failed: write error", initrd(map[string]int{"init": 60 << 20}), []string{"check", "K", "--initrd", "I"}, 1,
+		{"initramfs unpacking failed: write error", initrd(map[string]int{"init": 70 << 20}), []string{"check", "K", "--initrd", "I"}, 1,
 			[]string{"write error", "half of its memory", "enlarge crashkernel= to 224 MiB", "initramfs_options=size=90%"}},
 		{"unpacked initrd beyond the memory", initrd(map[string]int{"init": 100 << 20}), []string{"check", "K", "--initrd", "I", "--cmdline", "root=/dev/vda1"}, 1,
 			[]string{"left of the crash memory", "enlarge crashkernel="}},
-		{"unpacked initrd leaves little", initrd(map[string]int{"init": 30 << 20}), []string{"check", "K", "--initrd", "I"}, 0, []string{"little is left to run in"}},
+		{"unpacked initrd leaves little", initrd(map[string]int{"init": 45 << 20}), []string{"check", "K", "--initrd", "I"}, 0, []string{"little is left to run in"}},
 		{"damaged initrd", func(b *bench) {
 			file := cpioOf(b.t, map[string]int{"init": 100000})
 			b.initrd = b.file("initrd", file[:len(file)/2])

@@ -71,19 +71,20 @@ func (c *captureCheck) unpacked() Finding {
 	p, need := c.plan, c.initrd.Unpacked
 	taken := p.Image.MemSize + p.initrdSize() + controlPages(c.host)
 	left := region.Size() - min(taken, region.Size())
-	limit, why := left, "left of the crash memory"
+	limit, why, safe := left, "left of the crash memory", left/2
 	cmdline, err := ParseCmdline(p.Cmdline)
-	half := (region.Size() - min(p.Image.MemSize, region.Size())) / 2
-	if err == nil && !cmdline.Has("root", "initramfs_options") && half < limit {
-		limit, why = half, "half of its memory, which a root in memory may take"
+	if err == nil && !cmdline.Has("root", "initramfs_options") && region.Size()/2 < limit {
+		// Of its memory without the kernel itself, which gives back a part of MemSize.
+		limit, why = region.Size()/2, "half of its memory, which a root in memory may take"
+		safe = min(safe, (region.Size()-min(p.Image.MemSize, region.Size()))/2)
 	}
 	enough := mib(roundUp(taken+2*need+smallCrashRegion/2, 32<<20))
 	switch {
 	case need > limit:
 		return Finding{Check: name, Level: Failure,
-			Detail: fmt.Sprintf("the initrd of %s unpacks to %s; the capture kernel has %s (%s), and ends with \"Initramfs unpacking failed: write error\"", mib(p.initrdSize()), mib(need), mib(limit), why),
+			Detail: fmt.Sprintf("the initrd of %s unpacks to %s; the capture kernel has at most %s (%s), and ends with \"Initramfs unpacking failed: write error\"", mib(p.initrdSize()), mib(need), mib(limit), why),
 			Remedy: fmt.Sprintf("enlarge crashkernel= to %s, use a smaller initrd (gokexec initramfs makes one of a few MB), or append initramfs_options=size=90%% (Linux 6.18)", enough)}
-	case need > limit/2:
+	case need > safe:
 		return Finding{Check: name, Level: Warning,
 			Detail: fmt.Sprintf("the initrd of %s unpacks to %s of the %s that the capture kernel has (%s): little is left to run in", mib(p.initrdSize()), mib(need), mib(limit), why),
 			Remedy: fmt.Sprintf("enlarge crashkernel= to %s, or use a smaller initrd (gokexec initramfs makes one of a few MB)", enough)}

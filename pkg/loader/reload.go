@@ -144,20 +144,28 @@ func refusedSegments(err error) bool {
 	return false
 }
 
-// planReload plans for the machine as it is now.
-func (l *Loader) planReload(spec *Spec, asked, method Method, trySegments bool) (*Plan, error) {
+// planReload plans for the machine as it is now. Where the method is ours to choose
+// it tries the better one first, whatever was better at the load: a kernel may have
+// been locked down since, or keys added.
+func (l *Loader) planReload(spec *Spec, asked, method Method, choose bool) (*Plan, error) {
 	host, err := ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return nil, err
 	}
-	again := *spec
-	if trySegments && method != Segments && host.reloadsBySegments(l.Root) {
-		again.Method = Segments
-		if p, err := New(host, &again); err == nil && FirstFailure(append(CheckHost(host, Crash), p.Check(host)...)) == nil {
-			p.asked = asked
+	first := File
+	if host.reloadsBySegments(l.Root) {
+		first = Segments
+	}
+	if choose && method != first {
+		if p, err := l.planMethod(host, spec, asked, first); err == nil {
 			return p, nil
 		}
 	}
+	return l.planMethod(host, spec, asked, method)
+}
+
+func (l *Loader) planMethod(host *Host, spec *Spec, asked, method Method) (*Plan, error) {
+	again := *spec
 	again.Method = method
 	p, err := New(host, &again)
 	if err != nil {

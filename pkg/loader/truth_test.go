@@ -241,10 +241,14 @@ func TestReload(t *testing.T) {
 		// And that one again: the user still has not asked for a method.
 		b.kernel.RemoveMemory(dimm())
 		b.kernel.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
-		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil {
+		if _, _, err := b.Reload(t.Context(), ReloadOptions{Method: Segments}); err == nil {
 			t.Error("Reload by segments under lockdown succeeds; want why not")
 		}
+		if p, truth := reload(t, b, ReloadOptions{}); p.Method != File || truth.Accuracy != Accurate {
+			t.Errorf("Reload after lockdown = %v, %v; want by file, accurate", p.Method, truth)
+		}
 		b.kernel.Write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
+		reload(t, b, ReloadOptions{})
 		state, err := ReadState(b.StateDir)
 		if err != nil || state.Asked != Auto || state.Method != Segments {
 			t.Errorf("noted %+v, %v; want segments, asked for auto", state, err)

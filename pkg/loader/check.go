@@ -185,6 +185,9 @@ func (p *Plan) noRoom(name string, region memmap.Range, total uint64) Finding {
 
 // fileSegments are the kernel's buffers in the order it places them.
 func (p *Plan) fileSegments(host *Host) []memmap.Hole {
+	if usesDeviceTree(host.Arch.Machine) {
+		return p.dtFileSegments(host)
+	}
 	header := uint64(plainElfcorehdr)
 	if host.ElfcorehdrSize > 0 {
 		header = host.ElfcorehdrSize + 64

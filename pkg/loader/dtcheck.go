@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // checkInterrupts warns of what a GICv3 does to the kernel after this one. Its
@@ -46,4 +47,22 @@ func (p *Plan) checkMore(host *Host) []Finding {
 		return []Finding{p.checkInterrupts(host)}
 	}
 	return nil
+}
+
+// dtFileSegments are the kernel's buffers in the order it places them (arch/arm64/
+// kernel/kexec_image.c and machine_kexec_file.c; arch/riscv/kernel/elf_kexec.c).
+func (p *Plan) dtFileSegments(host *Host) []memmap.Hole {
+	const elfcorehdrAlign = 64 << 10
+	kernel := memmap.Hole{Size: host.pageUp(max(p.Image.MemSize, uint64(p.Image.Size()))), Align: imageAlign}
+	if a := p.Image.ARM64; a != nil {
+		kernel.Size += a.TextOffset
+	}
+	segments := []memmap.Hole{kernel, {Size: elfcorehdrAlign, Align: elfcorehdrAlign, TopDown: true}}
+	if host.Arch.Machine == elf.EM_RISCV {
+		segments = append(segments, memmap.Hole{Size: purgatoryShare, Align: host.page(), TopDown: true})
+	}
+	if size := p.initrdSize(); size > 0 {
+		segments = append(segments, memmap.Hole{Size: host.pageUp(size), Align: host.page(), TopDown: true})
+	}
+	return append(segments, memmap.Hole{Size: host.pageUp(bootParamsShare), Align: imageAlign, TopDown: true}) // the device tree
 }

@@ -1,0 +1,138 @@
+package loader
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/internal/imagetest"
+	"github.com/gokexec/gokexec/internal/kexectest"
+)
+
+const withFileLoad = "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n"
+
+// By file, where the kernel can: what it does not read by itself is unpacked, and
+// what it does not take, which it says by EINVAL too, is loaded by segments.
+func TestDTFile(t *testing.T) {
+	packed, err := imagetest.Compress("gzip", arm64Image(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	arm := func(t testing.TB) *kexectest.Machine { return kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48) }
+	riscv := func(t testing.TB) *kexectest.Machine { return kexectest.NewRISCVMachine(t) }
+	tests := []struct {
+		name, arch string
+		machine    func(t testing.TB) *kexectest.Machine
+		kernel     []byte
+		refuse     unix.Errno
+		want       Method
+		unpacked   bool
+		why        string
+	}{
+		{"Image", "arm64", arm, arm64Image(nil), 0, File, false, ""},
+		{"Image.gz", "arm64", arm, packed, 0, File, true, ""},
+		{"Image, EINVAL", "arm64", arm, arm64Image(nil), unix.EINVAL, Segments, false, "invalid argument"},
+		{"Image, ENOEXEC", "arm64", arm, arm64Image(nil), unix.ENOEXEC, Segments, false, "exec format error"},
+		{"Image, EPERM", "arm64", arm, arm64Image(nil), unix.EPERM, File, false, ""},
+		{"vmlinux", "arm64", arm, elfImage(elf.EM_AARCH64, arm64Image(nil)), 0, Segments, false, "does not take ELF"},
+		{"riscv Image", "riscv64", riscv, riscvImage(), 0, File, false, ""},
+		{"riscv vmlinux", "riscv64", riscv, elfImage(elf.EM_RISCV, riscvImage()), 0, File, false, ""},
+	}
+	for _, tt := range tests {
+		m := tt.machine(t)
+		m.Write("boot/config-6.12.1", withFileLoad)
+		k := kexectest.NewKernel(m)
+		if tt.refuse != 0 {
+			k.FailEarly = []unix.Errno{tt.refuse}
+		}
+		host := archHost(t, m, tt.arch)
+		spec := segmentSpec(Crash, tt.kernel)
+		spec.Method = Auto
+		p, err := New(host, spec)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		if unpacked := len(p.Kernel.Unwrap) > 0; unpacked != tt.unpacked {
+			t.Errorf("%s: unpacked %v; want %t", tt.name, p.Kernel.Unwrap, tt.unpacked)
+		}
+		for _, f := range p.Check(host) {
+			if f.Level == Failure {
+				t.Errorf("%s: %+v", tt.name, f)
+			}
+		}
+		l := &Loader{Kernel: k, Root: os.DirFS(m.Dir), Arch: host.Arch, StateDir: t.TempDir()}
+		err = l.Load(context.Background(), p)
+		if tt.refuse == unix.EPERM {
+			if !errors.Is(err, unix.EPERM) || k.Calls != 1 {
+				t.Errorf("%s: Load = %v after %d calls; want the error at once", tt.name, err, k.Calls)
+			}
+			continue
+		}
+		if err != nil || p.Method != tt.want || k.Crash == nil || (len(k.Crash.Segments) > 0) != (tt.want == Segments) || !strings.Contains(p.Why, tt.why) {
+			t.Errorf("%s: Load = %v, by %v because %q; want %v because of %q", tt.name, err, p.Method, p.Why, tt.want, tt.why)
+		}
+	}
+}
+
+// No room for what the kernel will place by file is found before the call.
+func TestDTFileNoRoom(t *testing.T) {
+	m := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48)
+	m.Write("boot/config-6.12.1", withFileLoad)
+	host := archHost(t, m, "arm64")
+	spec := segmentSpec(Crash, arm64Image(func(a *imagetest.ARM64) { a.ImageSize = 127 << 20 }))
+	spec.Method = File
+	p, err := New(host, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := FirstFailure(p.Check(host)); err == nil || !strings.Contains(err.Error(), "do not fit the crash memory") {
+		t.Errorf("Check = %v; want that there is no room", err)
+	}
+}
+
+// A reload finds the device tree that was given.
+func TestStateKeepsDTB(t *testing.T) {
+	tree := &fdt.Tree{Root: &fdt.Node{}}
+	tree.Root.SetString("compatible", "given")
+	b, err := tree.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name string, data []byte) *Source {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	spec := segmentSpec(Crash, nil)
+	spec.Kernel, spec.Initrd, spec.DTB = write("kernel", arm64Image(nil)), write("initrd", []byte("initrd")), write("x.dtb", b)
+	spec.Method = Auto
+	defer spec.Close()
+	host := archHost(t, kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48), "arm64")
+	p, err := New(host, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := newState(p).Spec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if again.DTB == nil || again.DTB.Path != spec.DTB.Path || again.Method != Segments {
+		t.Errorf("the noted load is %+v; want the device tree %s, by segments", again, spec.DTB.Path)
+	}
+}

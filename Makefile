@@ -68,6 +68,7 @@ check: build cross
 	$(TOOL) staticcheck ./...
 	@scripts/generated
 	@scripts/shell
+	@scripts/installed
 
 # The race detector needs cgo, the packages under test do not.
 unit:

@@ -100,7 +100,9 @@ func keepAccurate(g *vmlab.Guest) {
 	g.Must("udevadm", "settle")
 	eventually(g, "the daemon sees to the header", func() bool { return accuracy(g) == "accurate" })
 	say(g, "active (running)", "systemctl", "status", "--no-pager", "gokexec-hotplug.service")
-	g.T.Log(g.Must("journalctl", "-b", "--no-pager", "-u", "gokexec-hotplug.service"))
+	if warnings := g.Must("journalctl", "-b", "-q", "--no-pager", "-p", "warning", "-u", "gokexec-hotplug.service"); warnings != "" {
+		g.T.Errorf("the daemon's unit warns: %s", warnings)
+	}
 	say(g, ": ready to kdump", "kdump-config", "status")
 	noFailures(g)
 }

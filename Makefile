@@ -69,6 +69,7 @@ check: build cross
 	@scripts/generated
 	@scripts/shell
 	@scripts/installed
+	@scripts/packaged
 
 # The race detector needs cgo, the packages under test do not.
 unit:

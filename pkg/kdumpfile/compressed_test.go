@@ -142,6 +142,9 @@ func TestCompressed(t *testing.T) {
 	for _, a := range dumptest.Archs {
 		for version := 1; version <= 6; version++ {
 			for _, variant := range []string{"", "one bitmap", "time64", "64 KiB", "excluded"} {
+				if variant != "" && version%3 != 0 {
+					continue // 3 and 6 are enough for these
+				}
 				t.Run(fmt.Sprint(a.Name, " v", version, " ", variant), func(t *testing.T) {
 					k := kdump(a, version)
 					var excluded func(uint64) bool

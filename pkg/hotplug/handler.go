@@ -65,7 +65,7 @@ const (
 	maxReloads = 3
 )
 
-// Handler looks after events. Its funcs are called by one process at a time.
+// Handler looks after events. Reload is called by one process at a time.
 type Handler struct {
 	Dir Dir
 

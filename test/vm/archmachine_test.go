@@ -17,7 +17,7 @@ import (
 func TestVMCrashArchMax(t *testing.T) {
 	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		cfg := archMachine(t, k)
-		cfg.CPU, cfg.CPUs, cfg.Machine = "max,pauth-impdef=on", 2, "virt,gic-version=3,virtualization=on"
+		cfg.CPU, cfg.Machine = "max,pauth-impdef=on", "virt,gic-version=3,virtualization=on"
 		g := vmlab.Boot(t, cfg)
 		archLoad(t, g, "--serial", "ttyAMA0")
 		for _, l := range readHeader(t, g, "show", "--loaded").Loads[1:] {

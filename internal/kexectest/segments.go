@@ -47,7 +47,7 @@ func (k *Kernel) segmentLoad(entry uint64, segments []kexecsys.Segment, flags ke
 	}
 	known := kexecsys.LoadOnCrash | kexecsys.LoadPreserveContext
 	if k.HotplugFlag {
-		known |= kexecsys.LoadUpdateElfcorehdr
+		known |= kexecsys.LoadUpdateElfcorehdr | kexecsys.LoadHotplugSupport
 	}
 	if flags&^known != 0 || len(segments) > maxSegments {
 		return unix.EINVAL

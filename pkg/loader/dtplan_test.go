@@ -12,6 +12,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/imagetest"
+	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/elfcore"
@@ -221,6 +222,28 @@ func checkTold(t *testing.T, host *Host, p *Plan) {
 	if rs, err := cells.Ranges(usable); err != nil || !slices.Equal(rs, want) {
 		t.Errorf("linux,usable-memory-range = %v, %v; want %v", rs, err, want)
 	}
+}
+
+// A kernel that can update the header, as none for these architectures does yet,
+// is given room, the flag that is not x86's, and a digest without the header.
+func TestDTHotplug(t *testing.T) {
+	m := kexectest.NewARM64Machine(t, 64<<10, kexectest.VA52)
+	m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n")
+	host := archHost(t, m, "arm64")
+	p, err := New(host, segmentSpec(Crash, arm64Image(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := kexectest.NewKernel(m)
+	k.HotplugFlag = true
+	if err := k.KexecLoad(uint64(p.Entry), p.kernelSegments(), p.LoadFlags); err != nil {
+		t.Errorf("the kernel refuses: %v", err)
+	}
+	s, _ := p.Segment(RoleElfcorehdr)
+	if p.LoadFlags != kexecsys.LoadOnCrash|kexecsys.LoadHotplugSupport || s.Checked || s.MemSize != 15*64<<10 {
+		t.Errorf("flags %v, header of %#x bytes, in the digest %t; want room for %#x, updated by the kernel", p.LoadFlags, s.MemSize, s.Checked, 15*64<<10)
+	}
+	checkTold(t, host, p)
 }
 
 // The purgatory for the plan has what the machine can do, and where to say what

@@ -1,0 +1,106 @@
+package debian
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// stage installs the tree with a stand-in for the binary, and gives a shell function's
+// world around a hook: what the builder would be asked is printed.
+func stage(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, hook := range []struct{ from, to string }{
+		{"dracut/50gokexec/module-setup.sh", "module-setup.sh"}, {"mkinitcpio/install/gokexec", "mkinitcpio"},
+		{"initramfs-tools/hooks/gokexec", "initramfs-tools"},
+	} {
+		text, err := os.ReadFile(filepath.Join("../../dist", hook.from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		filled := strings.NewReplacer("@SBINDIR@", root+"/sbin", "@LIBDIR@", root+"/lib", "/etc/default/gokexec", root+"/default",
+			"/usr/share/initramfs-tools/hook-functions", root+"/hook-functions").Replace(string(text))
+		if err := os.WriteFile(filepath.Join(root, hook.to), []byte(filled), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	functions := "copy_exec() { echo \"copy_exec $*\"; }\ncopy_file() { echo \"copy_file $*\"; }\n"
+	if err := os.WriteFile(filepath.Join(root, "hook-functions"), []byte(functions), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"sbin", "image/usr/sbin"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "sbin/gokexec"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("gokexec", filepath.Join(root, "sbin/kexec")); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+const stubs = `
+for f in inst_binary inst_script inst_hook instmods add_binary add_file add_runscript; do
+	eval "$f() { echo $f \"\$@\"; }"
+done
+require_binaries() { [ -x "$1" ]; }
+error() { echo "error: $*" >&2; }
+`
+
+func TestBuilderHooks(t *testing.T) {
+	const targets = "fs:UUID=1-2:/var/crash raw:/dev/sdb1"
+	tests := []struct {
+		name, script string
+		environment  string // targets in the environment
+		file         string // of /etc/default/gokexec
+		want         string
+		not          string
+		code         int
+		listed       string // of the image's etc/gokexec/targets
+	}{
+		{name: "dracut", script: "initdir=$PWD/image moddir=/mod; . ./module-setup.sh; install", environment: targets,
+			want: "inst_hook pre-mount 05 /mod/gokexec-hook.sh", listed: "fs:UUID=1-2:/var/crash\nraw:/dev/sdb1\n"},
+		{name: "dracut without targets", script: "initdir=$PWD/image moddir=/mod; . ./module-setup.sh; install; readlink image/usr/sbin/kexec",
+			want: "inst_binary", not: "inst_hook"},
+		{name: "dracut links", script: "initdir=$PWD/image moddir=/mod; . ./module-setup.sh; install; readlink image/usr/sbin/kexec; ls image/usr/sbin", want: "gokexec\nkexec", not: "vmcore-dmesg"},
+		{name: "dracut only if asked", script: ". ./module-setup.sh; check", code: 255},
+		{name: "dracut without gokexec", script: "rm sbin/gokexec; . ./module-setup.sh; check", code: 1},
+		{name: "mkinitcpio", script: "BUILDROOT=$PWD/image; . ./mkinitcpio; build", file: "GOKEXEC_CAPTURE_TARGETS='raw:/dev/sdb1'\n",
+			want: "add_runscript", listed: "raw:/dev/sdb1\n"},
+		{name: "mkinitcpio without targets", script: "BUILDROOT=$PWD/image; . ./mkinitcpio; build", want: "is not set", not: "add_runscript", code: 1},
+		{name: "initramfs-tools", script: "export DESTDIR=$PWD/image; ./initramfs-tools", file: "GOKEXEC_CAPTURE_TARGETS='" + targets + "'\n",
+			want: "gokexec-capture", listed: "fs:UUID=1-2:/var/crash\nraw:/dev/sdb1\n"},
+		{name: "initramfs-tools without targets", script: "export DESTDIR=$PWD/image; ./initramfs-tools", file: "GOKEXEC_CRASH_OPTIONS='x'\n", not: "copy"},
+		{name: "initramfs-tools prereqs", script: "./initramfs-tools prereqs", environment: targets, not: "copy"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root := stage(t)
+			if tt.file != "" {
+				if err := os.WriteFile(filepath.Join(root, "default"), []byte(tt.file), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := exec.Command("bash", "-c", stubs+tt.script)
+			cmd.Dir = root
+			cmd.Env = append(os.Environ(), "GOKEXEC_CAPTURE_TARGETS="+tt.environment)
+			out, _ := cmd.CombinedOutput()
+			if got := cmd.ProcessState.ExitCode(); got != tt.code {
+				t.Errorf("exit code %d; want %d: %s", got, tt.code, out)
+			}
+			if !strings.Contains(string(out), tt.want) || tt.not != "" && strings.Contains(string(out), tt.not) {
+				t.Errorf("the builder is asked %q; want %q, and no %q", out, tt.want, tt.not)
+			}
+			listed, err := os.ReadFile(filepath.Join(root, "image/etc/gokexec/targets"))
+			if string(listed) != tt.listed || (err == nil) != (tt.listed != "") {
+				t.Errorf("targets in the image = %q, %v; want %q", listed, err, tt.listed)
+			}
+		})
+	}
+}

@@ -50,6 +50,9 @@ func join(parts []*part) (*Compressed, error) {
 			c.readNotes(p)
 		}
 	}
+	if p := &c.Header.platform; p.Machine == elf.EM_NONE && p.Word == 8 && c.info != nil {
+		p.Machine = machineOf(c.info)
+	}
 	base := c.Header.PhysBase
 	c.space = elfcore.NewAddressSpace(c.Header.platform, c.info, c, &base)
 	c.whole = sync.OnceValue(func() error {

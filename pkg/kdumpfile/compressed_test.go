@@ -3,6 +3,8 @@ package kdumpfile_test
 import (
 	"bytes"
 	"compress/zlib"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -216,6 +218,41 @@ func TestARMBase(t *testing.T) {
 			if got, want := logText(t, d), logText(t, open(t, k.Core.Bytes())); got != want {
 				t.Errorf("relative %v: the log = %.200q; in the ELF dump %.200q", relative, got, want)
 			}
+		}
+	}
+}
+
+// TestMachineNames reads dumps as QEMU's dump-guest-memory makes them: the machine's name is in
+// capitals, or isn't there, and pages may have 64 KiB where the kernel's have 4.
+func TestMachineNames(t *testing.T) {
+	for _, tt := range []struct {
+		uname   string
+		machine elf.Machine
+		order   binary.ByteOrder
+		virt    uint64
+		lines   []string
+	}{
+		{"Unknown", elf.EM_AARCH64, binary.LittleEndian, 0xffffa1b2c0010000,
+			[]string{"SYMBOL(_stext)=ffffa1b2c0010000", "NUMBER(VA_BITS)=48", "NUMBER(kimage_voffset)=0xffffa1b240000000", "NUMBER(PHYS_OFFSET)=0x80000000"}},
+		{"Unknown", elf.EM_RISCV, binary.LittleEndian, 0xffffffff80010000,
+			[]string{"NUMBER(KERNEL_LINK_ADDR)=0xffffffff80000000", "NUMBER(va_kernel_pa_offset)=0xffffffff00000000"}},
+		{"S390X", elf.EM_S390, binary.BigEndian, 0x80010000, nil},
+		{"X86_64", elf.EM_X86_64, binary.LittleEndian, 0xffffffff81010000, []string{"NUMBER(phys_base)=2130706432"}},
+	} {
+		m := dumptest.NewImage(dumptest.Arch{Class: elf.ELFCLASS64, Order: tt.order, Machine: tt.machine, Word: 8, Align64: 8, Virt: tt.virt, Phys: 0x80010000}, "6.12.107")
+		for _, line := range tt.lines {
+			m.Line("%s", line)
+		}
+		r := dumptest.NewRing(m, dumptest.RingConfig{CountBits: 4, SizeBits: 10})
+		r.Add(dumptest.Entry{Text: []byte("last words")}, dumptest.Finalized)
+		r.Store()
+		k := &dumptest.KDump{Core: m.Core(), Uname: tt.uname, Version: 6, Word: 8, Align8: 8, BlockSize: 65536, Pack: pack}
+		d := open(t, dumptest.FlattenFile(k.Bytes(), 16384))
+		if p := d.Platform(); p.Machine != tt.machine || p.Word != 8 || p.Order != tt.order {
+			t.Errorf("%s: Platform() = %+v; want %v", tt.uname, p, tt.machine)
+		}
+		if got := logText(t, d); got != "[    0.000000] last words\n" {
+			t.Errorf("%s %v: the log = %q", tt.uname, tt.machine, got)
 		}
 	}
 }

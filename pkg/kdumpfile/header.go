@@ -278,8 +278,10 @@ func (h *Header) twoBitmaps() bool {
 	return h.bitmapBlocks >= (((h.Pages+7)/8+bs-1)/bs)*2
 }
 
-// platform makes a Platform of what uname -m says.
+// platform makes a Platform of what uname -m says; QEMU writes S390X. The Machine is EM_NONE for a name
+// that isn't known.
 func platform(machine string, o binary.ByteOrder, word int) elfcore.Platform {
+	machine = strings.ToLower(machine)
 	p := elfcore.Platform{Order: o, Word: word}
 	for _, m := range []struct {
 		prefix  string
@@ -305,4 +307,21 @@ func platform(machine string, o binary.ByteOrder, word int) elfcore.Platform {
 		p.Machine = elf.EM_386 // QEMU's name for a guest without long mode
 	}
 	return p
+}
+
+// machineOf tells a 64-bit machine by what its kernel exports, where the header names none: QEMU
+// calls arm64 "Unknown". (arch/*/kernel/vmcore_info.c)
+func machineOf(info *elfcore.VMCoreInfo) elf.Machine {
+	for _, m := range []struct {
+		key     string
+		machine elf.Machine
+	}{
+		{"NUMBER(kimage_voffset)", elf.EM_AARCH64}, {"NUMBER(phys_base)", elf.EM_X86_64},
+		{"NUMBER(va_kernel_pa_offset)", elf.EM_RISCV}, {"SYMBOL(lowcore_ptr)", elf.EM_S390},
+	} {
+		if _, ok := info.Lookup(m.key); ok {
+			return m.machine
+		}
+	}
+	return elf.EM_NONE
 }

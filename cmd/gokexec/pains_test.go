@@ -193,6 +193,16 @@ func TestPains(t *testing.T) {
 		}, []string{"check", "K", "--initrd", "I"}, 0, []string{"its driver iTCO_wdt is in the initrd"}},
 		{"black screen", func(b *bench) { b.kernel.Write("proc/fb", "0 amdgpudrmfb\n") }, []string{"check", "K", "--cmdline", "quiet"}, 0, []string{"it stays black", "console=ttyS0"}},
 		{"graphics driver hangs", initrd(module(benchRelease, "nouveau")), []string{"check", "K", "--initrd", "I"}, 0, []string{"graphics driver nouveau", "append nomodeset"}},
+		{"reload storm", func(b *bench) {
+			b.kernel.Write("sys/kernel/crash_elfcorehdr_size", "8192\n")
+			b.kernel.Write("usr/lib/udev/rules.d/50-kdump-tools.rules", `SUBSYSTEM=="memory", ACTION=="online", PROGRAM="/usr/sbin/kdump-config try-reload"`+"\n")
+			b.kernel.Write("usr/lib/udev/rules.d/98-kexec.rules", `SUBSYSTEM=="memory", ATTRS{crash_hotplug}=="1", GOTO="kdump_reload_end"`+"\n")
+		}, []string{"check"}, 0, []string{"/usr/lib/udev/rules.d/50-kdump-tools.rules reloads the crash kernel for every CPU", `ATTRS{crash_hotplug}=="1"`}},
+		{"reload storm, hidden", func(b *bench) {
+			b.kernel.Write("sys/kernel/crash_elfcorehdr_size", "8192\n")
+			b.kernel.Write("usr/lib/udev/rules.d/50-kdump-tools.rules", `SUBSYSTEM=="memory", ACTION=="online", PROGRAM="/usr/sbin/kdump-config try-reload"`+"\n")
+			b.kernel.Write("etc/udev/rules.d/50-kdump-tools.rules", "")
+		}, []string{"check"}, 0, []string{"none that reloads without need"}},
 		{"too large for a kexec", func(b *bench) {
 			b.kernel.Write("proc/meminfo", "MemTotal: 60000 kB\n")
 		}, []string{"load", "--boot", "K"}, 1, []string{"more than half of this machine's memory", "use a smaller initrd"}},

@@ -157,3 +157,36 @@ func (c *captureCheck) graphics() Finding {
 	}
 	return ok(name, "nothing in the way")
 }
+
+// ruleDirs are where udev reads rules (udev(7)); a file hides those of its name in later ones.
+var ruleDirs = []string{"etc/udev/rules.d", "run/udev/rules.d", "usr/local/lib/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d"}
+
+// reloads looks for udev rules that reload the crash kernel for each CPU and each block of memory that comes
+// or goes, although the kernel updates the header in place (Documentation/ABI/testing/sysfs-devices-memory,
+// crash_hotplug).
+func (c *captureCheck) reloads() Finding {
+	const name = "hotplug rules"
+	if c.host.ElfcorehdrSize == 0 {
+		return ok(name, "this kernel can't update a loaded header, so that reloads are needed")
+	}
+	r := hostReader{root: c.root, h: &Host{Unread: map[string]error{}}}
+	seen := map[string]bool{}
+	for _, dir := range ruleDirs {
+		files, _ := fs.Glob(c.root, dir+"/*.rules") // the pattern is good
+		for _, file := range files {
+			if seen[path.Base(file)] {
+				continue
+			}
+			seen[path.Base(file)] = true
+			text := r.optional(file)
+			if !strings.Contains(text, "kdump") && !strings.Contains(text, "kexec") || strings.Contains(text, "crash_hotplug") || strings.Contains(text, "gokexec") ||
+				!strings.Contains(text, `SUBSYSTEM=="memory"`) && !strings.Contains(text, `SUBSYSTEM=="cpu"`) {
+				continue
+			}
+			return Finding{Check: name, Level: Warning,
+				Detail: fmt.Sprintf("/%s reloads the crash kernel for every CPU and block of memory that comes or goes, without asking crash_hotplug whether that is needed", file),
+				Remedy: "hide it by an empty file of its name in /etc/udev/rules.d and use gokexec's 60-gokexec.rules, or have it skip devices with ATTRS{crash_hotplug}==\"1\""}
+		}
+	}
+	return ok(name, "none that reloads without need")
+}

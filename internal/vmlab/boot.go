@@ -196,19 +196,26 @@ func (vm *VM) makeDisks() error {
 	return nil
 }
 
-// firmwareArgs are those for Config.Firmware; OVMF comes from its package.
+// firmwareArgs are those for Config.Firmware; UEFI comes from its package.
 func (vm *VM) firmwareArgs(ctx context.Context) ([]string, error) {
 	switch {
 	case vm.Config.Firmware == "":
 		return nil, nil
-	case vm.Config.Firmware != "uefi" || vm.Config.Kernel.Arch != "amd64":
-		return nil, fmt.Errorf("no firmware %q for %s", vm.Config.Firmware, vm.Config.Kernel.Arch)
+	case vm.Config.Firmware != "uefi":
+		return nil, fmt.Errorf("no firmware %q", vm.Config.Firmware)
 	}
-	p, err := GetPackage(ctx, "bookworm", "ovmf", "amd64")
+	f, ok := map[string]struct{ pkg, code, vars string }{
+		"amd64": {"ovmf", "usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"},
+		"arm64": {"qemu-efi-aarch64", "usr/share/AAVMF/AAVMF_CODE.fd", "usr/share/AAVMF/AAVMF_VARS.fd"},
+	}[vm.Config.Kernel.Arch]
+	if !ok {
+		return nil, fmt.Errorf("no UEFI for %s", vm.Config.Kernel.Arch)
+	}
+	p, err := GetPackage(ctx, "bookworm", f.pkg, "amd64") // for all architectures
 	if err != nil {
 		return nil, err
 	}
-	vars, err := os.ReadFile(p.Path("usr/share/OVMF/OVMF_VARS_4M.fd"))
+	vars, err := os.ReadFile(p.Path(f.vars))
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +224,7 @@ func (vm *VM) firmwareArgs(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return []string{
-		"-drive", "if=pflash,format=raw,readonly=on,file=" + escape(p.Path("usr/share/OVMF/OVMF_CODE_4M.fd")),
+		"-drive", "if=pflash,format=raw,readonly=on,file=" + escape(p.Path(f.code)),
 		"-drive", "if=pflash,format=raw,file=" + escape(file),
 	}, nil
 }

@@ -42,6 +42,7 @@ var kernelSpecs = map[string]kernelSpec{
 	"backports-generic": {"amd64", "amd64", "trixie-backports", "linux-image-amd64"},
 	"sid-cloud":         {"amd64", "amd64", "sid", "linux-image-cloud-amd64"},
 	"trixie-arm64":      {"arm64", "arm64", "trixie", "linux-image-cloud-arm64"},
+	"trixie-arm64-16k":  {"arm64", "arm64", "trixie", "linux-image-arm64-16k"},
 	"backports-arm64":   {"arm64", "arm64", "trixie-backports", "linux-image-cloud-arm64"},
 	"trixie-riscv64":    {"riscv64", "riscv64", "trixie", "linux-image-riscv64"},
 	"trixie-ppc64le":    {"ppc64le", "ppc64el", "trixie", "linux-image-powerpc64le"},

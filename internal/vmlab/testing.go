@@ -144,6 +144,16 @@ func GetTestPackage(t testing.TB, suite, name string) *Package {
 	return p
 }
 
+// GetArchPackage is GetPackage for a test, for guests of that GOARCH.
+func GetArchPackage(t testing.TB, suite, name, goarch string) *Package {
+	t.Helper()
+	p, err := GetPackage(t.Context(), suite, name, debianArch(goarch))
+	if err != nil {
+		unable(t, "%v", err)
+	}
+	return p
+}
+
 // BuildTest is Build for a test.
 func BuildTest(t testing.TB, pkg, goarch string) string {
 	t.Helper()

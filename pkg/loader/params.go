@@ -47,6 +47,8 @@ func CrashParams() []CrashParam {
 			Why: "2 MiB pages waste a small memory"},
 		{Text: "hugetlb_cma=0", Unless: []string{"hugetlb_cma"},
 			Why: "a built-in reservation must not take the crash memory"},
+		{Text: "cma=0", Unless: []string{"cma"}, On: []elf.Machine{elf.EM_AARCH64, elf.EM_RISCV, elf.EM_LOONGARCH},
+			Why: "kernels have 64 MiB or so built in, of which little can be used for anything else"},
 		{Text: "novmcoredd", Unless: []string{"novmcoredd"},
 			Why: "device dumps are collected into crash memory and can exhaust it"},
 		{Text: "panic=10", Unless: []string{"panic"},

@@ -193,3 +193,19 @@ func ReadDisk(ctx context.Context, disk, folder, into string) error {
 	_, err = runTool(ctx, "", "debugfs", "-R", fmt.Sprintf("rdump %q %q", folder, into), disk)
 	return err
 }
+
+// Tree copies the installation into a folder, to run its programs here: see [Chroot].
+func (d *Debian) Tree(ctx context.Context, dir string) error {
+	_, err := runTool(ctx, "", "debugfs", "-R", fmt.Sprintf("rdump / %q", dir), d.disk)
+	return err
+}
+
+// Chroot runs a shell script as root of a tree, with a /proc, /sys and /dev that end
+// with it, and returns what it printed.
+func Chroot(ctx context.Context, dir, script string) (string, error) {
+	const mounts = `mount -t proc proc /proc && mount -t sysfs -o ro sysfs /sys && mount -t devtmpfs dev /dev && . /tmp/vmlab-script`
+	if err := os.WriteFile(filepath.Join(dir, "tmp", "vmlab-script"), []byte("set -e\n"+script), 0o644); err != nil {
+		return "", err
+	}
+	return runTool(ctx, "", "unshare", "--mount", "--pid", "--fork", "chroot", dir, "/bin/sh", "-c", mounts)
+}

@@ -17,8 +17,7 @@ var (
 	fullMatrix    = []string{"bookworm-cloud", "trixie-cloud", "backports-cloud", "trixie-generic"}
 
 	// For the tests of other architectures.
-	defaultArches = []string{"trixie-arm64", "trixie-riscv64"}
-	fullArches    = []string{"trixie-arm64", "backports-arm64", "trixie-riscv64"}
+	archKernels = []string{"trixie-arm64", "trixie-riscv64"}
 )
 
 // required says whether a VM test that can't run is a failure.
@@ -80,35 +79,37 @@ func Matrix(t *testing.T, test func(t *testing.T, k *Kernel)) {
 	}
 }
 
-// ArchMatrix is Matrix for the other architectures, or some of them (GOARCH): one
-// kernel of each by default.
-func ArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel), only ...string) {
+// ArchMatrix is Matrix for the other architectures: one kernel of each, or those
+// that GOKEXEC_VM_MATRIX names.
+func ArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel)) {
 	t.Helper()
-	names := MatrixNames()
-	switch os.Getenv("GOKEXEC_VM_MATRIX") {
-	case "":
-		if os.Getenv("GOKEXEC_VM_KERNEL") == "" {
-			names = defaultArches
-		}
-	case "full":
-		names = append(names, fullArches...)
-	}
-	for _, name := range names {
-		if arch := kernelArch(name); arch != "amd64" && (len(only) == 0 || slices.Contains(only, arch)) {
-			t.Run(name, func(t *testing.T) { test(t, GetTestKernel(t, name)) })
-		}
-	}
+	runArches(t, archKernels, test)
 }
 
-// MoreArchMatrix is ArchMatrix for what the default run has no time for: then it
-// runs nothing.
-func MoreArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel), only ...string) {
+// MoreArchMatrix is for what the default run has no time for: with
+// GOKEXEC_VM_MATRIX=full it runs on the kernels that are named, and where that
+// variable lists kernels, on those of the same architectures.
+func MoreArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel), names ...string) {
 	t.Helper()
 	if os.Getenv("GOKEXEC_VM_MATRIX") == "" && os.Getenv("GOKEXEC_VM_KERNEL") == "" {
 		t.Log("nothing is run without GOKEXEC_VM_MATRIX=full")
 		return
 	}
-	ArchMatrix(t, test, only...)
+	runArches(t, names, test)
+}
+
+func runArches(t *testing.T, names []string, test func(t *testing.T, k *Kernel)) {
+	t.Helper()
+	run := names
+	matrix := os.Getenv("GOKEXEC_VM_MATRIX")
+	if matrix != "full" && (matrix != "" || os.Getenv("GOKEXEC_VM_KERNEL") != "") {
+		run = slices.DeleteFunc(MatrixNames(), func(name string) bool {
+			return !slices.ContainsFunc(names, func(n string) bool { return kernelArch(n) == kernelArch(name) })
+		})
+	}
+	for _, name := range run {
+		t.Run(name, func(t *testing.T) { test(t, GetTestKernel(t, name)) })
+	}
 }
 
 // kernelArch is the GOARCH of a kernel by name.

@@ -29,7 +29,7 @@ func TestVMCrashArchMax(t *testing.T) {
 			t.Error("the kernel does not run at EL2; the test would prove less than it says")
 		}
 		crashSegments(t, g)
-	}, "arm64")
+	}, "trixie-arm64")
 }
 
 // A segment that is changed after the load is caught there too, and said on the
@@ -77,7 +77,7 @@ func TestVMPurgatoryCatchesArch(t *testing.T) {
 		if _, after, _ := strings.Cut(g.VM.Console(), purgatory.MismatchText); strings.TrimSpace(after) != "" {
 			t.Errorf("after the mismatch the console goes on: %q", after)
 		}
-	})
+	}, "trixie-arm64", "trixie-riscv64")
 }
 
 // Memory comes to a machine whose kernel can't update a header: status says that
@@ -112,7 +112,7 @@ func TestVMHotplugArch(t *testing.T) {
 			t.Fatal(err)
 		}
 		crashSegments(t, g).checkNonce(t, nonce)
-	}, "arm64") // Debian's kernel for riscv64 has no virtio-mem
+	}, "trixie-arm64") // Debian's kernel for riscv64 has no virtio-mem
 }
 
 // waitAdded waits until a driver has added that much memory, and returns it.

@@ -42,7 +42,7 @@ func TestVMCrashArchUEFI(t *testing.T) {
 		if n := strings.Count(g.VM.Console(), "efi: EFI v"); n != 2 {
 			t.Errorf("%d kernels found UEFI; want both", n)
 		}
-	}, "arm64")
+	}, "backports-arm64")
 }
 
 // waitMore waits until there is that much more RAM in one range, online, than the
@@ -73,5 +73,5 @@ func TestVMBootArchUEFI(t *testing.T) {
 		if n := strings.Count(g.VM.Console(), "efi: EFI v"); n != 3 {
 			t.Errorf("%d kernels found UEFI; want 3", n)
 		}
-	}, "arm64")
+	}, "backports-arm64")
 }

@@ -181,7 +181,8 @@ func TestVMDifferential(t *testing.T) {
 	}
 }
 
-func compare(t *testing.T, m *machine, p *loader.Plan, ours, theirs *dump) {
+// compareHeaders holds the elfcorehdrs against each other.
+func compareHeaders(t *testing.T, m *machine, ours, theirs *dump) {
 	t.Helper()
 	if !ours.ram.Equal(theirs.ram) {
 		t.Errorf("%s: dumped RAM lacks %v, has %v beside what kexec-tools has", m.name, theirs.ram.Minus(ours.ram), ours.ram.Minus(theirs.ram))
@@ -202,6 +203,11 @@ func compare(t *testing.T, m *machine, p *loader.Plan, ours, theirs *dump) {
 	if len(ours.notes) != len(theirs.notes) {
 		t.Errorf("%s: notes of %d CPUs; kexec-tools %d", m.name, len(ours.notes), len(theirs.notes))
 	}
+}
+
+func compare(t *testing.T, m *machine, p *loader.Plan, ours, theirs *dump) {
+	t.Helper()
+	compareHeaders(t, m, ours, theirs)
 	// The memory of the crash kernel, but for the segments that it must not see:
 	// they are in different places of the highest region.
 	iomem, err := memmap.ParseIomem(strings.NewReader(m.text))

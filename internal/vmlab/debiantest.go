@@ -20,13 +20,24 @@ func DebianSuites() []string {
 	return nil
 }
 
-// GetTestDebian is GetDebian for a test. It skips the test where the suite is not
-// among DebianSuites.
-func GetTestDebian(t testing.TB, suiteName string) *Debian {
+// DebianMatrix runs a test as a subtest for each of the suites that is among
+// DebianSuites.
+func DebianMatrix(t *testing.T, suites []string, test func(t *testing.T, d *Debian)) {
 	t.Helper()
-	if !slices.Contains(DebianSuites(), suiteName) {
-		t.Skipf("Debian %s is only booted with GOKEXEC_VM_MATRIX=full", suiteName)
+	run := 0
+	for _, name := range suites {
+		if slices.Contains(DebianSuites(), name) {
+			run++
+			t.Run(name, func(t *testing.T) { test(t, getTestDebian(t, name)) })
+		}
 	}
+	if run == 0 {
+		t.Logf("NOT IN THIS MATRIX: a whole Debian is booted with GOKEXEC_VM_MATRIX=full, or GOKEXEC_VM_DEBIAN=%s", strings.Join(suites, ","))
+	}
+}
+
+func getTestDebian(t *testing.T, suiteName string) *Debian {
+	t.Helper()
 	Require(t, "amd64")
 	if missing := DebianPrerequisites(); len(missing) > 0 {
 		unable(t, "missing %v; %s", missing, InstallHint(missing))

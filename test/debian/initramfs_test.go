@@ -19,7 +19,10 @@ import (
 // An initramfs that initramfs-tools makes, and one that dracut makes, each with the
 // package's hook in the Debian that the package is installed in, saves a crash by gokexec.
 func TestVMInitramfsBuilders(t *testing.T) {
-	d := vmlab.GetTestDebian(t, "trixie")
+	vmlab.DebianMatrix(t, []string{"trixie"}, captureByBuilders)
+}
+
+func captureByBuilders(t *testing.T, d *vmlab.Debian) {
 	tree := filepath.Join(t.TempDir(), "root")
 	if err := os.Mkdir(tree, 0o755); err != nil {
 		t.Fatal(err)
@@ -71,12 +74,13 @@ dracut --quiet --no-hostonly --no-kernel --no-early-microcode --compress 'gzip -
 
 // gokexec exec asks systemd, which shuts down and has kexec -e jump, that is gokexec again.
 func TestVMExecThroughSystemd(t *testing.T) {
-	d := vmlab.GetTestDebian(t, "trixie")
-	cfg := machine(t, d, d.TestDisk(t))
-	cfg.Files = append(cfg.Files, secondKernel(t, d)...)
-	g := boot(t, cfg)
-	g.Must("dpkg", "-i", guestDeb)
-	kexecThroughSystemd(t, g)
+	vmlab.DebianMatrix(t, []string{"trixie"}, func(t *testing.T, d *vmlab.Debian) {
+		cfg := machine(t, d, d.TestDisk(t))
+		cfg.Files = append(cfg.Files, secondKernel(t, d)...)
+		g := boot(t, cfg)
+		g.Must("dpkg", "-i", guestDeb)
+		kexecThroughSystemd(t, g)
+	})
 }
 
 // secondKernel is the initramfs behind the kexec: the laboratory's agent alone.

@@ -14,22 +14,19 @@ import (
 // it loads, unloads and reloads by gokexec, memory is added, the machine panics, and
 // its capture service saves log and dump from the real root.
 func TestVMKdumpTools(t *testing.T) {
-	for _, suite := range []string{"bookworm", "trixie"} {
-		t.Run(suite, func(t *testing.T) {
-			d := vmlab.GetTestDebian(t, suite)
-			disk := d.TestDisk(t)
-			g := boot(t, machine(t, d, disk))
-			replaceKexecTools(g)
-			useKdumpConfig(g)
-			keepAccurate(g)
-			lastWords := "gokexec-test: the last words of " + suite
-			g.WriteFile("/dev/kmsg", "<3>"+lastWords+"\n")
-			g.Must("sync")
-			g.Crash()
-			waitCapture(g)
-			checkKdumpToolsDump(t, disk, d, lastWords)
-		})
-	}
+	vmlab.DebianMatrix(t, []string{"bookworm", "trixie"}, func(t *testing.T, d *vmlab.Debian) {
+		disk := d.TestDisk(t)
+		g := boot(t, machine(t, d, disk))
+		replaceKexecTools(g)
+		useKdumpConfig(g)
+		keepAccurate(g)
+		lastWords := "gokexec-test: the last words of " + d.Suite
+		g.WriteFile("/dev/kmsg", "<3>"+lastWords+"\n")
+		g.Must("sync")
+		g.Crash()
+		waitCapture(g)
+		checkKdumpToolsDump(t, disk, d, lastWords)
+	})
 }
 
 // replaceKexecTools installs the deb over kexec-tools, which goes; kdump-tools, which

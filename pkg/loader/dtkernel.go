@@ -34,8 +34,20 @@ type dtKernel struct {
 	above   bool   // it can't use memory below itself
 }
 
-// dtKernel prepares an Image, or the one that is in a vmlinux.
+// dtKernel prepares an Image, or the one that is in a vmlinux. It is read once: some
+// of these machines have little memory.
 func (p *Plan) dtKernel() (*dtKernel, error) {
+	if p.dtImage == nil {
+		k, err := p.readDTKernel()
+		if err != nil {
+			return nil, err
+		}
+		p.dtImage = k
+	}
+	return p.dtImage, nil
+}
+
+func (p *Plan) readDTKernel() (*dtKernel, error) {
 	image := p.Image
 	data, err := image.Bytes()
 	if err != nil {

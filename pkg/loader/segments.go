@@ -31,8 +31,9 @@ type SegmentPlan struct {
 	NoChecks      bool     // the purgatory does not look at it
 	Serial        Serial
 
-	wantedHotplug Hotplug // of the Spec
-	dtb           *Source // of the Spec
+	wantedHotplug Hotplug   // of the Spec
+	dtb           *Source   // of the Spec
+	dtImage       *dtKernel // once it was read
 }
 
 // canPlanSegments tells for which machines gokexec plans kexec_load.

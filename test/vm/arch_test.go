@@ -15,7 +15,7 @@ import (
 func archMachine(t *testing.T, k *vmlab.Kernel) vmlab.Config {
 	t.Helper()
 	return vmlab.Config{
-		Kernel: k, Memory: 384, CPUs: 2, CrashKernel: "128M",
+		Kernel: k, Memory: 512, CPUs: 2, CrashKernel: "128M",
 		Disks: []vmlab.Disk{{}},
 		Files: []vmlab.File{
 			vmlab.Executable("/bin/gokexec", vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)),

@@ -7,7 +7,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -55,8 +57,11 @@ func initMain() {
 			time.Sleep(time.Hour) // the console has said why
 		}
 	}
-	// Planted pages have to stay where they were said to be.
-	warn(os.WriteFile("/proc/sys/vm/compact_unevictable_allowed", []byte("0"), 0))
+	// Planted pages have to stay where they were said to be. A kernel without the
+	// file has no compaction.
+	if err := os.WriteFile("/proc/sys/vm/compact_unevictable_allowed", []byte("0"), 0); !errors.Is(err, fs.ErrNotExist) {
+		warn(err)
+	}
 	warn(os.WriteFile("/proc/sys/kernel/sysrq", []byte("1"), 0))
 
 	for restart := 0; ; restart++ {

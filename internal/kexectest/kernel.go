@@ -86,24 +86,8 @@ func (k *Kernel) fileLoad(kernel, initrd *os.File, cmdline string, flags kexecsy
 	if errno := k.permitted(crash); errno != 0 {
 		return errno
 	}
-	if k.Busy > 0 {
-		k.Busy--
-		return unix.EBUSY
-	}
-	if flags&kexecsys.FileUnload != 0 {
-		k.set(crash, nil)
-		return 0
-	}
-	if crash {
-		// kimage_free(xchg(&kexec_crash_image, NULL)) comes before the build.
-		k.set(true, nil)
-	}
-	if len(k.FailLate) > 0 {
-		errno := k.FailLate[0]
-		k.FailLate = k.FailLate[1:]
-		if errno != 0 {
-			return errno
-		}
+	if done, errno := k.begin(crash, flags&kexecsys.FileUnload != 0); done {
+		return errno
 	}
 	image := &Image{Cmdline: cmdline, Flags: flags}
 	var errno unix.Errno
@@ -221,4 +205,25 @@ func (k *Kernel) fail(call string, errno unix.Errno) error {
 		return nil
 	}
 	return &kexecsys.Error{Call: call, Errno: errno}
+}
+
+// begin is what both calls do once their arguments are right: it takes the lock,
+// unloads, and lets go of the old crash image before anything is built (kernel/kexec.c,
+// do_kexec_load; kernel/kexec_file.c: kimage_free(xchg(&kexec_crash_image, NULL))).
+func (k *Kernel) begin(crash, unload bool) (done bool, errno unix.Errno) {
+	if k.Busy > 0 {
+		k.Busy--
+		return true, unix.EBUSY
+	}
+	if unload {
+		k.set(crash, nil)
+		return true, 0
+	}
+	if crash {
+		k.set(true, nil)
+	}
+	if len(k.FailLate) > 0 {
+		errno, k.FailLate = k.FailLate[0], k.FailLate[1:]
+	}
+	return errno != 0, errno
 }

@@ -52,24 +52,8 @@ func (k *Kernel) segmentLoad(entry uint64, segments []kexecsys.Segment, flags ke
 	if flags&^known != 0 || len(segments) > maxSegments {
 		return unix.EINVAL
 	}
-	if k.Busy > 0 {
-		k.Busy--
-		return unix.EBUSY
-	}
-	if len(segments) == 0 {
-		k.set(crash, nil)
-		return 0
-	}
-	if crash {
-		// kimage_free(xchg(&kexec_crash_image, NULL)) comes before the build.
-		k.set(true, nil)
-	}
-	if len(k.FailLate) > 0 {
-		errno := k.FailLate[0]
-		k.FailLate = k.FailLate[1:]
-		if errno != 0 {
-			return errno
-		}
+	if done, errno := k.begin(crash, len(segments) == 0); done {
+		return errno
 	}
 	if errno := k.sane(entry, segments, crash); errno != 0 {
 		return errno

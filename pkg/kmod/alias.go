@@ -1,7 +1,6 @@
 package kmod
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 )
@@ -40,19 +39,11 @@ func ParseAlias(b []byte) ([]Alias, error) {
 // kernel's build writes: NUL-terminated MODULE.KEY=VALUE strings
 // (include/linux/moduleparam.h, __MODULE_INFO in built-in code).
 func ParseBuiltinAlias(b []byte) ([]Alias, error) {
-	if len(b) > 0 && b[len(b)-1] != 0 {
-		return nil, fmt.Errorf("last entry at byte %d does not end with NUL", bytes.LastIndexByte(b, 0)+1)
+	if err := checkEntries(b); err != nil {
+		return nil, err
 	}
 	var aliases []Alias
-	pos := 0
-	for pos < len(b) {
-		n := bytes.IndexByte(b[pos:], 0)
-		entry := string(b[pos : pos+n])
-		at := pos
-		pos += n + 1
-		if entry == "" {
-			continue
-		}
+	for at, entry := range entries(b) {
 		tag, value, ok := strings.Cut(entry, "=")
 		name, key, dot := strings.Cut(tag, ".")
 		if !ok || !dot || !validName(name) {

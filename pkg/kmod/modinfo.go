@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 )
 
@@ -80,19 +81,11 @@ func ReadModinfo(r io.ReaderAt, size int64) (*Modinfo, error) {
 // key=value strings, padded with further NULs. Unknown keys are skipped. The
 // fields that come from the ELF header stay empty.
 func ParseModinfo(b []byte) (*Modinfo, error) {
-	if len(b) > 0 && b[len(b)-1] != 0 {
-		return nil, fmt.Errorf("last entry at byte %d does not end with NUL", bytes.LastIndexByte(b, 0)+1)
+	if err := checkEntries(b); err != nil {
+		return nil, err
 	}
 	mi := &Modinfo{}
-	pos := 0
-	for pos < len(b) {
-		n := bytes.IndexByte(b[pos:], 0)
-		entry := string(b[pos : pos+n])
-		at := pos
-		pos += n + 1
-		if entry == "" {
-			continue
-		}
+	for at, entry := range entries(b) {
 		key, value, ok := strings.Cut(entry, "=")
 		if !ok || key == "" {
 			return nil, fmt.Errorf("entry at byte %d: %q is not key=value", at, entry)
@@ -160,4 +153,25 @@ func (mi *Modinfo) CheckKernel(version string) error {
 		}
 	}
 	return fmt.Errorf("built for kernel %q; want %q", release, version)
+}
+
+// checkEntries refuses a list of NUL-terminated strings whose last one is cut.
+func checkEntries(b []byte) error {
+	if len(b) > 0 && b[len(b)-1] != 0 {
+		return fmt.Errorf("last entry at byte %d does not end with NUL", bytes.LastIndexByte(b, 0)+1)
+	}
+	return nil
+}
+
+// entries yields the strings that aren't empty, each with its offset in bytes.
+func entries(b []byte) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		for pos := 0; pos < len(b); {
+			n := bytes.IndexByte(b[pos:], 0)
+			if n > 0 && !yield(pos, string(b[pos:pos+n])) {
+				return
+			}
+			pos += n + 1
+		}
+	}
 }

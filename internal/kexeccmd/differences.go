@@ -46,6 +46,7 @@ type Difference struct {
 func Differences() []Difference {
 	return []Difference{
 		{"--noefi, --pass-memmap-cmdline or --reuse-video-type behind --append", "the kernel gets no command line, and nothing is said", "the command line counts, wherever it stands"},
+		{"--pass-memmap-cmdline", "boot_params have the machine's whole memory map: a kernel with KASLR may take a place in the dead kernel's memory", "boot_params have the crash kernel's, as without the option"},
 		{"-d -S", "-d makes -S ask for the boot kernel", "-d changes nothing but what is said"},
 		{"-d before -p", "forgets half of -d", "the order does not matter"},
 		{"-d on a kernel older than 6.8", "the kernel refuses the flag, so that another system call is taken, or the load or unload fails", "the flag is left out"},

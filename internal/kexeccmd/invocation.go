@@ -103,7 +103,7 @@ func (inv *Invocation) Refuse(m Machine) *Stop {
 	case inv.Load && inv.LiveUpdate:
 		return die("--load-live-update can only be used with xen")
 	case inv.Hotplug && !m.CanHotplug:
-		return die("Path /sys/kernel/crash_elfcorehdr_size does not exist, the kernel needs CONFIG_CRASH_HOTPLUG")
+		return die("Cannot open /sys/kernel/crash_elfcorehdr_size: No such file or directory\nPath /sys/kernel/crash_elfcorehdr_size does not exist, the kernel needs CONFIG_CRASH_HOTPLUG")
 	case !inv.Load && inv.loaderOption:
 		s := &Stop{Usage: true, Code: ExitUsage}
 		if inv.badSerial != "" {

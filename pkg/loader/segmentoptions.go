@@ -21,8 +21,8 @@ type SegmentOptions struct {
 	// NoEFI keeps from the new kernel that the machine has UEFI (x86).
 	NoEFI bool `json:"no_efi,omitempty"`
 
-	// PassMemmap gives a crash kernel its memory map by memmap= on the command line,
-	// and the machine's whole map in boot_params (x86).
+	// PassMemmap gives a crash kernel its memory map by memmap= on the command line
+	// too (x86).
 	PassMemmap bool `json:"pass_memmap,omitempty"`
 }
 
@@ -51,10 +51,12 @@ func (o *SegmentOptions) firmware(x *X86) *X86 {
 	return x
 }
 
-// passMemmap moves the crash kernel's memory map to its command line: RAM, and what
-// it needs of ACPI's and persistent memory (Documentation/admin-guide/
-// kernel-parameters.txt, memmap=).
-func (p *Plan) passMemmap(host *Host) {
+// passMemmap tells the crash kernel's memory map on its command line as well: RAM, and
+// what it needs of ACPI's and persistent memory (Documentation/admin-guide/
+// kernel-parameters.txt, memmap=). boot_params has no other map: with KASLR the kernel
+// looks for its own place in that one, before it reads memmap=, and in the machine's
+// whole map it would take the dead kernel's memory, or the elfcorehdr's.
+func (p *Plan) passMemmap() {
 	signs := map[E820Type]byte{E820RAM: '@', E820ACPI: '#', E820NVS: '#', E820Pram: '!'}
 	header, rest, _ := strings.Cut(p.KernelCmdline, " ")
 	words := []string{header, "memmap=exactmap"}
@@ -64,7 +66,6 @@ func (p *Plan) passMemmap(host *Host) {
 		}
 	}
 	p.KernelCmdline = strings.TrimRight(strings.Join(append(words, rest), " "), " ")
-	p.E820 = bootE820(host)
 }
 
 // kib writes a number as memparse (lib/cmdline.c) reads it, short.

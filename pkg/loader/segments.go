@@ -98,7 +98,7 @@ func (p *Plan) planX86(host *Host, spec *Spec) error {
 		}
 	}
 	if spec.Options.PassMemmap && p.Kind == Crash {
-		p.passMemmap(host)
+		p.passMemmap()
 	}
 	x := spec.Options.firmware(host.X86)
 	p.addRSDP(x)

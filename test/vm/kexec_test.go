@@ -51,22 +51,46 @@ var kexecLines = []kexecLine{
 	{"", "--print-ckr-size", ""},
 }
 
+// sameIn2025 is whether kexec-tools 2.0.25 has to do the same: without a choice of the
+// system call it takes another one, and it knows no --hotplug.
+func (l kexecLine) sameIn2025() bool {
+	if strings.Contains(l.argv, "--hotplug") {
+		return false
+	}
+	for _, w := range strings.Fields(l.argv) {
+		if w == "-c" || w == "-s" || w == "-ps" || w == "-a" || strings.HasSuffix(w, "S") || w == "--print-ckr-size" {
+			return true
+		}
+	}
+	return false
+}
+
 // As kexec(8) gokexec does to a real kernel what kexec-tools does: the same exit code,
 // the same first word to the user, and the same is loaded afterwards.
 func TestVMKexecCommands(t *testing.T) {
 	k := vmlab.GetTestKernel(t, vmlab.MatrixNames()[0])
-	theirs, err := vmlab.GetTestPackage(t, "sid", "kexec-tools").GuestProgram("sbin/kexec")
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := crashMachine(t, k)
 	cfg.Files = append(cfg.Files, vmlab.File{Path: "/sbin/kexec", Link: "/bin/gokexec"}, vmlab.File{Path: "/boot/initrd", Data: []byte("an initrd")})
-	cfg.Files = append(cfg.Files, theirs.Files...)
+	originals := map[string][]string{} // by version
+	for version, from := range map[string]struct{ suite, path string }{"2.0.25": {"bookworm", "usr/sbin/kexec"}, "2.0.32": {"sid", "sbin/kexec"}} {
+		theirs, err := vmlab.GetTestPackage(t, from.suite, "kexec-tools").GuestProgram(from.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Files = append(cfg.Files, theirs.Files...)
+		originals[version] = theirs.Argv
+	}
 	g := vmlab.Boot(t, cfg)
+	newest := originals["2.0.32"]
 	for _, line := range kexecLines {
-		ours, original := runKexec(g, line, theirs.Argv, "/sbin/kexec"), runKexec(g, line, theirs.Argv, theirs.Argv...)
-		if ours != original {
-			t.Errorf("after %q, kexec %s: %+v; kexec-tools %+v", line.before, line.argv, ours, original)
+		ours := runKexec(g, line, newest, "/sbin/kexec")
+		for version, argv := range originals {
+			if version == "2.0.25" && !line.sameIn2025() {
+				continue
+			}
+			if original := runKexec(g, line, newest, argv...); ours != original {
+				t.Errorf("after %q, kexec %s: %+v; kexec-tools %s %+v", line.before, line.argv, ours, version, original)
+			}
 		}
 	}
 	// What kexec has loaded gokexec can load again.

@@ -53,7 +53,7 @@ func (k *kexecRun) load(ctx context.Context) int {
 }
 
 // carryOut plans, checks and loads, as gokexec load does.
-func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (p *loader.Plan, err error) {
+func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (*loader.Plan, error) {
 	plan := func() (*loader.Plan, error) {
 		host, err := k.env.host("", k.arch)
 		if err != nil {
@@ -65,23 +65,11 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (p *loader.P
 		}
 		return p, k.check(host, p)
 	}
-	lock, err := k.lockReload(ctx, loader.DefaultWait)
-	if err != nil {
-		return nil, err
+	p, truth, err := k.loadLocked(ctx, k.loader(), spec.Kind, plan)
+	if truth != nil {
+		k.debugf("elfcorehdr: %v", truth)
 	}
-	defer lock.Release()
-	load := func() error {
-		var truth *loader.Truth
-		p, truth, err = k.loader().LoadSettled(ctx, plan)
-		if truth != nil {
-			k.debugf("elfcorehdr: %v", truth)
-		}
-		return err
-	}
-	if spec.Kind == loader.Crash {
-		return p, k.begun(lock, load)
-	}
-	return p, load()
+	return p, err
 }
 
 // check refuses what the kernel would refuse, and gives the plan its flags.

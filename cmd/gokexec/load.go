@@ -213,20 +213,25 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	return failure
 }
 
-// carryOut loads what is planned, under the reload lock: other loads and hotplug
-// events wait.
+// carryOut loads what is planned, or with --dry-run only plans.
 func (o *loadOptions) carryOut(ctx context.Context, e *env, arch loader.Arch, kind loader.Kind, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
 	if o.dryRun {
 		p, err = plan()
 		return p, nil, err
 	}
-	lock, err := e.lockReload(ctx, o.wait)
+	return e.loadLocked(ctx, e.loader(arch, o.wait), kind, plan)
+}
+
+// loadLocked loads what is planned, under the reload lock: other loads and hotplug
+// events wait. p is the plan that failed, if one was made.
+func (e *env) loadLocked(ctx context.Context, l *loader.Loader, kind loader.Kind, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
+	lock, err := e.lockReload(ctx, l.Wait)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer lock.Release()
 	load := func() (err error) {
-		p, truth, err = e.loader(arch, o.wait).LoadSettled(ctx, plan)
+		p, truth, err = l.LoadSettled(ctx, plan)
 		return err
 	}
 	if kind == loader.Crash {

@@ -24,6 +24,7 @@ func Unsupported() []Unsupport {
 		{"args-none", true, "gokexec loads Linux kernels, which don't start without boot_params", given("args-none")},
 		{"real-mode", true, "gokexec enters kernels in 64-bit mode only; the BIOS that real mode needs is gone", given("real-mode")},
 		{"entry-32bit", true, "gokexec enters kernels in 64-bit mode only; every kernel since 3.9 can", given("entry-32bit")},
+		{"reuseinitrd", true, "the initrd that the running kernel has kept is not handed on; nor is it by kexec-tools on x86", func(inv *Invocation) bool { return inv.ReuseInitrd }},
 		{"atags", true, "gokexec does not load 32-bit ARM kernels by segments", given("atags")},
 		{"module", false, "for multiboot kernels (Xen, memtest), which gokexec does not load", given("module")},
 		{"reset-vga", false, "nothing of the purgatory is shown on a screen; the new kernel's driver sets the card up", given("reset-vga")},

@@ -102,6 +102,37 @@ func readRecord(path string, record any) (ok bool) {
 	return err == nil && json.Unmarshal(text, record) == nil
 }
 
+// recorded is what every record has.
+type recorded struct {
+	Dir      string    `json:"dir"` // under the cache
+	Resolved time.Time `json:"resolved"`
+}
+
+func (r recorded) base() recorded { return r }
+
+// current returns the record at path if what it names is still there and good, and
+// was looked for today; else what fetch gets, which is recorded. Where the archive is
+// out of reach, yesterday's serves. A nil good takes all.
+func current[R interface{ base() recorded }](ctx context.Context, c cache, path string, good func(R) bool, fetch func() (R, error)) (R, error) {
+	var record R
+	have := readRecord(path, &record)
+	if have {
+		_, err := os.Stat(c.path(record.base().Dir))
+		have = err == nil && (good == nil || good(record))
+	}
+	if have && time.Since(record.base().Resolved) <= freshFor && !refreshWanted() {
+		return record, nil
+	}
+	newer, err := fetch()
+	switch {
+	case err == nil:
+		return newer, writeRecord(path, newer)
+	case !have || refreshWanted() || ctx.Err() != nil:
+		return record, err
+	}
+	return record, nil
+}
+
 // writeRecord replaces a JSON file.
 func writeRecord(path string, record any) error {
 	text, err := json.MarshalIndent(record, "", "\t")

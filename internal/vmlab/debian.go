@@ -34,8 +34,7 @@ var debianRecipe string
 
 type debianRecord struct {
 	Versions map[string]string `json:"versions"`
-	Dir      string            `json:"dir"` // under the cache
-	Resolved time.Time         `json:"resolved"`
+	recorded
 }
 
 // GetDebian returns the Debian of a suite ("bookworm", "trixie"), for amd64, and
@@ -64,25 +63,16 @@ func getDebian(ctx context.Context, suiteName string) (*Debian, error) {
 		return nil, err
 	}
 	defer unlock()
-	recordPath := c.path("debian", suiteName+".json")
-	var record debianRecord
-	have := readRecord(recordPath, &record)
-	if have {
-		_, err := os.Stat(c.path(record.Dir))
-		have = err == nil && strings.HasSuffix(record.Dir, debianKey(record.Versions))
-	}
-	if !have || time.Since(record.Resolved) > freshFor || refreshWanted() {
+	good := func(r debianRecord) bool { return strings.HasSuffix(r.Dir, debianKey(r.Versions)) }
+	record, err := current(ctx, c, c.path("debian", suiteName+".json"), good, func() (debianRecord, error) {
 		newer, err := installDebian(ctx, c, suiteName)
-		switch {
-		case err == nil:
+		if err == nil {
 			removeOlder(c.path("debian", suiteName), c.path(newer.Dir))
-			record = newer
-			if err := writeRecord(recordPath, record); err != nil {
-				return nil, err
-			}
-		case !have || refreshWanted() || ctx.Err() != nil:
-			return nil, err
 		}
+		return newer, err
+	})
+	if err != nil {
+		return nil, err
 	}
 	k, err := findKernel(c.path(record.Dir))
 	if err != nil {
@@ -111,7 +101,7 @@ func installDebian(ctx context.Context, c cache, suiteName string) (debianRecord
 	if err != nil {
 		return debianRecord{}, err
 	}
-	record := debianRecord{Versions: map[string]string{}, Resolved: time.Now()}
+	record := debianRecord{Versions: map[string]string{}, recorded: recorded{Resolved: time.Now()}}
 	for _, name := range debianPackages {
 		fields, err := a.candidate(ctx, name)
 		if err != nil {

@@ -61,10 +61,9 @@ func KernelNames() []string {
 
 // kernelRecord remembers which package set a name stood for.
 type kernelRecord struct {
-	Packages []string  `json:"packages"` // name=version
-	Dir      string    `json:"dir"`      // under the cache
-	Version  string    `json:"version"`
-	Resolved time.Time `json:"resolved"`
+	Packages []string `json:"packages"` // name=version
+	Version  string   `json:"version"`
+	recorded
 }
 
 // resolved keeps a process with the kernels it began with.
@@ -103,26 +102,9 @@ func getKernel(ctx context.Context, name string) (*Kernel, error) {
 		return nil, err
 	}
 	defer unlock()
-	recordPath := c.path("kernels", name+".json")
-	var record kernelRecord
-	have := readRecord(recordPath, &record)
-	if have {
-		if _, err := os.Stat(c.path(record.Dir)); err != nil {
-			have = false
-		}
-	}
-	if !have || time.Since(record.Resolved) > freshFor || refreshWanted() {
-		newer, err := fetchKernel(ctx, c, spec)
-		switch {
-		case err == nil:
-			record = newer
-			if err := writeRecord(recordPath, record); err != nil {
-				return nil, err
-			}
-		case !have || refreshWanted() || ctx.Err() != nil:
-			return nil, err
-		}
-		// Otherwise yesterday's kernel serves: the archive is out of reach.
+	record, err := current(ctx, c, c.path("kernels", name+".json"), nil, func() (kernelRecord, error) { return fetchKernel(ctx, c, spec) })
+	if err != nil {
+		return nil, err
 	}
 	k, err := findKernel(c.path(record.Dir))
 	if err != nil {
@@ -158,7 +140,7 @@ func fetchKernel(ctx context.Context, c cache, spec kernelSpec) (kernelRecord, e
 	if err != nil {
 		return kernelRecord{}, err
 	}
-	record := kernelRecord{Resolved: time.Now()}
+	record := kernelRecord{recorded: recorded{Resolved: time.Now()}}
 	for _, p := range packages {
 		record.Packages = append(record.Packages, p.name+"="+p.version)
 	}

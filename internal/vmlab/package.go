@@ -23,9 +23,8 @@ type Package struct {
 }
 
 type packageRecord struct {
-	Version  string    `json:"version"`
-	Dir      string    `json:"dir"` // under the cache
-	Resolved time.Time `json:"resolved"`
+	Version string `json:"version"`
+	recorded
 }
 
 // GetPackage unpacks a package of a suite ("bookworm", "trixie",
@@ -51,25 +50,9 @@ func getPackage(ctx context.Context, suiteName, name, arch string) (*Package, er
 		return nil, err
 	}
 	defer unlock()
-	recordPath := c.path("packages", suiteName, arch, name+".json")
-	var record packageRecord
-	have := readRecord(recordPath, &record)
-	if have {
-		if _, err := os.Stat(c.path(record.Dir)); err != nil {
-			have = false
-		}
-	}
-	if !have || time.Since(record.Resolved) > freshFor || refreshWanted() {
-		newer, err := fetchPackage(ctx, c, suiteName, name, arch)
-		switch {
-		case err == nil:
-			record = newer
-			if err := writeRecord(recordPath, record); err != nil {
-				return nil, err
-			}
-		case !have || refreshWanted() || ctx.Err() != nil:
-			return nil, err
-		}
+	record, err := current(ctx, c, c.path("packages", suiteName, arch, name+".json"), nil, func() (packageRecord, error) { return fetchPackage(ctx, c, suiteName, name, arch) })
+	if err != nil {
+		return nil, err
 	}
 	return &Package{Name: name, Version: record.Version, Arch: arch, Root: c.path(record.Dir)}, nil
 }
@@ -87,7 +70,7 @@ func fetchPackage(ctx context.Context, c cache, suiteName, name, arch string) (p
 	if err != nil {
 		return packageRecord{}, err
 	}
-	record := packageRecord{Version: fields["version"], Resolved: time.Now()}
+	record := packageRecord{Version: fields["version"], recorded: recorded{Resolved: time.Now()}}
 	record.Dir = filepath.Join("packages", suiteName, arch, name+"_"+strings.ReplaceAll(record.Version, ":", "%3a"))
 	err = unpackInto(c.path(record.Dir), func(tmp string) error {
 		// With merged /usr packages may name one folder by either path.

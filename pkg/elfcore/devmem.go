@@ -53,10 +53,7 @@ func mapFromNote(root fs.FS, iomem *memmap.Iomem, note NoteRange) (*KernelMap, e
 // mapFromVMCoreInfo knows the architecture by what only its VMCOREINFO has.
 func mapFromVMCoreInfo(v *VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*KernelMap, error) {
 	m := &KernelMap{Class: elf.ELFCLASS64, Order: binary.LittleEndian}
-	number := func(name string) uint64 {
-		n, _ := v.Number(name)
-		return uint64(n)
-	}
+	number := func(name string) uint64 { return numberOr(v, name, 0) }
 	has := func(names ...string) bool {
 		for _, name := range names {
 			if _, ok := v.Number(name); !ok {

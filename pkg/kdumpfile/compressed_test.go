@@ -19,7 +19,6 @@ import (
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
-	"github.com/gokexec/gokexec/pkg/printk"
 )
 
 // pack packs each page with another codec.
@@ -103,20 +102,6 @@ func tryOpen(files ...[]byte) (kdumpfile.Dump, error) {
 	return kdumpfile.Open(readers...)
 }
 
-// logText is the log as vmcore-dmesg prints it.
-func logText(t testing.TB, d printk.Dump) string {
-	t.Helper()
-	log, err := printk.Read(d)
-	if err != nil {
-		t.Fatalf("printk.Read() = %v", err)
-	}
-	var b strings.Builder
-	if st, err := printk.WriteText(&b, log); err != nil || st.Damaged != 0 {
-		t.Fatalf("WriteText() = %+v, %v", st, err)
-	}
-	return b.String()
-}
-
 // checkMemory holds all memory of the machine against the dump.
 func checkMemory(t *testing.T, d kdumpfile.Dump, c *dumptest.Core, excluded func(phys uint64) bool) {
 	t.Helper()
@@ -191,7 +176,7 @@ func TestCompressed(t *testing.T) {
 							t.Errorf("NoteData() = %.40q, %v", b, err)
 						}
 					}
-					if got, want := logText(t, d), logText(t, open(t, k.Core.Bytes())); got != want {
+					if got, want := dumptest.LogText(t, d), dumptest.LogText(t, open(t, k.Core.Bytes())); got != want {
 						t.Errorf("the log = %.200q; in the ELF dump %.200q", got, want)
 					}
 				})
@@ -215,7 +200,7 @@ func TestARMBase(t *testing.T) {
 			}
 			d := open(t, k.Bytes())
 			checkMemory(t, d, k.Core, nil)
-			if got, want := logText(t, d), logText(t, open(t, k.Core.Bytes())); got != want {
+			if got, want := dumptest.LogText(t, d), dumptest.LogText(t, open(t, k.Core.Bytes())); got != want {
 				t.Errorf("relative %v: the log = %.200q; in the ELF dump %.200q", relative, got, want)
 			}
 		}
@@ -251,7 +236,7 @@ func TestMachineNames(t *testing.T) {
 		if p := d.Platform(); p.Machine != tt.machine || p.Word != 8 || p.Order != tt.order {
 			t.Errorf("%s: Platform() = %+v; want %v", tt.uname, p, tt.machine)
 		}
-		if got := logText(t, d); got != "[    0.000000] last words\n" {
+		if got := dumptest.LogText(t, d); got != "[    0.000000] last words\n" {
 			t.Errorf("%s %v: the log = %q", tt.uname, tt.machine, got)
 		}
 	}
@@ -302,7 +287,7 @@ func TestSplit(t *testing.T) {
 			if d.Incomplete() {
 				t.Errorf("Incomplete(); Damage() = %v", d.Damage())
 			}
-			if got, want := logText(t, d), logText(t, open(t, k.Core.Bytes())); got != want {
+			if got, want := dumptest.LogText(t, d), dumptest.LogText(t, open(t, k.Core.Bytes())); got != want {
 				t.Errorf("the log = %.200q; in the ELF dump %.200q", got, want)
 			}
 		})

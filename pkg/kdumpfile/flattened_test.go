@@ -84,12 +84,12 @@ func TestFlattened(t *testing.T) {
 func TestFlattenedDump(t *testing.T) {
 	for _, a := range dumptest.Archs {
 		k := kdump(a, 6)
-		want := logText(t, open(t, k.Core.Bytes()))
+		want := dumptest.LogText(t, open(t, k.Core.Bytes()))
 		for name, file := range map[string][]byte{"ELF": k.Core.Bytes(), "compressed": k.Bytes()} {
 			flat := dumptest.FlattenFile(file, 5000)
 			d := open(t, flat)
 			checkMemory(t, d, k.Core, nil)
-			if got := logText(t, d); got != want {
+			if got := dumptest.LogText(t, d); got != want {
 				t.Errorf("%s %s: the log = %.200q; want %.200q", a.Name, name, got, want)
 			}
 			if d.Incomplete() || len(d.Damage()) != 0 {
@@ -99,7 +99,7 @@ func TestFlattenedDump(t *testing.T) {
 			if !d.Incomplete() || len(d.Damage()) == 0 || !errors.Is(d.Damage()[0], io.ErrUnexpectedEOF) {
 				t.Errorf("%s %s: without its end Incomplete() = %v, Damage() = %v", a.Name, name, d.Incomplete(), d.Damage())
 			}
-			if got := logText(t, d); got != want {
+			if got := dumptest.LogText(t, d); got != want {
 				t.Errorf("%s %s: without its end the log = %.200q; want %.200q", a.Name, name, got, want)
 			}
 		}

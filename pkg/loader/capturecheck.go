@@ -17,7 +17,7 @@ import (
 // command line lacks, and what of this machine gets into its way. root is the tree that host was read
 // from. plan is nil when only the machine is looked at. It reads and unpacks the whole initrd.
 func CheckCapture(root fs.FS, host *Host, plan *Plan) []Finding {
-	c := &captureCheck{root: root, host: host, plan: plan}
+	c := &captureCheck{root: root, read: hostReader{root: root, h: &Host{Unread: map[string]error{}}}, host: host, plan: plan}
 	var findings []Finding
 	if plan != nil {
 		if plan.Initrd != nil {
@@ -31,6 +31,7 @@ func CheckCapture(root fs.FS, host *Host, plan *Plan) []Finding {
 // captureCheck is what the checks share.
 type captureCheck struct {
 	root    fs.FS
+	read    hostReader // of root; what can't be read is nothing to complain of
 	host    *Host
 	plan    *Plan
 	initrd  *Initramfs // nil when there is none, or it can't be read

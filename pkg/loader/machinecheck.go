@@ -55,14 +55,13 @@ func (c *captureCheck) watchdogs() Finding {
 	if err != nil {
 		return unknown(name, "%v", err)
 	}
-	r := hostReader{root: c.root, h: &Host{Unread: map[string]error{}}}
 	for _, dir := range dirs {
-		identity := r.optional(dir + "/identity")
-		if r.optional(dir+"/state") != "active" || strings.Contains(identity, "Software Watchdog") {
+		identity := c.read.optional(dir + "/identity")
+		if c.read.optional(dir+"/state") != "active" || strings.Contains(identity, "Software Watchdog") {
 			continue // one in software ends with the kernel
 		}
 		what := fmt.Sprintf("%s (%s) runs, and resets the machine", path.Base(dir), identity)
-		if timeout := r.optional(dir + "/timeout"); timeout != "" {
+		if timeout := c.read.optional(dir + "/timeout"); timeout != "" {
 			what += " " + timeout + " s after the panic"
 		}
 		module := c.driverOf(dir)
@@ -103,13 +102,12 @@ func (c *captureCheck) encryption() Finding {
 	if err != nil {
 		return unknown(name, "%v", err)
 	}
-	r := hostReader{root: c.root, h: &Host{Unread: map[string]error{}}}
 	for _, uuid := range names {
-		kind, found := strings.CutPrefix(r.optional(uuid), "CRYPT-")
+		kind, found := strings.CutPrefix(c.read.optional(uuid), "CRYPT-")
 		if !found {
 			continue
 		}
-		disk := r.optional(path.Dir(uuid) + "/name")
+		disk := c.read.optional(path.Dir(uuid) + "/name")
 		kind, _, _ = strings.Cut(kind, "-")
 		if hasDiskKeys(c.root) {
 			return ok(name, "%s (%s); its key goes into the crash memory", disk, kind)
@@ -130,7 +128,6 @@ func (c *captureCheck) encryption() Finding {
 // left it in.
 func (c *captureCheck) graphics() Finding {
 	const name = "graphics"
-	r := hostReader{root: c.root, h: &Host{Unread: map[string]error{}}}
 	words := Cmdline{}
 	if c.plan != nil {
 		words, _ = ParseCmdline(c.plan.Cmdline)
@@ -144,7 +141,7 @@ func (c *captureCheck) graphics() Finding {
 			}
 		}
 	}
-	for line := range strings.Lines(r.optional("proc/fb")) {
+	for line := range strings.Lines(c.read.optional("proc/fb")) {
 		_, driver, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if !strings.HasSuffix(driver, "drmfb") || strings.HasPrefix(driver, "simpledrm") || strings.HasPrefix(driver, "efidrm") || strings.HasPrefix(driver, "vesadrm") {
 			continue
@@ -169,7 +166,6 @@ func (c *captureCheck) reloads() Finding {
 	if c.host.ElfcorehdrSize == 0 {
 		return ok(name, "this kernel can't update a loaded header, so that reloads are needed")
 	}
-	r := hostReader{root: c.root, h: &Host{Unread: map[string]error{}}}
 	seen := map[string]bool{}
 	for _, dir := range ruleDirs {
 		files, _ := fs.Glob(c.root, dir+"/*.rules") // the pattern is good
@@ -178,7 +174,7 @@ func (c *captureCheck) reloads() Finding {
 				continue
 			}
 			seen[path.Base(file)] = true
-			text := r.optional(file)
+			text := c.read.optional(file)
 			if !strings.Contains(text, "kdump") && !strings.Contains(text, "kexec") || strings.Contains(text, "crash_hotplug") || strings.Contains(text, "gokexec") ||
 				!strings.Contains(text, `SUBSYSTEM=="memory"`) && !strings.Contains(text, `SUBSYSTEM=="cpu"`) {
 				continue

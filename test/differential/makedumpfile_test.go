@@ -14,7 +14,6 @@ import (
 	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
-	"github.com/gokexec/gokexec/pkg/printk"
 )
 
 // Page frames of the memory beside the kernel.
@@ -100,20 +99,6 @@ func tryOpenDump(files ...[]byte) (kdumpfile.Dump, error) {
 	return kdumpfile.Open(readers...)
 }
 
-// logText is the log as gokexec prints it.
-func logText(t *testing.T, d kdumpfile.Dump) string {
-	t.Helper()
-	log, err := printk.Read(d)
-	if err != nil {
-		t.Fatalf("printk.Read() = %v", err)
-	}
-	var b strings.Builder
-	if st, err := printk.WriteText(&b, log); err != nil || st.Damaged != 0 {
-		t.Fatalf("WriteText() = %+v, %v", st, err)
-	}
-	return b.String()
-}
-
 // checkPages holds each page of the machine against the dump. In an ELF dump what is left out reads as zeroes, and
 // short stretches are not left out at all.
 func checkPages(t *testing.T, d kdumpfile.Dump, c *dumptest.Core, excluded func(pfn uint64) bool) {
@@ -149,7 +134,7 @@ func TestMakedumpfile(t *testing.T) {
 	name := writeFile(t, core.Bytes())
 	command := func(args ...string) *exec.Cmd { return exec.Command(path, args...) }
 	wantLog := string(runMakedumpfile(t, path, []string{"--dump-dmesg"}, name, "log")[0])
-	if got := logText(t, openDump(t, core.Bytes())); got != wantLog {
+	if got := dumptest.LogText(t, openDump(t, core.Bytes())); got != wantLog {
 		t.Fatalf("the log of the ELF dump differs from makedumpfile's:\n%.300s\n%.300s", got, wantLog)
 	}
 	features, _ := command("-v").CombinedOutput()
@@ -173,7 +158,7 @@ func TestMakedumpfile(t *testing.T) {
 			if d.Incomplete() || len(d.Damage()) != 0 {
 				t.Errorf("Incomplete() = %v, Damage() = %v", d.Incomplete(), d.Damage())
 			}
-			if got := logText(t, d); got != wantLog {
+			if got := dumptest.LogText(t, d); got != wantLog {
 				t.Errorf("the log differs from makedumpfile's:\n%.300s\n%.300s", got, wantLog)
 			}
 			filtered := func(pfn uint64) bool {

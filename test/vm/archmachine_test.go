@@ -1,13 +1,11 @@
 package vm
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -41,42 +39,7 @@ func TestVMPurgatoryCatchesArch(t *testing.T) {
 		if k.Arch == "arm64" {
 			args = append(args, "--serial", "ttyAMA0")
 		}
-		var plan struct {
-			Load struct {
-				Segments []struct {
-					Role  string `json:"role"`
-					Start int64  `json:"start"`
-				} `json:"segments"`
-			} `json:"kexec_load"`
-		}
-		if err := json.Unmarshal([]byte(g.Must(append(args, "--dry-run", "--json")...)), &plan); err != nil {
-			t.Fatal(err)
-		}
-		g.Must(args...)
-		for _, s := range plan.Load.Segments {
-			if s.Role != "initrd" {
-				continue
-			}
-			b := make([]byte, 1)
-			if _, err := g.VM.Physical().ReadAt(b, s.Start+4711); err != nil {
-				t.Fatal(err)
-			}
-			b[0] ^= 0x10
-			if _, err := g.VM.Physical().WriteAt(b, s.Start+4711); err != nil {
-				t.Fatal(err)
-			}
-		}
-		g.Crash()
-		for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(g.VM.Console(), purgatory.MismatchText); {
-			if time.Now().After(deadline) {
-				t.Fatalf("the console does not say %q", purgatory.MismatchText)
-			}
-			time.Sleep(200 * time.Millisecond)
-		}
-		time.Sleep(2 * time.Second)
-		if _, after, _ := strings.Cut(g.VM.Console(), purgatory.MismatchText); strings.TrimSpace(after) != "" {
-			t.Errorf("after the mismatch the console goes on: %q", after)
-		}
+		catchChange(t, g, args)
 	}, "trixie-arm64", "trixie-riscv64")
 }
 

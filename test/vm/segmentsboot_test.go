@@ -183,43 +183,50 @@ func TestVMPurgatoryCatches(t *testing.T) {
 	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		g := vmlab.Boot(t, crashMachine(t, k))
 		args := []string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", "console=ttyS0", "--method", "segments", "--serial", "ttyS0"}
-		var plan struct {
-			Load struct {
-				Segments []struct {
-					Role  string `json:"role"`
-					Start int64  `json:"start"`
-					Size  int64  `json:"memory_bytes"`
-				} `json:"segments"`
-			} `json:"kexec_load"`
+		catchChange(t, g, args)
+	})
+}
+
+// catchChange loads by args, changes a bit of the initrd, and crashes: the purgatory
+// says so, and nothing comes after.
+func catchChange(t *testing.T, g *vmlab.Guest, args []string) {
+	t.Helper()
+	var plan struct {
+		Load struct {
+			Segments []struct {
+				Role  string `json:"role"`
+				Start int64  `json:"start"`
+				Size  int64  `json:"memory_bytes"`
+			} `json:"segments"`
+		} `json:"kexec_load"`
+	}
+	if err := json.Unmarshal([]byte(g.Must(append(args, "--dry-run", "--json")...)), &plan); err != nil {
+		t.Fatal(err)
+	}
+	g.Must(args...)
+	for _, s := range plan.Load.Segments {
+		if s.Role != "initrd" {
+			continue
 		}
-		if err := json.Unmarshal([]byte(g.Must(append(args, "--dry-run", "--json")...)), &plan); err != nil {
+		b := make([]byte, 1)
+		at := s.Start + s.Size/2
+		if _, err := g.VM.Physical().ReadAt(b, at); err != nil {
 			t.Fatal(err)
 		}
-		g.Must(args...)
-		for _, s := range plan.Load.Segments {
-			if s.Role != "initrd" {
-				continue
-			}
-			b := make([]byte, 1)
-			at := s.Start + s.Size/2
-			if _, err := g.VM.Physical().ReadAt(b, at); err != nil {
-				t.Fatal(err)
-			}
-			b[0] ^= 0x10
-			if _, err := g.VM.Physical().WriteAt(b, at); err != nil {
-				t.Fatal(err)
-			}
+		b[0] ^= 0x10
+		if _, err := g.VM.Physical().WriteAt(b, at); err != nil {
+			t.Fatal(err)
 		}
-		g.Crash()
-		for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(g.VM.Console(), purgatory.MismatchText); {
-			if time.Now().After(deadline) {
-				t.Fatalf("the console does not say %q", purgatory.MismatchText)
-			}
-			time.Sleep(200 * time.Millisecond)
+	}
+	g.Crash()
+	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(g.VM.Console(), purgatory.MismatchText); {
+		if time.Now().After(deadline) {
+			t.Fatalf("the console does not say %q", purgatory.MismatchText)
 		}
-		time.Sleep(2 * time.Second)
-		if _, after, _ := strings.Cut(g.VM.Console(), purgatory.MismatchText); strings.TrimSpace(after) != "" {
-			t.Errorf("after the mismatch the console goes on: %q", after)
-		}
-	})
+		time.Sleep(200 * time.Millisecond)
+	}
+	time.Sleep(2 * time.Second)
+	if _, after, _ := strings.Cut(g.VM.Console(), purgatory.MismatchText); strings.TrimSpace(after) != "" {
+		t.Errorf("after the mismatch the console goes on: %q", after)
+	}
 }

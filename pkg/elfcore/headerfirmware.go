@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -43,16 +44,13 @@ func readFirmware(root fs.FS) ([]memmap.Range, error) {
 		if len(b) != 4*(words[0]+words[1]) {
 			return nil, fmt.Errorf("/%s: %d bytes are no address and size of %d words", name, len(b), words[0]+words[1])
 		}
-		var v [2]uint64
-		for i, n := range words {
-			for range n {
-				v[i] = v[i]<<32 | uint64(binary.BigEndian.Uint32(b))
-				b = b[4:]
-			}
+		reg, err := fdt.Cells{Addr: words[0], Size: words[1]}.Ranges(b)
+		if err != nil {
+			return nil, fmt.Errorf("/%s: %w", name, err)
 		}
-		r, ok := memmap.RangeOf(memmap.PhysAddr(v[0]), v[1])
+		r, ok := memmap.RangeOf(memmap.PhysAddr(reg[0].Addr), reg[0].Size)
 		if !ok {
-			return nil, fmt.Errorf("/%s: %#x bytes at %#x reach beyond 64 bits", name, v[1], v[0])
+			return nil, fmt.Errorf("/%s: %#x bytes at %#x reach beyond 64 bits", name, reg[0].Size, reg[0].Addr)
 		}
 		rs = append(rs, r)
 	}

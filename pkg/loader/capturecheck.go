@@ -17,7 +17,7 @@ import (
 // command line lacks, and what of this machine gets into its way. root is the tree that host was read
 // from. plan is nil when only the machine is looked at. It reads and unpacks the whole initrd.
 func CheckCapture(root fs.FS, host *Host, plan *Plan) []Finding {
-	c := &captureCheck{root: root, read: hostReader{root: root, h: &Host{Unread: map[string]error{}}}, host: host, plan: plan}
+	c := &captureCheck{root: root, read: newReader(root), host: host, plan: plan}
 	var findings []Finding
 	if plan != nil {
 		if plan.Initrd != nil {

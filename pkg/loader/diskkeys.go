@@ -14,7 +14,7 @@ const diskKeys = "sys/kernel/config/crash_dm_crypt_keys"
 
 // hasDiskKeys tells whether keys are configured.
 func hasDiskKeys(root fs.FS) bool {
-	r := hostReader{root: root, h: &Host{Unread: map[string]error{}}}
+	r := newReader(root)
 	n := r.number(diskKeys + "/count")
 	return n != nil && *n > 0
 }
@@ -24,7 +24,7 @@ func hasDiskKeys(root fs.FS) bool {
 // time out there, and without them the load fails when the old image is gone
 // already. Reload does so itself. What it returns undoes it, so that an explicit load takes new keys.
 func (l *Loader) KeepDiskKeys() (undo func()) {
-	r := hostReader{root: l.Root, h: &Host{Unread: map[string]error{}}}
+	r := newReader(l.Root)
 	if !hasDiskKeys(l.Root) || r.optional(diskKeys+"/reuse") == "1" {
 		return func() {}
 	}

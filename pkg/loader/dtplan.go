@@ -121,27 +121,7 @@ func (p *Plan) dtDump(l *layout, host *Host, spec *Spec, initrd []byte) (memmap.
 	if err != nil {
 		return memmap.Range{}, err
 	}
-	header, err := elfcore.Build(host.Dump, elfcore.BuildOptions{})
-	if err != nil {
-		return memmap.Range{}, &Problem{What: err.Error(), Hint: headerHint(err), Err: err}
-	}
-	data, err := header.AppendBinary(nil)
-	if err != nil {
-		return memmap.Range{}, err
-	}
-	size := uint64(len(data))
-	if hotplug {
-		size = max(size, elfcore.HotplugSegmentSize(host.ElfcorehdrSize, host.page()))
-		p.Hotplug = true
-		p.LoadFlags |= kexecsys.LoadHotplugSupport // 0x4 is of x86 alone
-	}
-	at, err := l.placeElfcorehdr(host, size)
-	if err != nil {
-		return memmap.Range{}, err
-	}
-	l.fill(RoleElfcorehdr, data)
-	p.Header = header
-	return at, nil
+	return p.addHeader(l, host, hotplug, elfcore.BuildOptions{})
 }
 
 // usableMemory is that of a crash kernel: the region that it lies in, first, a low

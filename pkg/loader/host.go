@@ -160,6 +160,11 @@ type hostReader struct {
 	h    *Host
 }
 
+// newReader reads single files of a machine, for those who need no Host.
+func newReader(root fs.FS) hostReader {
+	return hostReader{root: root, h: &Host{Unread: map[string]error{}}}
+}
+
 // optional reads a file that need not be there.
 func (r hostReader) optional(name string) string {
 	b, err := fs.ReadFile(r.root, name)

@@ -197,7 +197,7 @@ func (l *Loader) call(ctx context.Context, kind Kind, do func() error) error {
 }
 
 func (l *Loader) unlimited(kind Kind) bool {
-	r := hostReader{root: l.Root, h: &Host{Unread: map[string]error{}}}
+	r := newReader(l.Root)
 	name := "proc/sys/kernel/kexec_load_limit_panic"
 	if kind == Boot {
 		name = "proc/sys/kernel/kexec_load_limit_reboot"
@@ -206,18 +206,10 @@ func (l *Loader) unlimited(kind Kind) bool {
 	return len(r.h.Unread) == 0 && (limit == nil || *limit == Unlimited)
 }
 
-// crashLoaded reads crash_loaded twice before it believes a 0: while the
-// kernel rewrites a header it takes the image away for a moment
-// (arch/x86/kernel/crash.c, arch_crash_handle_hotplug_event).
+// crashLoaded tells whether a crash kernel is known to be loaded.
 func (l *Loader) crashLoaded() bool {
-	r := hostReader{root: l.Root, h: &Host{Unread: map[string]error{}}}
-	for range 2 {
-		if v := r.flag("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded"); v != nil && *v {
-			return true
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return false
+	loaded := crashLoaded(l.Root)
+	return loaded != nil && *loaded
 }
 
 func (l *Loader) report(line string) {

@@ -175,30 +175,47 @@ func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfc
 		opt.Backup = &elfcore.Backup{Source: source, Dest: at.Start}
 		taken = append(taken, at)
 	}
-	header, err := elfcore.Build(host.Dump, opt)
-	if err != nil {
-		return nil, &Problem{What: err.Error(), Hint: headerHint(err), Err: err}
-	}
-	data, err := header.AppendBinary(nil)
+	at, err := p.addHeader(l, host, hotplug, opt)
 	if err != nil {
 		return nil, err
 	}
-	size := uint64(len(data))
-	if hotplug {
-		size = max(size, elfcore.HotplugSegmentSize(host.ElfcorehdrSize, pageSize))
-		p.Hotplug = true
-		p.LoadFlags |= kexecsys.LoadUpdateElfcorehdr
-	}
-	at, err := l.placeElfcorehdr(host, size)
-	if err != nil {
-		return nil, err
-	}
-	l.fill(RoleElfcorehdr, data)
-	p.Header = header
 	// In front, as kexec_file_load puts it: a word behind a "--" would be init's.
 	p.KernelCmdline = strings.TrimRight(fmt.Sprintf("elfcorehdr=%v %s", at.Start, p.Cmdline), " ")
 	p.E820 = crashE820(host, append(taken, at))
 	return opt.Backup, nil
+}
+
+// addHeader makes and places the elfcorehdr, with room for the kernel to update it.
+func (p *Plan) addHeader(l *layout, host *Host, hotplug bool, opt elfcore.BuildOptions) (at memmap.Range, err error) {
+	header, err := elfcore.Build(host.Dump, opt)
+	if err != nil {
+		return at, &Problem{What: err.Error(), Hint: headerHint(err), Err: err}
+	}
+	data, err := header.AppendBinary(nil)
+	if err != nil {
+		return at, err
+	}
+	size := uint64(len(data))
+	if hotplug {
+		size = max(size, elfcore.HotplugSegmentSize(host.ElfcorehdrSize, host.page()))
+		p.Hotplug = true
+		p.LoadFlags |= hotplugFlag(p.Arch.Machine)
+	}
+	if at, err = l.placeElfcorehdr(host, size); err != nil {
+		return at, err
+	}
+	l.fill(RoleElfcorehdr, data)
+	p.Header = header
+	return at, nil
+}
+
+// hotplugFlag asks the kernel to update the header: x86 before 6.10 knows no other flag
+// than its own (include/uapi/linux/kexec.h).
+func hotplugFlag(m elf.Machine) LoadFlags {
+	if m == elf.EM_X86_64 {
+		return kexecsys.LoadUpdateElfcorehdr
+	}
+	return kexecsys.LoadHotplugSupport
 }
 
 func (p *Plan) noDump(host *Host) error {

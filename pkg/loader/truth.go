@@ -211,7 +211,7 @@ func mismatches(root fs.FS, machine *elfcore.Machine, loaded, wanted *elfcore.He
 // not run (Documentation/ABI/testing/sysfs-devices-system-cpu). One that can't be
 // taken offline has no such file.
 func offlineCPU(root fs.FS, machine *elfcore.Machine, notes memmap.PhysAddr) bool {
-	r := hostReader{root: root, h: &Host{Unread: map[string]error{}}}
+	r := newReader(root)
 	for _, c := range machine.CPUs {
 		if c.Notes.Addr == notes {
 			return r.optional(fmt.Sprintf("%s/cpu%d/online", dumpKey, c.CPU)) == "0"
@@ -225,7 +225,7 @@ const memoryDir = "sys/devices/system/memory/"
 // onlineParts leaves out the memory blocks that are there but offline
 // (Documentation/admin-guide/mm/memory-hotplug.rst).
 func onlineParts(root fs.FS, r memmap.Range) []memmap.Range {
-	hr := hostReader{root: root, h: &Host{Unread: map[string]error{}}}
+	hr := newReader(root)
 	size, err := strconv.ParseUint(strings.TrimSpace(hr.optional(memoryDir+"block_size_bytes")), 16, 63)
 	if err != nil || size == 0 || size&(size-1) != 0 || r.Size()/size > 1<<20 {
 		return []memmap.Range{r}
@@ -241,16 +241,16 @@ func onlineParts(root fs.FS, r memmap.Range) []memmap.Range {
 }
 
 // crashLoaded tells whether a crash kernel is loaded, nil if the kernel does
-// not. It reads twice before it believes a 0: while the kernel rewrites a header
+// not. It reads three times before it believes a 0: while the kernel rewrites a header
 // it takes the image away for a moment (arch/x86/kernel/crash.c,
 // arch_crash_handle_hotplug_event).
-func crashLoaded(root fs.FS) *bool {
-	l := &Loader{Root: root}
-	r := hostReader{root: root, h: &Host{Unread: map[string]error{}}}
-	v := r.flag("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded")
-	if v == nil || *v {
-		return v
+func crashLoaded(root fs.FS) (loaded *bool) {
+	r := newReader(root)
+	for range 3 {
+		loaded = r.flag("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded")
+		if loaded == nil || *loaded {
+			break
+		}
 	}
-	again := l.crashLoaded()
-	return &again
+	return loaded
 }

@@ -99,12 +99,12 @@ func firstDifference(a, b []byte) int {
 }
 
 // CountIn counts the different whole pages of the nonce that a file has at
-// multiples of the page size: in a raw vmcore, whose PT_LOAD are aligned so,
-// independently of any reader of ELF. Holes of the file are skipped.
+// multiples of 4 KiB, which is what the PT_LOAD of a raw vmcore are aligned to whatever
+// the page size is: independently of any reader of ELF. Holes of the file are skipped.
 func (n *Nonce) CountIn(f *os.File) (int, error) {
+	const grain = 4096
 	found := map[uint64]bool{}
-	want := make([]byte, n.PageSize)
-	size := int64(n.PageSize)
+	page, want := make([]byte, n.PageSize), make([]byte, n.PageSize)
 	for end := int64(0); ; {
 		start, err := unix.Seek(int(f.Fd()), end, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) {
@@ -116,19 +116,25 @@ func (n *Nonce) CountIn(f *os.File) (int, error) {
 		if end, err = unix.Seek(int(f.Fd()), start, unix.SEEK_HOLE); err != nil {
 			return len(found), os.NewSyscallError("lseek", err)
 		}
-		start -= start % size
+		start -= start % grain
 		r := bufio.NewReaderSize(io.NewSectionReader(f, start, end-start), 1<<20)
-		page := make([]byte, size)
-		for {
-			_, err := io.ReadFull(r, page)
+		beginning := make([]byte, grain)
+		for at := start; ; at += grain {
+			_, err := io.ReadFull(r, beginning)
 			if err == io.EOF || err == io.ErrUnexpectedEOF {
+				break
+			}
+			if err == nil && !bytes.HasPrefix(beginning, n.Value) {
+				continue
+			}
+			if err == nil {
+				_, err = f.ReadAt(page, at)
+			}
+			if err == io.EOF {
 				break
 			}
 			if err != nil {
 				return len(found), err
-			}
-			if !bytes.HasPrefix(page, n.Value) {
-				continue
 			}
 			index := binary.LittleEndian.Uint64(page[wire.NonceSize:])
 			wire.FillNoncePage(want, n.Value, index)

@@ -49,7 +49,8 @@ func (m *memory) plant(args wire.PlantArgs) (*wire.PlantResult, error) {
 
 // scatteredPages gets eight times as many pages as wanted and keeps random
 // ones of those between the bounds, until enough are found or half of the free
-// memory has been looked at.
+// memory has been looked at; with bounds nearly all, since memory that came last may
+// be given last.
 func scatteredPages(args wire.PlantArgs) ([][]byte, error) {
 	size := os.Getpagesize()
 	var info unix.Sysinfo_t
@@ -57,6 +58,9 @@ func scatteredPages(args wire.PlantArgs) ([][]byte, error) {
 		return nil, fmt.Errorf("sysinfo: %w", err)
 	}
 	budget := uint64(info.Freeram) * uint64(info.Unit) / uint64(size) / 2
+	if args.Min != 0 {
+		budget += budget * 3 / 4
+	}
 	batch := uint64(args.Pages) * 8
 	var kept, rejected [][]byte
 	defer func() {

@@ -74,7 +74,7 @@
 //	GOKEXEC_VM_MATRIX    "full", or kernel names separated by commas (default: trixie-cloud)
 //	GOKEXEC_VM_KERNEL    IMAGE[:MODULESROOT], a kernel of one's own, named "custom"
 //	GOKEXEC_VM_ARCH      its GOARCH (default: this machine's)
-//	GOKEXEC_VM_ARM64_FILE  1: build an arm64 kernel with kexec_file_load, and test by it
+//	GOKEXEC_VM_BUILT     "all", or names of [BuiltKernelNames]: build them, and test by them
 //	GOKEXEC_VM_REQUIRED  1: a VM test that can't run fails instead of being skipped
 //	GOKEXEC_VM_REFRESH   1: ask the archive for newer packages now
 //	GOKEXEC_VM_CACHE     folder for downloads, instead of the user's cache

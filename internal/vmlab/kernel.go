@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +24,10 @@ type Kernel struct {
 	Image       string // path of vmlinuz
 	ModulesRoot string // has lib/modules/Release in it; empty if there are no modules
 	Version     string // Debian's package version, empty for a custom one
+
+	// Of kernels built by the laboratory (BuiltKernelNames) only:
+	ELF    string // path of vmlinux, without symbols
+	Signed string // path of an Image with a signature that this kernel trusts; may be empty
 }
 
 // kernelSpec is a row of the table: where Debian has it.
@@ -45,19 +49,15 @@ var kernelSpecs = map[string]kernelSpec{
 	"trixie-arm64-16k":  {"arm64", "arm64", "trixie", "linux-image-arm64-16k"},
 	"backports-arm64":   {"arm64", "arm64", "trixie-backports", "linux-image-cloud-arm64"},
 	"trixie-riscv64":    {"riscv64", "riscv64", "trixie", "linux-image-riscv64"},
+	"sid-riscv64":       {"riscv64", "riscv64", "sid", "linux-image-riscv64"},
 	"trixie-ppc64le":    {"ppc64le", "ppc64el", "trixie", "linux-image-powerpc64le"},
 	"trixie-s390x":      {"s390x", "s390x", "trixie", "linux-image-s390x"},
 }
 
-// KernelNames lists the table, sorted.
-func KernelNames() []string {
-	var names []string
-	for name := range kernelSpecs {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
-}
+// KernelNames lists Debian's kernels, sorted.
+func KernelNames() []string { return sortedKeys(kernelSpecs) }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // kernelRecord remembers which package set a name stood for.
 type kernelRecord struct {
@@ -71,8 +71,8 @@ var resolved sync.Map // name -> *Kernel
 
 // GetKernel returns the kernel of that name, downloading it when it isn't in
 // the cache yet. The metapackage is followed at most once a day (or at once
-// with GOKEXEC_VM_REFRESH=1), and never twice in one process. "custom" is what
-// GOKEXEC_VM_KERNEL names.
+// with GOKEXEC_VM_REFRESH=1), and never twice in one process. One of
+// BuiltKernelNames is built. "custom" is what GOKEXEC_VM_KERNEL names.
 func GetKernel(ctx context.Context, name string) (*Kernel, error) {
 	if name == customName {
 		return customKernel()
@@ -89,9 +89,12 @@ func GetKernel(ctx context.Context, name string) (*Kernel, error) {
 }
 
 func getKernel(ctx context.Context, name string) (*Kernel, error) {
+	if spec, ok := builtSpecs[name]; ok {
+		return getBuilt(ctx, name, spec)
+	}
 	spec, ok := kernelSpecs[name]
 	if !ok {
-		return nil, fmt.Errorf("not one of %s", strings.Join(KernelNames(), ", "))
+		return nil, fmt.Errorf("not one of %s", strings.Join(append(KernelNames(), BuiltKernelNames()...), ", "))
 	}
 	c, err := openCache()
 	if err != nil {

@@ -98,6 +98,22 @@ func MoreArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel), names ...s
 	runArches(t, names, test)
 }
 
+// BuiltMatrix runs a test on those of the kernels that are named that GOKEXEC_VM_BUILT
+// asks for ("all", or names separated by commas): building them takes long.
+func BuiltMatrix(t *testing.T, test func(t *testing.T, k *Kernel), names ...string) {
+	t.Helper()
+	wanted := strings.Split(os.Getenv("GOKEXEC_VM_BUILT"), ",")
+	if wanted[0] == "" {
+		t.Log("nothing is run without GOKEXEC_VM_BUILT=all (make vm-built)")
+		return
+	}
+	for _, name := range names {
+		if wanted[0] == "all" || slices.Contains(wanted, name) {
+			t.Run(name, func(t *testing.T) { test(t, GetTestKernel(t, name)) })
+		}
+	}
+}
+
 func runArches(t *testing.T, names []string, test func(t *testing.T, k *Kernel)) {
 	t.Helper()
 	run := names
@@ -115,6 +131,9 @@ func runArches(t *testing.T, names []string, test func(t *testing.T, k *Kernel))
 // kernelArch is the GOARCH of a kernel by name.
 func kernelArch(name string) string {
 	if spec, ok := kernelSpecs[name]; ok {
+		return spec.arch
+	}
+	if spec, ok := builtSpecs[name]; ok {
 		return spec.arch
 	}
 	if arch := os.Getenv("GOKEXEC_VM_ARCH"); name == customName && arch != "" {

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,23 +24,7 @@ func TestVMCrashArchUEFI(t *testing.T) {
 			t.Fatal("the machine has no ACPI, or a device tree of its own; the test would prove nothing")
 		}
 		archLoad(t, g)
-		before := readHeader(t, g, "show", "--loaded").memory()
-		if err := g.VM.AddDIMM(t.Context(), "d0", 256); err != nil {
-			t.Fatal(err)
-		}
-		added := waitMore(t, g, before, 256<<20)
-		if s := readStatus(t, g); s.Header.Accuracy != "stale" {
-			t.Errorf("status with %v added: %+v; want stale", added, s)
-		}
-		g.Must(gokexec, "hotplug")
-		if s := readStatus(t, g); s.Header.Accuracy != "accurate" {
-			t.Errorf("status after hotplug: %+v; want accurate", s)
-		}
-		nonce, err := g.VM.PlantBetween(t.Context(), 50, uint64(added.Start), uint64(added.End))
-		if err != nil {
-			t.Fatal(err)
-		}
-		crashSegments(t, g).checkNonce(t, nonce)
+		crashWithDIMM(t, g, 256)
 		if n := strings.Count(g.VM.Console(), "efi: EFI v"); n != 2 {
 			t.Errorf("%d kernels found UEFI; want both", n)
 		}
@@ -50,13 +35,17 @@ func TestVMCrashArchUEFI(t *testing.T) {
 // header knew of.
 func waitMore(t *testing.T, g *vmlab.Guest, known memmap.Set, size uint64) memmap.Range {
 	t.Helper()
+	block, err := strconv.ParseUint(strings.TrimSpace(g.ReadFile("/sys/devices/system/memory/block_size_bytes")), 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		iomem, err := memmap.ParseIomem(strings.NewReader(g.ReadFile("/proc/iomem")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range iomem.SystemRAM().Minus(memmap.NewSet(iomem.CrashKernel()...)).Minus(known).Ranges() {
-			last := fmt.Sprintf("/sys/devices/system/memory/memory%d/state", uint64(r.End-1)>>27)
+			last := fmt.Sprintf("/sys/devices/system/memory/memory%d/state", uint64(r.End-1)/block)
 			if r.Size() >= size && len(g.Glob(last)) == 1 && g.ReadFile(last) == "online\n" {
 				return r
 			}

@@ -8,7 +8,12 @@ import (
 )
 
 func TestCheckConfig(t *testing.T) {
-	whole := string(arm64FileConfig)
+	spec := builtSpecs["built-arm64"]
+	asked, err := spec.config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := string(asked)
 	tests := []struct{ name, config, wantErr string }{
 		{"all there", whole, ""},
 		{"one is off", strings.Replace(whole, "CONFIG_KEXEC_FILE=y", "# CONFIG_KEXEC_FILE is not set", 1), "CONFIG_KEXEC_FILE=y"},
@@ -20,7 +25,7 @@ func TestCheckConfig(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tt.config), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := checkConfig(file)
+		err := checkConfig(file, asked)
 		if (err == nil) != (tt.wantErr == "") || err != nil && !strings.HasPrefix(err.Error(), tt.wantErr+" ") {
 			t.Errorf("checkConfig(%s) = %v; want %q", tt.name, err, tt.wantErr)
 		}

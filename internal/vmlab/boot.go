@@ -120,7 +120,11 @@ func (vm *VM) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := vm.start(ctx, qemu, cfg.qemuArgs(vm.dir, firmware, major)); err != nil {
+	tree, err := vm.deviceTreeArgs(ctx, qemu, major)
+	if err != nil {
+		return err
+	}
+	if err := vm.start(ctx, qemu, cfg.qemuArgs(vm.dir, append(firmware, tree...), major)); err != nil {
 		return err
 	}
 	patience := stepTimeout()

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/gokexec/gokexec/internal/fdt"
 )
 
 // Config says what to boot. The zero value of each field is what most tests
@@ -30,6 +32,10 @@ type Config struct {
 	Firmware string   // "", or "uefi" for OVMF
 	Channel  string   // "uart" or "virtio"; by default the faster that is built in
 	Args     []string // more arguments for QEMU
+
+	// Tree changes the device tree that QEMU makes for the guest; on riscv64 (on arm64
+	// QEMU has the last word on memory).
+	Tree func(root *fdt.Node) error
 
 	// Root is a disk's device in the guest, such as /dev/nvme0n1: its ext4 is the
 	// root, its systemd is started, and the agent runs under that from /run. Files

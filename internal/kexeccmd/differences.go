@@ -74,6 +74,9 @@ func Differences() []Difference {
 		{"many memory ranges, program headers in /proc/kcore, CPU numbers with gaps", "fixed limits, or notes that get lost", "no limit but the kernel's"},
 		{"--hotplug where crash_elfcorehdr_size is 1000000 or more", "misread", "read"},
 		{"--dtb without -c", "no effect, by kexec_file_load", "arm64 and riscv64: loaded by kexec_load, with that device tree; with -s, no effect"},
+		{"a load by kexec_load without CAP_SYS_BOOT", "\"Memory for crashkernel is not reserved\", with exit code 1, or that no room is found", "Operation not permitted, with exit code 255"},
+		{"riscv64, an initrd that can't be read", "exit code 234", "1 or 255, as on the other architectures"},
+		{"riscv64, -p", "the dump lacks what the kernel had reserved at its boot, its page structures too", "all memory is in the dump"},
 		{"riscv64 without a device tree", "-u, -S and -e fail with exit code 234", "they need none"},
 	}
 }

@@ -30,6 +30,33 @@ func TestVMCrashArchMax(t *testing.T) {
 	}, "trixie-arm64")
 }
 
+// Kernels with pages of 16 KiB, and the newest that there is.
+func TestVMCrashArchKernels(t *testing.T) {
+	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
+		cfg := archMachine(t, k)
+		if k.Arch == "arm64" {
+			cfg.CPU, cfg.Memory, cfg.CrashKernel = "max,pauth-impdef=on", 1024, "256M"
+		}
+		g := vmlab.Boot(t, cfg)
+		if want := map[string]int{"trixie-arm64-16k": 16 << 10, "sid-riscv64": 4 << 10}[k.Name]; g.VM.Hello.PageSize != want {
+			t.Errorf("pages of %d bytes; want %d", g.VM.Hello.PageSize, want)
+		}
+		archLoad(t, g)
+		crashSegments(t, g)
+	}, "trixie-arm64-16k", "sid-riscv64")
+}
+
+// However the kernel protects its own memory, the header that is loaded can be seen.
+func TestVMTruthArch(t *testing.T) {
+	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
+		for _, cmdline := range []string{"rodata=full nokaslr", "rodata=on", "rodata=off"} {
+			cfg := archMachine(t, k)
+			cfg.Cmdline, cfg.CPUs = cmdline, 1
+			archLoad(t, vmlab.Boot(t, cfg))
+		}
+	}, "trixie-arm64", "trixie-riscv64")
+}
+
 // A segment that is changed after the load is caught there too, and said on the
 // serial port that was named, or on the firmware's.
 func TestVMPurgatoryCatchesArch(t *testing.T) {

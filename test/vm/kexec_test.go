@@ -127,13 +127,16 @@ type kexecOutcome struct {
 // runKexec has kexec-tools prepare what a line begins with, and the program run it.
 func runKexec(g *vmlab.Guest, line kexecLine, kexecTools []string, program ...string) kexecOutcome {
 	g.T.Helper()
-	tool := strings.Join(kexecTools, " ")
+	tool, call := strings.Join(kexecTools, " "), "-s"
+	if g.VM.Config.Kernel.Arch != "amd64" {
+		call = "-c" // Debian's kernels have no other
+	}
 	for _, image := range []struct{ name, option, loaded string }{{"crash", "-p", "/sys/kernel/kexec_crash_loaded"}, {"boot", "-l", "/sys/kernel/kexec_loaded"}} {
 		switch is, want := g.ReadFile(image.loaded) == "1\n", line.before == image.name; {
 		case is && !want:
-			shell(g, tool+" -s "+strings.TrimPrefix(image.option, "-l")+" -u")
+			shell(g, tool+" "+call+" "+strings.TrimPrefix(image.option, "-l")+" -u")
 		case want && !is:
-			shell(g, tool+" -s "+image.option+" "+guestKernel+" --append=before")
+			shell(g, tool+" "+call+" "+image.option+" "+guestKernel+" --append=before")
 		}
 	}
 	words := slices.Clone(program)
@@ -160,7 +163,8 @@ func firstLine(s string) string {
 		return "usage"
 	}
 	for line := range strings.Lines(s) {
-		if !strings.HasPrefix(line, "kexec: warning: ") {
+		// kexec-tools for riscv64 warns of what is no mistake, before it looks what to do.
+		if !strings.HasPrefix(line, "kexec: warning: ") && !strings.HasPrefix(line, "Warning: No ") {
 			return strings.TrimSpace(line)
 		}
 	}

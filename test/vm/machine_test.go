@@ -36,10 +36,16 @@ func crashMachine(t *testing.T, k *vmlab.Kernel, args ...string) vmlab.Config {
 // userland is gokexec, a kernel to load, and a shell to make trouble with.
 func userland(t *testing.T, k *vmlab.Kernel) []vmlab.File {
 	t.Helper()
-	busybox := vmlab.GetTestPackage(t, "bookworm", "busybox-static")
-	return []vmlab.File{
+	return append(shellFiles(t, k),
 		vmlab.Executable("/bin/gokexec", vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)),
-		{Path: guestKernel, Source: k.Image},
+		vmlab.File{Path: guestKernel, Source: k.Image})
+}
+
+// shellFiles are a shell with its tools, and a user who is not root.
+func shellFiles(t *testing.T, k *vmlab.Kernel) []vmlab.File {
+	t.Helper()
+	busybox := vmlab.GetArchPackage(t, "trixie", "busybox-static", k.Arch)
+	return []vmlab.File{
 		vmlab.Executable("/bin/busybox", busybox.Path("usr/bin/busybox")),
 		{Path: "/bin/sh", Link: "/bin/busybox"},
 		{Path: "/etc/passwd", Data: []byte("root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")},

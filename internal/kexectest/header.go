@@ -108,10 +108,10 @@ func (k *Kernel) writeImage(image *Image) {
 		return
 	}
 	if image.Segments == nil {
-		// The purgatory and boot_params, which differ for each load, come behind it.
+		// The purgatory and boot_params, which differ for each load, are beside it.
 		k.loads++
 		k.WritePhys(uint64(region.Start)+headerRoom, fmt.Appendf(nil, "purgatory of load %d", k.loads))
-		k.writeHeader(uint64(region.Start))
+		k.writeHeader(k.fileHeaderAt(region))
 		return
 	}
 	k.WritePhys(uint64(region.Start), make([]byte, pageSize)) // a control page
@@ -137,6 +137,7 @@ func (k *Kernel) writeHeader(at uint64) {
 	if err != nil || machine.MapErr != nil {
 		return // a machine that tells nothing of itself: a test of that
 	}
+	machine.Firmware = nil // the kernel does not know of it
 	header, err := elfcore.Build(machine, elfcore.BuildOptions{Exclude: elfcore.LowMiB()})
 	if err != nil {
 		k.t.Fatal(err)
@@ -146,4 +147,17 @@ func (k *Kernel) writeHeader(at uint64) {
 		k.t.Fatal(err)
 	}
 	k.WritePhys(at, b)
+}
+
+// fileHeaderAt is where kexec_file_load puts a header of one page: on x86 as low as
+// possible, on arm64 and riscv as high (SZ_64K and PAGE_SIZE are buf_align in their
+// machine_kexec_file.c).
+func (m *Machine) fileHeaderAt(region memmap.Range) uint64 {
+	switch m.arch.machine {
+	case elf.EM_AARCH64:
+		return (uint64(region.End) - pageSize) &^ (64<<10 - 1)
+	case elf.EM_RISCV:
+		return uint64(region.End) - pageSize
+	}
+	return uint64(region.Start)
 }

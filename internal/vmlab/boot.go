@@ -200,13 +200,19 @@ func (vm *VM) makeDisks() error {
 	return nil
 }
 
-// firmwareArgs are those for Config.Firmware; UEFI comes from its package.
+// firmwareArgs are those for Config.Firmware, which comes from its package.
 func (vm *VM) firmwareArgs(ctx context.Context) ([]string, error) {
 	switch {
 	case vm.Config.Firmware == "":
 		return nil, nil
+	case vm.Config.Firmware == "opensbi" && vm.Config.Kernel.Arch == "riscv64":
+		p, err := GetPackage(ctx, "trixie", "opensbi", "amd64") // for all architectures
+		if err != nil {
+			return nil, err
+		}
+		return []string{"-bios", p.Path("usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin")}, nil
 	case vm.Config.Firmware != "uefi":
-		return nil, fmt.Errorf("no firmware %q", vm.Config.Firmware)
+		return nil, fmt.Errorf("no firmware %q for %s", vm.Config.Firmware, vm.Config.Kernel.Arch)
 	}
 	f, ok := map[string]struct{ pkg, code, vars string }{
 		"amd64": {"ovmf", "usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"},

@@ -29,7 +29,7 @@ type Config struct {
 	Machine  string   // QEMU's -machine; the architecture's usual one by default
 	CPU      string   // QEMU's -cpu model with its flags, instead of the default
 	CPUFlags []string // added to the default, like "-la57"
-	Firmware string   // "", or "uefi" for OVMF
+	Firmware string   // "", "uefi" for OVMF, "opensbi" for Debian's newest stable instead of QEMU's
 	Channel  string   // "uart" or "virtio"; by default the faster that is built in
 	Args     []string // more arguments for QEMU
 

@@ -28,6 +28,7 @@ type ELF struct {
 	Type    elf.Type // ET_EXEC or ET_DYN
 	Entry   uint64   // e_entry: physical on x86, virtual elsewhere
 	Loads   []ELFLoad
+	Empty   []ELFLoad // PT_LOADs without a memory size: they load nothing
 }
 
 // kernelBase is where the virtual addresses of a kernel begin: what lies lower
@@ -167,6 +168,8 @@ func (f *ELF) addProgram(l *elfLayout, b []byte, i int) error {
 		return fmt.Errorf("ELF: program header %d: p_align %#x is not a power of two", i, p.Align)
 	case p.MemSize > 0:
 		f.Loads = append(f.Loads, p)
+	default:
+		f.Empty = append(f.Empty, p)
 	}
 	return nil
 }

@@ -56,3 +56,10 @@ func readFirmware(root fs.FS) ([]memmap.Range, error) {
 	}
 	return rs, nil
 }
+
+// FirmwareRAM is that of Firmware which the kernel counts as RAM. It is in the headers
+// that the kernel makes (arch/riscv/kernel/machine_kexec_file.c, prepare_elf_headers):
+// in a dump by those each read of it fails.
+func (m *Machine) FirmwareRAM() memmap.Set {
+	return memmap.NewSet(m.Firmware...).Intersect(m.Iomem.SystemRAM())
+}

@@ -91,6 +91,34 @@ func (k *Kcore) FindHeader(crash memmap.Range, hint memmap.PhysAddr) (*Header, m
 	return h, found[0], err
 }
 
+// FindFileHeader returns where the kexec_file_load that came last has put its header,
+// or 0 if there is none at such a place: on x86 at the beginning of the crash region,
+// which is filled from below, on arm64 and riscv as high as it fits (arch/x86/kernel/
+// crash.c, crash_load_segments; arch/arm64/kernel/machine_kexec_file.c; arch/riscv/
+// kernel/machine_kexec_file.c). The error is one of reading /proc/kcore.
+func (k *Kcore) FindFileHeader(crash memmap.Range) (memmap.PhysAddr, error) {
+	// How far down from the end a header of the most memory ranges can begin.
+	const deepest = 1 << 20
+	align := memmap.PhysAddr(headerAlign)
+	switch k.Map.Machine {
+	case elf.EM_AARCH64:
+		align = 64 << 10
+	case elf.EM_RISCV:
+	default:
+		h, err := k.headerAt(crash, crash.Start)
+		if err != nil || h == nil {
+			return 0, err
+		}
+		return crash.Start, nil
+	}
+	for at := (crash.End - headerAlign) &^ (align - 1); at >= crash.Start && crash.End-at <= deepest; at -= align {
+		if h, err := k.headerAt(crash, at); err != nil || h != nil {
+			return at, err
+		}
+	}
+	return 0, nil
+}
+
 // scan returns the addresses of all headers in the region. It reads all of it,
 // since a read of a few bytes per page takes the kernel longer: 28 s against
 // 2 s for 256 MiB on an emulated arm64.

@@ -98,6 +98,11 @@ func (p *Plan) checkImage(host *Host) Finding {
 			return fail("use a kernel built with CONFIG_RELOCATABLE=y and CONFIG_X86_64=y, version 3.9 or newer", "%s", oneLine(err))
 		}
 	}
+	if f := p.Image.ELF; f != nil && host.Arch.Machine == elf.EM_RISCV {
+		if err := f.CheckKexecRISCV(); err != nil {
+			return fail("load by segments (--method segments), or the Image that was built with it", "%s", err)
+		}
+	}
 	return ok(name, "%s, %s", p.Image, mib(uint64(p.Image.Size())))
 }
 

@@ -3,6 +3,7 @@ package loader
 import (
 	"bytes"
 	"debug/elf"
+	"fmt"
 	"slices"
 
 	"github.com/gokexec/gokexec/internal/fdt"
@@ -41,10 +42,29 @@ func hasCompatible(n *fdt.Node, want string) bool {
 	return slices.ContainsFunc(n.Children, func(c *fdt.Node) bool { return hasCompatible(c, want) })
 }
 
+// checkFirmware warns of memory in the kernel's own header that no kernel can read:
+// tools that stop at the first error save nothing of such a dump.
+func (p *Plan) checkFirmware(host *Host) Finding {
+	const name = "firmware memory"
+	if p.Method == Segments || p.Kind != Crash || host.Dump == nil {
+		return ok(name, "the dump has none")
+	}
+	firmware := host.Dump.FirmwareRAM()
+	if firmware.Empty() {
+		return ok(name, "the kernel does not take it for RAM")
+	}
+	return Finding{Check: name, Level: Warning,
+		Detail: fmt.Sprintf("kexec_file_load puts memory of the firmware, which can't be read, into the dump: %v", firmware.Ranges()),
+		Remedy: "load by segments (--method segments), or update the firmware: OpenSBI 1.3 and later tell the kernel to leave it alone"}
+}
+
 // checkMore is what is asked on some architectures only.
 func (p *Plan) checkMore(host *Host) []Finding {
-	if p.Kind == Boot && host.Arch.Machine == elf.EM_AARCH64 {
+	switch {
+	case p.Kind == Boot && host.Arch.Machine == elf.EM_AARCH64:
 		return []Finding{p.checkInterrupts(host)}
+	case p.Kind == Crash && host.Arch.Machine == elf.EM_RISCV:
+		return []Finding{p.checkFirmware(host)}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 const withFileLoad = "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n"
@@ -26,7 +27,12 @@ func TestDTFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	arm := func(t testing.TB) *kexectest.Machine { return kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48) }
-	riscv := func(t testing.TB) *kexectest.Machine { return kexectest.NewRISCVMachine(t) }
+	old := func(t testing.TB) *kexectest.Machine { return kexectest.NewRISCVMachine(t) }
+	riscv := func(t testing.TB) *kexectest.Machine {
+		m := old(t)
+		m.Write("proc/iomem", strings.Replace(strings.Replace(kexectest.IomemRISCV, "80000000-9fff", "80080000-9fff", 1), "  80000000-8007ffff", "80000000-8007ffff", 1))
+		return m
+	}
 	tests := []struct {
 		name, arch string
 		machine    func(t testing.TB) *kexectest.Machine
@@ -44,6 +50,8 @@ func TestDTFile(t *testing.T) {
 		{"vmlinux", "arm64", arm, elfImage(elf.EM_AARCH64, arm64Image(nil)), 0, Segments, false, "does not take ELF"},
 		{"riscv Image", "riscv64", riscv, riscvImage(), 0, File, false, ""},
 		{"riscv vmlinux", "riscv64", riscv, elfImage(elf.EM_RISCV, riscvImage()), 0, File, false, ""},
+		{"riscv vmlinux of 7.x", "riscv64", riscv, elfImage(elf.EM_RISCV, riscvImage(), elf.Prog64{Type: uint32(elf.PT_LOAD), Paddr: 0xffff800080470000, Align: 0x1000}), 0, Segments, false, "would be entered at a wrong address"},
+		{"riscv Image, old firmware", "riscv64", old, riscvImage(), 0, Segments, false, "memory of the firmware, which can't be read, into the dump: [[0x80000000-0x80080000)]"},
 	}
 	for _, tt := range tests {
 		m := tt.machine(t)
@@ -134,5 +142,57 @@ func TestStateKeepsDTB(t *testing.T) {
 	defer again.Close()
 	if again.DTB == nil || again.DTB.Path != spec.DTB.Path || again.Method != Segments {
 		t.Errorf("the noted load is %+v; want the device tree %s, by segments", again, spec.DTB.Path)
+	}
+}
+
+// After a load by file over one by segments memory holds two headers: that of the
+// kernel is known by where the kernel puts it. What it has of the firmware's memory by
+// design is not stale, but warned of.
+func TestDTFileTruth(t *testing.T) {
+	arm := func(t testing.TB) *kexectest.Machine { return kexectest.NewARM64Machine(t, 64<<10, kexectest.VA52) }
+	riscv := func(t testing.TB) *kexectest.Machine { return kexectest.NewRISCVMachine(t) }
+	for _, tt := range []struct {
+		arch    string
+		machine func(t testing.TB) *kexectest.Machine
+		kernel  []byte
+		at      memmap.PhysAddr
+		warning string
+	}{
+		{"arm64", arm, arm64Image(nil), 0x5b5f0000, ""},
+		{"riscv64", riscv, riscvImage(), 0x9d3ff000, "memory of the firmware"},
+	} {
+		m := tt.machine(t)
+		m.Write("boot/config-6.12.1", withFileLoad)
+		l := &Loader{Kernel: kexectest.NewKernel(m), Root: os.DirFS(m.Dir), Arch: archHost(t, m, tt.arch).Arch, StateDir: t.TempDir(), Report: func(line string) { t.Errorf("%s: %s", tt.arch, line) }}
+		seen := map[memmap.PhysAddr]bool{}
+		for _, method := range []Method{Segments, File, Segments, File} {
+			spec := segmentSpec(Crash, tt.kernel)
+			spec.Method = method
+			var warnings []string
+			p, truth, err := l.LoadSettled(context.Background(), func() (*Plan, error) {
+				host := archHost(t, m, tt.arch)
+				p, err := New(host, spec)
+				if err != nil {
+					return nil, err
+				}
+				for _, f := range p.Check(host) {
+					if f.Level == Warning {
+						warnings = append(warnings, f.Detail)
+					}
+				}
+				return p, nil
+			})
+			if err != nil || p.Method != method || truth.Accuracy != Accurate || truth.Foreign || (truth.Header == tt.at) != (method == File) {
+				t.Errorf("%s by %v: %+v, %v; want it accurate, and a header at %v if by file", tt.arch, method, truth, err, tt.at)
+				continue
+			}
+			seen[truth.Header] = true
+			if warned := len(warnings) > 0; warned != (method == File && tt.warning != "") || warned && !strings.Contains(warnings[0], tt.warning) {
+				t.Errorf("%s by %v: warnings %q; want %q if by file", tt.arch, method, warnings, tt.warning)
+			}
+		}
+		if len(seen) != 2 {
+			t.Errorf("%s: headers at %v; want two", tt.arch, seen)
+		}
 	}
 }

@@ -45,15 +45,15 @@ func riscvImage() []byte {
 }
 
 // elfImage is a vmlinux of which objcopy would make the image.
-func elfImage(machine elf.Machine, image []byte) []byte {
+func elfImage(machine elf.Machine, image []byte, more ...elf.Prog64) []byte {
 	e := imagetest.GoodELF(machine, binary.LittleEndian)
 	const virt, half = 0xffff800080000000, 0x4000
 	e.Data = image
 	e.Entry = virt
-	e.Progs = []elf.Prog64{
+	e.Progs = append([]elf.Prog64{
 		{Type: uint32(elf.PT_LOAD), Flags: 5, Off: 0x1000, Vaddr: virt, Paddr: virt, Filesz: half, Memsz: half, Align: 0x10000},
 		{Type: uint32(elf.PT_LOAD), Flags: 6, Off: 0x1000 + half, Vaddr: virt + half, Paddr: virt + half, Filesz: uint64(len(image)) - half, Memsz: 0x470000 - half, Align: 0x1000},
-	}
+	}, more...)
 	return e.Bytes()
 }
 

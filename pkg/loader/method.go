@@ -118,6 +118,9 @@ func (p *Plan) refusedFile(host *Host, dtb bool) (why string, certain bool) {
 	if f := p.checkImage(host); f.Level == Failure {
 		return f.Detail, false
 	}
+	if f := p.checkFirmware(host); f.Level == Warning {
+		return f.Detail, false
+	}
 	if host.Arch.Machine != elf.EM_X86_64 {
 		return "", false
 	}

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // ErrForeign is wrapped when what is loaded is not what gokexec has noted:
@@ -63,9 +66,8 @@ func (l *Loader) noteOutcome(generation string, p *Plan) bool {
 	state.Generation = generation
 	if host, err := ReadHost(l.Root, l.Arch); err == nil {
 		header := state.Elfcorehdr
-		if region, found := host.CrashRegion(); found && header == 0 {
-			// Where kexec_file_load puts it; if it did not, the hint finds nothing there.
-			header = region.Start
+		if header == 0 {
+			header = fileHeader(l.Root, host)
 			state.Elfcorehdr = header
 		}
 		state.Memory = takeFingerprint(l.Root, header, host, p)
@@ -75,6 +77,25 @@ func (l *Loader) noteOutcome(generation string, p *Plan) bool {
 		return false
 	}
 	return true
+}
+
+// fileHeader is where a kexec_file_load that has just been made has put its header,
+// 0 if that can't be seen.
+func fileHeader(root fs.FS, host *Host) memmap.PhysAddr {
+	region, found := host.CrashRegion()
+	if !found || host.Iomem == nil {
+		return 0
+	}
+	k, err := elfcore.OpenKcore(root, host.Iomem)
+	if err != nil {
+		return 0
+	}
+	defer k.Close()
+	at, err := k.FindFileHeader(region)
+	if err != nil {
+		return 0
+	}
+	return at
 }
 
 // ReloadOptions say how to reload.

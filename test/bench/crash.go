@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/gokexec/gokexec/internal/vmlab"
@@ -19,7 +20,7 @@ const cycleTimeout = 75 * time.Second
 
 // cycle loads, panics, and gives the result of the capture and the time from
 // the panic to the reboot after it.
-func (b *bench) cycle(cfg vmlab.Config) (*capture.Result, time.Duration, error) {
+func (b *bench) cycle(cfg vmlab.Config, load ...string) (*capture.Result, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, cycleTimeout)
 	defer cancel()
 	vm, err := vmlab.Launch(ctx, cfg)
@@ -27,7 +28,10 @@ func (b *bench) cycle(cfg vmlab.Config) (*capture.Result, time.Duration, error) 
 		return nil, 0, err
 	}
 	defer vm.Close()
-	r, err := vm.Run(ctx, vmlab.Command{Argv: []string{"gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--append", "console=ttyS0"}})
+	if len(load) == 0 {
+		load = []string{"gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--append", consoleArg(cfg.Kernel)}
+	}
+	r, err := vm.Run(ctx, vmlab.Command{Argv: load})
 	if err != nil || r.Code != 0 {
 		return nil, 0, fmt.Errorf("%w: load: %v %s", errNoDump, err, r.Stderr)
 	}
@@ -76,9 +80,30 @@ func (b *bench) panicToSaved(k *vmlab.Kernel) error {
 	if err != nil {
 		return err
 	}
+	if err := b.panicBeside(k, cfg, took-time.Duration(r.Durations.TotalSeconds*float64(time.Second))); err != nil {
+		return err
+	}
 	fmt.Printf("  panic to saved: %.1f s for %.0f MB, %.0f MB/s; gokexec's peak %.1f MB, least available %.0f of %.0f MB\n",
 		took.Seconds(), float64(r.VMCore.SavedBytes)/1e6, float64(r.RateBytesPerSecond)/1e6,
 		float64(r.Memory.PeakRSSBytes)/1e6, float64(r.Memory.MinMemAvailableBytes)/1e6, float64(r.Memory.MemTotalBytes)/1e6)
+	return nil
+}
+
+// panicBeside has kexec-tools load the same: what differs from the panic to the
+// capture is the purgatory, which checks all that is loaded (riscv64: kexec-tools has none).
+func (b *bench) panicBeside(k *vmlab.Kernel, cfg vmlab.Config, ours time.Duration) error {
+	kexec, _, err := b.kexecTools(k)
+	if err != nil {
+		return err
+	}
+	cfg.Files = append(slices.Clone(cfg.Files), kexec.Files...)
+	r, took, err := b.cycle(cfg, append(slices.Clone(kexec.Argv), "-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img",
+		"--command-line="+consoleArg(k)+" nr_cpus=1 reset_devices irqpoll acpi_no_memhotplug cma=0")...)
+	if err != nil {
+		return fmt.Errorf("after kexec -p -c: %w", err)
+	}
+	theirs := took - time.Duration(r.Durations.TotalSeconds*float64(time.Second))
+	fmt.Printf("  panic to capture, and its reboot: gokexec %.1f s, after kexec -p -c %.1f s: %.2fx\n", ours.Seconds(), theirs.Seconds(), ours.Seconds()/theirs.Seconds())
 	return nil
 }
 

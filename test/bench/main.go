@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,12 +75,21 @@ func (b *bench) machine(k *vmlab.Kernel) (vmlab.Config, error) {
 	if err != nil {
 		return vmlab.Config{}, err
 	}
+	host, err := vmlab.Build(b.ctx, "./cmd/gokexec", runtime.GOARCH)
+	if err != nil {
+		return vmlab.Config{}, err
+	}
 	initrd := filepath.Join(b.dir, k.Name+".img")
-	out, err := exec.CommandContext(b.ctx, binary, "initramfs", "-o", initrd, "--sysroot", k.ModulesRoot, "--kernel", k.Release, "--set", "nvme", "raw:/dev/nvme0n1").CombinedOutput()
+	disk, set, target := vmlab.Disk{}, "nvme", "raw:/dev/nvme0n1"
+	if k.Arch == "riscv64" { // see test/vm, archMachine
+		disk.Bus, set, target = "virtio", "virtio_blk", "raw:/dev/vda"
+	}
+	out, err := exec.CommandContext(b.ctx, host, "initramfs", "-o", initrd, "--sysroot", k.ModulesRoot, "--kernel", k.Release,
+		"--arch", k.Arch, "--init", binary, "--set", set, target).CombinedOutput()
 	if err != nil {
 		return vmlab.Config{}, fmt.Errorf("gokexec initramfs: %w: %s", err, out)
 	}
-	return vmlab.Config{Kernel: k, Memory: 512, CrashKernel: "128M", Disks: []vmlab.Disk{{}}, Files: []vmlab.File{
+	return vmlab.Config{Kernel: k, Memory: 512, CrashKernel: "128M", Disks: []vmlab.Disk{disk}, Files: []vmlab.File{
 		vmlab.Executable("/bin/gokexec", binary),
 		{Path: "/boot/vmlinuz", Source: k.Image},
 		{Path: "/boot/capture.img", Source: initrd},
@@ -116,11 +126,7 @@ func (b *bench) processes(k *vmlab.Kernel) error {
 	if err != nil {
 		return err
 	}
-	pkg, err := vmlab.GetPackage(b.ctx, "sid", "kexec-tools", "amd64")
-	if err != nil {
-		return err
-	}
-	kexec, err := pkg.GuestProgram("sbin/kexec")
+	kexec, version, err := b.kexecTools(k)
 	if err != nil {
 		return err
 	}
@@ -135,23 +141,27 @@ func (b *bench) processes(k *vmlab.Kernel) error {
 		return err
 	}
 	defer vm.Close()
+	console := consoleArg(k)
 	theirs := func(args ...string) []string { return append(slices.Clone(kexec.Argv), args...) }
-	fmt.Printf("\n%s (%s), kexec-tools %s, median of %d\n", k.Name, k.Release, pkg.Version, b.rounds)
+	fmt.Printf("\n%s (%s), kexec-tools %s, median of %d\n", k.Name, k.Release, version, b.rounds)
 	fmt.Printf("  %-40s %10s %10s %10s\n", "", "wall", "CPU", "peak RSS")
 	for _, pair := range []struct {
 		what         string
 		ours, theirs []string
 	}{
-		{"load by kexec_file_load", []string{"gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--cmdline", "console=ttyS0"},
-			theirs("-p", "-s", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
-		{"load by kexec_load", []string{"gokexec", "load", "--crash", "--method", "segments", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--cmdline", "console=ttyS0"},
-			theirs("-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
+		{"load by kexec_file_load", []string{"gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--cmdline", console},
+			theirs("-p", "-s", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line="+console)},
+		{"load by kexec_load", []string{"gokexec", "load", "--crash", "--method", "segments", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--cmdline", console},
+			theirs("-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line="+console)},
 		// kexec has no dry run; with -d it prints what it plans, and loads.
 		{"plan for kexec_load, printed", []string{"gokexec", "load", "--crash", "-n", "--method", "segments", "/boot/vmlinuz", "--initrd", "/boot/capture.img"},
-			theirs("-d", "-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
+			theirs("-d", "-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line="+console)},
 		{"status", []string{"gokexec", "status"}, theirs("-S")},
 		{"dry run", []string{"gokexec", "load", "--crash", "-n", "/boot/vmlinuz", "--initrd", "/boot/capture.img"}, nil},
 	} {
+		if k.Arch != "amd64" && slices.Contains(pair.theirs, "-s") {
+			continue // Debian's kernels have no kexec_file_load
+		}
 		ours, err := b.measure(vm, pair.ours)
 		if err != nil {
 			return err
@@ -173,17 +183,38 @@ func (b *bench) processes(k *vmlab.Kernel) error {
 	return b.unarmed(vm, theirs)
 }
 
+// kexecTools is the newest, for the kernel's architecture.
+func (b *bench) kexecTools(k *vmlab.Kernel) (program vmlab.Program, version string, err error) {
+	pkg, err := vmlab.GetPackage(b.ctx, "sid", "kexec-tools", k.Arch)
+	if err != nil {
+		return program, "", err
+	}
+	program, err = pkg.GuestProgram("sbin/kexec")
+	return program, pkg.Version, err
+}
+
+func consoleArg(k *vmlab.Kernel) string {
+	if k.Arch == "arm64" {
+		return "console=ttyAMA0"
+	}
+	return "console=ttyS0"
+}
+
 // unarmed is how long a reload over a loaded image leaves no crash kernel.
 func (b *bench) unarmed(vm *vmlab.VM, theirs func(...string) []string) error {
+	console := consoleArg(vm.Config.Kernel)
 	for _, reload := range []struct {
 		what string
 		argv []string
 	}{
 		{"gokexec --method file", []string{"gokexec", "load", "--crash", "--method", "file", "/boot/vmlinuz", "--initrd", "/boot/capture.img"}},
-		{"kexec -p -s", theirs("-p", "-s", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
+		{"kexec -p -s", theirs("-p", "-s", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line="+console)},
 		{"gokexec --method segments", []string{"gokexec", "load", "--crash", "--method", "segments", "/boot/vmlinuz", "--initrd", "/boot/capture.img"}},
-		{"kexec -p -c", theirs("-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line=console=ttyS0")},
+		{"kexec -p -c", theirs("-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img", "--command-line="+console)},
 	} {
+		if vm.Config.Kernel.Arch != "amd64" && (slices.Contains(reload.argv, "-s") || slices.Contains(reload.argv, "file")) {
+			continue
+		}
 		var gaps []time.Duration
 		for range b.rounds {
 			r, err := vm.Run(b.ctx, vmlab.Command{Argv: append([]string{"unarmed"}, reload.argv...)})

@@ -2,7 +2,9 @@ package kexecsys
 
 import (
 	"errors"
+	"os"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,14 +36,45 @@ func TestErrorUnwraps(t *testing.T) {
 	}
 }
 
-// A list that u-root's checks refuse never reaches the kernel.
-func TestKexecLoadRefusesOverlap(t *testing.T) {
-	err := Kernel{}.KexecLoad(0x1000, []Segment{
-		{Data: []byte{1}, Phys: 0x1000, MemSize: 0x2000},
-		{Data: []byte{2}, Phys: 0x2000, MemSize: 0x1000},
-	}, LoadOnCrash)
-	var errno unix.Errno
-	if err == nil || errors.As(err, &errno) {
-		t.Errorf("KexecLoad(overlapping) = %v; want an error that is no errno", err)
+// What the kernel would refuse only after it has freed what is loaded never reaches it.
+func TestKexecLoadRefuses(t *testing.T) {
+	page := uint64(os.Getpagesize())
+	good := Segment{Data: []byte{1}, Phys: 16 * page, MemSize: 2 * page}
+	with := func(change func(*Segment)) Segment {
+		s := good
+		change(&s)
+		return s
+	}
+	for name, more := range map[string]Segment{
+		"overlap from below": with(func(s *Segment) { s.Phys -= page }),
+		"overlap from above": with(func(s *Segment) { s.Phys += page }),
+		"no page":            with(func(s *Segment) { s.Phys = 32*page + 1 }),
+		"no whole pages":     with(func(s *Segment) { s.Phys, s.MemSize = 32*page, page+1 }),
+		"too much data":      with(func(s *Segment) { s.Phys, s.Data = 32*page, make([]byte, 2*page+1) }),
+		"beyond all memory":  with(func(s *Segment) { s.Phys = -page }),
+	} {
+		err := Kernel{}.KexecLoad(good.Phys, []Segment{good, more}, LoadOnCrash)
+		var errno unix.Errno
+		if err == nil || errors.As(err, &errno) {
+			t.Errorf("%s: KexecLoad = %v; want an error that is no errno", name, err)
+		}
+	}
+}
+
+func TestRawSegments(t *testing.T) {
+	page := uint64(os.Getpagesize())
+	data := []byte{1, 2, 3}
+	raw, err := rawSegments(4*page, []Segment{{Phys: 8 * page, MemSize: page}, {Data: data, Phys: 4 * page, MemSize: 3 * page}})
+	if err != nil || len(raw) != 2 {
+		t.Fatalf("rawSegments = %v, %v; want 2", raw, err)
+	}
+	if r := raw[0]; r.buf != unsafe.Pointer(&data[0]) || r.bufLen != 3 || uint64(r.mem) != 4*page || uint64(r.memLen) != 3*page {
+		t.Errorf("first = %+v; want the data as it is, at %#x", r, 4*page)
+	}
+	if r := raw[1]; r.bufLen != 0 || uint64(r.mem) != 8*page {
+		t.Errorf("second = %+v; want zeros at %#x", r, 8*page)
+	}
+	if raw, err := rawSegments(0, nil); err != nil || len(raw) != 0 {
+		t.Errorf("rawSegments(nothing) = %v, %v; want what unloads", raw, err)
 	}
 }

@@ -3,6 +3,7 @@ package purgatory
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 )
 
 // Segment is the contents of a region: Data, then zeros up to MemSize bytes, as the
@@ -12,17 +13,23 @@ type Segment struct {
 	MemSize uint64
 }
 
+// digestPiece is how many bytes are hashed at once: Go's scheduler can't interrupt the
+// assembly of SHA-256, and a garbage collection would wait until a kernel is hashed.
+const digestPiece = 64 << 10
+
 // Digest computes what the purgatory will: SHA-256 over the segments one after the
 // other, each with its zeros.
 func Digest(segments []Segment) ([32]byte, error) {
 	h := sha256.New()
-	zero := make([]byte, 64<<10)
+	zero := make([]byte, digestPiece)
 	for i, s := range segments {
 		n := uint64(len(s.Data))
 		if n > s.MemSize {
 			return [32]byte{}, fmt.Errorf("%w: segment %d has %d bytes of data in %d of memory", ErrParams, i, n, s.MemSize)
 		}
-		h.Write(s.Data)
+		for piece := range slices.Chunk(s.Data, digestPiece) {
+			h.Write(piece)
+		}
 		for left := s.MemSize - n; left > 0; {
 			n := min(left, uint64(len(zero)))
 			h.Write(zero[:n])

@@ -33,7 +33,7 @@ help:
 	@echo 'make unit      unit tests, with the race detector'
 	@echo 'make fuzz      each fuzz target for FUZZTIME (10s)'
 	@echo 'make vm        the tests in QEMU'
-	@echo 'make vm-built  the tests on kernels that no package has: they are built first (an hour)'
+	@echo 'make vm-built  the tests on kernels that no package has: they are built first (20 minutes, once)'
 	@echo 'make bench     benchmarks, with kexec-tools beside in the same VM'
 	@echo 'make generate  rebuild what is generated and committed'
 	@echo 'make install   to DESTDIR: the binary, as kexec and vmcore-dmesg too (DROPIN=no: not), man'

@@ -51,9 +51,14 @@ func TestKexecLoadRefuses(t *testing.T) {
 		"no page":            with(func(s *Segment) { s.Phys = 32*page + 1 }),
 		"no whole pages":     with(func(s *Segment) { s.Phys, s.MemSize = 32*page, page+1 }),
 		"too much data":      with(func(s *Segment) { s.Phys, s.Data = 32*page, make([]byte, 2*page+1) }),
+		"entry elsewhere":    with(func(s *Segment) { s.Phys = 32 * page }),
 		"beyond all memory":  with(func(s *Segment) { s.Phys = -page }),
 	} {
-		err := Kernel{}.KexecLoad(good.Phys, []Segment{good, more}, LoadOnCrash)
+		entry := good.Phys
+		if name == "entry elsewhere" {
+			entry = 64 * page
+		}
+		err := Kernel{}.KexecLoad(entry, []Segment{good, more}, LoadOnCrash)
 		var errno unix.Errno
 		if err == nil || errors.As(err, &errno) {
 			t.Errorf("%s: KexecLoad = %v; want an error that is no errno", name, err)

@@ -43,7 +43,7 @@ func rawSegments(entry uint64, segments []Segment) ([]rawSegment, error) {
 	page := uint64(os.Getpagesize())
 	byAddress := slices.SortedFunc(slices.Values(segments), func(a, b Segment) int { return cmp.Compare(a.Phys, b.Phys) })
 	raw := make([]rawSegment, 0, len(segments))
-	end := uint64(0)
+	end, entered := uint64(0), len(segments) == 0
 	for i, s := range byAddress {
 		last := s.Phys + s.MemSize
 		switch {
@@ -54,8 +54,11 @@ func rawSegments(entry uint64, segments []Segment) ([]rawSegment, error) {
 		case s.Phys < end:
 			return nil, fmt.Errorf("segment %d at %#x overlaps the one that ends at %#x", i, s.Phys, end)
 		}
-		end = last
+		end, entered = last, entered || entry >= s.Phys && entry < last
 		raw = append(raw, rawSegment{unsafe.Pointer(unsafe.SliceData(s.Data)), uintptr(len(s.Data)), uintptr(s.Phys), uintptr(s.MemSize)})
+	}
+	if !entered {
+		return nil, fmt.Errorf("entry %#x is in no segment", entry)
 	}
 	return raw, nil
 }

@@ -121,7 +121,7 @@ func (cfg *Config) AgentCmdline() string {
 	if cfg.Channel == "virtio" || channel == "" {
 		channel = "virtio:" + channelPort
 	}
-	return fmt.Sprintf("console=%s panic=3 lab.channel=%s", spec.console, channel)
+	return fmt.Sprintf("%s panic=3 lab.channel=%s", cfg.Kernel.ConsoleArg(), channel)
 }
 
 func (cfg *Config) cmdline() string {

@@ -30,6 +30,9 @@ type Kernel struct {
 	Signed string // path of an Image with a signature that this kernel trusts; may be empty
 }
 
+// ConsoleArg names the console that the laboratory keeps on a kernel's command line.
+func (k *Kernel) ConsoleArg() string { return "console=" + machineSpecs[k.Arch].console }
+
 // kernelSpec is a row of the table: where Debian has it.
 type kernelSpec struct {
 	arch, debArch string

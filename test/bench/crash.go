@@ -29,7 +29,7 @@ func (b *bench) cycle(cfg vmlab.Config, load ...string) (*capture.Result, time.D
 	}
 	defer vm.Close()
 	if len(load) == 0 {
-		load = []string{"gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--append", consoleArg(cfg.Kernel)}
+		load = []string{"gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--append", cfg.Kernel.ConsoleArg()}
 	}
 	r, err := vm.Run(ctx, vmlab.Command{Argv: load})
 	if err != nil || r.Code != 0 {
@@ -98,7 +98,7 @@ func (b *bench) panicBeside(k *vmlab.Kernel, cfg vmlab.Config, ours time.Duratio
 	}
 	cfg.Files = append(slices.Clone(cfg.Files), kexec.Files...)
 	r, took, err := b.cycle(cfg, append(slices.Clone(kexec.Argv), "-p", "-c", "/boot/vmlinuz", "--initrd=/boot/capture.img",
-		"--command-line="+consoleArg(k)+" nr_cpus=1 reset_devices irqpoll acpi_no_memhotplug cma=0")...)
+		"--command-line="+k.ConsoleArg()+" nr_cpus=1 reset_devices irqpoll acpi_no_memhotplug cma=0")...)
 	if err != nil {
 		return fmt.Errorf("after kexec -p -c: %w", err)
 	}

@@ -141,7 +141,7 @@ func (b *bench) processes(k *vmlab.Kernel) error {
 		return err
 	}
 	defer vm.Close()
-	console := consoleArg(k)
+	console := k.ConsoleArg()
 	theirs := func(args ...string) []string { return append(slices.Clone(kexec.Argv), args...) }
 	fmt.Printf("\n%s (%s), kexec-tools %s, median of %d\n", k.Name, k.Release, version, b.rounds)
 	fmt.Printf("  %-40s %10s %10s %10s\n", "", "wall", "CPU", "peak RSS")
@@ -197,16 +197,9 @@ func (b *bench) kexecTools(k *vmlab.Kernel) (program vmlab.Program, version stri
 	return program, pkg.Version, err
 }
 
-func consoleArg(k *vmlab.Kernel) string {
-	if k.Arch == "arm64" {
-		return "console=ttyAMA0"
-	}
-	return "console=ttyS0"
-}
-
 // unarmed is how long a reload over a loaded image leaves no crash kernel.
 func (b *bench) unarmed(vm *vmlab.VM, theirs func(...string) []string) error {
-	console := consoleArg(vm.Config.Kernel)
+	console := vm.Config.Kernel.ConsoleArg()
 	for _, reload := range []struct {
 		what string
 		argv []string

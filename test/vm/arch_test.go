@@ -30,14 +30,6 @@ func archMachine(t *testing.T, k *vmlab.Kernel) vmlab.Config {
 	}
 }
 
-// consoleArg names the console of a capture kernel.
-func consoleArg(k *vmlab.Kernel) string {
-	if k.Arch == "arm64" {
-		return "console=ttyAMA0"
-	}
-	return "console=ttyS0"
-}
-
 // status is the part of gokexec's report that is looked at.
 type status struct {
 	CrashLoaded bool `json:"crash_loaded"`
@@ -64,7 +56,7 @@ func archLoad(t *testing.T, g *vmlab.Guest, more ...string) {
 	if s := readStatus(t, g); s.CrashLoaded {
 		t.Errorf("status before the load: %+v; want nothing loaded", s)
 	}
-	argv := append([]string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", consoleArg(g.VM.Config.Kernel)}, more...)
+	argv := append([]string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", g.VM.Config.Kernel.ConsoleArg()}, more...)
 	t.Log(g.Must(append(argv, "--dry-run", "--method", "segments")...))
 	r := g.Run(argv...)
 	if r.Code != 0 || !strings.Contains(r.Stdout, "by kexec_load") || r.Stderr != "" {

@@ -46,7 +46,7 @@ func TestVMKexecToolsArch(t *testing.T) {
 			}
 		}
 		// As distributions' scripts call it.
-		g.Must("/sbin/kexec", "-p", "-a", guestKernel, "--initrd="+guestInitrd, "--command-line="+consoleArg(k)+" nr_cpus=1 reset_devices cma=0")
+		g.Must("/sbin/kexec", "-p", "-a", guestKernel, "--initrd="+guestInitrd, "--command-line="+k.ConsoleArg()+" nr_cpus=1 reset_devices cma=0")
 		if s := readStatus(t, g); s.Header.Accuracy != "accurate" {
 			t.Errorf("status after kexec -p: %+v; want accurate", s)
 		}
@@ -61,10 +61,10 @@ func TestVMKexecToolsArch(t *testing.T) {
 func compareLoads(t *testing.T, g *vmlab.Guest, kexecTools []string) {
 	t.Helper()
 	k := g.VM.Config.Kernel
-	g.Must(append(slices.Clone(kexecTools), "-p", "-c", guestKernel, "--initrd="+guestInitrd, "--command-line="+consoleArg(k))...)
+	g.Must(append(slices.Clone(kexecTools), "-p", "-c", guestKernel, "--initrd="+guestInitrd, "--command-line="+k.ConsoleArg())...)
 	theirs, theirTree := readHeader(t, g, "show", "--loaded"), onlyTree(t, g)
 
-	load := []string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--method", "segments", "--cmdline-exact", "--cmdline", consoleArg(k)}
+	load := []string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--method", "segments", "--cmdline-exact", "--cmdline", k.ConsoleArg()}
 	var plan struct {
 		Load struct {
 			Segments []struct {

@@ -66,7 +66,7 @@ func TestVMTruthArch(t *testing.T) {
 func TestVMPurgatoryCatchesArch(t *testing.T) {
 	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		g := vmlab.Boot(t, archMachine(t, k))
-		args := []string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", consoleArg(k), "--method", "segments"}
+		args := []string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", k.ConsoleArg(), "--method", "segments"}
 		if k.Arch == "arm64" {
 			args = append(args, "--serial", "ttyAMA0")
 		}
@@ -84,29 +84,50 @@ func TestVMHotplugArch(t *testing.T) {
 		cfg.Args = []string{"-object", "memory-backend-ram,id=vmem,size=1G", "-device", "virtio-mem-pci,id=vm0,memdev=vmem,requested-size=0"}
 		g := vmlab.Boot(t, cfg)
 		archLoad(t, g)
-		before := readStatus(t, g)
 		g.HMP(fmt.Sprintf("qom-set vm0 requested-size %d", 256<<20))
-		added := waitAdded(t, g, 256<<20)
-		if s := readStatus(t, g); s.Header.Accuracy != "stale" {
-			t.Errorf("status with %v added: %+v; want stale", added, s)
-		}
-		g.Must(gokexec, "hotplug")
-		after := readStatus(t, g)
-		if after.Header.Accuracy != "accurate" || after.Header.Address != before.Header.Address {
-			t.Errorf("status after hotplug: %+v; want accurate, with the header where it was: %+v", after, before)
-		}
-		for _, r := range added.Ranges() {
-			if !readHeader(t, g, "show", "--loaded").memory().Contains(r) {
-				t.Errorf("the loaded header lacks %v", r)
-			}
-		}
-		first := added.Ranges()[0]
-		nonce, err := g.VM.PlantBetween(t.Context(), 50, uint64(first.Start), uint64(first.End))
-		if err != nil {
-			t.Fatal(err)
-		}
-		crashSegments(t, g).checkNonce(t, nonce)
+		mendInPlace(t, g, waitAdded(t, g, 256<<20).Ranges()...)
 	}, "trixie-arm64") // Debian's kernel for riscv64 has no virtio-mem
+}
+
+// mend is for a machine to which memory has come: status says that the header is
+// stale, and hotplug loads anew. It returns where the header was and is.
+func mend(t *testing.T, g *vmlab.Guest, added ...memmap.Range) (from, to uint64) {
+	t.Helper()
+	before := readStatus(t, g)
+	if before.Header.Accuracy != "stale" {
+		t.Errorf("status with %v added: %+v; want stale", added, before)
+	}
+	g.Must(gokexec, "hotplug")
+	after := readStatus(t, g)
+	if after.Header.Accuracy != "accurate" {
+		t.Errorf("status after hotplug: %+v; want accurate", after)
+	}
+	loaded := readHeader(t, g, "show", "--loaded").memory()
+	for _, r := range added {
+		if !loaded.Contains(r) {
+			t.Errorf("the loaded header has %v, without %v", loaded, r)
+		}
+	}
+	return before.Header.Address, after.Header.Address
+}
+
+// mendInPlace is mend where both loads are by segments, and crashes: what is in the
+// added memory is in the dump.
+func mendInPlace(t *testing.T, g *vmlab.Guest, added ...memmap.Range) {
+	t.Helper()
+	if from, to := mend(t, g, added...); from != to {
+		t.Errorf("the header was at %#x and is at %#x; want it in its place", from, to)
+	}
+	crashWithAdded(t, g, added[0])
+}
+
+func crashWithAdded(t *testing.T, g *vmlab.Guest, added memmap.Range) {
+	t.Helper()
+	nonce, err := g.VM.PlantBetween(t.Context(), 50, uint64(added.Start), uint64(added.End))
+	if err != nil {
+		t.Fatal(err)
+	}
+	crashSegments(t, g).checkNonce(t, nonce)
 }
 
 // waitAdded waits until a driver has added that much memory, and returns it.

@@ -18,7 +18,7 @@ func TestVMBuiltUEFI(t *testing.T) {
 		cfg.Firmware, cfg.Memory, cfg.MaxMemory, cfg.Cmdline = "uefi", 1024, 8192, "memhp_default_state=online"
 		cfg.CPU = "max,pauth-impdef=on" // 52 bits of address
 		g := vmlab.Boot(t, cfg)
-		g.Must(gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", consoleArg(k), "--method", methods[k.Name])
+		g.Must(gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", k.ConsoleArg(), "--method", methods[k.Name])
 		// With pages of 64 KiB a block of memory has 512 MiB.
 		crashWithDIMM(t, g, 1024)
 	}, "built-arm64", "built-arm64-64k")
@@ -36,18 +36,8 @@ func crashWithDIMM(t *testing.T, g *vmlab.Guest, mebibytes int) {
 		t.Fatal(err)
 	}
 	added := waitMore(t, g, before, uint64(mebibytes)<<20)
-	if s := readStatus(t, g); s.Header.Accuracy != "stale" {
-		t.Errorf("status with %v added: %+v; want stale", added, s)
-	}
-	g.Must(gokexec, "hotplug")
-	if s := readStatus(t, g); s.Header.Accuracy != "accurate" {
-		t.Errorf("status after hotplug: %+v; want accurate", s)
-	}
-	nonce, err := g.VM.PlantBetween(t.Context(), 50, uint64(added.Start), uint64(added.End))
-	if err != nil {
-		t.Fatal(err)
-	}
-	crashSegments(t, g).checkNonce(t, nonce)
+	mend(t, g, added)
+	crashWithAdded(t, g, added)
 }
 
 // A kernel that checks signatures, locked down: only what is signed is loaded, by
@@ -56,7 +46,7 @@ func TestVMBuiltSigned(t *testing.T) {
 	vmlab.BuiltMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		g := vmlab.Boot(t, signedMachine(t, k, "lockdown=integrity"))
 		load := func(kernel string, more ...string) []string {
-			return append([]string{"load", "--crash", kernel, "--initrd", guestInitrd, "--append", consoleArg(k)}, more...)
+			return append([]string{"load", "--crash", kernel, "--initrd", guestInitrd, "--append", k.ConsoleArg()}, more...)
 		}
 		refused := []refusal{
 			{"unsigned", load("/boot/unsigned"), 1, "kexec_file_load", "lockdown is integrity"},
@@ -84,7 +74,7 @@ func TestVMBuiltConfidential(t *testing.T) {
 		cfg.MaxMemory = 2048
 		cfg.Args = []string{"-object", "memory-backend-ram,id=vmem,size=1G", "-device", "virtio-mem-pci,id=vm0,memdev=vmem,requested-size=0"}
 		g := vmlab.Boot(t, cfg)
-		g.Must(gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", consoleArg(k))
+		g.Must(gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", k.ConsoleArg())
 		hotplug := func(what string, want bool) {
 			t.Helper()
 			if s := readStatus(t, g); s.Header.Accuracy != "unknown" || s.Header.Reason == "" {
@@ -100,12 +90,7 @@ func TestVMBuiltConfidential(t *testing.T) {
 		added := waitAdded(t, g, 256<<20)
 		hotplug("with memory added", true)
 		hotplug("after the reload", false)
-		first := added.Ranges()[0]
-		nonce, err := g.VM.PlantBetween(t.Context(), 50, uint64(first.Start), uint64(first.End))
-		if err != nil {
-			t.Fatal(err)
-		}
-		crashSegments(t, g).checkNonce(t, nonce)
+		crashWithAdded(t, g, added.Ranges()[0])
 	}, "built-arm64")
 }
 

@@ -70,7 +70,7 @@ func TestVMBuiltELF(t *testing.T) {
 		cfg.Firmware = "opensbi"
 		cfg.Files = append(cfg.Files, vmlab.File{Path: "/boot/vmlinux", Source: k.ELF})
 		g := vmlab.Boot(t, cfg)
-		load := []string{"load", "--crash", "/boot/vmlinux", "--initrd", guestInitrd, "--append", consoleArg(k)}
+		load := []string{"load", "--crash", "/boot/vmlinux", "--initrd", guestInitrd, "--append", k.ConsoleArg()}
 		checkRefusals(t, g, "0", []refusal{{"by file", append(load, "--method", "file"), 1, "would be entered at a wrong address", "--method segments"}})
 		if said := g.Must(append([]string{gokexec}, load...)...); !strings.Contains(said, "by kexec_load") || !strings.Contains(said, "wrong address") {
 			t.Errorf("load says %q; want that it is by kexec_load, and why", said)
@@ -95,7 +95,7 @@ func TestVMBuiltFileCrash(t *testing.T) {
 		cfg.Files = append(cfg.Files, vmlab.File{Path: "/boot/nothing", Data: []byte(strings.Repeat("no kernel ", 1000))})
 		g := vmlab.Boot(t, cfg)
 		load := func(kernel string, more ...string) vmlab.Result {
-			return g.Run(append([]string{gokexec, "load", "--crash", kernel, "--initrd", guestInitrd, "--append", consoleArg(k)}, more...)...)
+			return g.Run(append([]string{gokexec, "load", "--crash", kernel, "--initrd", guestInitrd, "--append", k.ConsoleArg()}, more...)...)
 		}
 		for _, f := range forms {
 			r := load("/boot/" + f.name)
@@ -132,7 +132,7 @@ func TestVMBuiltFileCrash(t *testing.T) {
 func TestVMBuiltFirmware(t *testing.T) {
 	vmlab.BuiltMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		g := vmlab.Boot(t, archMachine(t, k))
-		load := []string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", consoleArg(k)}
+		load := []string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", k.ConsoleArg()}
 		r := g.Run(load...)
 		if r.Code != 0 || !strings.Contains(r.Stdout, "by kexec_load") {
 			t.Errorf("load: exit code %d\n%s%s\nwant 0, by kexec_load", r.Code, r.Stdout, r.Stderr)

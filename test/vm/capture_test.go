@@ -81,15 +81,16 @@ func checkFolder(t *testing.T, dir string, nonce *vmlab.Nonce) {
 // it could hold, and the third gets all.
 func TestVMCaptureCascade(t *testing.T) {
 	k := vmlab.GetTestKernel(t, "trixie-cloud")
-	cfg := crashMachine(t, k, "--set", "nvme", "raw:/dev/nvme0n1", "raw:/dev/nvme1n1", "raw:/dev/nvme2n1")
+	// NVMe disks are found in any order; one of them, and virtio's, keep their names.
+	cfg := crashMachine(t, k, "--set", "nvme", "--set", "virtio_blk", "raw:/dev/nvme0n1", "raw:/dev/vda", "raw:/dev/vdb")
 	bad := emptyDisk(t, "bad.img", 1<<30)
 	good := emptyDisk(t, "good.img", 1<<30)
 	cfg.Disks = []vmlab.Disk{{Size: 100 << 20}}
 	cfg.Args = append(cfg.Args,
 		"-blockdev", "driver=raw,node-name=bad,file.driver=blkdebug,file.image.driver=file,file.image.filename="+bad+
 			",file.inject-error.0.event=pwritev,file.inject-error.0.iotype=write,file.inject-error.0.sector=300000,file.inject-error.0.errno=5",
-		"-device", "nvme,serial=bad,drive=bad",
-		"-drive", "if=none,id=good,format=raw,cache=unsafe,file="+good, "-device", "nvme,serial=good,drive=good")
+		"-device", "virtio-blk-pci,drive=bad",
+		"-drive", "if=none,id=good,format=raw,cache=unsafe,file="+good, "-device", "virtio-blk-pci,drive=good")
 	g := vmlab.Boot(t, cfg)
 	loadCrash(t, g)
 	nonce := g.Plant(50)

@@ -202,16 +202,16 @@ func (o *initramfsOptions) targetModules(ctx context.Context, tree *kmod.Tree, t
 
 // heldFilesystem tells the type of the filesystem on a device of this machine.
 func heldFilesystem(ctx context.Context, device string) (string, error) {
-	node, holds, err := capture.FindDevice(ctx, device)
+	d, err := capture.FindDevice(ctx, device)
 	if err != nil {
 		return "", err
 	}
-	for _, s := range holds {
+	for _, s := range d.Signatures {
 		if s.Mountable {
 			return s.Type, nil
 		}
 	}
-	return "", fmt.Errorf("%s holds no filesystem that a dump can be saved on", node)
+	return "", fmt.Errorf("%s holds no filesystem that a dump can be saved on", d.Node)
 }
 
 // openFiles opens init and what is to be added. The caller closes them.

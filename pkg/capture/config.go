@@ -9,6 +9,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 // ConfigPath is where [Init] looks for its configuration.
@@ -224,14 +226,14 @@ func (t Target) Validate() error {
 		if strings.Contains("/"+t.Path+"/", "/../") {
 			return fmt.Errorf("path %q leads out of the filesystem", t.Path)
 		}
-		if _, err := parseDevice(t.Device); err != nil {
+		if _, err := blkid.ParseRef(t.Device); err != nil {
 			return err
 		}
 	case TargetRaw:
 		if t.Path != "" || t.FSType != "" || t.MountOptions != "" {
 			return errors.New("a raw target takes a device only")
 		}
-		if _, err := parseDevice(t.Device); err != nil {
+		if _, err := blkid.ParseRef(t.Device); err != nil {
 			return err
 		}
 	default:

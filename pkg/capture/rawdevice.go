@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 // ErrInUse means that a raw target holds something that is not to be lost.
@@ -79,11 +81,11 @@ func (s *rawSink) begin(overwrite bool) error {
 		return fmt.Errorf("%w: %d bytes in all", syscall.ENOSPC, size)
 	}
 	if !overwrite {
-		found, err := Probe(s.file, size)
+		c, err := blkid.Probe(s.file, size)
 		if err != nil {
 			return fmt.Errorf("can't see what it holds: %w", err)
 		}
-		if err := mayOverwrite(found); err != nil {
+		if err := mayOverwrite(c.Signatures); err != nil {
 			return err
 		}
 	}
@@ -94,7 +96,7 @@ func (s *rawSink) begin(overwrite bool) error {
 }
 
 // mayOverwrite refuses what is neither nothing, nor swap, nor a dump.
-func mayOverwrite(found []Signature) error {
+func mayOverwrite(found []blkid.Signature) error {
 	var names []string
 	for _, f := range found {
 		if f.Type != "dump" && f.Type != "swap" {
@@ -148,22 +150,6 @@ func tarHeader(name string, size int64, t time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("tar header of %s: %w", name, err)
 	}
 	return b.Bytes(), nil
-}
-
-// isDumpHeader reports whether a device begins with a stream that a rawSink
-// wrote.
-func isDumpHeader(head []byte) bool {
-	if len(head) < tarBlock {
-		return false
-	}
-	h, err := tar.NewReader(bytes.NewReader(head)).Next()
-	if err == nil && h.Typeflag == tar.TypeXGlobalHeader {
-		return h.Name == commentName
-	}
-	if err != nil || h.Typeflag != tar.TypeReg || h.Mode != 0o600 || h.Uid != 0 || h.Format != tar.FormatGNU {
-		return false
-	}
-	return h.Name == LogName || h.Name == VMCoreName || h.Name == IncompleteName || h.Name == ResultName
 }
 
 func (s *rawSink) put(name string, write func(io.Writer) error) (int64, error) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 // open waits for a target's device, mounts what is to be mounted and begins a
@@ -30,26 +32,26 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		}
 		return nilSafe(newDirectory(r.sys, t.Path, "", when))
 	}
-	ref, err := parseDevice(t.Device)
+	ref, err := blkid.ParseRef(t.Device)
 	if err != nil {
 		return nil, err
 	}
 	finder := &deviceFinder{sys: r.sys, touch: touch}
-	node, found, err := finder.wait(ctx, ref, r.cfg.deviceTimeout())
+	device, err := finder.wait(ctx, ref, r.cfg.deviceTimeout())
 	if err != nil {
 		return nil, err
 	}
-	if ref.key != "" {
-		r.say("%s is %s", ref, node)
+	if ref.Key != "" {
+		r.say("%s is %s", ref, device.Node)
 	}
 	if t.Type == TargetRaw {
-		s, err := newRaw(r.sys, node, t.Overwrite, when)
+		s, err := newRaw(r.sys, device.Node, t.Overwrite, when)
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	}
-	return r.mount(t, index, node, found, when)
+	return r.mount(t, index, device.Node, device.Signatures, when)
 }
 
 func nilSafe(s *directorySink, err error) (sink, error) {
@@ -60,7 +62,7 @@ func nilSafe(s *directorySink, err error) (sink, error) {
 }
 
 // mount mounts a filesystem and makes the dump's directory in it.
-func (r *run) mount(t Target, index int, node string, found []Signature, when time.Time) (sink, error) {
+func (r *run) mount(t Target, index int, node string, found []blkid.Signature, when time.Time) (sink, error) {
 	types, err := fsTypes(t.FSType, node, found)
 	if err != nil {
 		return nil, err
@@ -92,7 +94,7 @@ func (r *run) mount(t Target, index int, node string, found []Signature, when ti
 }
 
 // fsTypes are the types to mount a device as, in order.
-func fsTypes(configured, node string, found []Signature) ([]string, error) {
+func fsTypes(configured, node string, found []blkid.Signature) ([]string, error) {
 	if configured != "" {
 		return []string{configured}, nil
 	}

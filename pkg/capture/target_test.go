@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 const testUUID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -123,12 +124,12 @@ func TestRunFilesystem(t *testing.T) {
 func TestFSTypes(t *testing.T) {
 	tests := []struct {
 		configured string
-		found      []Signature
+		found      []blkid.Signature
 		want       string
 	}{
-		{"", []Signature{{Type: "xfs", Mountable: true}}, "xfs"},
-		{"", []Signature{{Type: "ext3", Mountable: true}}, "ext3 ext4"},
-		{"", []Signature{{Type: "gpt"}, {Type: "vfat", Mountable: true}}, "vfat"},
+		{"", []blkid.Signature{{Type: "xfs", Mountable: true}}, "xfs"},
+		{"", []blkid.Signature{{Type: "ext3", Mountable: true}}, "ext3 ext4"},
+		{"", []blkid.Signature{{Type: "gpt"}, {Type: "vfat", Mountable: true}}, "vfat"},
 		{"f2fs", nil, "f2fs"},
 	}
 	for _, tt := range tests {
@@ -139,55 +140,5 @@ func TestFSTypes(t *testing.T) {
 	}
 	if _, err := fsTypes("", "/dev/x", nil); err == nil || !strings.Contains(err.Error(), "found nothing") {
 		t.Errorf("fsTypes of a blank device: %v", err)
-	}
-}
-
-func TestPartitionUUID(t *testing.T) {
-	gpt, mbr := make([]byte, 1<<20), make([]byte, 4096)
-	gptDisk(gpt)
-	copy(mbr[510:], "\x55\xaa")
-	mbr[450] = 0x83
-	binary.LittleEndian.PutUint32(mbr[440:], 0xdeadbeef)
-	tests := []struct {
-		name      string
-		disk      []byte
-		blockSize int64
-		number    uint32
-		want      string
-	}{
-		{"GPT", gpt, 512, 3, testUUID},
-		{"GPT, unused", gpt, 512, 4, ""},
-		{"MBR", mbr, 512, 5, "deadbeef-05"},
-	}
-	for _, tt := range tests {
-		got, err := partitionUUID(bytes.NewReader(tt.disk), tt.blockSize, tt.number)
-		if err != nil || got != tt.want {
-			t.Errorf("%s: partitionUUID = %q, %v; want %q", tt.name, got, err, tt.want)
-		}
-	}
-	for _, number := range []uint32{0, 129} {
-		if _, err := partitionUUID(bytes.NewReader(gpt), 512, number); !errors.Is(err, errNoPartition) {
-			t.Errorf("partition %d: %v; want errNoPartition", number, err)
-		}
-	}
-	if _, err := partitionUUID(bytes.NewReader(make([]byte, 4096)), 512, 1); !errors.Is(err, errNoPartition) {
-		t.Errorf("blank disk: %v; want errNoPartition", err)
-	}
-	if _, err := partitionUUID(bytes.NewReader(gpt), 0, 1); !errors.Is(err, errNoPartition) {
-		t.Errorf("block size 0: %v; want errNoPartition", err)
-	}
-}
-
-func TestParseDevice(t *testing.T) {
-	tests := []struct{ in, want string }{
-		{"/dev/sda", "/dev/sda"}, {"UUID=x", "UUID=x"}, {`LABEL="a b"`, "LABEL=a b"}, {"PARTUUID=y", "PARTUUID=y"},
-		{"/dev/disk/by-partuuid/z", "PARTUUID=z"}, {`/dev/disk/by-label/a\x2fb\x`, `LABEL=a/b\x`}, {"/dev/disk/by-path/pci=1", "/dev/disk/by-path/pci=1"},
-		{"", ""}, {"sda", ""}, {"UUID=", ""}, {"ID=x", ""}, {"/", ""}, {"/dev/..", ""}, {"/dev/disk/by-uuid/", ""},
-	}
-	for _, tt := range tests {
-		got, err := parseDevice(tt.in)
-		if (err == nil) != (tt.want != "") || err == nil && got.String() != tt.want {
-			t.Errorf("parseDevice(%q) = %v, %v; want %q", tt.in, got, err, tt.want)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package capture
+package blkid
 
 import (
 	"bytes"
@@ -13,6 +13,16 @@ import (
 	"testing"
 	"unicode/utf8"
 )
+
+const testUUID = "01234567-89ab-cdef-0123-456789abcdef"
+
+var testUUIDBytes = []byte{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
+
+// probe is Probe's signatures.
+func probe(r io.ReaderAt, size int64) ([]Signature, error) {
+	c, err := Probe(r, size)
+	return c.Signatures, err
+}
 
 // plants put the superblock of each type that has a UUID and a label.
 var plants = []struct {
@@ -79,8 +89,8 @@ func TestProbe(t *testing.T) {
 	for _, p := range plants {
 		b := make([]byte, 2<<20)
 		uuid := p.plant(b, [16]byte(testUUIDBytes), "my disk")
-		got, err := Probe(bytes.NewReader(b), int64(len(b)))
-		want := []Signature{{Type: p.name, UUID: uuid, Label: "my disk", Mountable: p.name != "swap"}}
+		got, err := probe(bytes.NewReader(b), int64(len(b)))
+		want := []Signature{{Kind: kindOf(Signature{Type: p.name}), Type: p.name, UUID: uuid, Label: "my disk", Mountable: p.name != "swap"}}
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("Probe(%s) = %+v, %v; want %+v", p.name, got, err, want)
 		}
@@ -88,22 +98,22 @@ func TestProbe(t *testing.T) {
 	for _, m := range magics {
 		b := make([]byte, 2<<20)
 		copy(b[m.offset:], m.magic)
-		if got, err := Probe(bytes.NewReader(b), int64(len(b))); err != nil || !slices.ContainsFunc(got, func(s Signature) bool { return s.Type == m.name }) {
+		if got, err := probe(bytes.NewReader(b), int64(len(b))); err != nil || !slices.ContainsFunc(got, func(s Signature) bool { return s.Type == m.name }) {
 			t.Errorf("Probe(%s at %#x) = %+v, %v", m.name, m.offset, got, err)
 		}
 	}
 	for _, size := range []int64{0, 1, 511, 512, 4096, 3 << 20} {
-		if got, err := Probe(bytes.NewReader(make([]byte, size)), size); err != nil || len(got) != 0 {
+		if got, err := probe(bytes.NewReader(make([]byte, size)), size); err != nil || len(got) != 0 {
 			t.Errorf("Probe(%d zeros) = %+v, %v; want nothing", size, got, err)
 		}
 	}
-	if _, err := Probe(badReader{}, 1<<20); err == nil {
+	if _, err := probe(badReader{}, 1<<20); err == nil {
 		t.Error("Probe of what can't be read: no error")
 	}
 	b := make([]byte, 2048)
 	copy(b[0x438:], "\x53\xef")
 	b[0x460] = 8
-	if got, _ := Probe(bytes.NewReader(b), 2048); len(got) != 1 || got[0].Mountable {
+	if got, _ := probe(bytes.NewReader(b), 2048); len(got) != 1 || got[0].Mountable {
 		t.Errorf("Probe(external journal) = %+v; want it not mountable", got)
 	}
 }
@@ -120,13 +130,13 @@ func TestProbeRealTools(t *testing.T) {
 		args []string
 		want Signature
 	}{
-		{"mkfs.ext2", 8 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Type: "ext2", UUID: testUUID, Label: "my disk", Mountable: true}},
-		{"mkfs.ext3", 16 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Type: "ext3", UUID: testUUID, Label: "my disk", Mountable: true}},
-		{"mkfs.ext4", 16 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Type: "ext4", UUID: testUUID, Label: "my disk", Mountable: true}},
-		{"mkswap", 4 << 20, []string{"-U", testUUID, "-L", "my swap"}, Signature{Type: "swap", UUID: testUUID, Label: "my swap"}},
-		{"mkfs.xfs", 320 << 20, []string{"-q", "-m", "uuid=" + testUUID, "-L", "my disk"}, Signature{Type: "xfs", UUID: testUUID, Label: "my disk", Mountable: true}},
-		{"mkfs.btrfs", 256 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Type: "btrfs", UUID: testUUID, Label: "my disk", Mountable: true}},
-		{"mkfs.vfat", 8 << 20, []string{"-i", "1234abcd", "-n", "MY DISK"}, Signature{Type: "vfat", UUID: "1234-ABCD", Label: "MY DISK", Mountable: true}},
+		{"mkfs.ext2", 8 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Kind: Filesystem, Type: "ext2", UUID: testUUID, Label: "my disk", Mountable: true}},
+		{"mkfs.ext3", 16 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Kind: Filesystem, Type: "ext3", UUID: testUUID, Label: "my disk", Mountable: true}},
+		{"mkfs.ext4", 16 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Kind: Filesystem, Type: "ext4", UUID: testUUID, Label: "my disk", Mountable: true}},
+		{"mkswap", 4 << 20, []string{"-U", testUUID, "-L", "my swap"}, Signature{Kind: Swap, Type: "swap", UUID: testUUID, Label: "my swap"}},
+		{"mkfs.xfs", 320 << 20, []string{"-q", "-m", "uuid=" + testUUID, "-L", "my disk"}, Signature{Kind: Filesystem, Type: "xfs", UUID: testUUID, Label: "my disk", Mountable: true}},
+		{"mkfs.btrfs", 256 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Kind: Filesystem, Type: "btrfs", UUID: testUUID, Label: "my disk", Mountable: true}},
+		{"mkfs.vfat", 8 << 20, []string{"-i", "1234abcd", "-n", "MY DISK"}, Signature{Kind: Filesystem, Type: "vfat", UUID: "1234-ABCD", Label: "MY DISK", Mountable: true}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.tool, func(t *testing.T) {
@@ -151,7 +161,7 @@ func TestProbeRealTools(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			if got, err := Probe(f, tt.size); err != nil || !slices.Equal(got, []Signature{tt.want}) {
+			if got, err := probe(f, tt.size); err != nil || !slices.Equal(got, []Signature{tt.want}) {
 				t.Errorf("Probe = %+v, %v; want %+v", got, err, tt.want)
 			}
 		})
@@ -183,9 +193,9 @@ func FuzzProbe(f *testing.F) {
 			if p.name == "vfat" && label == "NO NAME" {
 				label = ""
 			}
-			want = &Signature{Type: p.name, UUID: p.plant(b, uuid, label), Label: label, Mountable: p.name != "swap"}
+			want = &Signature{Kind: kindOf(Signature{Type: p.name}), Type: p.name, UUID: p.plant(b, uuid, label), Label: label, Mountable: p.name != "swap"}
 		}
-		got, err := Probe(bytes.NewReader(b), int64(len(b)))
+		got, err := probe(bytes.NewReader(b), int64(len(b)))
 		if err != nil {
 			t.Fatalf("Probe: %v", err)
 		}

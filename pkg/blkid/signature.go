@@ -1,4 +1,4 @@
-package capture
+package blkid
 
 import (
 	"bytes"
@@ -14,19 +14,43 @@ import (
 // covers every signature below that counts from the beginning.
 const probeSize = 1 << 20
 
+// Kind says what a signature means to somebody who wants to write.
+type Kind string
+
+// The kinds.
+const (
+	// Blank: every place that was looked at is zero. Only a verdict says so.
+	Blank Kind = "blank"
+	// Filesystem: it can be mounted.
+	Filesystem Kind = "filesystem"
+	// Swap: swap space.
+	Swap Kind = "swap"
+	// Dump: an earlier dump, written by pkg/capture to a raw device.
+	Dump Kind = "dump"
+	// Member: a part of something else (a RAID, a volume group, an encrypted
+	// volume, a mirror over the network, a cache), which alone may write here.
+	Member Kind = "member"
+	// PartitionTable: the device is a disk with partitions.
+	PartitionTable Kind = "partition table"
+	// Unknown: something that is none of these.
+	Unknown Kind = "unknown"
+)
+
 // Signature is one thing that a device's contents say it holds.
 type Signature struct {
+	Kind Kind
 	// Type is the name that mount(8) and blkid(8) use: ext4, xfs, btrfs, vfat,
 	// swap, crypto_LUKS, LVM2_member, linux_raid_member, gpt, dos and so on;
-	// "dump" is an earlier dump written by this package, and "data" stands
-	// for unknown contents.
+	// "dump" is an earlier dump, and "data" stands for unknown contents.
 	Type string
-	// UUID and Label are those of ext2, ext3, ext4, xfs, btrfs, vfat and swap.
+	// UUID and Label are spelled as blkid(8) does; "" when there is none or it
+	// isn't read.
 	UUID, Label string
 	// Mountable is true for the filesystems a dump can be saved on.
 	Mountable bool
 }
 
+// String is the type, and the label if there is one.
 func (s Signature) String() string {
 	if s.Label != "" {
 		return fmt.Sprintf("%s %q", s.Type, s.Label)
@@ -34,27 +58,64 @@ func (s Signature) String() string {
 	return s.Type
 }
 
+// Contents is what a device holds.
+type Contents struct {
+	// Size of the device in bytes.
+	Size int64
+	// Signatures are all that were found, in the order of the tables here.
+	Signatures []Signature
+	// Table is the partition table, nil for none.
+	Table *Table
+}
+
+// Verdict is what a device is to be taken for.
+type Verdict struct {
+	Kind Kind
+	// Signature is the one that decided; none for Blank.
+	Signature Signature
+}
+
+// weight orders the kinds: what a device is to be taken for is the first of
+// these that it shows. A member may show a filesystem inside, and a disk with
+// a filesystem may have the remains of a partition table.
+var weight = []Kind{Member, Filesystem, Swap, Dump, PartitionTable, Unknown}
+
+// Verdict weighs the signatures.
+func (c *Contents) Verdict() Verdict {
+	for _, kind := range weight {
+		for _, s := range c.Signatures {
+			if s.Kind == kind {
+				return Verdict{kind, s}
+			}
+		}
+	}
+	return Verdict{Kind: Blank}
+}
+
 // Probe says what a device or image of size bytes holds: every signature found,
-// in the order of the table, or a single "data", or nothing when the device is
-// blank (its first MiB is zero and nothing is known by its end).
-func Probe(r io.ReaderAt, size int64) ([]Signature, error) {
+// or a single "data", or nothing when the device is blank (its first MiB is zero
+// and nothing is known by its end).
+func Probe(r io.ReaderAt, size int64) (Contents, error) {
+	c := Contents{Size: size}
 	head := make([]byte, min(max(size, 0), probeSize))
 	n, err := r.ReadAt(head, 0)
 	if n < len(head) && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read the first %d bytes: %w", len(head), err)
+		return c, fmt.Errorf("read the first %d bytes: %w", len(head), err)
 	}
 	head = head[:n]
-	var found []Signature
+	if c.Table, err = readTable(r, head, int64(n)); err != nil {
+		return c, err
+	}
 	add := func(s Signature) {
-		for _, f := range found {
+		for _, f := range c.Signatures {
 			if f.Type == s.Type {
 				return
 			}
 		}
-		found = append(found, s)
-	}
-	if isDumpHeader(head) {
-		add(Signature{Type: "dump"})
+		if s.Kind == "" {
+			s.Kind = kindOf(s)
+		}
+		c.Signatures = append(c.Signatures, s)
 	}
 	for _, p := range probers {
 		if s, ok := p(head); ok {
@@ -73,16 +134,30 @@ func Probe(r io.ReaderAt, size int64) ([]Signature, error) {
 		}
 		b := make([]byte, len(m.magic))
 		if n, err := r.ReadAt(b, offset); n < len(b) {
-			return nil, fmt.Errorf("read offset %#x: %w", offset, err)
+			return c, fmt.Errorf("read offset %#x: %w", offset, err)
 		}
 		if string(b) == m.magic {
 			add(Signature{Type: m.name})
 		}
 	}
-	if len(found) == 0 && len(bytes.TrimLeft(head, "\x00")) > 0 {
-		found = append(found, Signature{Type: "data"})
+	if len(c.Signatures) == 0 && len(bytes.TrimLeft(head, "\x00")) > 0 {
+		c.Signatures = append(c.Signatures, Signature{Kind: Unknown, Type: "data"})
 	}
-	return found, nil
+	return c, nil
+}
+
+func kindOf(s Signature) Kind {
+	switch s.Type {
+	case "swap":
+		return Swap
+	case "gpt", "dos":
+		return PartitionTable
+	case "crypto_LUKS", "LVM2_member", "linux_raid_member", "bcache", "zfs_member", "vdo", "stratis", "dm_integrity", "dm_verity", "ceph_bluestore", "oracleasm", "BitLocker":
+		return Member
+	case "hibernation", "jbd":
+		return Unknown
+	}
+	return Filesystem
 }
 
 func hasAt(b []byte, offset int, magic string) bool {
@@ -153,7 +228,7 @@ var tailMagics = []struct {
 }
 
 // probers know more than the type.
-var probers = []func(head []byte) (Signature, bool){probeExt, probeXFS, probeBtrfs, probeFAT, probeSwap, probeDOS}
+var probers = []func(head []byte) (Signature, bool){probeDump, probeExt, probeXFS, probeBtrfs, probeFAT, probeSwap, probeDOS}
 
 // probeExt reads struct ext4_super_block (kernel: fs/ext4/ext4.h).
 func probeExt(head []byte) (Signature, bool) {

@@ -26,6 +26,9 @@ type Device struct {
 	Contents
 	// PartUUID and PartLabel are those of a partition.
 	PartUUID, PartLabel string
+	// WWID and Serial are what sysfs knows the disk by, with -partN for a
+	// partition; "" when it has none, or the finder was not asked for it.
+	WWID, Serial string
 }
 
 // Finder finds block devices by name.
@@ -78,11 +81,14 @@ func (f *Finder) Find(ctx context.Context, ref Ref) (*Device, error) {
 // candidate reads no more of a device than the name asks for.
 func (f *Finder) candidate(ctx context.Context, ref Ref, name string) (*Device, error) {
 	d := &Device{Node: node(name)}
-	if ref.Key == "PARTUUID" || ref.Key == "PARTLABEL" {
+	switch ref.Key {
+	case "PARTUUID", "PARTLABEL":
 		f.partition(ctx, d, name)
-		if !ref.names(d) {
-			return d, nil
-		}
+	case "WWID", "SERIAL":
+		d.WWID, d.Serial = f.hardware(name)
+	}
+	if ref.Key != "UUID" && ref.Key != "LABEL" && !ref.names(d) {
+		return d, nil
 	}
 	var err error
 	d.Contents, err = f.Probe(ctx, d.Node)
@@ -97,6 +103,7 @@ func (f *Finder) Device(ctx context.Context, name string) (*Device, error) {
 		return nil, err
 	}
 	f.partition(ctx, d, kernelName(name))
+	d.WWID, d.Serial = f.hardware(kernelName(name))
 	return d, nil
 }
 
@@ -137,6 +144,33 @@ func (f *Finder) partition(ctx context.Context, d *Device, name string) {
 	if p, ok := c.Table.Partition(uint32(number)); ok {
 		d.PartUUID, d.PartLabel = p.UUID, p.Label
 	}
+}
+
+// wwidFiles are where sysfs has what tells a disk from all others: NVMe, SCSI,
+// DASD, MMC (kernel: nvme/host/sysfs.c, scsi/scsi_sysfs.c,
+// s390/block/dasd_devmap.c, mmc/core/mmc.c).
+var wwidFiles = []string{"wwid", "device/wwid", "device/uid", "device/cid"}
+
+// hardware reads what sysfs knows a disk by. The serial is that of virtio
+// (block/virtio_blk.c), where whoever made the machine chose it.
+func (f *Finder) hardware(name string) (wwid, serial string) {
+	disk, part := name, ""
+	if n, err := f.number("sys/class/block/" + name + "/partition"); err == nil {
+		disk, part = f.disk(name), fmt.Sprintf("-part%d", n)
+	}
+	read := func(file string) string {
+		b, err := fs.ReadFile(f.Root, "sys/class/block/"+disk+"/"+file)
+		if text := strings.TrimSpace(strings.Trim(string(b), "\x00")); err == nil && text != "" {
+			return text + part
+		}
+		return ""
+	}
+	for _, file := range wwidFiles {
+		if wwid = read(file); wwid != "" {
+			break
+		}
+	}
+	return wwid, read("serial")
 }
 
 // disk is the sysfs name of a partition's disk, "" for none: the device that has

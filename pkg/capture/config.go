@@ -186,8 +186,9 @@ const (
 // Target is one place to save to.
 type Target struct {
 	Type TargetType `json:"type"`
-	// Device is the block device of a filesystem or raw target: /dev/NAME,
-	// UUID=, LABEL= (of the filesystem) or PARTUUID=. The links of udev
+	// Device is the block device of a filesystem or raw target, as
+	// [blkid.ParseRef] reads it: /dev/NAME, UUID=, LABEL= (of the filesystem),
+	// PARTUUID=, PARTLABEL=, WWID= or SERIAL= (of the disk). The links of udev
 	// (/dev/disk/by-uuid/ and so on) are read as what they mean, as there is
 	// no udev in an initramfs.
 	Device string `json:"device,omitempty"`
@@ -248,34 +249,42 @@ func (t Target) Validate() error {
 // String names the target for messages and in a result: dir:PATH,
 // fs:DEVICE:PATH or raw:DEVICE. [ParseTarget] reads it.
 func (t Target) String() string {
+	device := t.Device
+	if ref, err := blkid.ParseRef(device); err == nil {
+		device = ref.String()
+	}
 	switch t.Type {
 	case TargetDirectory:
-		return "dir:" + t.Path
+		return "dir:" + blkid.Escape(t.Path)
 	case TargetFilesystem:
-		return "fs:" + t.Device + ":" + path.Join("/", t.Path)
+		return "fs:" + device + ":" + blkid.Escape(path.Join("/", t.Path))
 	case TargetRaw:
-		return "raw:" + t.Device
+		return "raw:" + device
 	}
 	return string(t.Type)
 }
 
 // ParseTarget reads a target as a command line gives it: dir:PATH,
 // fs:DEVICE[:PATH] or raw:DEVICE. An absolute path alone is a directory. The
-// path of a filesystem begins at the last ":/".
+// path of a filesystem begins at the first ":/". In a path, and in the value of
+// UUID=, LABEL= and so on, \xHH stands for a byte, as in the names of udev's
+// links: so a target with blanks is one word of a list, too.
 func ParseTarget(s string) (Target, error) {
 	var t Target
 	kind, rest, found := strings.Cut(s, ":")
 	switch {
 	case path.IsAbs(s):
-		t = Target{Type: TargetDirectory, Path: s}
+		t = Target{Type: TargetDirectory, Path: blkid.Unescape(s)}
 	case found && kind == "dir":
-		t = Target{Type: TargetDirectory, Path: rest}
+		t = Target{Type: TargetDirectory, Path: blkid.Unescape(rest)}
 	case found && kind == "raw":
 		t = Target{Type: TargetRaw, Device: rest}
 	case found && kind == "fs":
 		t = Target{Type: TargetFilesystem, Device: rest, Path: "/"}
-		if i := strings.LastIndex(rest, ":/"); i >= 0 {
-			t.Device, t.Path = rest[:i], path.Clean(rest[i+1:])
+		if device, dir, ok := strings.Cut(rest, ":/"); ok {
+			t.Device, t.Path = device, path.Clean(blkid.Unescape("/"+dir))
+		} else if device, dir, ok := withoutSlash(rest); ok {
+			return Target{}, fmt.Errorf("%w: target %q: the path must begin with a slash: fs:%s:/%s", ErrConfig, s, device, dir)
 		}
 	default:
 		return Target{}, fmt.Errorf("%w: target %q; want dir:PATH, fs:DEVICE[:PATH] or raw:DEVICE", ErrConfig, s)
@@ -283,5 +292,18 @@ func ParseTarget(s string) (Target, error) {
 	if err := t.Validate(); err != nil {
 		return Target{}, fmt.Errorf("%w: target %q: %w", ErrConfig, s, err)
 	}
+	if ref, err := blkid.ParseRef(t.Device); err == nil {
+		t.Device = ref.String()
+	}
 	return t, nil
+}
+
+// withoutSlash finds a relative path behind a device in whose name no colon can
+// be. A label may have one, and so may udev's by-path and by-id.
+func withoutSlash(s string) (device, dir string, found bool) {
+	device, dir, found = strings.Cut(s, ":")
+	key, _, keyed := strings.Cut(device, "=")
+	plain := keyed && (key == "UUID" || key == "PARTUUID") || strings.HasPrefix(device, "/dev/disk/by-uuid/") ||
+		strings.HasPrefix(device, "/dev/disk/by-partuuid/") || strings.HasPrefix(device, "/dev/") && !strings.HasPrefix(device, "/dev/disk/")
+	return device, dir, found && plain && dir != ""
 }

@@ -66,6 +66,11 @@ type Contents struct {
 	Signatures []Signature
 	// Table is the partition table, nil for none.
 	Table *Table
+	// Btrfs is what a member of a btrfs says of itself, nil for anything else.
+	Btrfs *BtrfsMember
+	// Needs says what its filesystem has on other devices and can't be mounted
+	// without, such as "an external journal"; "" for nothing.
+	Needs string
 }
 
 // Verdict is what a device is to be taken for.
@@ -103,6 +108,7 @@ func Probe(r io.ReaderAt, size int64) (Contents, error) {
 		return c, fmt.Errorf("read the first %d bytes: %w", len(head), err)
 	}
 	head = head[:n]
+	c.Btrfs, c.Needs = readBtrfs(head), needs(head)
 	if c.Table, err = readTable(r, head, int64(n)); err != nil {
 		return c, err
 	}

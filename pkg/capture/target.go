@@ -51,6 +51,11 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		}
 		return s, nil
 	}
+	members, err := finder.btrfsOptions(ctx, device.Btrfs, r.cfg.deviceTimeout())
+	if err != nil {
+		return nil, err
+	}
+	t.MountOptions = joinOptions(members, t.MountOptions)
 	return r.mount(t, index, device.Node, device.Signatures, when)
 }
 

@@ -41,9 +41,7 @@ func probeBtrfs(m *medium) (Signature, bool) {
 	if sb == nil || string(sb[0x40:0x48]) != "_BHRfS_M" {
 		return Signature{}, false
 	}
-	s := Signature{Kind: Filesystem, Type: "btrfs", UUID: formatUUID(sb[0x20:0x30]), Label: label(sb[0x12b:0x22b]), Mountable: true}
-	s.DeviceUUID, s.Devices = formatUUID(sb[0x10b:0x11b]), int(min(le.Uint64(sb[0x88:]), 1<<16))
-	return s, true
+	return Signature{Kind: Filesystem, Type: "btrfs", UUID: formatUUID(sb[0x20:0x30]), Label: label(sb[0x12b:0x22b]), Mountable: true}, true
 }
 
 // probeBcachefs reads struct bch_sb (kernel: fs/bcachefs/bcachefs_format.h).
@@ -53,10 +51,7 @@ func probeBcachefs(m *medium) (Signature, bool) {
 	if sb == nil || string(sb[24:40]) != magic {
 		return Signature{}, false
 	}
-	s := Signature{Kind: Filesystem, Type: "bcachefs", UUID: formatUUID(sb[56:72]), Label: label(sb[72:104]), Mountable: true}
-	// The device's own UUID is far behind; its number serves as well.
-	s.DeviceUUID, s.Devices = fmt.Sprintf("%d", sb[122]), int(sb[123])
-	return s, true
+	return Signature{Kind: Filesystem, Type: "bcachefs", UUID: formatUUID(sb[56:72]), Label: label(sb[72:104]), Mountable: true}, true
 }
 
 // probeF2FS reads struct f2fs_super_block (kernel: include/linux/f2fs_fs.h), or

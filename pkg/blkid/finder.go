@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -32,9 +30,9 @@ type Device struct {
 	Contents
 	// PartUUID and PartLabel are those of a partition.
 	PartUUID, PartLabel string
-	// Others are the nodes of the other devices of a filesystem that is on
-	// several (btrfs), as far as Find saw them.
-	Others []string
+	// WWID and Serial are what sysfs knows the disk by, with -partN for a
+	// partition; "" when it has none, or the finder was not asked for it.
+	WWID, Serial string
 
 	member error
 }
@@ -82,8 +80,8 @@ func (f *Finder) Find(ctx context.Context, ref Ref) (*Device, error) {
 	var failed error
 	for _, e := range entries {
 		name := e.Name()
-		if look.number(name+"/hidden") == 1 || look.has(name+"/size") && look.number(name+"/size") == 0 {
-			continue // a path of an NVMe disk; an empty slot, such as an unused loop device
+		if look.empty(name) {
+			continue
 		}
 		seen = append(seen, name)
 		d, err := look.candidate(ctx, ref, name)
@@ -104,7 +102,7 @@ func (f *Finder) Find(ctx context.Context, ref Ref) (*Device, error) {
 	}
 	switch {
 	case len(matches) > 0:
-		return look.choose(ref, matches)
+		return choose(ref, matches)
 	case len(seen) == 0:
 		return nil, errors.New("there are no block devices; is the disk's driver loaded?")
 	}
@@ -124,64 +122,18 @@ func (f *Finder) Device(ctx context.Context, name string) (*Device, error) {
 	if d.Contents, err = look.probe(ctx, name); err != nil {
 		return nil, err
 	}
-	look.partition(ctx, d, kernelName(name))
-	look.membership(ctx, d, kernelName(name))
-	return d, nil
-}
-
-func (f *Finder) look() *look { return &look{Finder: f, probed: make(map[string]probed)} }
-
-// look is one look at the machine; it probes each device once.
-type look struct {
-	*Finder
-	probed map[string]probed
-}
-
-type probed struct {
-	Contents
-	err error
-}
-
-func (l *look) probe(ctx context.Context, node string) (Contents, error) {
-	p, ok := l.probed[node]
-	if !ok {
-		p.Contents, p.err = l.Probe(ctx, node)
-		l.probed[node] = p
-	}
-	return p.Contents, p.err
-}
-
-// candidate reads no more of a device than the name asks for.
-func (l *look) candidate(ctx context.Context, ref Ref, name string) (*Device, error) {
-	d := &Device{Node: node(name)}
-	byPartition := ref.Key == "PARTUUID" || ref.Key == "PARTLABEL"
-	if byPartition {
-		if l.partition(ctx, d, name); !ref.names(d) {
-			return d, nil
-		}
-	}
-	var err error
-	if d.Contents, err = l.probe(ctx, d.Node); err != nil {
-		return nil, err
-	}
-	if ref.names(d) {
-		if !byPartition {
-			l.partition(ctx, d, name)
-		}
-		l.membership(ctx, d, name)
-	}
+	look.identify(ctx, d, kernelName(name))
 	return d, nil
 }
 
 // choose makes one device of all that bear a name, if they are one.
-func (l *look) choose(ref Ref, matches []*Device) (*Device, error) {
+func choose(ref Ref, matches []*Device) (*Device, error) {
 	var disks []*Device
 	for _, d := range matches {
-		if !slices.ContainsFunc(disks, func(o *Device) bool { return l.same(o, d) }) {
+		if !slices.ContainsFunc(disks, d.same) {
 			disks = append(disks, d)
 		}
 	}
-	first := disks[0]
 	if len(disks) > 1 && !oneFilesystem(disks) {
 		names := make([]string, len(disks))
 		for i, d := range disks {
@@ -189,167 +141,26 @@ func (l *look) choose(ref Ref, matches []*Device) (*Device, error) {
 		}
 		return nil, fmt.Errorf("%s is on %s: %w", ref, strings.Join(names, " and "), ErrAmbiguous)
 	}
-	for _, d := range disks[1:] {
-		first.Others = append(first.Others, d.Node)
-	}
-	return first, nil
+	return disks[0], nil
 }
 
 // same reports whether two devices are known to be one, on two paths: the same
-// partition of disks with the same worldwide identifier.
-func (l *look) same(a, b *Device) bool {
-	id := l.identity(kernelName(a.Node))
-	return id != "" && id == l.identity(kernelName(b.Node)) && a.Size == b.Size
+// partition of disks with the same worldwide identifier, of a kind that no maker
+// may give twice.
+func (d *Device) same(o *Device) bool {
+	unique := strings.HasPrefix(d.WWID, "naa.") || strings.HasPrefix(d.WWID, "eui.") || strings.HasPrefix(d.WWID, "uuid.")
+	return unique && d.WWID == o.WWID && d.Size == o.Size
 }
 
-// identity is the worldwide identifier of a device's disk (nvme(4), scsi: VPD page 0x83), with the
-// partition's number; "" where there is none that a maker must not give twice.
-func (l *look) identity(name string) string {
-	disk, number := name, l.text(name+"/partition")
-	if number != "" {
-		disk = l.disk(name)
-	}
-	for _, attribute := range []string{"/wwid", "/device/wwid"} {
-		id := l.text(disk + attribute)
-		for _, prefix := range []string{"naa.", "eui.", "uuid."} {
-			if strings.HasPrefix(id, prefix) {
-				return id + "-part" + number
-			}
-		}
-	}
-	return ""
-}
-
-// oneFilesystem reports whether the devices are those of one filesystem on several.
+// oneFilesystem reports whether the devices are those of one btrfs on several.
 func oneFilesystem(devices []*Device) bool {
-	var ids []string
-	first := devices[0].Verdict().Signature
+	var ids []uint64
 	for _, d := range devices {
-		s := d.Verdict().Signature
-		if s.Type != first.Type || s.UUID != first.UUID || s.Devices < len(devices) || s.DeviceUUID == "" || slices.Contains(ids, s.DeviceUUID) {
+		b := d.Btrfs
+		if b == nil || b.FSID != devices[0].Btrfs.FSID || b.Devices < uint64(len(devices)) || slices.Contains(ids, b.ID) {
 			return false
 		}
-		ids = append(ids, s.DeviceUUID)
+		ids = append(ids, b.ID)
 	}
 	return true
-}
-
-// membership finds out what a device is a part of: by its own signature, by what uses
-// it, and, for a partition, by those of its disk: an array of whole disks may have
-// partitions, which show on its members.
-func (l *look) membership(ctx context.Context, d *Device, name string) {
-	if v := d.Verdict(); v.Kind == Member {
-		d.member = fmt.Errorf("%s is a part of %s (%s): %w", d.Node, v.memberOf(), v.Signature.Type, ErrMember)
-		return
-	}
-	if holder := l.holder(name, false); holder != "" {
-		d.member = fmt.Errorf("%s is a part of %s: %w", d.Node, holder, ErrMember)
-		return
-	}
-	if l.text(name+"/partition") == "" {
-		return
-	}
-	disk := l.disk(name)
-	if disk == "" {
-		return
-	}
-	if holder := l.holder(disk, true); holder != "" {
-		d.member = fmt.Errorf("%s lies on %s, which is a part of %s: %w", d.Node, node(disk), holder, ErrMember)
-		return
-	}
-	// A disk that can't be read to its end says nothing about it.
-	c, err := l.probe(ctx, node(disk))
-	if v := c.Verdict(); err == nil && v.Kind == Member {
-		d.member = fmt.Errorf("%s lies on %s, which is a part of %s (%s): %w", d.Node, node(disk), v.memberOf(), v.Signature.Type, ErrMember)
-	}
-}
-
-// holder names what uses a device (sysfs: holders), "" for nothing; of a disk
-// only what takes all of it: a map may be of one partition.
-func (l *look) holder(name string, whole bool) string {
-	entries, _ := fs.ReadDir(l.Root, "sys/class/block/"+name+"/holders")
-	for _, e := range entries {
-		holder, kind, uuid := e.Name(), "", l.text(e.Name()+"/dm/uuid")
-		switch {
-		case strings.HasPrefix(uuid, "mpath-"):
-			kind = "the multipath map "
-		case strings.HasPrefix(uuid, "DMRAID-"):
-			kind = "the firmware RAID "
-		case strings.HasPrefix(holder, "md"):
-			kind = "the array "
-		case whole:
-			continue
-		}
-		if mapped := l.text(holder + "/dm/name"); mapped != "" {
-			holder = "mapper/" + mapped
-		}
-		return kind + node(holder)
-	}
-	return ""
-}
-
-// node is the path of a block device's node; a '!' in sysfs is a '/' in /dev
-// (kernel: drivers/base/core.c, device_get_devnode).
-func node(name string) string { return "/dev/" + strings.ReplaceAll(name, "!", "/") }
-
-func kernelName(node string) string {
-	return strings.ReplaceAll(strings.TrimPrefix(node, "/dev/"), "/", "!")
-}
-
-// partition fills in the PARTUUID and PARTLABEL of a block device by its sysfs
-// name: what the kernel says (the first since 6.9), else from the partition
-// table.
-func (l *look) partition(ctx context.Context, d *Device, name string) {
-	for line := range strings.Lines(l.text(name + "/uevent")) {
-		switch key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "="); key {
-		case "PARTUUID":
-			d.PartUUID = value
-		case "PARTNAME":
-			d.PartLabel = strings.TrimRight(value, " ")
-		}
-	}
-	if d.PartUUID != "" || !l.has(name+"/partition") {
-		return
-	}
-	disk := l.disk(name)
-	if disk == "" {
-		return
-	}
-	c, err := l.probe(ctx, node(disk))
-	if err != nil || c.Table == nil {
-		return
-	}
-	if p, ok := c.Table.Partition(uint32(l.number(name + "/partition"))); ok {
-		d.PartUUID, d.PartLabel = p.UUID, p.Label
-	}
-}
-
-// disk is the sysfs name of a partition's disk, "" for none: the device that has
-// the partition's directory in its own.
-func (l *look) disk(partition string) string {
-	disks, _ := fs.Glob(l.Root, "sys/class/block/*/"+partition+"/partition")
-	if len(disks) == 0 {
-		return ""
-	}
-	return path.Base(path.Dir(path.Dir(disks[0])))
-}
-
-// text is an attribute below sys/class/block, "" if it isn't there.
-func (l *look) text(name string) string {
-	b, err := fs.ReadFile(l.Root, "sys/class/block/"+name)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
-}
-
-func (l *look) has(name string) bool {
-	_, err := fs.Stat(l.Root, "sys/class/block/"+name)
-	return err == nil
-}
-
-// number is an attribute that is a number, 0 if it isn't.
-func (l *look) number(name string) uint64 {
-	n, _ := strconv.ParseUint(l.text(name), 10, 64)
-	return n
 }

@@ -44,10 +44,6 @@ type Signature struct {
 	// Mountable is true for the filesystems that the kernel can write, and that no other
 	// machine may have mounted.
 	Mountable bool
-	// DeviceUUID tells the devices of a filesystem on several apart, and Devices
-	// counts them: for btrfs and bcachefs.
-	DeviceUUID string
-	Devices    int
 }
 
 // String is the type, and the label if there is one.
@@ -66,6 +62,11 @@ type Contents struct {
 	Signatures []Signature
 	// Table is the partition table, nil for none.
 	Table *Table
+	// Btrfs is what a member of a btrfs says of itself, nil for anything else.
+	Btrfs *BtrfsMember
+	// Needs says what its filesystem has on other devices and can't be mounted
+	// without, such as "an external journal"; "" for nothing.
+	Needs string
 	// DataAt is the offset in bytes of something that is not zero where no
 	// signature was found; -1 for none, and where Inspect didn't look.
 	DataAt int64
@@ -150,6 +151,7 @@ func Probe(r io.ReaderAt, size int64) (Contents, error) {
 	// First, since what a partition holds isn't the disk's.
 	m.table = readTable(m)
 	c.Table = m.table
+	c.Btrfs, c.Needs = readBtrfs(m.head), needs(m.head)
 	for _, p := range probers {
 		if s, ok := p(m); ok {
 			c.add(s)
@@ -205,6 +207,10 @@ func probeTable(m *medium) (Signature, bool) {
 		return Signature{}, false
 	}
 	return Signature{Kind: PartitionTable, Type: m.table.Type}, true
+}
+
+func hasAt(b []byte, offset int, magic string) bool {
+	return offset+len(magic) <= len(b) && string(b[offset:offset+len(magic)]) == magic
 }
 
 // formatUUID prints 16 bytes as a UUID; all zeros is none.

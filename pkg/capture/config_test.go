@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"path"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 func TestParseConfig(t *testing.T) {
@@ -74,6 +77,14 @@ func TestParseTarget(t *testing.T) {
 		{"fs:UUID=1-2", Target{Type: TargetFilesystem, Device: "UUID=1-2", Path: "/"}},
 		{"fs:/dev/sda1:/var/crash/", Target{Type: TargetFilesystem, Device: "/dev/sda1", Path: "/var/crash"}},
 		{"fs:/dev/disk/by-path/pci-0000:00:1f.2:/x", Target{Type: TargetFilesystem, Device: "/dev/disk/by-path/pci-0000:00:1f.2", Path: "/x"}},
+		{"fs:LABEL=/:/var/crash", Target{Type: TargetFilesystem, Device: "LABEL=/", Path: "/var/crash"}},
+		{"fs:LABEL=/boot", Target{Type: TargetFilesystem, Device: "LABEL=/boot", Path: "/"}},
+		{"fs:LABEL=my data/x:/y z", Target{Type: TargetFilesystem, Device: `LABEL=my\x20data/x`, Path: "/y z"}},
+		{`fs:LABEL="my data":/y\x20z`, Target{Type: TargetFilesystem, Device: `LABEL=my\x20data`, Path: "/y z"}},
+		{`raw:/dev/disk/by-partlabel/my\x2fdata`, Target{Type: TargetRaw, Device: "PARTLABEL=my/data"}},
+		{"fs:LABEL=a:b:/a:/b", Target{Type: TargetFilesystem, Device: "LABEL=a:b", Path: "/a:/b"}},
+		{`dir:/my\x20dir`, Target{Type: TargetDirectory, Path: "/my dir"}},
+		{"fs:UUID=X:var/crash", Target{}}, {"fs:/dev/sda1:var/crash", Target{}}, {"fs:/dev/disk/by-uuid/x:var", Target{}},
 		{"", Target{}}, {"raw:", Target{}}, {"fs:", Target{}}, {"dir:x", Target{}}, {"nfs:host:/x", Target{}}, {"sda", Target{}},
 	}
 	for _, tt := range tests {
@@ -82,6 +93,33 @@ func TestParseTarget(t *testing.T) {
 			t.Errorf("ParseTarget(%q) = %+v, %v; want %+v", tt.in, got, err, tt.want)
 		}
 	}
+}
+
+// A slip is answered with what was meant.
+func TestParseTargetWithoutSlash(t *testing.T) {
+	_, err := ParseTarget("fs:UUID=X:var/crash")
+	if err == nil || !strings.Contains(err.Error(), "must begin with a slash: fs:UUID=X:/var/crash") {
+		t.Errorf("ParseTarget: %v; want the spelling with a slash", err)
+	}
+}
+
+// FuzzTargetText: a target from a configuration, with any label and path, has one
+// spelling without blanks, which names the same.
+func FuzzTargetText(f *testing.F) {
+	f.Add("my data", "/var/crash")
+	f.Add("/", "/a:/b")
+	f.Add(`\x41"`, "/\u00e9 \\")
+	f.Fuzz(func(t *testing.T, label, dir string) {
+		want := Target{Type: TargetFilesystem, Device: "LABEL=" + blkid.Escape(label), Path: path.Clean("/" + dir)}
+		if label == "" || want.Validate() != nil || strings.Contains(label, "\x00") {
+			return
+		}
+		text := want.String()
+		got, err := ParseTarget(text)
+		if err != nil || got != want || len(strings.Fields(text)) != 1 {
+			t.Errorf("%q is read as %+v, %v; want %+v", text, got, err, want)
+		}
+	})
 }
 
 // FuzzParseConfig: what is accepted is valid, and survives being written and
@@ -114,7 +152,7 @@ func FuzzParseConfig(f *testing.F) {
 
 // FuzzParseTarget: printing a target gives what parses to it.
 func FuzzParseTarget(f *testing.F) {
-	for _, s := range []string{"/x", "dir:/x", "raw:/dev/x", "fs:UUID=x:/y", "fs:LABEL=a:b", "fs:/dev/a:/b:/c"} {
+	for _, s := range []string{"/x", "dir:/x", "raw:/dev/x", "fs:UUID=x:/y", "fs:LABEL=a:b", "fs:/dev/a:/b:/c", "fs:LABEL=/:/a b", `fs:LABEL=a\x20b:/c\x5cd`, `raw:LABEL="`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {

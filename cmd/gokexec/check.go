@@ -30,8 +30,9 @@ no kernel lock is taken.`,
 			boot := flags.Bool("boot", false, "check for an ordinary kexec, not for a crash kernel")
 			asJSON := flags.Bool("json", false, "report as JSON")
 			sysroot := flags.String("sysroot", "", "read /proc and /sys under `DIR`, a collected tree")
+			targets := flags.StringArray("target", nil, "look, too, whether `TARGET`, as of gokexec initramfs, can be there in a capture kernel (may be repeated)")
 			archName := flags.String("arch", "", "the tree is of a machine of architecture `NAME`")
-			return func(_ context.Context, e *env, args []string) error {
+			return func(ctx context.Context, e *env, args []string) error {
 				if len(args) > 1 {
 					return usageError("one KERNEL at most; there are %d arguments", len(args))
 				}
@@ -58,7 +59,11 @@ no kernel lock is taken.`,
 				} else if kind == loader.Crash {
 					findings = append(findings, loader.CheckCapture(root, host, nil)...)
 				}
-				return e.reportFindings(findings, *asJSON)
+				more, err := e.targetFindings(ctx, cmp.Or(*sysroot, e.sysroot), *targets)
+				if err != nil {
+					return err
+				}
+				return e.reportFindings(append(findings, more...), *asJSON)
 			}
 		},
 	}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/initramfs"
+	"github.com/gokexec/gokexec/pkg/kmod"
+	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/storage"
+)
+
+// elsewhere reports whether the targets are another machine's, and can't be
+// looked at: --other-machine says so, or another architecture does, or drivers
+// that are named for a tree that is not this machine's.
+func (o *initramfsOptions) elsewhere() (bool, error) {
+	if o.otherMachine || o.sysroot != "/" && len(o.sets)+len(o.modules) > 0 {
+		return true, nil
+	}
+	if o.arch == "" {
+		return false, nil
+	}
+	arch, err := loader.ArchByName(o.arch)
+	if err != nil {
+		return false, usageError("--arch: %w", err)
+	}
+	native, err := loader.NativeArch()
+	return arch.Name != native.Name, err
+}
+
+// resolveTargets makes of the targets what the capture kernel finds, and says
+// what was taken for something else.
+func (o *initramfsOptions) resolveTargets(ctx context.Context, e *env, settings *capture.Config) ([]*storage.Resolved, error) {
+	elsewhere, err := o.elsewhere()
+	if err != nil {
+		return nil, err
+	}
+	machine := storage.NewMachine(e.sysroot)
+	var all []*storage.Resolved
+	for i, t := range settings.Targets {
+		resolve := machine.Resolve
+		if elsewhere {
+			resolve = storage.Elsewhere
+		}
+		r, err := resolve(ctx, t)
+		if err != nil {
+			return nil, targetProblem(err, !elsewhere)
+		}
+		for _, line := range r.Notes {
+			fmt.Fprintf(e.stderr, "gokexec: %s\n", line)
+		}
+		for _, line := range r.Warnings {
+			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", line)
+		}
+		settings.Targets[i] = r.Target
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// targetProblem puts what to do instead into the hint.
+func targetProblem(err error, here bool) error {
+	p := &loader.Problem{What: err.Error(), Err: err}
+	var refusal *storage.Refusal
+	if errors.As(err, &refusal) {
+		p.Hint = refusal.Instead
+	}
+	if here {
+		p.Hint = strings.TrimPrefix(p.Hint+"; --other-machine if the target is not this machine's", "; ")
+	}
+	return p
+}
+
+// targetModules asks a target's devices which modules they need.
+func (o *initramfsOptions) targetModules(e *env, tree *kmod.Tree, r *storage.Resolved, cfg *initramfs.Config) error {
+	root := storage.Root(e.sysroot)
+	for _, name := range r.Devices {
+		names, err := tree.ModulesForBlockDevice(root, name)
+		if err != nil {
+			return &loader.Problem{What: fmt.Sprintf("target %s: %v", r.Target, err), Err: err,
+				Hint: "name its drivers and say so: --other-machine --set nvme, --module NAME"}
+		}
+		cfg.Modules = append(cfg.Modules, names...)
+	}
+	if r.FSType == "" {
+		return nil
+	}
+	required, optional, err := tree.ModulesForFilesystem(r.FSType)
+	if err != nil {
+		return &loader.Problem{What: fmt.Sprintf("filesystem %s: %v", r.FSType, err), Hint: "kernel " + o.release + " can't mount it; take another target or kernel", Err: err}
+	}
+	cfg.Modules = append(cfg.Modules, required...)
+	cfg.OptionalModules = append(cfg.OptionalModules, optional...)
+	return nil
+}
+
+// targetFindings looks at targets for check.
+func (e *env) targetFindings(ctx context.Context, root string, targets []string) ([]loader.Finding, error) {
+	machine := storage.NewMachine(root)
+	var findings []loader.Finding
+	for _, text := range targets {
+		t, err := capture.ParseTarget(text)
+		if err != nil {
+			return nil, usageError("--target: %w", err)
+		}
+		f := loader.Finding{Check: "target"}
+		r, err := machine.Resolve(ctx, t)
+		var refusal *storage.Refusal
+		switch {
+		case errors.As(err, &refusal):
+			f.Level, f.Detail, f.Remedy = loader.Failure, err.Error(), refusal.Instead
+		case err != nil:
+			f.Level, f.Detail, f.Remedy = loader.Unknown, err.Error(), "run as root"
+		case len(r.Warnings) > 0:
+			f.Level, f.Detail, f.Remedy = loader.Warning, strings.Join(append(r.Notes, r.Warnings...), "; "), "name another target"
+		default:
+			f.Level, f.Detail = loader.OK, strings.Join(append(r.Notes, strings.Join(r.Devices, ", ")+" can be there in a capture kernel"), "; ")
+		}
+		findings = append(findings, f)
+	}
+	return findings, nil
+}

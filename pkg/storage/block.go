@@ -71,22 +71,6 @@ func (m *Machine) blockByNumber(number string) (block, error) {
 	return m.block(path.Base(dir))
 }
 
-// blocks lists the block devices that hold something, by name.
-func (m *Machine) blocks() ([]block, error) {
-	entries, err := fs.ReadDir(m.sys.FS(), "sys/class/block")
-	if err != nil {
-		return nil, fmt.Errorf("list /sys/class/block: %w", err)
-	}
-	var all []block
-	for _, e := range entries {
-		b, err := m.block(e.Name())
-		if err == nil && m.attribute(b.dir+"/size") != "0" {
-			all = append(all, b)
-		}
-	}
-	return all, nil
-}
-
 // parts are a disk's partitions.
 func (m *Machine) parts(disk block) []block {
 	entries, _ := fs.ReadDir(m.sys.FS(), disk.dir)
@@ -107,14 +91,18 @@ func (b block) diskDir() string {
 	return b.dir
 }
 
-// holders are the names of the devices that are made of this one.
+// holders are the names of the devices that are made of this one, or of the disk
+// that it is a part of.
 func (m *Machine) holders(b block) []string {
-	entries, _ := fs.ReadDir(m.sys.FS(), b.dir+"/holders")
 	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
+	for _, dir := range []string{b.dir, b.diskDir()} {
+		entries, _ := fs.ReadDir(m.sys.FS(), dir+"/holders")
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // attribute reads a file of sysfs of one line; a missing one is "".

@@ -83,6 +83,8 @@ func TestResolveRefuses(t *testing.T) {
 			b.file("sys/class/block/vda/holders/md0", "")
 		}},
 		{"a disk whose partition has a holder", raw("/dev/sda"), "in use by dm-0", func(b *bench) { b.file("sys/class/block/sda1/holders/dm-0", "") }},
+		{"a partition whose disk has a holder", raw("/dev/sda1"), "in use by dm-0", func(b *bench) { b.file("sys/class/block/sda/holders/dm-0", "") }},
+		{"something else that is on no disk", dir("/data/crash"), "no block device that can be found here", mounted("ecryptfs /home/.x")},
 		{"a read-only disk", raw("/dev/vda"), "is read-only", func(b *bench) {
 			holding()(b)
 			b.file("sys/class/block/vda/ro", "1\n")

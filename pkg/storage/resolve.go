@@ -96,13 +96,9 @@ func (m *Machine) directory(ctx context.Context, t capture.Target, dir string) (
 	if err := s.onDisk(dir); err != nil {
 		return nil, err
 	}
-	b, err := m.blockByNumber(s.mount.Dev)
+	b, err := m.blockOf(s.mount)
 	if err != nil {
-		// btrfs has a number of its own.
-		b, err = m.blockByNode(s.mount.Source)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s is on %s (%s): %w", dir, s.mount.Source, s.mount.FSType, err)
+		return nil, refuse(elsewhereOnDisk, "%s is on %s (%s), which is no block device that can be found here: %v", dir, s.mount.Source, s.mount.FSType, err)
 	}
 	d, err := m.look(ctx, b)
 	if err != nil {
@@ -116,7 +112,15 @@ func (m *Machine) directory(ctx context.Context, t capture.Target, dir string) (
 		return nil, err
 	}
 	r.Target.MountOptions, r.Target.Path = join(t.MountOptions, s)
+	r.readOnly(s)
 	return r, nil
+}
+
+// readOnly warns of a filesystem that can't be written to here, as after errors.
+func (r *Resolved) readOnly(s seen) {
+	if s.mount.Super == "ro" || strings.HasPrefix(s.mount.Super, "ro,") {
+		r.warn("the filesystem of %s is mounted read-only here (%s): the capture will mount it for writing", s.real, s.mount.Source)
+	}
 }
 
 // join adds the options that a path needs to those that were asked for, unless
@@ -231,7 +235,8 @@ func (m *Machine) identify(ctx context.Context, r *Resolved, d device, first str
 	}
 	ids = append(ids, blkid.Ref{Key: "PARTUUID", Value: d.PartUUID}, blkid.Ref{Key: "WWID", Value: d.WWID}, blkid.Ref{Key: "SERIAL", Value: d.Serial})
 	for _, id := range ids {
-		if id.Value != "" && m.same(ctx, id, d) == nil {
+		// A DOS disk without a signature gives its partitions no identity.
+		if id.Value != "" && !(strings.HasPrefix(id.Value, "00000000-") && len(id.Value) == len("00000000-01")) && m.same(ctx, id, d) == nil {
 			r.Target.Device = id.String()
 			return nil
 		}
@@ -295,6 +300,7 @@ func (m *Machine) place(r *Resolved) error {
 			return refuse("name that one", "%s leads to another filesystem, %s (%s)", path.Join(at.Point, t.Path), s.mount.Source, s.real)
 		}
 	}
+	r.readOnly(s)
 	if !strings.Contains(t.MountOptions, "subvol") {
 		t.MountOptions, t.Path = join(t.MountOptions, s)
 	}
@@ -303,11 +309,22 @@ func (m *Machine) place(r *Resolved) error {
 
 // isOn reports whether a mount is of a filesystem on these devices.
 func (m *Machine) isOn(c Mount, devices []string) bool {
-	b, err := m.blockByNumber(c.Dev)
-	if err != nil && strings.HasPrefix(c.Source, "/") {
-		b, err = m.blockByNode(c.Source)
-	}
+	b, err := m.blockOf(c)
 	return err == nil && slices.Contains(devices, b.name)
+}
+
+// blockOf is the block device of a mounted filesystem, or one of its devices:
+// btrfs and bcachefs have a number of their own.
+func (m *Machine) blockOf(c Mount) (block, error) {
+	b, err := m.blockByNumber(c.Dev)
+	if err == nil {
+		return b, nil
+	}
+	source, _, _ := strings.Cut(c.Source, ":/") // bcachefs lists all
+	if !path.IsAbs(source) {
+		return block{}, err
+	}
+	return m.blockByNode(source)
 }
 
 func orNothing(d device) string {

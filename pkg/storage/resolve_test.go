@@ -169,3 +169,24 @@ func TestResolveWarns(t *testing.T) {
 		t.Errorf("Resolve = %+v, %v; want a warning about the name", r, err)
 	}
 }
+
+// So is a filesystem that is read-only here.
+func TestResolveWarnsOfReadOnly(t *testing.T) {
+	b := newBench(t)
+	b.file("proc/self/mountinfo", "22 1 8:2 / / rw - ext4 /dev/sda1 ro,errors=remount-ro\n")
+	r, err := b.Resolve(t.Context(), capture.Target{Type: capture.TargetDirectory, Path: "/var/crash"})
+	if err != nil || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "read-only here") {
+		t.Errorf("Resolve = %+v, %v; want a warning", r, err)
+	}
+}
+
+// A DOS disk without a signature tells its partitions from no others.
+func TestResolveWithoutSignature(t *testing.T) {
+	b := newBench(t)
+	b.partition("sda", 2)
+	b.file("sys/class/block/sda2/uevent", "PARTUUID=00000000-02\n")
+	r, err := b.Resolve(t.Context(), capture.Target{Type: capture.TargetRaw, Device: "/dev/sda2"})
+	if err != nil || r.Target.Device != "/dev/sda2" || len(r.Warnings) != 1 {
+		t.Errorf("Resolve = %+v, %v; want the name, with a warning", r, err)
+	}
+}

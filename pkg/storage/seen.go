@@ -69,17 +69,18 @@ var noDisk = map[string]string{
 	"zfs": "a ZFS dataset, whose pool nothing imports in the capture kernel",
 }
 
+const elsewhereOnDisk = "name a directory of a filesystem on a plain disk, or a disk: raw:DEVICE"
+
 // onDisk refuses a directory that is on no block device.
 func (s seen) onDisk(name string) error {
-	const instead = "name a directory of a filesystem on a plain disk, or a disk: raw:DEVICE"
 	if why, ok := noDisk[s.mount.FSType]; ok {
-		return refuse(instead, "%s is on %s", name, why)
+		return refuse(elsewhereOnDisk, "%s is on %s", name, why)
 	}
 	if strings.HasPrefix(s.mount.FSType, "fuse") && s.mount.FSType != "fuseblk" {
-		return refuse(instead, "%s is on a filesystem that a program serves (%s): it does not run in the capture kernel", name, s.mount.FSType)
+		return refuse(elsewhereOnDisk, "%s is on a filesystem that a program serves (%s): it does not run in the capture kernel", name, s.mount.FSType)
 	}
 	if strings.HasSuffix(s.mount.Root, "//deleted") {
-		return refuse(instead, "%s is a mount of a directory that was deleted since", name)
+		return refuse(elsewhereOnDisk, "%s is a mount of a directory that was deleted since", name)
 	}
 	return nil
 }

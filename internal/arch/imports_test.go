@@ -15,7 +15,8 @@ func layers() [][]string {
 	return [][]string{
 		{"pkg/memmap", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/uname", "internal/getopt", "internal/fdt"},
 		{"pkg/elfcore", "pkg/kmod"},
-		{"pkg/printk", "pkg/bootimage", "pkg/initramfs", "pkg/kdumpfile"},
+		{"pkg/printk", "pkg/bootimage", "pkg/kdumpfile"},
+		{"pkg/initramfs"},
 		{"pkg/loader", "pkg/capture"},
 		{"pkg/hotplug", "internal/kexeccmd"},
 		{"cmd/gokexec"},

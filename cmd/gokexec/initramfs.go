@@ -30,7 +30,10 @@ type initramfsOptions struct {
 	modules, optional, sets, add     []string
 	fstype, compression, shell       string
 	final, failure                   string
-	overwrite, watchdog, list, json  bool
+	overwrite, list, json            bool
+	watchdog                         string
+	feedWatchdogs                    bool
+	watchdogs                        []kmod.Watchdog // of this machine, that run
 	deviceTimeout, stallTimeoutInSec int
 }
 
@@ -61,7 +64,8 @@ looking at the device. For a machine that is not this one, name them: --set nvme
 			flags.StringVar(&o.final, "final-action", string(capture.Reboot), "`ACTION` when all is saved: reboot, poweroff, halt or shell")
 			flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when not")
 			flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
-			flags.BoolVar(&o.watchdog, "watchdog", false, "arm and pet the hardware watchdog while saving")
+			flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
+			flags.Lookup("watchdog").NoOptDefVal = watchdogYes
 			flags.IntVar(&o.deviceTimeout, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
 			flags.IntVar(&o.stallTimeoutInSec, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
 			flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
@@ -79,6 +83,9 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 		return usageError("give the file to write: -o FILE")
 	}
 	if err := o.chooseInit(); err != nil {
+		return err
+	}
+	if err := o.findWatchdogs(e); err != nil {
 		return err
 	}
 	settings, err := o.settings(args)
@@ -131,7 +138,7 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 		}
 	}
 	cfg.FinalAction, cfg.FailureAction = capture.Action(o.final), capture.Action(o.failure)
-	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds, cfg.Watchdog = o.deviceTimeout, o.stallTimeoutInSec, o.watchdog
+	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds, cfg.Watchdog = o.deviceTimeout, o.stallTimeoutInSec, o.feedWatchdogs
 	if (cfg.FinalAction == capture.Shell || cfg.FailureAction == capture.Shell) && o.shell == "" {
 		return cfg, errors.New("the action shell needs --shell FILE, such as a static busybox")
 	}
@@ -153,7 +160,7 @@ func (o *initramfsOptions) findModules(ctx context.Context, e *env, root fs.FS, 
 	tree, err := kmod.Open(root, o.release)
 	if errors.Is(err, kmod.ErrNoModules) && len(o.sets)+len(o.modules)+len(o.optional) == 0 {
 		fmt.Fprintf(e.stderr, "gokexec: warning: no modules of kernel %s under %s: the drivers must be built in\n", o.release, o.sysroot)
-		return nil
+		return o.addFirst(e, nil, cfg)
 	}
 	if err != nil {
 		return initramfsProblem(err, o)
@@ -170,7 +177,7 @@ func (o *initramfsOptions) findModules(ctx context.Context, e *env, root fs.FS, 
 			return err
 		}
 	}
-	return nil
+	return o.addFirst(e, tree, cfg)
 }
 
 func (o *initramfsOptions) targetModules(ctx context.Context, tree *kmod.Tree, t capture.Target, cfg *initramfs.Config) error {

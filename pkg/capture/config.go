@@ -64,8 +64,9 @@ type Config struct {
 	// StallTimeoutSeconds is how long a target may go without any progress (a
 	// disk that stopped answering) before it is given up. Default: 300.
 	StallTimeoutSeconds int `json:"stall_timeout_seconds,omitempty"`
-	// Watchdog makes Init arm and pet /dev/watchdog0, if there is one, so that
-	// the hardware resets a capture kernel that hangs.
+	// Watchdog makes Init open and feed all hardware watchdogs, from when their
+	// drivers are there to the reboot: one that the crashed kernel armed would
+	// fire in the middle of a dump, and they reset a capture kernel that hangs.
 	Watchdog bool `json:"watchdog,omitempty"`
 }
 

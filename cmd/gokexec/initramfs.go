@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,7 +93,7 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 	if err != nil {
 		return usageError("%w", err)
 	}
-	root := os.DirFS(o.sysroot)
+	root := os.DirFS(cmp.Or(strings.TrimSuffix(o.sysroot, "/"), e.sysroot))
 	if o.release == "" {
 		if o.release, err = runningRelease(); err != nil {
 			return err
@@ -285,6 +286,9 @@ func initramfsProblem(err error, o *initramfsOptions) error {
 }
 
 func (o *initramfsOptions) print(e *env, r *initramfs.Report) error {
+	for _, note := range r.Notes {
+		fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", note)
+	}
 	if o.json {
 		return e.printJSON(r)
 	}

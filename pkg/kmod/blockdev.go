@@ -60,7 +60,7 @@ func (t *Tree) modulesOf(d device) ([]string, error) {
 		return names, nil
 	}
 	m, err := t.Lookup(d.modalias)
-	return m.Modules, err
+	return t.allowed(m.Modules), err
 }
 
 // device is one directory below sys/devices.

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 // maxDevices bounds the devices a block device may rest on. A path through
@@ -37,18 +38,9 @@ func (t *Tree) ModulesForBlockDevice(root fs.FS, dev string) ([]string, error) {
 	if err := w.visit(dir); err != nil {
 		return nil, fmt.Errorf("block device %s: %w", dev, err)
 	}
-	var names []string
-	// Found from the disk upwards; buses go first.
-	for _, d := range slices.Backward(w.devices) {
-		found, err := t.modulesOf(d)
-		if err != nil {
-			return nil, fmt.Errorf("block device %s: /%s: %w", dev, d.dir, err)
-		}
-		for _, n := range found {
-			if !slices.Contains(names, n) {
-				names = append(names, n)
-			}
-		}
+	names, err := t.modulesOfAll(w)
+	if err != nil {
+		return nil, fmt.Errorf("block device %s: %w", dev, err)
 	}
 	return names, nil
 }
@@ -70,7 +62,7 @@ func (t *Tree) modulesOf(d device) ([]string, error) {
 		return names, nil
 	}
 	m, err := t.Lookup(d.modalias)
-	return m.Modules, err
+	return t.allowed(m.Modules), err
 }
 
 // device is one directory below sys/devices.
@@ -97,9 +89,9 @@ func blockDir(root fs.FS, dev string) (string, error) {
 		if !known {
 			return fail(errors.New("unknown tag; want UUID=, LABEL=, PARTUUID=, PARTLABEL= or ID="))
 		}
-		// udev's encoding of what can't be in a file name
-		// (util_replace_chars, "\x20") is the caller's affair.
-		name = "/dev/disk/" + by + "/" + strings.Trim(value, `"`)
+		// Whoever writes a command line may have spelled it as the link is
+		// spelled.
+		name = "/dev/disk/" + by + "/" + blkid.LinkName(blkid.Unescape(strings.Trim(value, `"`)))
 	}
 	if major, minor, ok := strings.Cut(name, ":"); ok && isNumber(major) && isNumber(minor) {
 		dir, err := resolve(root, "sys/dev/block/"+name)

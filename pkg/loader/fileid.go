@@ -56,16 +56,26 @@ func (s *Source) MarshalJSON() ([]byte, error) {
 	if id.Path == "" {
 		id = FileID{Path: absolute(s.Path), Size: s.Size}
 	}
-	return json.Marshal(id)
+	return json.Marshal(idJSON{plainID(id), rawText(id.Path)})
 }
+
+// idJSON is FileID with any path.
+type idJSON struct {
+	plainID
+	Path rawText `json:"path"`
+}
+
+type plainID FileID
 
 // UnmarshalJSON reads what MarshalJSON gives. Such a Source can't be read before it
 // is opened again.
 func (s *Source) UnmarshalJSON(b []byte) error {
-	var id FileID
-	if err := json.Unmarshal(b, &id); err != nil {
+	var v idJSON
+	if err := json.Unmarshal(b, &v); err != nil {
 		return err
 	}
+	id := FileID(v.plainID)
+	id.Path = string(v.Path)
 	*s = Source{Path: id.Path, Size: id.Size, id: id}
 	return nil
 }

@@ -20,12 +20,13 @@ type bench struct {
 	kernel *kexectest.Kernel
 	dir    string // for kernels and initrds
 	told   []string
+	t      *testing.T
 }
 
 func newBench(t *testing.T) *bench {
 	m := kexectest.NewMachine(t)
 	k := kexectest.NewKernel(m)
-	b := &bench{kernel: k, dir: t.TempDir()}
+	b := &bench{kernel: k, dir: t.TempDir(), t: t}
 	b.Loader = &Loader{Kernel: k, Root: os.DirFS(m.Dir), Arch: x86(t), StateDir: filepath.Join(m.Dir, "run/gokexec"), Wait: 2 * time.Second,
 		Report: func(s string) { b.told = append(b.told, s) }}
 	return b

@@ -53,7 +53,7 @@ func fill(t *testing.T, v reflect.Value, more string) {
 func TestStateKeepsEachFieldOfSpec(t *testing.T) {
 	spec := &Spec{}
 	fill(t, reflect.ValueOf(spec).Elem(), "\xff\xc3(") // texts and paths are any bytes
-	spec.Kind = Crash // only crash loads are recorded
+	spec.Kind = Crash                                  // only crash loads are recorded
 	b, err := json.Marshal(newState(&Plan{Spec: spec}))
 	if err != nil {
 		t.Fatal(err)

@@ -118,7 +118,7 @@ func (d Dir) write(name, text string) error {
 
 func (d Dir) remove(name string) error {
 	err := os.Remove(d.path(name))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return nil
 	}
 	return err

@@ -40,6 +40,7 @@ and not tried again before the next event.`,
 			{exitOK, "the crash kernel fits the machine, or another process sees to that, or none is loaded"},
 			{exitStale, "it does not, and could not be mended"},
 		},
+		orderly: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &hotplugOptions{}
 			flags.BoolVar(&o.daemon, "daemon", false, "stay, and look after all events")
@@ -83,11 +84,13 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	switch {
 	case o.command != "":
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
+			defer e.interrupts.loading()()
 			defer e.loader(arch, loader.DefaultWait).KeepDiskKeys()()
 			return e.runReloadCommand(o.command, a)
 		}
 	default:
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
+			defer e.interrupts.loading()()
 			_, _, err := e.loader(arch, loader.DefaultWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
 			if o.daemon {
 				debug.FreeOSMemory() // of the images, which are many times what it needs otherwise

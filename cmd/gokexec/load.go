@@ -121,6 +121,7 @@ image.
 
 A crash kernel's command line gets what a capture kernel needs and does not have yet:
 gokexec load --crash --dry-run lists each word with its reason.`,
+		orderly: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &loadOptions{}
 			o.kind.declare(flags)
@@ -230,6 +231,7 @@ func (e *env) loadLocked(ctx context.Context, l *loader.Loader, kind loader.Kind
 		return nil, nil, err
 	}
 	defer lock.Release()
+	defer e.interrupts.loading()()
 	load := func() (err error) {
 		p, truth, err = l.LoadSettled(ctx, plan)
 		return err

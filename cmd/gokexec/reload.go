@@ -33,6 +33,7 @@ encrypted disk. Otherwise it takes the method of the load.`,
 			{exitNotLoaded, "nothing is loaded, or nothing that gokexec has loaded"},
 			{exitStale, "loaded, but memory or CPUs keep changing, and the elfcorehdr is stale already"},
 		},
+		orderly: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var method reloadMethod
 			method.declare(flags)
@@ -76,6 +77,7 @@ func (e *env) reload(ctx context.Context, method loader.Method, wait time.Durati
 		return err
 	}
 	defer lock.Release()
+	defer e.interrupts.loading()()
 	opt := loader.ReloadOptions{Method: method, Lost: lock.Interrupted()}
 	var plan *loader.Plan
 	var truth *loader.Truth

@@ -16,7 +16,8 @@ func unloadCommand() command {
 		short: "free the crash kernel, or the one for an ordinary kexec",
 		long: `Frees the image. Before loading another one this is not needed, and leaves the
 machine without a crash kernel in between: gokexec load replaces what is loaded.`,
-		exits: []exitCode{{exitNotLoaded, "nothing was loaded"}},
+		exits:   []exitCode{{exitNotLoaded, "nothing was loaded"}},
+		orderly: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var kinds kindFlags
 			var wait time.Duration

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/loader"
 )
 
@@ -24,6 +25,9 @@ const (
 	exitFailure = 1
 	exitUsage   = 2
 )
+
+// messageTimeout is how long the last messages of a command that waits for nobody may take.
+const messageTimeout = 2 * time.Second
 
 // env is all that a command touches of the world besides the files it is
 // given, so that a test can hand it another.
@@ -35,6 +39,8 @@ type env struct {
 	kmsg           string        // "" keeps out of the kernel's log
 	absent         time.Duration // hotplug.Handler.Absent
 	power          power
+	messages       *capture.Console // what stderr is to commands whose messages may be lost
+	interrupts     *interrupts      // nil: signals are not taken
 }
 
 func systemEnv() *env {
@@ -48,6 +54,10 @@ type command struct {
 	short string // one line, no full stop
 	long  string // paragraphs, parted by blank lines
 	exits []exitCode
+	// orderly commands end by their context when they are interrupted, others at once.
+	orderly bool
+	// unheard messages are lost: nothing that it does waits for somebody to read them.
+	unheard bool
 	// setup declares the flags and returns what runs once they are parsed.
 	setup func(flags *pflag.FlagSet) func(ctx context.Context, e *env, args []string) error
 }
@@ -127,6 +137,16 @@ func (c *command) run(ctx context.Context, e *env, argv []string) int {
 	if errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprint(e.stdout, c.help())
 		return exitOK
+	}
+	if c.orderly {
+		ctx = e.interrupts.orderly(ctx)
+	}
+	if c.unheard {
+		out := capture.NewConsole(e.stderr)
+		defer out.Close(messageTimeout)
+		queued := *e
+		queued.stderr, queued.messages = out, out
+		e = &queued
 	}
 	if err != nil {
 		err = usageError("%w", err)

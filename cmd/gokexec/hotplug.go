@@ -50,6 +50,8 @@ to 10 min, for up to 20 times.`,
 			{exitOK, "the crash kernel fits the machine, or another process sees to that, or none is loaded or wanted"},
 			{exitStale, "it does not, and a reload did not help; or one is wanted, and none could be loaded"},
 		},
+		orderly: true,
+		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &hotplugOptions{}
 			flags.BoolVar(&o.daemon, "daemon", false, "stay, and look after all events")
@@ -98,11 +100,13 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	switch {
 	case o.command != "":
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
+			defer e.interrupts.loading()()
 			defer e.loader(arch, loader.DefaultWait).KeepDiskKeys()()
 			return e.runReloadCommand(ctx, o.command, o.timeout, a)
 		}
 	default:
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
+			defer e.interrupts.loading()()
 			_, _, err := e.loader(arch, loader.DefaultWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
 			if o.daemon {
 				debug.FreeOSMemory() // of the images, which are many times what it needs otherwise

@@ -25,13 +25,13 @@ import (
 const selfExecutable = "/proc/self/exe"
 
 type initramfsOptions struct {
-	output, release, sysroot, init   string
-	arch                             string
-	modules, optional, sets, add     []string
-	fstype, compression, shell       string
-	final, failure                   string
-	overwrite, watchdog, list, json  bool
-	deviceTimeout, stallTimeoutInSec int
+	output, release, sysroot, init  string
+	arch                            string
+	modules, optional, sets, add    []string
+	fstype, compression, shell      string
+	final, failure                  string
+	overwrite, watchdog, list, json bool
+	limits                          captureLimits
 }
 
 func initramfsCommand() command {
@@ -62,8 +62,7 @@ looking at the device. For a machine that is not this one, name them: --set nvme
 			flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when not")
 			flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
 			flags.BoolVar(&o.watchdog, "watchdog", false, "arm and pet the hardware watchdog while saving")
-			flags.IntVar(&o.deviceTimeout, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
-			flags.IntVar(&o.stallTimeoutInSec, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
+			o.limits.declare(flags)
 			flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
 			flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` to be init")
 			flags.StringVar(&o.arch, "arch", "", "for a machine of architecture `NAME`: init is gokexec-GOARCH beside this program, unless --init names it")
@@ -131,7 +130,7 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 		}
 	}
 	cfg.FinalAction, cfg.FailureAction = capture.Action(o.final), capture.Action(o.failure)
-	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds, cfg.Watchdog = o.deviceTimeout, o.stallTimeoutInSec, o.watchdog
+	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds, cfg.Watchdog = o.limits.device, o.limits.stall, o.watchdog
 	if (cfg.FinalAction == capture.Shell || cfg.FailureAction == capture.Shell) && o.shell == "" {
 		return cfg, errors.New("the action shell needs --shell FILE, such as a static busybox")
 	}

@@ -47,6 +47,7 @@ func (e *env) kexecOn(ctx context.Context, arch loader.Arch, argv []string) int 
 	if err != nil {
 		return e.kexecFail(kexeccmd.ExitFailed, err.Error(), "")
 	}
+	ctx = e.interrupts.orderly(ctx)
 	k := &kexecRun{env: e, inv: inv, arch: arch}
 	for _, line := range inv.Warn {
 		fmt.Fprintf(e.stderr, "kexec: warning: %s\n", line)

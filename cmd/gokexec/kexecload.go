@@ -69,6 +69,7 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (*loader.Pla
 	var truth *loader.Truth
 	l := k.loader()
 	err := l.Locked(ctx, spec.Kind, func(bool) (err error) {
+		defer k.interrupts.loading()()
 		p, truth, err = l.LoadSettled(ctx, plan)
 		return err
 	})

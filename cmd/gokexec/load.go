@@ -132,6 +132,8 @@ With --unless-loaded nothing is done if what is loaded is what is asked for: loa
 gokexec with the same options and the same files, unchanged since, with an accurate
 elfcorehdr. So a service may be started as often as one likes, and loads after its
 options or files have changed, or when what it had loaded is lost.`,
+		orderly: true,
+		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &loadOptions{}
 			o.kind.declare(flags)
@@ -239,6 +241,7 @@ var errLoaded = errors.New("it is loaded already")
 func (o *loadOptions) carryOut(ctx context.Context, e *env, arch loader.Arch, spec *loader.Spec, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
 	l := e.loader(arch, o.wait)
 	load := func(bool) error {
+		defer e.interrupts.loading()()
 		if o.unlessLoaded && l.Holds(spec) {
 			return errLoaded
 		}

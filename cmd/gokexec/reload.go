@@ -33,6 +33,8 @@ encrypted disk. Otherwise it takes the method of the load.`,
 			{exitNotLoaded, "nothing is loaded, or nothing that gokexec has loaded"},
 			{exitStale, "loaded, but memory or CPUs keep changing, and the elfcorehdr is stale already; or a crash kernel is wanted, and none could be loaded"},
 		},
+		orderly: true,
+		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var method reloadMethod
 			method.declare(flags)
@@ -75,6 +77,7 @@ func (e *env) reload(ctx context.Context, method loader.Method, wait time.Durati
 	var truth *loader.Truth
 	l := e.loader(arch, wait)
 	err = l.Locked(ctx, loader.Crash, func(lost bool) (err error) {
+		defer e.interrupts.loading()()
 		plan, truth, err = l.Reload(ctx, loader.ReloadOptions{Method: method, Lost: lost})
 		return err
 	})

@@ -30,6 +30,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	realProcess()
 	if dir := os.Getenv(stormVar); dir != "" {
 		os.Exit(stormProcess(dir, os.Args[1:]))
 	}

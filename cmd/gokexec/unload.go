@@ -20,7 +20,9 @@ machine without a crash kernel in between: gokexec load replaces what is loaded.
 
 Afterwards no crash kernel is wanted, also if the one that was is lost already: gokexec
 hotplug does not load one again.`,
-		exits: []exitCode{{exitNotLoaded, "nothing was loaded"}},
+		exits:   []exitCode{{exitNotLoaded, "nothing was loaded"}},
+		orderly: true,
+		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var kinds kindFlags
 			var wait time.Duration

@@ -28,12 +28,16 @@ type fakeSystem struct {
 	consoleErr map[string]error
 	rebootErr  error
 	shellErr   error
-	notInit    error
+	place      Place
 	panicIn    string // method
+	hangIn     string // method
+	hang       chan struct{}
 
 	mu     sync.Mutex
 	events []string
 	screen bytes.Buffer
+	// screenHang keeps the console from taking anything until it is closed.
+	screenHang chan struct{}
 }
 
 // fault is what is wrong with a file.
@@ -48,7 +52,7 @@ type fault struct {
 
 func newFakeSystem(t *testing.T) *fakeSystem {
 	t.Helper()
-	s := &fakeSystem{root: t.TempDir(), faults: map[string]*fault{}, mountErr: map[string]error{}, consoleErr: map[string]error{}}
+	s := &fakeSystem{root: t.TempDir(), place: CaptureKernel, faults: map[string]*fault{}, mountErr: map[string]error{}, consoleErr: map[string]error{}}
 	s.file(t, "/proc/meminfo", "MemTotal:  100000 kB\nMemAvailable:  5000000 kB\n")
 	s.file(t, "/proc/self/status", "Name:\tx\nVmHWM:\t    1234 kB\n")
 	s.file(t, "/proc/sys/kernel/panic", "0\n")
@@ -103,6 +107,9 @@ func (s *fakeSystem) output() string {
 }
 
 func (s *fakeSystem) call(method string) {
+	if s.hangIn == method {
+		<-s.hang
+	}
 	if s.panicIn == method {
 		panic("planted in " + method)
 	}
@@ -147,7 +154,8 @@ func (s *fakeSystem) Mount(source, target, fstype, data string) error {
 
 func (s *fakeSystem) Unmount(target string) error { s.event("unmount %s", target); return nil }
 func (s *fakeSystem) Sync()                       { s.call("Sync"); s.event("sync") }
-func (s *fakeSystem) BecomeInit() error           { s.event("init"); return s.notInit }
+func (s *fakeSystem) Place() Place                { return s.place }
+func (s *fakeSystem) BecomeInit()                 { s.event("init") }
 
 func (s *fakeSystem) Console(name string) (io.Writer, error) {
 	if err := s.consoleErr[name]; err != nil {
@@ -155,6 +163,9 @@ func (s *fakeSystem) Console(name string) (io.Writer, error) {
 	}
 	s.event("console %s", name)
 	return writerFunc(func(p []byte) (int, error) {
+		if s.screenHang != nil {
+			<-s.screenHang
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.screen.Write(p)
@@ -170,7 +181,11 @@ func (s *fakeSystem) Shell(argv []string, terminal string) error {
 	return s.shellErr
 }
 
-func (s *fakeSystem) Reboot(a Action) error { s.event("do %s", a); return s.rebootErr }
+func (s *fakeSystem) Reboot(a Action) error {
+	s.event("do %s", a)
+	s.call("Reboot")
+	return s.rebootErr
+}
 
 // faultyFile fails as its fault says.
 type faultyFile struct {

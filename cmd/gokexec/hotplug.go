@@ -107,6 +107,9 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	default:
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
 			defer e.interrupts.loading()()
+			if err := e.mayUseLoad(arch, a); err != nil {
+				return err
+			}
 			_, _, err := e.loader(arch, loader.DefaultWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
 			if o.daemon {
 				debug.FreeOSMemory() // of the images, which are many times what it needs otherwise
@@ -124,6 +127,23 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 		return &exitError{code: exitStale, err: err}
 	}
 	return err
+}
+
+// mayUseLoad keeps repeated attempts from using up the loads that a kernel counts
+// (kexec_load_limit_panic): the last ones are the administrator's.
+func (e *env) mayUseLoad(arch loader.Arch, a hotplug.Attempt) error {
+	if !a.Lost || a.Failures == 0 {
+		return nil
+	}
+	host, err := e.host("", arch)
+	if err != nil {
+		return err
+	}
+	if limit := host.Limit(loader.Crash); limit != loader.Unlimited {
+		return &loader.Problem{What: fmt.Sprintf("not tried again by itself: kexec_load_limit_panic allows %d more loads, and each attempt uses one up", limit),
+			Hint: "find out why the last load failed, then load with gokexec reload or gokexec load --crash"}
+	}
+	return nil
 }
 
 // handOver notes an event and has a unit look after it, one of its own for each

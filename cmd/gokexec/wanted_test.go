@@ -329,3 +329,24 @@ func TestUnlessLoaded(t *testing.T) {
 	}
 	b.want(exitUsage, "", "--unless-loaded goes with --crash", "load", "--boot", "--unless-loaded", b.vmlinuz)
 }
+
+// Attempts that the kernel counts are not used up by events.
+func TestLostWithLimit(t *testing.T) {
+	b := newBench(t)
+	b.load()
+	b.kernel.AddMemory(dimm())
+	b.kernel.Write("proc/sys/kernel/kexec_load_limit_panic", "9\n")
+	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM, unix.ENOMEM}
+	b.want(exitStale, "", "could not be restored", "hotplug")
+	calls := b.kernel.Calls
+	for range 3 {
+		b.want(exitStale, "", "each attempt uses one up", "hotplug")
+	}
+	if got := b.kernel.Calls - calls; got != 0 {
+		t.Errorf("%d loads by events after the first had failed; want none", got)
+	}
+	b.kernel.FailLate = nil
+	b.want(exitOK, "reloaded", "", "reload")
+	b.want(exitOK, "", "", "hotplug")
+	b.wantArmed("after an explicit reload")
+}

@@ -31,8 +31,9 @@ type Look struct {
 
 // Attempt is what a reload is told.
 type Attempt struct {
-	Lost bool           // a crash kernel is wanted, and none is loaded
-	Lock *statedir.Lock // held by the caller
+	Lost     bool           // a crash kernel is wanted, and none is loaded
+	Failures int            // attempts in a row that have failed already to load what is lost
+	Lock     *statedir.Lock // held by the caller
 }
 
 // Outcome says what became of an event.
@@ -307,7 +308,7 @@ func (h *Handler) again(ctx context.Context, s steps, lock *statedir.Lock, a *at
 	h.report(lost, "reloading the crash kernel: "+what)
 	h.warn(s.begin(lock))
 	a.reloads++
-	err := h.Reload(ctx, Attempt{Lost: lost, Lock: lock})
+	err := h.Reload(ctx, Attempt{Lost: lost, Failures: max(now.w.Failures-1, 0), Lock: lock})
 	switch {
 	case err == nil:
 		if a.outcome, a.unproven = Reloaded, true; !now.wanted {

@@ -45,24 +45,23 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 		// By file it would fail for the same reason; kexec_load asks for no keys.
 		method, without = Segments, ", without the keys of encrypted disks"
 	}
-	p, err := l.planBy(spec, method)
+	host, err := ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return "", "", err
+	}
+	p, err := newBy(host, spec, method)
+	if err != nil {
+		return "", "", err
+	}
+	// Nothing is loaded, so nothing can be lost by trying all the same.
+	if err := FirstFailure(CheckLoad(l.Root, host, p)); err != nil {
+		l.report("restoring the crash kernel that was loaded before, although " + err.Error())
 	}
 	if err := l.call(ctx, Crash, func() error { return l.carryOut(p) }); err != nil {
 		return "", "", err
 	}
 	l.record(p)
 	return spec.Kernel.Path, without, nil
-}
-
-// planBy plans for the machine as it is now.
-func (l *Loader) planBy(spec *Spec, method Method) (*Plan, error) {
-	host, err := ReadHost(l.Root, l.Arch)
-	if err != nil {
-		return nil, err
-	}
-	return newBy(host, spec, method)
 }
 
 // record writes what was loaded, and by what it is told from the load of another

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -32,7 +33,12 @@ as \x20 for a blank.
 
 In a folder of its own, named by the time of the crash, come dmesg.txt, vmcore (called
 vmcore.incomplete until all of it is on disk) and result.json. The log is on disk before
-the memory is touched. A page that can't be read is saved as zeros and counted.`,
+the memory is touched. A page that can't be read is saved as zeros and counted.
+Nothing of it waits for a reader of its messages.
+
+With --final-action and --failure-action it ends the machine itself, for hooks of other
+initramfs: a disk that stopped answering leaves a process behind that can't be killed, and
+that a shell would wait for. Both none: then it only ends, in spite of such a disk.`,
 		exits: []exitCode{
 			{capture.ExitComplete, "the log and all of the memory are saved"},
 			{capture.ExitFailed, "nothing is saved"},
@@ -41,6 +47,8 @@ the memory is touched. A page that can't be read is saved as zeros and counted.`
 			{capture.ExitLogOnly, "only the log is saved"},
 			{capture.ExitNoLog, "all of the memory is saved, but its log could not be read"},
 		},
+		orderly: true,
+		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			source := flags.String("source", capture.VMCorePath, "`FILE` with the old memory")
 			config := flags.String("config", "", "take targets and limits from the JSON `FILE`, as init does")
@@ -48,12 +56,30 @@ the memory is touched. A page that can't be read is saved as zeros and counted.`
 			var limits limitOptions
 			limits.register(flags)
 			asJSON := flags.Bool("json", false, "report as JSON, as in result.json")
+			var action actionFlags
+			action.declare(flags)
 			return func(ctx context.Context, e *env, args []string) error {
 				cfg, err := captureConfig(*config, args, *overwrite, &limits)
 				if err != nil {
 					return usageError("%w", err)
 				}
-				return e.capture(ctx, cfg, *source, *asJSON)
+				if err := action.parse(flags); err != nil {
+					return err
+				}
+				if !action.given {
+					_, err := e.capture(ctx, cfg, *source, *asJSON)
+					return err
+				}
+				if *asJSON {
+					return usageError("--json goes without an action, which would wait for its reader; result.json says the same")
+				}
+				a := &actor{actionFlags: action, cfg: cfg, sys: capture.NewSystem(), out: e.messages, proc: "/proc"}
+				if os.Getenv(childVar) == "" {
+					return a.lookAfter(ctx, captureChild())
+				}
+				result, err := e.capture(ctx, cfg, *source, false)
+				code := e.finish("capture", err)
+				return &exitError{code: code, err: a.end(result.Saved())}
 			}
 		},
 	}
@@ -95,22 +121,22 @@ func targetConfig(targets []string, overwrite bool) (capture.Config, error) {
 	return cfg, nil
 }
 
-func (e *env) capture(ctx context.Context, cfg capture.Config, source string, asJSON bool) error {
+func (e *env) capture(ctx context.Context, cfg capture.Config, source string, asJSON bool) (*capture.Result, error) {
 	_, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS)
-	result, err := capture.Run(ctx, cfg, capture.Options{Source: source, Version: version(), Console: e.stderr, ReplaceLine: err == nil})
+	result, err := capture.Run(ctx, cfg, capture.Options{Source: source, Version: version(), Console: e.messages, ReplaceLine: err == nil})
 	code := capture.ExitCode(result, err)
 	if result != nil && asJSON {
 		if jsonErr := e.printJSON(result); jsonErr != nil {
-			return jsonErr
+			return result, jsonErr
 		}
 	}
 	switch {
 	case err != nil:
-		return &exitError{code: code, err: captureProblem(err)}
+		err = &exitError{code: code, err: captureProblem(err)}
 	case code != capture.ExitComplete:
-		return &exitError{code: code}
+		err = &exitError{code: code}
 	}
-	return nil
+	return result, err
 }
 
 func captureProblem(err error) error {
@@ -130,16 +156,9 @@ func captureProblem(err error) error {
 	return &loader.Problem{What: err.Error(), Hint: hint, Err: err}
 }
 
-// runInit is the life of PID 1 in a capture kernel; it returns only when the
-// machine can't be rebooted.
-func runInit() {
-	end := capture.Init(capture.InitOptions{Version: version(), LoadModules: loadModules})
-	os.Exit(end.ExitCode)
-}
-
 // loadModules loads what the initramfs brings, and frees the memory that the
 // files take as it goes: they are in RAM.
-func loadModules(ctx context.Context) error {
+func loadModules(ctx context.Context, console io.Writer) error {
 	root := os.DirFS("/")
 	list, err := kmod.ReadList(root)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -162,10 +181,10 @@ func loadModules(ctx context.Context) error {
 	list.AddCmdline(string(cmdline))
 	return kmod.Load(ctx, kmod.System(), root, list, func(r kmod.Result) {
 		if r.Err != nil {
-			fmt.Fprintf(os.Stderr, "gokexec: module %s: %v\n", r.Name, r.Err)
+			fmt.Fprintf(console, "gokexec: module %s: %v\n", r.Name, r.Err)
 		}
 		if err := os.Remove("/" + r.Path); err != nil {
-			fmt.Fprintf(os.Stderr, "gokexec: %v\n", err)
+			fmt.Fprintf(console, "gokexec: %v\n", err)
 		}
 	})
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/loader"
 )
 
@@ -22,6 +25,9 @@ const (
 	exitFailure = 1
 	exitUsage   = 2
 )
+
+// messageTimeout is how long the last messages of a command that waits for nobody may take.
+const messageTimeout = 2 * time.Second
 
 // env is all that a command touches of the world besides the files it is
 // given, so that a test can hand it another.
@@ -33,6 +39,8 @@ type env struct {
 	kmsg           string        // "" keeps out of the kernel's log
 	absent         time.Duration // hotplug.Handler.Absent
 	power          power
+	messages       *capture.Console // what stderr is to commands whose messages may be lost
+	interrupts     *interrupts      // nil: signals are not taken
 }
 
 func systemEnv() *env {
@@ -46,6 +54,10 @@ type command struct {
 	short string // one line, no full stop
 	long  string // paragraphs, parted by blank lines
 	exits []exitCode
+	// orderly commands end by their context when they are interrupted, others at once.
+	orderly bool
+	// unheard messages are lost: nothing that it does waits for somebody to read them.
+	unheard bool
 	// setup declares the flags and returns what runs once they are parsed.
 	setup func(flags *pflag.FlagSet) func(ctx context.Context, e *env, args []string) error
 }
@@ -126,6 +138,16 @@ func (c *command) run(ctx context.Context, e *env, argv []string) int {
 		fmt.Fprint(e.stdout, c.help())
 		return exitOK
 	}
+	if c.orderly {
+		ctx = e.interrupts.orderly(ctx)
+	}
+	if c.unheard {
+		out := capture.NewConsole(e.stderr)
+		defer out.Close(messageTimeout)
+		queued := *e
+		queued.stderr, queued.messages = out, out
+		e = &queued
+	}
 	if err != nil {
 		err = usageError("%w", err)
 	} else {
@@ -179,6 +201,9 @@ func (e *env) host(sysroot string, arch loader.Arch) (*loader.Host, error) {
 	}
 	return loader.ReadHost(os.DirFS(sysroot), arch)
 }
+
+// root is that machine or tree.
+func (e *env) root(sysroot string) fs.FS { return os.DirFS(cmp.Or(sysroot, e.sysroot)) }
 
 func noArgs(args []string) error {
 	if len(args) > 0 {

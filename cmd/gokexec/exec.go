@@ -21,7 +21,8 @@ func execCommand() command {
 		long: `Reboots into the loaded kernel. Under systemd the service manager is asked
 (systemctl kexec), so that services stop and filesystems are unmounted. With --force,
 or where no service manager is known, gokexec syncs and jumps at once.`,
-		exits: []exitCode{{exitNotLoaded, "nothing is loaded"}},
+		exits:   []exitCode{{exitNotLoaded, "nothing is loaded"}},
+		orderly: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			force := flags.BoolP("force", "f", false, "don't ask the service manager: sync and jump")
 			return func(ctx context.Context, e *env, args []string) error {

@@ -27,19 +27,18 @@ import (
 const selfExecutable = "/proc/self/exe"
 
 type initramfsOptions struct {
-	output, release, sysroot, init   string
-	arch                             string
-	modules, optional, sets, add     []string
-	fstype, compression, shell       string
-	mountOptions                     string
-	otherMachine                     bool
-	final, failure                   string
-	overwrite, list, json            bool
-	watchdog                         string
-	feedWatchdogs                    bool
-	watchdogs                        []kmod.Watchdog // of this machine, that run
-	deviceTimeout, stallTimeoutInSec int
-	limits                           limitOptions
+	output, release, sysroot, init string
+	arch                           string
+	modules, optional, sets, add   []string
+	fstype, compression, shell     string
+	mountOptions                   string
+	otherMachine                   bool
+	final, failure                 string
+	overwrite, list, json          bool
+	watchdog                       string
+	feedWatchdogs                  bool
+	watchdogs                      []kmod.Watchdog // of this machine, that run
+	limits                         limitOptions
 }
 
 func initramfsCommand() command {
@@ -80,8 +79,6 @@ For a machine that is not this one say --other-machine and name its modules: --s
 			o.limits.register(flags)
 			flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
 			flags.Lookup("watchdog").NoOptDefVal = watchdogYes
-			flags.IntVar(&o.deviceTimeout, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
-			flags.IntVar(&o.stallTimeoutInSec, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
 			flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
 			flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` to be init")
 			flags.StringVar(&o.arch, "arch", "", "for a machine of architecture `NAME`: init is gokexec-GOARCH beside this program, unless --init names it")
@@ -160,7 +157,7 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 	}
 	o.limits.apply(&cfg)
 	cfg.FinalAction, cfg.FailureAction = capture.Action(o.final), capture.Action(o.failure)
-	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds, cfg.Watchdog = o.deviceTimeout, o.stallTimeoutInSec, o.feedWatchdogs
+	cfg.Watchdog = o.feedWatchdogs
 	if (cfg.FinalAction == capture.Shell || cfg.FailureAction == capture.Shell) && o.shell == "" {
 		return cfg, errors.New("the action shell needs --shell FILE, such as a static busybox")
 	}

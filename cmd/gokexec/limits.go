@@ -8,24 +8,28 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 )
 
-// limitOptions are what a dump leaves alone, in capture and initramfs alike.
+// limitOptions are what a dump leaves alone and how long it may take, in capture and initramfs alike.
 type limitOptions struct {
-	keepFree string
-	keepDump int
+	keepFree      string
+	keepDump      int
+	device, stall int // seconds; 0 is the default
 }
 
 func (o *limitOptions) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.keepFree, "keep-free", "", "`SIZE` (512M, 2G) or part (10%) of a filesystem that a dump leaves free; 5% or 1G by default, whichever is less")
 	flags.IntVar(&o.keepDump, "keep-dump", capture.DefaultKeepDumpDays, fmt.Sprintf("`DAYS` for which raw: targets do not overwrite a complete dump, but leave it to the next target; %d by default", capture.DefaultKeepDumpDays))
+	flags.IntVar(&o.device, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
+	flags.IntVar(&o.stall, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
 }
 
 // given reports whether one of them differs from the default.
 func (o *limitOptions) given() bool {
-	return o.keepFree != "" || o.keepDump != capture.DefaultKeepDumpDays
+	return o.keepFree != "" || o.keepDump != capture.DefaultKeepDumpDays || o.device != 0 || o.stall != 0
 }
 
 func (o *limitOptions) apply(cfg *capture.Config) {
 	cfg.KeepFree = o.keepFree
+	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds = o.device, o.stall
 	if o.keepDump != capture.DefaultKeepDumpDays {
 		cfg.KeepDumpDays = &o.keepDump
 	}

@@ -5,20 +5,19 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"github.com/gokexec/gokexec/pkg/capture"
 )
 
 func main() {
-	if os.Getpid() == 1 {
-		runInit()
+	if os.Getpid() == 1 && !namesCommand(os.Args) {
+		// It returns where this is no init.
+		firstProcess(capture.NewSystem(), systemInit())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	code := runAs(ctx, systemEnv(), os.Args)
-	stop()
-	os.Exit(code)
+	e := systemEnv()
+	e.interrupts = handleInterrupts()
+	os.Exit(runAs(context.Background(), e, os.Args))
 }
 
 // runAs runs what the program's name stands for: a link named kexec is kexec(8), one

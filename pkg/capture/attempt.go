@@ -89,7 +89,7 @@ func (r *run) saveMemory(ctx context.Context, s sink, res *Result, w watcher) (n
 		return true, err
 	}
 	begin := time.Now()
-	bar := newProgress(r.opt.Console, r.opt.ReplaceLine, total, begin)
+	bar := newProgress(r.out, r.opt.ReplaceLine, total, begin)
 	done, sampled := int64(0), time.Time{}
 	loss, err := f.write(ctx, d, r.src, func(n int64) {
 		w.touch()

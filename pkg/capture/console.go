@@ -8,20 +8,23 @@ import (
 // consoleBacklog is how many writes wait for a slow console before more are lost.
 const consoleBacklog = 256
 
-// console writes in the background, so that a console that doesn't take
-// anything (a serial line under flow control) can't stop a dump.
-type console struct {
+// Console writes in the background, so that what doesn't take anything (a serial line
+// under flow control, a pipe that nobody reads) can't stop a dump. It may be used by
+// several goroutines.
+type Console struct {
 	queue chan consoleItem
 	quit  chan struct{}
 }
 
 type consoleItem struct {
 	text    []byte
-	flushed chan<- struct{} // for flush
+	flushed chan<- struct{} // for Flush
 }
 
-func newConsole(w io.Writer) *console {
-	c := &console{queue: make(chan consoleItem, consoleBacklog), quit: make(chan struct{})}
+// NewConsole starts one that writes to w. Errors of w are dropped: there is nowhere to
+// tell of them.
+func NewConsole(w io.Writer) *Console {
+	c := &Console{queue: make(chan consoleItem, consoleBacklog), quit: make(chan struct{})}
 	go func() {
 		for {
 			select {
@@ -32,7 +35,6 @@ func newConsole(w io.Writer) *console {
 					close(item.flushed)
 					continue
 				}
-				// There is nowhere to tell of an error here.
 				_, _ = w.Write(item.text)
 			}
 		}
@@ -40,14 +42,14 @@ func newConsole(w io.Writer) *console {
 	return c
 }
 
-// close flushes, at most for d, and drops what is written from then on.
-func (c *console) close(d time.Duration) {
-	c.flush(d)
+// Close flushes, at most for d, and drops what is written from then on.
+func (c *Console) Close(d time.Duration) {
+	c.Flush(d)
 	close(c.quit)
 }
 
 // Write never blocks. What finds the queue full is lost.
-func (c *console) Write(p []byte) (int, error) {
+func (c *Console) Write(p []byte) (int, error) {
 	select {
 	case c.queue <- consoleItem{text: append([]byte(nil), p...)}:
 	default:
@@ -55,8 +57,8 @@ func (c *console) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush waits until everything is written, at most for d.
-func (c *console) flush(d time.Duration) {
+// Flush waits until everything is written, at most for d.
+func (c *Console) Flush(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	flushed := make(chan struct{})

@@ -28,14 +28,18 @@ type fakeSystem struct {
 	consoleErr map[string]error
 	rebootErr  error
 	shellErr   error
-	notInit    error
+	place      Place
 	panicIn    string // method
 	// space is the room in a filesystem; nil is plenty.
-	space func(dir string) (Space, error)
+	space  func(dir string) (Space, error)
+	hangIn string // method
+	hang   chan struct{}
 
 	mu     sync.Mutex
 	events []string
 	screen bytes.Buffer
+	// screenHang keeps the console from taking anything until it is closed.
+	screenHang chan struct{}
 }
 
 // fault is what is wrong with a file.
@@ -51,7 +55,7 @@ type fault struct {
 
 func newFakeSystem(t *testing.T) *fakeSystem {
 	t.Helper()
-	s := &fakeSystem{root: t.TempDir(), faults: map[string]*fault{}, mountErr: map[string]error{}, consoleErr: map[string]error{}}
+	s := &fakeSystem{root: t.TempDir(), place: CaptureKernel, faults: map[string]*fault{}, mountErr: map[string]error{}, consoleErr: map[string]error{}}
 	s.file(t, "/proc/meminfo", "MemTotal:  100000 kB\nMemAvailable:  5000000 kB\n")
 	s.file(t, "/proc/self/status", "Name:\tx\nVmHWM:\t    1234 kB\n")
 	s.file(t, "/proc/sys/kernel/panic", "0\n")
@@ -106,6 +110,9 @@ func (s *fakeSystem) output() string {
 }
 
 func (s *fakeSystem) call(method string) {
+	if s.hangIn == method {
+		<-s.hang
+	}
 	if s.panicIn == method {
 		panic("planted in " + method)
 	}
@@ -156,8 +163,9 @@ func (s *fakeSystem) Space(dir string) (Space, error) {
 	return s.space(dir)
 }
 
-func (s *fakeSystem) Sync()             { s.call("Sync"); s.event("sync") }
-func (s *fakeSystem) BecomeInit() error { s.event("init"); return s.notInit }
+func (s *fakeSystem) Sync()        { s.call("Sync"); s.event("sync") }
+func (s *fakeSystem) Place() Place { return s.place }
+func (s *fakeSystem) BecomeInit()  { s.event("init") }
 
 func (s *fakeSystem) Console(name string) (io.Writer, error) {
 	if err := s.consoleErr[name]; err != nil {
@@ -165,6 +173,9 @@ func (s *fakeSystem) Console(name string) (io.Writer, error) {
 	}
 	s.event("console %s", name)
 	return writerFunc(func(p []byte) (int, error) {
+		if s.screenHang != nil {
+			<-s.screenHang
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.screen.Write(p)
@@ -180,7 +191,11 @@ func (s *fakeSystem) Shell(argv []string, terminal string) error {
 	return s.shellErr
 }
 
-func (s *fakeSystem) Reboot(a Action) error { s.event("do %s", a); return s.rebootErr }
+func (s *fakeSystem) Reboot(a Action) error {
+	s.event("do %s", a)
+	s.call("Reboot")
+	return s.rebootErr
+}
 
 // faultyFile fails as its fault says.
 type faultyFile struct {

@@ -22,10 +22,22 @@ var errBroken = errors.New("internal error")
 // shells are tried in order.
 var shells = [][]string{{"/bin/sh"}, {"/bin/bash"}, {"/bin/busybox", "sh"}}
 
-// finish carries out the action, and others in its place when it fails.
-func (p *initProcess) finish(action Action, code int) Ending {
+// End carries out an action other than Shell for a process that is no init: it syncs,
+// and calls reboot(2), or sysrq where that fails or hangs. Each step has its bound, so
+// that a disk that stopped answering holds up none of them. On a real system it returns
+// only if nothing has worked.
+func End(sys System, cfg Config, action Action, console *Console) error {
+	p := &initProcess{sys: sys, cfg: cfg.withDefaults(), out: console}
+	p.sync()
+	p.say("%s", action)
+	p.out.Flush(flushTimeout)
+	return p.reboot(action)
+}
+
+// sync writes back what others have written. It waits no longer than a target may take.
+func (p *initProcess) sync() {
 	p.guard("sync", func() {
-		_, err := within(context.Background(), syncTimeout, "sync", func() (struct{}, error) {
+		_, err := within(context.Background(), min(syncTimeout, p.cfg.stallTimeout()), "sync", func() (struct{}, error) {
 			p.sys.Sync()
 			return struct{}{}, nil
 		})
@@ -33,16 +45,21 @@ func (p *initProcess) finish(action Action, code int) Ending {
 			p.say("%v", err)
 		}
 	})
+}
+
+// finish carries out the action, and others in its place when it fails.
+func (p *initProcess) finish(action Action, code int) Ending {
+	p.sync()
 	if action == Shell {
 		p.guard("shell", p.shell)
 		action = p.otherThanShell()
 	}
 	p.say("%s", action)
-	p.out.flush(flushTimeout)
 	if p.dogs != nil {
 		// A reboot stays guarded; a machine that is to stay down must not come up.
 		p.dogs.stop(action == Halt)
 	}
+	p.out.Flush(flushTimeout)
 	err := p.reboot(action)
 	if err != nil {
 		p.say("%v; exiting, so that the kernel panics and reboots", err)
@@ -66,7 +83,7 @@ func (p *initProcess) shell() {
 			continue
 		}
 		p.say("starting %s; the machine goes on to %s when it ends", argv[0], p.otherThanShell())
-		p.out.flush(flushTimeout)
+		p.out.Flush(flushTimeout)
 		if err := p.sys.Shell(argv, p.terminal()); err != nil {
 			p.say("shell: %v", err)
 			continue
@@ -88,7 +105,7 @@ func (p *initProcess) reboot(action Action) (err error) {
 			return
 		}
 		p.say("%v; trying sysrq", err)
-		p.out.flush(flushTimeout)
+		p.out.Flush(flushTimeout)
 		key := "b"
 		if action == Poweroff {
 			key = "o"

@@ -25,8 +25,8 @@ const (
 	panicSeconds = "10"
 )
 
-// ErrNotInit is returned by [Init] in a process that isn't PID 1, as it ends in a
-// reboot.
+// ErrNotInit is returned by [Init] in a process that isn't the init of a capture kernel,
+// as it ends in a reboot.
 var ErrNotInit = errors.New("not the init of a capture kernel")
 
 // InitOptions are the surroundings of [Init]. The zero value is the real thing.
@@ -37,9 +37,10 @@ type InitOptions struct {
 	ConfigPath string
 	// Version is gokexec's, for the result.
 	Version string
-	// LoadModules loads the modules that the initramfs brings; its error is
-	// told, and the capture goes on. nil loads none.
-	LoadModules func(context.Context) error
+	// LoadModules loads the modules that the initramfs brings, and tells of single ones
+	// on the console, which nothing waits for; its error is told, and the capture goes
+	// on. nil loads none.
+	LoadModules func(ctx context.Context, console io.Writer) error
 }
 
 // Ending is how [Init] ended.
@@ -57,7 +58,8 @@ type Ending struct {
 // configuration asks for; whatever fails, and even if gokexec itself does, leads
 // to the failure action.
 //
-// In any other process than PID 1 it does nothing and returns ErrNotInit.
+// In any other process, the first one of a container and the init of another kernel
+// among them, it does nothing and returns ErrNotInit (see [Place]).
 //
 // On a real system Init returns only if neither reboot(2) nor sysrq worked. The
 // caller should exit then: the kernel panics for want of an init, and reboots.
@@ -68,10 +70,11 @@ func Init(opt InitOptions) Ending {
 	if opt.ConfigPath == "" {
 		opt.ConfigPath = ConfigPath
 	}
-	if err := opt.System.BecomeInit(); err != nil {
-		return Ending{ExitCode: ExitUsage, Err: fmt.Errorf("%w: %w", ErrNotInit, err)}
+	if opt.System.Place() != CaptureKernel {
+		return Ending{ExitCode: ExitUsage, Err: ErrNotInit}
 	}
-	p := &initProcess{opt: opt, sys: opt.System, out: newConsole(io.Discard)}
+	opt.System.BecomeInit()
+	p := &initProcess{opt: opt, sys: opt.System, out: NewConsole(io.Discard)}
 	p.cfg = Config{}.withDefaults()
 	action, code := Reboot, ExitFailed
 	p.guard("capture", func() {
@@ -79,7 +82,7 @@ func Init(opt InitOptions) Ending {
 		var res *Result
 		res, code = p.capture()
 		action = p.cfg.FailureAction
-		if saved(res) {
+		if res.Saved() {
 			action = p.cfg.FinalAction
 		}
 	})
@@ -87,7 +90,7 @@ func Init(opt InitOptions) Ending {
 		action, code = p.cfg.FailureAction, ExitFailed
 	}
 	end := p.finish(action, code)
-	p.out.close(flushTimeout)
+	p.out.Close(flushTimeout)
 	return end
 }
 
@@ -96,7 +99,7 @@ type initProcess struct {
 	opt    InitOptions
 	sys    System
 	cfg    Config
-	out    *console
+	out    *Console
 	dogs   *watchdogs // nil for none
 	broken bool       // by a panic
 }
@@ -116,10 +119,6 @@ func (p *initProcess) guard(what string, f func()) {
 	f()
 }
 
-// saved reports whether all is saved that can be read: what is unreadable stays
-// so, and is no reason to wait in a shell.
-func saved(r *Result) bool { return r != nil && r.VMCore.File == VMCoreName }
-
 // prepare makes the environment that everything else needs. Nothing in it is
 // fatal: what is missing shows later, with a better message.
 func (p *initProcess) prepare() {
@@ -136,8 +135,8 @@ func (p *initProcess) prepare() {
 	for _, name := range []string{consolePath, kmsgPath} {
 		w, err := p.sys.Console(name)
 		if err == nil {
-			p.out.close(flushTimeout)
-			p.out = newConsole(w)
+			p.out.Close(flushTimeout)
+			p.out = NewConsole(w)
 			break
 		}
 		failed = append(failed, err)
@@ -226,7 +225,7 @@ func (p *initProcess) loadModules(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	_, err := within(ctx, moduleTimeout, "load modules", func() (struct{}, error) {
-		return struct{}{}, p.opt.LoadModules(ctx)
+		return struct{}{}, p.opt.LoadModules(ctx, p.out)
 	})
 	return err
 }

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -37,13 +38,13 @@ func newInitSystem(t *testing.T, config string) *fakeSystem {
 
 func TestInit(t *testing.T) {
 	keepLimits(t)
-	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	hang := func(ctx context.Context, _ io.Writer) error { <-ctx.Done(); return ctx.Err() }
 	nothing := func(*fakeSystem, *testing.T) {}
 	tests := []struct {
 		name    string
 		config  string
 		prepare func(*fakeSystem, *testing.T)
-		modules func(context.Context) error
+		modules func(context.Context, io.Writer) error
 		action  Action
 		exit    int
 		want    []string // events
@@ -74,9 +75,9 @@ func TestInit(t *testing.T) {
 			s.faults["/dev/disk"] = &fault{hang: hang}
 			time.AfterFunc(time.Hour, func() { close(hang) })
 		}, nil, Halt, ExitLogOnly, []string{"do halt"}, "no progress for 5m0s"},
-		{"modules fail", goodConfig, nothing, func(context.Context) error { return errors.New("nvme: bad format") }, Poweroff, ExitComplete, []string{"do poweroff"}, "nvme: bad format"},
-		{"modules hang", goodConfig, nothing, func(ctx context.Context) error { time.Sleep(time.Hour); return nil }, Poweroff, ExitComplete, []string{"do poweroff"}, "load modules: no progress for 2m0s"},
-		{"modules panic", goodConfig, nothing, func(context.Context) error { panic("planted") }, Poweroff, ExitComplete, []string{"do poweroff"}, "internal error: planted"},
+		{"modules fail", goodConfig, nothing, func(context.Context, io.Writer) error { return errors.New("nvme: bad format") }, Poweroff, ExitComplete, []string{"do poweroff"}, "nvme: bad format"},
+		{"modules hang", goodConfig, nothing, func(ctx context.Context, _ io.Writer) error { time.Sleep(time.Hour); return nil }, Poweroff, ExitComplete, []string{"do poweroff"}, "load modules: no progress for 2m0s"},
+		{"modules panic", goodConfig, nothing, func(context.Context, io.Writer) error { panic("planted") }, Poweroff, ExitComplete, []string{"do poweroff"}, "internal error: planted"},
 		{"panic early", goodConfig, func(s *fakeSystem, t *testing.T) { s.panicIn = "Mount" }, nil, Reboot, ExitFailed, []string{"do reboot"}, ""},
 		{"panic late", goodConfig, func(s *fakeSystem, t *testing.T) { s.panicIn = "Sync" }, hang, Poweroff, ExitComplete, []string{"do poweroff"}, "sync: internal error: planted in Sync"},
 		{"nothing mounts", goodConfig, func(s *fakeSystem, t *testing.T) {
@@ -130,15 +131,17 @@ func TestInitPrepares(t *testing.T) {
 	}
 }
 
-// TestInitElsewhere: a process that isn't PID 1 must not reboot the machine.
+// TestInitElsewhere: a process that isn't the init of a capture kernel must touch nothing.
 func TestInitElsewhere(t *testing.T) {
-	s := newInitSystem(t, goodConfig)
-	s.notInit = errors.New("this is process 7")
-	if end := Init(InitOptions{System: s}); !errors.Is(end.Err, ErrNotInit) || end.ExitCode != ExitUsage || end.Action != "" || len(s.events) != 1 {
-		t.Errorf("Init = %+v, events %q; want ErrNotInit and nothing done", end, s.events)
+	for _, place := range []Place{Elsewhere, OtherKernel} {
+		s := newInitSystem(t, goodConfig)
+		s.place = place
+		if end := Init(InitOptions{System: s}); !errors.Is(end.Err, ErrNotInit) || end.ExitCode != ExitUsage || end.Action != "" || len(s.events) != 0 {
+			t.Errorf("Init = %+v, events %q; want ErrNotInit and nothing done", end, s.events)
+		}
 	}
-	if err := NewSystem().BecomeInit(); err == nil {
-		t.Error("BecomeInit in a test: no error")
+	if place := NewSystem().Place(); place != Elsewhere {
+		t.Errorf("the place of a test = %v; want %v", place, Elsewhere)
 	}
 }
 
@@ -211,14 +214,14 @@ func TestIsScreen(t *testing.T) {
 func TestConsole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})
-		c := newConsole(writerFunc(func(p []byte) (int, error) { <-stuck; return len(p), nil }))
+		c := NewConsole(writerFunc(func(p []byte) (int, error) { <-stuck; return len(p), nil }))
 		start := time.Now()
 		for range 3 * consoleBacklog {
 			if n, err := c.Write([]byte("line\n")); n != 5 || err != nil {
 				t.Fatalf("Write = %d, %v", n, err)
 			}
 		}
-		c.close(flushTimeout)
+		c.Close(flushTimeout)
 		if d := time.Since(start); d > flushTimeout {
 			t.Errorf("it took %v; want at most %v", d, flushTimeout)
 		}

@@ -194,6 +194,10 @@ func (r *Result) Summary() string {
 	return "failed: nothing is saved"
 }
 
+// Saved reports whether all is saved that can be read: what is unreadable stays so, and
+// is no reason to wait in a shell. A nil Result is not.
+func (r *Result) Saved() bool { return r != nil && r.VMCore.File == VMCoreName }
+
 // ExitCode is the exit code for what [Run] returned.
 func ExitCode(r *Result, err error) int {
 	switch {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -25,7 +24,8 @@ type Options struct {
 	Source string
 	// Version is gokexec's, for the result.
 	Version string
-	// Console gets messages and the progress; nil is nowhere.
+	// Console gets messages and the progress; nil is nowhere. Nothing waits for it: what
+	// it doesn't take is lost ([Console]).
 	Console io.Writer
 	// ReplaceLine shows the progress on one line by carriage returns: for a
 	// terminal, not for a serial console.
@@ -47,6 +47,9 @@ func Run(ctx context.Context, cfg Config, opt Options) (*Result, error) {
 		return nil, err
 	}
 	r := newRun(cfg, opt)
+	if r.out != opt.Console {
+		defer r.out.Close(flushTimeout)
+	}
 	src, err := within(ctx, cfg.stallTimeout(), "open "+r.opt.Source, func() (*source, error) {
 		return openSource(r.sys, r.opt.Source)
 	})
@@ -66,6 +69,7 @@ type run struct {
 	cfg   Config
 	opt   Options
 	sys   System
+	out   *Console
 	start time.Time
 	gauge *memoryGauge
 	src   *source
@@ -86,15 +90,18 @@ func newRun(cfg Config, opt Options) *run {
 	if opt.MountPoint == "" {
 		opt.MountPoint = DefaultMountPoint
 	}
-	opt.Console = &lockedWriter{w: opt.Console}
-	r := &run{cfg: cfg, opt: opt, sys: opt.System, start: time.Now(), gauge: &memoryGauge{root: opt.System.FS()}}
+	out, queued := opt.Console.(*Console)
+	if !queued {
+		out = NewConsole(opt.Console)
+	}
+	r := &run{cfg: cfg, opt: opt, sys: opt.System, out: out, start: time.Now(), gauge: &memoryGauge{root: opt.System.FS()}}
 	r.base = &Result{GokexecVersion: opt.Version, Outcome: Failed, CaptureTime: r.start.UTC().Truncate(time.Second)}
 	r.gauge.sample()
 	return r
 }
 
 func (r *run) say(format string, args ...any) {
-	fmt.Fprintf(r.opt.Console, "gokexec: "+format+"\n", args...)
+	fmt.Fprintf(r.out, "gokexec: "+format+"\n", args...)
 }
 
 func orUnknown(s string) string {
@@ -178,17 +185,4 @@ func (r *run) try(ctx context.Context, index int, before []error) attempt {
 func seconds(since time.Time) float64 {
 	// Milliseconds are enough, and read better.
 	return float64(time.Since(since).Milliseconds()) / 1000
-}
-
-// lockedWriter serialises writes, and drops errors: nothing hangs on them.
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, _ = l.w.Write(p)
-	return len(p), nil
 }

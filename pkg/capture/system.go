@@ -40,9 +40,11 @@ type System interface {
 	// Console makes the file the standard input, output and error, and returns
 	// it for writing.
 	Console(name string) (io.Writer, error)
+	// Place tells where this process is, and changes nothing.
+	Place() Place
 	// BecomeInit ignores the signals that would kill a process and starts
-	// reaping orphaned children. Where this isn't PID 1 it is an error.
-	BecomeInit() error
+	// reaping orphaned children.
+	BecomeInit()
 	// Shell runs a shell on the terminal and waits for its end.
 	Shell(argv []string, terminal string) error
 	// Reboot reboots, powers off or halts by reboot(2). It returns only an

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -60,7 +61,7 @@ func TestInitWatchdogDuringModules(t *testing.T) {
 	keepLimits(t)
 	s := newInitSystem(t, watchdogConfig(Reboot))
 	synctest.Test(t, func(t *testing.T) {
-		Init(InitOptions{System: s, LoadModules: func(ctx context.Context) error {
+		Init(InitOptions{System: s, LoadModules: func(ctx context.Context, _ io.Writer) error {
 			time.Sleep(time.Second)
 			s.file(t, "/sys/class/watchdog/watchdog0/timeout", "10\n")
 			s.file(t, "/dev/watchdog0", "")
@@ -138,7 +139,7 @@ func TestInitModulesBeforeVMCore(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		end := Init(InitOptions{System: s, LoadModules: func(context.Context) error {
+		end := Init(InitOptions{System: s, LoadModules: func(context.Context, io.Writer) error {
 			time.Sleep(moduleTimeout - time.Second)
 			return os.Rename(hidden, s.path(VMCorePath))
 		}})

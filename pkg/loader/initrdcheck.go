@@ -44,7 +44,7 @@ func (p *Plan) CheckInitrd(host *Host) []Finding {
 // of those files; for none nothing is read.
 func (l *Loader) refuseChanged(p *Plan, changed []string) error {
 	err := l.judgeChanged(p, changed, func(f Finding) bool {
-		return f.Level == Failure || f.Level == Warning && f.Check == checkInitrdKernel && !p.force
+		return f.Level == Failure || f.Level == Warning && f.Check == checkInitrdKernel && !p.Spec.Force
 	})
 	var problem *Problem
 	if errors.As(err, &problem) {
@@ -107,7 +107,7 @@ func (p *Plan) readInitrd(host *Host) (*initramfs.Contents, Finding) {
 			Detail: fmt.Sprintf("%s: %v: the kernel unpacks what is before it and says \"Initramfs unpacking failed\"", p.Initrd.Path, err), Remedy: remedy}
 	}
 	level := Failure
-	if p.force {
+	if p.Spec.Force {
 		level = Warning
 	} else {
 		remedy += "; --force loads it as it is"

@@ -3,6 +3,7 @@ package loader
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,21 +21,41 @@ type bench struct {
 	kernel *kexectest.Kernel
 	dir    string // for kernels and initrds
 	told   []string
+	t      *testing.T
 }
 
 func newBench(t *testing.T) *bench {
 	m := kexectest.NewMachine(t)
 	k := kexectest.NewKernel(m)
-	b := &bench{kernel: k, dir: t.TempDir()}
+	b := &bench{kernel: k, dir: t.TempDir(), t: t}
 	b.Loader = &Loader{Kernel: k, Root: os.DirFS(m.Dir), Arch: x86(t), StateDir: filepath.Join(m.Dir, "run/gokexec"), Wait: 2 * time.Second,
 		Report: func(s string) { b.told = append(b.told, s) }}
 	return b
 }
 
+// initrdOf is an initramfs with one empty file of that name.
+func initrdOf(name string) []byte {
+	var b []byte
+	for _, n := range []string{name, "TRAILER!!!"} {
+		b = fmt.Appendf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00", 1, 0o100644, 0, 0, 1, 0, 0, 0, 0, 0, 0, len(n)+1, 0, n)
+		b = append(b, make([]byte, -len(b)&3)...)
+	}
+	return b
+}
+
+// initrdName undoes initrdOf.
+func initrdName(b []byte) string {
+	if len(b) < 110 {
+		return ""
+	}
+	name, _, _ := strings.Cut(string(b[110:]), "\x00")
+	return name
+}
+
 // plan writes kernel and initrd to files and plans their load.
 func (b *bench) plan(t *testing.T, initrd string) *Plan {
 	t.Helper()
-	files := map[string][]byte{"vmlinuz": bzImage().Bytes(), "initrd-" + initrd: []byte(initrd)}
+	files := map[string][]byte{"vmlinuz": bzImage().Bytes(), "initrd-" + initrd: initrdOf(initrd)}
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(b.dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
@@ -67,11 +88,11 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := b.kernel.Crash
-	if got == nil || string(got.Initrd) != "one" || got.Cmdline != p.Cmdline || got.Flags != kexecsys.FileOnCrash {
+	if got == nil || initrdName(got.Initrd) != "one" || got.Cmdline != p.Cmdline || got.Flags != kexecsys.FileOnCrash {
 		t.Fatalf("the kernel holds %+v; want the plan", got)
 	}
 	state, err := ReadState(b.StateDir)
-	if err != nil || state.Cmdline != p.Cmdline || filepath.Base(state.Kernel.Path) != "vmlinuz" {
+	if err != nil || state.Cmdline != p.Cmdline || filepath.Base(state.Asked.Kernel.Path) != "vmlinuz" {
 		t.Errorf("ReadState = %+v, %v; want the load", state, err)
 	}
 	if err := b.Unload(context.Background(), Crash); err != nil || b.kernel.Crash != nil {
@@ -128,23 +149,23 @@ func TestLoadPutsBack(t *testing.T) {
 	// Fails after the old image is freed; the putting back succeeds.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0}
 	err := b.Load(ctx, b.plan(t, "new"))
-	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was put back") {
-		t.Errorf("Load = %v; want ENOMEM, and that the old one was put back", err)
+	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was restored") {
+		t.Errorf("Load = %v; want ENOMEM, and that the old one was restored", err)
 	}
-	if b.kernel.Crash == nil || string(b.kernel.Crash.Initrd) != "old" || !strings.HasPrefix(b.kernel.Crash.Cmdline, "name=old") {
+	if b.kernel.Crash == nil || initrdName(b.kernel.Crash.Initrd) != "old" || !strings.HasPrefix(b.kernel.Crash.Cmdline, "name=old") {
 		t.Errorf("the kernel holds %+v; want the old image", b.kernel.Crash)
 	}
 
 	// Putting back fails too: the machine is unarmed, and that is said.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM}
 	err = b.Load(ctx, b.plan(t, "new"))
-	if err == nil || !strings.Contains(err.Error(), "could not be put back") || !strings.Contains(hintOf(err), "no crash kernel now") {
+	if err == nil || !strings.Contains(err.Error(), "could not be restored") || !strings.Contains(hintOf(err), "no crash kernel now") {
 		t.Errorf("Load = %v (hint %q); want a loud word about the unarmed machine", err, hintOf(err))
 	}
 
 	// Nothing was loaded before: nothing is put back.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM}
-	if err = b.Load(ctx, b.plan(t, "new")); err == nil || strings.Contains(err.Error(), "put back") {
+	if err = b.Load(ctx, b.plan(t, "new")); err == nil || strings.Contains(err.Error(), "restored") {
 		t.Errorf("Load = %v; want plain ENOMEM", err)
 	}
 }
@@ -174,7 +195,7 @@ func TestLoadEarlyFailureKeepsImage(t *testing.T) {
 	calls := b.kernel.Calls
 	b.kernel.FailEarly = []unix.Errno{unix.EPERM}
 	err := b.Load(context.Background(), b.plan(t, "new"))
-	if !errors.Is(err, unix.EPERM) || b.kernel.Calls != calls+1 || string(b.kernel.Crash.Initrd) != "old" {
+	if !errors.Is(err, unix.EPERM) || b.kernel.Calls != calls+1 || initrdName(b.kernel.Crash.Initrd) != "old" {
 		t.Errorf("Load = %v after %d calls; want EPERM after 1, the old image in place", err, b.kernel.Calls-calls)
 	}
 }

@@ -250,7 +250,7 @@ func TestReload(t *testing.T) {
 		b.kernel.Write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
 		reload(t, b, ReloadOptions{})
 		state, err := ReadState(b.StateDir)
-		if err != nil || state.Asked != Auto || state.Method != Segments {
+		if err != nil || state.Asked.Method != Auto || state.Method != Segments {
 			t.Errorf("noted %+v, %v; want segments, asked for auto", state, err)
 		}
 	})
@@ -338,7 +338,7 @@ func TestReload(t *testing.T) {
 	t.Run("files changed and gone", func(t *testing.T) {
 		b := setup(t)
 		initrd := filepath.Join(b.dir, "initrd-x")
-		if err := os.WriteFile(initrd, []byte("another"), 0o600); err != nil {
+		if err := os.WriteFile(initrd, initrdOf("another"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, truth := reload(t, b, ReloadOptions{}); truth.Accuracy != Accurate || !strings.Contains(strings.Join(b.told, "\n"), initrd) {

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,7 @@ type hotplugStatus struct {
 		Loaded string `json:"loaded_at"`
 		Method string
 	} `json:"last_load"`
+	Wanted  bool   `json:"wanted"`
 	Event   bool   `json:"unattended_event"`
 	Problem string `json:"hotplug_problem"`
 }
@@ -237,9 +239,29 @@ func (h *hotplugGuest) foreignCase() {
 	if dmesg := shell(h.Guest, "busybox dmesg | busybox tail -n 3"); !strings.Contains(dmesg, "gokexec: ") {
 		h.T.Errorf("the kernel's log ends %q; want gokexec's word", dmesg)
 	}
-	h.Must(gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", "console=ttyS0")
-	if s := h.wantStatus("after gokexec load", "accurate"); s.Header.Foreign || s.Last == nil {
-		h.T.Errorf("after gokexec load: %+v; want it to be our own", s)
+	h.lostCase()
+}
+
+// lostCase: a reload command that unloads and ends with 0 leaves no word of success
+// behind, and the next look loads what gokexec has loaded last.
+func (h *hotplugGuest) lostCase() {
+	h.T.Helper()
+	unload := strings.Join(h.kexec[:slices.Index(h.kexec, "-p")], " ") + " -p -u"
+	r := h.Run(gokexec, "hotplug", "--reload-command", unload)
+	if r.Code != 5 || !strings.Contains(r.Stderr, "has loaded nothing") {
+		h.T.Errorf("hotplug with a command that only unloads: exit code %d, %s; want 5 and why", r.Code, r.Stderr)
+	}
+	r = h.Run(gokexec, "status", "--json")
+	var s hotplugStatus
+	if err := json.Unmarshal([]byte(r.Stdout), &s); err != nil || r.Code != 5 || s.Header.Accuracy != "not loaded" || !s.Wanted || s.Problem == "" || !s.Event {
+		h.T.Errorf("status then: %v, exit code %d, %+v; want nothing loaded, one wanted, the problem and the event kept", err, r.Code, s)
+	}
+	if dmesg := shell(h.Guest, "busybox dmesg | busybox tail -n 3"); !strings.Contains(dmesg, "gokexec: no crash kernel is loaded, although one is wanted") {
+		h.T.Errorf("the kernel's log ends %q; want gokexec's word", dmesg)
+	}
+	h.Must(gokexec, "hotplug")
+	if s := h.wantStatus("after the next look", "accurate"); s.Header.Foreign || s.Last == nil || s.Problem != "" || s.Event {
+		h.T.Errorf("after the next look: %+v; want it to be our own, and no problem", s)
 	}
 }
 

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/capture"
+)
+
+// initName is what the kernel calls the init of an initramfs (init/main.c,
+// ramdisk_execute_command). Words of its command line that it doesn't know follow.
+const initName = "/init"
+
+// initReadingTime is how long the last words of an init stay on the screen.
+const initReadingTime = 10 * time.Second
+
+// namesCommand reports whether a process was started for a command: as kexec, or with
+// the command's name as its first argument.
+func namesCommand(argv []string) bool {
+	if len(argv) == 0 || argv[0] == initName {
+		return false
+	}
+	if p, _ := standIn(argv); p != nil || filepath.Base(argv[0]) == kexecName {
+		return true
+	}
+	if len(argv) < 2 {
+		return false
+	}
+	switch argv[1] {
+	case "help", "--help", "-h", kexecName, "version", "--version", "-V":
+		return true
+	}
+	return slices.ContainsFunc(commands(), func(c command) bool { return c.name == argv[1] })
+}
+
+// otherInit is what an init that is not wanted as one needs.
+type otherInit struct {
+	argv []string
+	say  func(line string)
+	exec func(path string, argv []string) error // returns only an error
+	wait func(time.Duration)
+	exit func(code int)
+}
+
+func systemInit() otherInit {
+	return otherInit{
+		argv: os.Args,
+		say: func(line string) {
+			fmt.Fprintln(os.Stderr, line)
+			(&env{kmsg: "/dev/kmsg"}).kernelLog(kernelError, line)
+		},
+		exec: func(path string, argv []string) error { return unix.Exec(path, argv, os.Environ()) },
+		wait: time.Sleep,
+		exit: os.Exit,
+	}
+}
+
+// firstProcess is the life of PID 1 in a capture kernel. In another kernel it is not
+// wanted as init: that gets the system's own. In a container it does nothing.
+func firstProcess(sys capture.System, o otherInit) {
+	switch sys.Place() {
+	case capture.CaptureKernel:
+		end := capture.Init(capture.InitOptions{System: sys, Version: version(), LoadModules: loadModules})
+		o.exit(end.ExitCode)
+	case capture.OtherKernel:
+		o.handOver()
+	}
+}
+
+// handOver starts what the kernel would have started without init= (init/main.c,
+// kernel_init), and where there is none ends, which the kernel answers by a panic.
+func (o otherInit) handOver() {
+	o.say("gokexec: not the init of this kernel: no panic has started it (there is no /proc/vmcore), and this is no initramfs made by gokexec initramfs")
+	o.say("hint: take init= or rdinit= off the kernel's command line; a command of gokexec is run by its name, like gokexec status")
+	self, _ := os.Stat(o.argv[0])
+	for _, path := range []string{initName, "/sbin/init", "/etc/init", "/bin/init"} {
+		info, err := os.Stat(path)
+		if err != nil || self != nil && os.SameFile(self, info) {
+			continue
+		}
+		o.say("gokexec: handing over to " + path)
+		err = o.exec(path, append([]string{path}, o.argv[1:]...))
+		o.say(fmt.Sprintf("gokexec: %s: %v", path, err))
+	}
+	o.say("gokexec: there is no other init; ending, so that the kernel panics, and reboots if panic= says so")
+	o.wait(initReadingTime)
+	o.exit(exitFailure)
+}

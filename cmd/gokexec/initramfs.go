@@ -160,8 +160,11 @@ func (o *initramfsOptions) findModules(ctx context.Context, e *env, root fs.FS, 
 	cfg.Modules, cfg.OptionalModules = o.modules, o.optional
 	tree, err := kmod.Open(root, o.release)
 	if errors.Is(err, kmod.ErrNoModules) && len(o.sets)+len(o.modules)+len(o.optional) == 0 {
-		fmt.Fprintf(e.stderr, "gokexec: warning: no modules of kernel %s under %s: the drivers must be built in\n", o.release, o.sysroot)
-		return o.addFirst(e, nil, cfg)
+		var devices []string
+		for _, t := range settings.Targets {
+			devices = append(devices, t.Device)
+		}
+		return o.withoutModules(e, err, devices, cfg)
 	}
 	if err != nil {
 		return initramfsProblem(err, o)

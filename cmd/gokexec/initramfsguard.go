@@ -84,6 +84,20 @@ func (o *initramfsOptions) addFirst(e *env, tree *kmod.Tree, cfg *initramfs.Conf
 	return nil
 }
 
+// withoutModules goes on where no modules were found, for cause: all drivers must be built in. That is not
+// so if one of this machine's is a module now.
+func (o *initramfsOptions) withoutModules(e *env, cause error, devices []string, cfg *initramfs.Config) error {
+	for _, device := range devices {
+		drivers, err := kmod.DriversOfBlockDevice(os.DirFS(e.sysroot), device)
+		if err == nil && len(drivers) > 0 {
+			return &loader.Problem{What: fmt.Sprintf("target %s: its driver is a module (%s), and %v", device, strings.Join(drivers, ", "), cause), Err: cause,
+				Hint: "--sysroot DIR names the tree that has lib/modules/" + o.release}
+		}
+	}
+	fmt.Fprintf(e.stderr, "gokexec: warning: no modules of kernel %s under %s: the drivers must be built in\n", o.release, o.sysroot)
+	return o.addFirst(e, nil, cfg)
+}
+
 // missingDriver says what becomes of a watchdog that nobody feeds.
 func (o *initramfsOptions) missingDriver(dog kmod.Watchdog) string {
 	driver := "its driver is not known"

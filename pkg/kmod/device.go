@@ -41,6 +41,46 @@ func (t *Tree) modulesOfAll(w *walker) ([]string, error) {
 	return names, nil
 }
 
+// missingDriver is the error for a device whose driver is a module now, and is nowhere in the tree: what
+// is behind the device would not be found. Without modules.builtin nothing is known of another kernel
+// than the one that the modules are of.
+func (t *Tree) missingDriver(d device) error {
+	if len(d.modules) == 0 || !t.hasBuiltin && !t.running(d.root) {
+		return nil
+	}
+	return fmt.Errorf("its driver: %w", t.unknown(d.modules[0]))
+}
+
+// running tells whether the tree's kernel is the one that runs at root.
+func (t *Tree) running(root fs.FS) bool {
+	w := &walker{root: root}
+	release, err := w.attribute("proc/sys/kernel/osrelease")
+	return err == nil && release == t.version
+}
+
+// DriversOfBlockDevice returns the names of the modules that drive a block device of the machine at root
+// now, and what it rests on; none where all of that is built in. dev is as for
+// [Tree.ModulesForBlockDevice].
+func DriversOfBlockDevice(root fs.FS, dev string) ([]string, error) {
+	dir, err := blockDir(root, dev)
+	if err != nil {
+		return nil, err
+	}
+	w := &walker{root: root, seen: make(map[string]bool)}
+	if err := w.visit(dir); err != nil {
+		return nil, fmt.Errorf("block device %s: %w", dev, err)
+	}
+	var names []string
+	for _, d := range slices.Backward(w.devices) {
+		for _, n := range d.modules {
+			if n = NormalizeName(n); !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	return names, nil
+}
+
 // virtioMem is how a virtio-mem device answers (include/uapi/linux/virtio_ids.h, VIRTIO_ID_MEM 24).
 const virtioMem = "virtio:d00000018v"
 

@@ -21,7 +21,8 @@ func checkCommand() command {
 what to do about it; and what no load refuses, but a capture fails by: an initrd that is
 too large to be unpacked, made for another kernel, older than its modules or without those
 that the disk needs, a command line that lacks something, a watchdog that runs, encrypted
-disks, graphics drivers. Without KERNEL only the machine is looked at. Nothing is changed,
+disks, graphics drivers; and a target of a capture initramfs that can't be there in a capture
+kernel, or is no longer on this machine. Without KERNEL only the machine is looked at. Nothing is changed,
 no kernel lock is taken.`,
 		exits: []exitCode{{exitOK, "nothing stands in the way"}, {exitFailure, "a load would fail, for the first reason that is printed"}},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
@@ -30,8 +31,9 @@ no kernel lock is taken.`,
 			boot := flags.Bool("boot", false, "check for an ordinary kexec, not for a crash kernel")
 			asJSON := flags.Bool("json", false, "report as JSON")
 			sysroot := flags.String("sysroot", "", "read /proc and /sys under `DIR`, a collected tree")
+			targets := flags.StringArray("target", nil, "look, too, whether `TARGET`, as of gokexec initramfs, can be there in a capture kernel (may be repeated)")
 			archName := flags.String("arch", "", "the tree is of a machine of architecture `NAME`")
-			return func(_ context.Context, e *env, args []string) error {
+			return func(ctx context.Context, e *env, args []string) error {
 				if len(args) > 1 {
 					return usageError("one KERNEL at most; there are %d arguments", len(args))
 				}
@@ -58,7 +60,11 @@ no kernel lock is taken.`,
 				} else if kind == loader.Crash {
 					findings = append(findings, loader.CheckCapture(root, host, nil)...)
 				}
-				return e.reportFindings(findings, *asJSON)
+				more, err := e.targetFindings(ctx, *sysroot, *targets, in.initrd)
+				if err != nil {
+					return err
+				}
+				return e.reportFindings(append(findings, more...), *asJSON)
 			}
 		},
 	}

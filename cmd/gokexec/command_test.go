@@ -235,10 +235,10 @@ func TestInitramfsKeepsOldFile(t *testing.T) {
 	b := newBench(t)
 	out := b.file("capture.img", []byte("old"))
 	b.want(exitUsage, "", "-o FILE", "initramfs", "raw:/dev/nvme0n1")
-	b.want(exitUsage, "", "in memory in an initramfs", "initramfs", "-o", out, "dir:/var/crash")
+	b.want(exitFailure, "", "only its own machine knows", "initramfs", "-o", out, "--other-machine", "dir:/var/crash")
 	b.want(exitFailure, "", "no modules", "initramfs", "-o", out, "--sysroot", b.dir, "-k", "9.9", "--set", "nvme", "raw:/dev/nvme0n1")
 	script := b.file("script", []byte("#!/bin/sh\n"))
-	b.want(exitFailure, "", "script", "initramfs", "-o", out, "--sysroot", b.dir, "-k", "9.9", "--init", script, "raw:/dev/nvme0n1")
+	b.want(exitFailure, "", "script", "initramfs", "-o", out, "--sysroot", b.dir, "-k", "9.9", "--other-machine", "--init", script, "raw:/dev/nvme0n1")
 	if got, err := os.ReadFile(out); err != nil || string(got) != "old" {
 		t.Errorf("the file holds %q, %v; want what was there", got, err)
 	}

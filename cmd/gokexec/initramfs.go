@@ -20,6 +20,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/storage"
 )
 
 // selfExecutable is this program, whatever it is called (proc(5)).
@@ -30,12 +31,15 @@ type initramfsOptions struct {
 	arch                             string
 	modules, optional, sets, add     []string
 	fstype, compression, shell       string
+	mountOptions                     string
+	otherMachine                     bool
 	final, failure                   string
 	overwrite, list, json            bool
 	watchdog                         string
-	feedWatchdogs                    bool
+	here, feedWatchdogs              bool
 	watchdogs                        []kmod.Watchdog // of this machine, that run
 	deviceTimeout, stallTimeoutInSec int
+	limits                           limitOptions
 }
 
 func initramfsCommand() command {
@@ -46,10 +50,16 @@ func initramfsCommand() command {
 TARGET that takes all of it: this program as /init, its configuration, the kernel modules
 that the targets need, and nothing else. Equal inputs give equal bytes.
 
-A TARGET is fs:DEVICE[:PATH], a filesystem to be mounted, or raw:DEVICE, a block device
-for a tar stream. DEVICE is /dev/NAME, UUID=, LABEL= or PARTUUID=; names like /dev/sda1
-may change between boots, so UUID= is the safer one. The modules for it are found by
-looking at the device. For a machine that is not this one, name them: --set nvme,
+A TARGET is PATH, a directory of this machine; fs:DEVICE[:PATH], a filesystem to be
+mounted; or raw:DEVICE, a block device for a tar stream. DEVICE is /dev/NAME, UUID=, LABEL=,
+PARTUUID=, PARTLABEL=, WWID= or SERIAL=; in a value and in PATH \xHH stands for a byte, such
+as \x20 for a blank. PATH is the one that is seen here: what it means in the capture kernel,
+through links, bind mounts and btrfs subvolumes, is found out, and device names, which may
+change between boots, are turned into UUIDs. What can't be there in a capture kernel (LVM,
+LUKS, md, disks over the network and the like) is refused. The modules are found by looking
+at the device.
+
+For a machine that is not this one say --other-machine and name its modules: --set nvme,
 --module ext4; --sysroot and --kernel say where they are, --arch its architecture.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &initramfsOptions{}
@@ -60,11 +70,14 @@ looking at the device. For a machine that is not this one, name them: --set nvme
 			flags.StringArrayVar(&o.optional, "optional-module", nil, "kernel module `NAME` to load if it is there (may be repeated)")
 			flags.StringArrayVar(&o.sets, "set", nil, "the modules for a kind of disk, by `NAME` (may be repeated): "+strings.Join(kmod.SetNames(), ", "))
 			flags.StringVar(&o.fstype, "fstype", "", "`TYPE` of the filesystem of fs: targets; what the device holds by default")
+			flags.StringVar(&o.mountOptions, "mount-options", "", "`OPTIONS` to mount fs: targets with, as the filesystem takes them (subvol=NAME); what PATH needs by default")
+			flags.BoolVar(&o.otherMachine, "other-machine", false, "the targets are another machine's: do not look for them here; name the modules")
 			flags.StringArrayVar(&o.add, "add", nil, "put `FILE[:PATH]` in besides (may be repeated)")
 			flags.StringVar(&o.shell, "shell", "", "static `FILE` to be /bin/sh, for the action shell")
 			flags.StringVar(&o.final, "final-action", string(capture.Reboot), "`ACTION` when all is saved: reboot, poweroff, halt or shell")
 			flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when not")
 			flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
+			o.limits.register(flags)
 			flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
 			flags.Lookup("watchdog").NoOptDefVal = watchdogYes
 			flags.IntVar(&o.deviceTimeout, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
@@ -93,6 +106,13 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 	if err != nil {
 		return usageError("%w", err)
 	}
+	targets, err := o.resolveTargets(ctx, e, &settings)
+	if err != nil {
+		return err
+	}
+	if err := settings.ValidateInit(); err != nil {
+		return usageError("%w", err)
+	}
 	root := os.DirFS(cmp.Or(strings.TrimSuffix(o.sysroot, "/"), e.sysroot))
 	if o.release == "" {
 		if o.release, err = runningRelease(); err != nil {
@@ -106,7 +126,7 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 	if cfg.Settings, err = json.MarshalIndent(settings, "", "  "); err != nil {
 		return err
 	}
-	if err := o.findModules(ctx, e, root, settings, &cfg); err != nil {
+	if err := o.findModules(e, root, targets, &cfg); err != nil {
 		return err
 	}
 	files, err := o.openFiles(&cfg)
@@ -135,15 +155,16 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 	}
 	for i := range cfg.Targets {
 		if cfg.Targets[i].Type == capture.TargetFilesystem {
-			cfg.Targets[i].FSType = o.fstype
+			cfg.Targets[i].FSType, cfg.Targets[i].MountOptions = o.fstype, o.mountOptions
 		}
 	}
+	o.limits.apply(&cfg)
 	cfg.FinalAction, cfg.FailureAction = capture.Action(o.final), capture.Action(o.failure)
 	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds, cfg.Watchdog = o.deviceTimeout, o.stallTimeoutInSec, o.feedWatchdogs
 	if (cfg.FinalAction == capture.Shell || cfg.FailureAction == capture.Shell) && o.shell == "" {
 		return cfg, errors.New("the action shell needs --shell FILE, such as a static busybox")
 	}
-	return cfg, cfg.ValidateInit()
+	return cfg, cfg.Validate()
 }
 
 func runningRelease() (string, error) {
@@ -154,15 +175,14 @@ func runningRelease() (string, error) {
 	return unix.ByteSliceToString(u.Release[:]), nil
 }
 
-// findModules asks the targets' devices which modules they need, unless the
-// user named sets or modules: then the devices may be another machine's.
-func (o *initramfsOptions) findModules(ctx context.Context, e *env, root fs.FS, settings capture.Config, cfg *initramfs.Config) error {
+// findModules adds to the modules that the user named those that the targets need.
+func (o *initramfsOptions) findModules(e *env, root fs.FS, targets []*storage.Resolved, cfg *initramfs.Config) error {
 	cfg.Modules, cfg.OptionalModules = o.modules, o.optional
 	tree, err := kmod.Open(root, o.release)
 	if errors.Is(err, kmod.ErrNoModules) && len(o.sets)+len(o.modules)+len(o.optional) == 0 {
 		var devices []string
-		for _, t := range settings.Targets {
-			devices = append(devices, t.Device)
+		for _, t := range targets {
+			devices = append(devices, t.Devices...)
 		}
 		return o.withoutModules(e, err, devices, cfg)
 	}
@@ -176,53 +196,12 @@ func (o *initramfsOptions) findModules(ctx context.Context, e *env, root fs.FS, 
 		}
 		cfg.OptionalModules = append(cfg.OptionalModules, names...)
 	}
-	for _, t := range settings.Targets {
-		if err := o.targetModules(ctx, tree, t, cfg); err != nil {
+	for _, t := range targets {
+		if err := o.targetModules(e, tree, t, cfg); err != nil {
 			return err
 		}
 	}
 	return o.addFirst(e, tree, cfg)
-}
-
-func (o *initramfsOptions) targetModules(ctx context.Context, tree *kmod.Tree, t capture.Target, cfg *initramfs.Config) error {
-	fstype := t.FSType
-	if len(o.sets)+len(o.modules) == 0 {
-		names, err := tree.ModulesForBlockDevice(os.DirFS("/"), t.Device)
-		if err != nil {
-			return &loader.Problem{What: fmt.Sprintf("target %s: %v", t, err), Err: err,
-				Hint: "if the device is another machine's, name its modules: --set nvme, --module NAME"}
-		}
-		cfg.Modules = append(cfg.Modules, names...)
-		if t.Type == capture.TargetFilesystem && fstype == "" {
-			if fstype, err = heldFilesystem(ctx, t.Device); err != nil {
-				return &loader.Problem{What: fmt.Sprintf("target %s: %v", t, err), Hint: "name the type of its filesystem: --fstype ext4", Err: err}
-			}
-		}
-	}
-	if t.Type != capture.TargetFilesystem || fstype == "" {
-		return nil
-	}
-	required, optional, err := tree.ModulesForFilesystem(fstype)
-	if err != nil {
-		return &loader.Problem{What: fmt.Sprintf("filesystem %s: %v", fstype, err), Hint: "kernel " + o.release + " can't mount it; take another target or kernel", Err: err}
-	}
-	cfg.Modules = append(cfg.Modules, required...)
-	cfg.OptionalModules = append(cfg.OptionalModules, optional...)
-	return nil
-}
-
-// heldFilesystem tells the type of the filesystem on a device of this machine.
-func heldFilesystem(ctx context.Context, device string) (string, error) {
-	node, holds, err := capture.FindDevice(ctx, device)
-	if err != nil {
-		return "", err
-	}
-	for _, s := range holds {
-		if s.Mountable {
-			return s.Type, nil
-		}
-	}
-	return "", fmt.Errorf("%s holds no filesystem that a dump can be saved on", node)
 }
 
 // openFiles opens init and what is to be added. The caller closes them.

@@ -18,16 +18,17 @@ const (
 	watchdogNo   = "no"
 )
 
-// forThisMachine tells whether what this machine has says anything about the one that will crash.
-func (o *initramfsOptions) forThisMachine() bool { return o.sysroot == "/" && o.arch == "" }
-
 // findWatchdogs decides whether the capture feeds watchdogs: by default it does so when one runs.
 func (o *initramfsOptions) findWatchdogs(e *env) error {
 	if !slices.Contains([]string{watchdogAuto, watchdogYes, watchdogNo}, o.watchdog) {
 		return usageError("--watchdog: %q is none of auto, yes and no", o.watchdog)
 	}
-	o.feedWatchdogs = o.watchdog == watchdogYes
-	if o.watchdog == watchdogNo || !o.forThisMachine() {
+	elsewhere, err := o.elsewhere()
+	if err != nil {
+		return err
+	}
+	o.here, o.feedWatchdogs = !elsewhere, o.watchdog == watchdogYes
+	if o.watchdog == watchdogNo || elsewhere {
 		return nil
 	}
 	dogs, err := kmod.Watchdogs(os.DirFS(e.sysroot))
@@ -54,7 +55,7 @@ func (o *initramfsOptions) findWatchdogs(e *env) error {
 // drivers, since the crashed kernel has armed them, and those for virtio-mem, which must come before
 // /proc/vmcore is opened. tree is nil where all drivers are built in.
 func (o *initramfsOptions) addFirst(e *env, tree *kmod.Tree, cfg *initramfs.Config) error {
-	if !o.forThisMachine() {
+	if !o.here {
 		return nil
 	}
 	machine := os.DirFS(e.sysroot)

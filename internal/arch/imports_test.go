@@ -13,12 +13,12 @@ const module = "github.com/gokexec/gokexec/"
 // those of lower layers only.
 func layers() [][]string {
 	return [][]string{
-		{"pkg/memmap", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/uname", "internal/getopt", "internal/fdt"},
+		{"pkg/memmap", "pkg/blkid", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/uname", "internal/getopt", "internal/fdt", "internal/linkfs"},
 		{"pkg/elfcore", "pkg/kmod"},
 		{"pkg/printk", "pkg/bootimage", "pkg/kdumpfile"},
 		{"pkg/initramfs"},
 		{"pkg/loader", "pkg/capture"},
-		{"pkg/hotplug", "internal/kexeccmd"},
+		{"pkg/hotplug", "pkg/storage", "internal/kexeccmd"},
 		{"cmd/gokexec"},
 	}
 }

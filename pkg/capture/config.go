@@ -9,6 +9,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 // ConfigPath is where [Init] looks for its configuration.
@@ -19,6 +21,12 @@ const (
 	DefaultDeviceTimeout = 60 * time.Second
 	DefaultStallTimeout  = 300 * time.Second
 )
+
+// DefaultKeepDumpDays is the default of [Config.KeepDumpDays].
+const DefaultKeepDumpDays = 7
+
+// maxDays bounds Config.KeepDumpDays: a century.
+const maxDays = 36525
 
 // maxConfigSize bounds what ParseConfig reads, in bytes.
 const maxConfigSize = 1 << 20
@@ -64,6 +72,14 @@ type Config struct {
 	// StallTimeoutSeconds is how long a target may go without any progress (a
 	// disk that stopped answering) before it is given up. Default: 300.
 	StallTimeoutSeconds int `json:"stall_timeout_seconds,omitempty"`
+	// KeepFree is what a dump leaves free in the filesystem of a directory or
+	// filesystem target, for a machine that comes up after the crash: a part ("10%"), or a
+	// size ("512M", "2G"; powers of 1024). Default: 5 % or 1 GiB, whichever is less.
+	KeepFree string `json:"keep_free,omitempty"`
+	// KeepDumpDays is how long a complete dump on a raw target is not
+	// overwritten: of a machine that crashes again and again, the first dump is the
+	// one to look at. 0 is not at all. Default: 7.
+	KeepDumpDays *int `json:"keep_dump_days,omitempty"`
 	// Watchdog makes Init open and feed all hardware watchdogs, from when their
 	// drivers are there to the reboot: one that the crashed kernel armed would
 	// fire in the middle of a dump, and they reset a capture kernel that hangs.
@@ -144,6 +160,12 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%w: %s is %d; want 0 to %d", ErrConfig, s.name, s.value, maxSeconds)
 		}
 	}
+	if _, err := parseReserve(c.KeepFree); err != nil {
+		return fmt.Errorf("%w: keep_free is %w", ErrConfig, err)
+	}
+	if days := c.KeepDumpDays; days != nil && (*days < 0 || *days > maxDays) {
+		return fmt.Errorf("%w: keep_dump_days is %d; want 0 to %d", ErrConfig, *days, maxDays)
+	}
 	return nil
 }
 
@@ -159,6 +181,23 @@ func (c Config) ValidateInit() error {
 		}
 	}
 	return nil
+}
+
+func (c Config) keepDump() time.Duration {
+	days := DefaultKeepDumpDays
+	if c.KeepDumpDays != nil {
+		days = *c.KeepDumpDays
+	}
+	return time.Duration(days) * 24 * time.Hour
+}
+
+// reserve is KeepFree as read; Validate has seen to it that it can be.
+func (c Config) reserve() reserve {
+	r, err := parseReserve(c.KeepFree)
+	if err != nil {
+		r, _ = parseReserve("")
+	}
+	return r
 }
 
 func (c Config) deviceTimeout() time.Duration {
@@ -185,8 +224,9 @@ const (
 // Target is one place to save to.
 type Target struct {
 	Type TargetType `json:"type"`
-	// Device is the block device of a filesystem or raw target: /dev/NAME,
-	// UUID=, LABEL= (of the filesystem) or PARTUUID=. The links of udev
+	// Device is the block device of a filesystem or raw target, as
+	// [blkid.ParseRef] reads it: /dev/NAME, UUID=, LABEL= (of the filesystem),
+	// PARTUUID=, PARTLABEL=, WWID= or SERIAL= (of the disk). The links of udev
 	// (/dev/disk/by-uuid/ and so on) are read as what they mean, as there is
 	// no udev in an initramfs.
 	Device string `json:"device,omitempty"`
@@ -225,14 +265,14 @@ func (t Target) Validate() error {
 		if strings.Contains("/"+t.Path+"/", "/../") {
 			return fmt.Errorf("path %q leads out of the filesystem", t.Path)
 		}
-		if _, err := parseDevice(t.Device); err != nil {
+		if _, err := blkid.ParseRef(t.Device); err != nil {
 			return err
 		}
 	case TargetRaw:
 		if t.Path != "" || t.FSType != "" || t.MountOptions != "" {
 			return errors.New("a raw target takes a device only")
 		}
-		if _, err := parseDevice(t.Device); err != nil {
+		if _, err := blkid.ParseRef(t.Device); err != nil {
 			return err
 		}
 	default:
@@ -247,34 +287,42 @@ func (t Target) Validate() error {
 // String names the target for messages and in a result: dir:PATH,
 // fs:DEVICE:PATH or raw:DEVICE. [ParseTarget] reads it.
 func (t Target) String() string {
+	device := t.Device
+	if ref, err := blkid.ParseRef(device); err == nil {
+		device = ref.String()
+	}
 	switch t.Type {
 	case TargetDirectory:
-		return "dir:" + t.Path
+		return "dir:" + blkid.Escape(t.Path)
 	case TargetFilesystem:
-		return "fs:" + t.Device + ":" + path.Join("/", t.Path)
+		return "fs:" + device + ":" + blkid.Escape(path.Join("/", t.Path))
 	case TargetRaw:
-		return "raw:" + t.Device
+		return "raw:" + device
 	}
 	return string(t.Type)
 }
 
 // ParseTarget reads a target as a command line gives it: dir:PATH,
 // fs:DEVICE[:PATH] or raw:DEVICE. An absolute path alone is a directory. The
-// path of a filesystem begins at the last ":/".
+// path of a filesystem begins at the first ":/". In a path, and in the value of
+// UUID=, LABEL= and so on, \xHH stands for a byte, as in the names of udev's
+// links: so a target with blanks is one word of a list, too.
 func ParseTarget(s string) (Target, error) {
 	var t Target
 	kind, rest, found := strings.Cut(s, ":")
 	switch {
 	case path.IsAbs(s):
-		t = Target{Type: TargetDirectory, Path: s}
+		t = Target{Type: TargetDirectory, Path: blkid.Unescape(s)}
 	case found && kind == "dir":
-		t = Target{Type: TargetDirectory, Path: rest}
+		t = Target{Type: TargetDirectory, Path: blkid.Unescape(rest)}
 	case found && kind == "raw":
 		t = Target{Type: TargetRaw, Device: rest}
 	case found && kind == "fs":
 		t = Target{Type: TargetFilesystem, Device: rest, Path: "/"}
-		if i := strings.LastIndex(rest, ":/"); i >= 0 {
-			t.Device, t.Path = rest[:i], path.Clean(rest[i+1:])
+		if device, dir, ok := strings.Cut(rest, ":/"); ok {
+			t.Device, t.Path = device, path.Clean(blkid.Unescape("/"+dir))
+		} else if device, dir, ok := withoutSlash(rest); ok {
+			return Target{}, fmt.Errorf("%w: target %q: the path must begin with a slash: fs:%s:/%s", ErrConfig, s, device, dir)
 		}
 	default:
 		return Target{}, fmt.Errorf("%w: target %q; want dir:PATH, fs:DEVICE[:PATH] or raw:DEVICE", ErrConfig, s)
@@ -282,5 +330,18 @@ func ParseTarget(s string) (Target, error) {
 	if err := t.Validate(); err != nil {
 		return Target{}, fmt.Errorf("%w: target %q: %w", ErrConfig, s, err)
 	}
+	if ref, err := blkid.ParseRef(t.Device); err == nil {
+		t.Device = ref.String()
+	}
 	return t, nil
+}
+
+// withoutSlash finds a relative path behind a device in whose name no colon can
+// be. A label may have one, and so may udev's by-path and by-id.
+func withoutSlash(s string) (device, dir string, found bool) {
+	device, dir, found = strings.Cut(s, ":")
+	key, _, keyed := strings.Cut(device, "=")
+	plain := keyed && (key == "UUID" || key == "PARTUUID") || strings.HasPrefix(device, "/dev/disk/by-uuid/") ||
+		strings.HasPrefix(device, "/dev/disk/by-partuuid/") || strings.HasPrefix(device, "/dev/") && !strings.HasPrefix(device, "/dev/disk/")
+	return device, dir, found && plain && dir != ""
 }

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"path"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 func TestParseConfig(t *testing.T) {
@@ -22,11 +25,12 @@ func TestParseConfig(t *testing.T) {
 		{"defaults", start + `}`, with(func(c *Config) { c.Targets = []Target{raw} }), ""},
 		{"everything", `{"targets":[{"type":"filesystem","device":"UUID=1234-ABCD","path":"/var/crash","fstype":"vfat","mount_options":"sync"},
 			{"type":"raw","device":"PARTUUID=x","overwrite":true},{"type":"directory","path":"/var/crash"}],
-			"final_action":"halt","failure_action":"shell","device_timeout_seconds":5,"stall_timeout_seconds":7,"watchdog":true}`,
+			"final_action":"halt","failure_action":"shell","device_timeout_seconds":5,"stall_timeout_seconds":7,"watchdog":true,"keep_free":"10%","keep_dump_days":30}`,
 			Config{Targets: []Target{
 				{Type: TargetFilesystem, Device: "UUID=1234-ABCD", Path: "/var/crash", FSType: "vfat", MountOptions: "sync"},
 				{Type: TargetRaw, Device: "PARTUUID=x", Overwrite: true}, {Type: TargetDirectory, Path: "/var/crash"},
-			}, FinalAction: Halt, FailureAction: Shell, DeviceTimeoutSeconds: 5, StallTimeoutSeconds: 7, Watchdog: true}, ""},
+			}, FinalAction: Halt, FailureAction: Shell, DeviceTimeoutSeconds: 5, StallTimeoutSeconds: 7, Watchdog: true, KeepFree: "10%", KeepDumpDays: new(30)}, ""},
+		{"no dump is kept", start + `,"keep_dump_days":0}`, with(func(c *Config) { c.Targets, c.KeepDumpDays = []Target{raw}, new(0) }), ""},
 		{"empty", "", Config{}, "it is empty"},
 		{"no targets", `{}`, Config{}, "no targets"},
 		{"unknown key", start + `,"final":"reboot"}`, Config{}, `unknown field "final"`},
@@ -38,6 +42,8 @@ func TestParseConfig(t *testing.T) {
 		{"bad failure action", start + `,"failure_action":"Reboot"}`, Config{}, `failure_action "Reboot" is not one of`},
 		{"negative timeout", start + `,"device_timeout_seconds":-1}`, Config{}, "device_timeout_seconds is -1"},
 		{"huge timeout", start + `,"stall_timeout_seconds":9999999}`, Config{}, "stall_timeout_seconds is 9999999"},
+		{"bad reserve", start + `,"keep_free":"1GB"}`, Config{}, `keep_free is "1GB"; want a size`},
+		{"bad age", start + `,"keep_dump_days":-1}`, Config{}, "keep_dump_days is -1; want 0 to"},
 		{"no type", `{"targets":[{"device":"/dev/x"}]}`, Config{}, `targets[0]: type "" is not one of`},
 		{"relative path", `{"targets":[{"type":"directory","path":"crash"}]}`, Config{}, `path "crash" is not absolute`},
 		{"path that leads out", `{"targets":[{"type":"filesystem","device":"/dev/x","path":"/../etc"}]}`, Config{}, "leads out"},
@@ -74,6 +80,14 @@ func TestParseTarget(t *testing.T) {
 		{"fs:UUID=1-2", Target{Type: TargetFilesystem, Device: "UUID=1-2", Path: "/"}},
 		{"fs:/dev/sda1:/var/crash/", Target{Type: TargetFilesystem, Device: "/dev/sda1", Path: "/var/crash"}},
 		{"fs:/dev/disk/by-path/pci-0000:00:1f.2:/x", Target{Type: TargetFilesystem, Device: "/dev/disk/by-path/pci-0000:00:1f.2", Path: "/x"}},
+		{"fs:LABEL=/:/var/crash", Target{Type: TargetFilesystem, Device: "LABEL=/", Path: "/var/crash"}},
+		{"fs:LABEL=/boot", Target{Type: TargetFilesystem, Device: "LABEL=/boot", Path: "/"}},
+		{"fs:LABEL=my data/x:/y z", Target{Type: TargetFilesystem, Device: `LABEL=my\x20data/x`, Path: "/y z"}},
+		{`fs:LABEL="my data":/y\x20z`, Target{Type: TargetFilesystem, Device: `LABEL=my\x20data`, Path: "/y z"}},
+		{`raw:/dev/disk/by-partlabel/my\x2fdata`, Target{Type: TargetRaw, Device: "PARTLABEL=my/data"}},
+		{"fs:LABEL=a:b:/a:/b", Target{Type: TargetFilesystem, Device: "LABEL=a:b", Path: "/a:/b"}},
+		{`dir:/my\x20dir`, Target{Type: TargetDirectory, Path: "/my dir"}},
+		{"fs:UUID=X:var/crash", Target{}}, {"fs:/dev/sda1:var/crash", Target{}}, {"fs:/dev/disk/by-uuid/x:var", Target{}},
 		{"", Target{}}, {"raw:", Target{}}, {"fs:", Target{}}, {"dir:x", Target{}}, {"nfs:host:/x", Target{}}, {"sda", Target{}},
 	}
 	for _, tt := range tests {
@@ -82,6 +96,33 @@ func TestParseTarget(t *testing.T) {
 			t.Errorf("ParseTarget(%q) = %+v, %v; want %+v", tt.in, got, err, tt.want)
 		}
 	}
+}
+
+// A slip is answered with what was meant.
+func TestParseTargetWithoutSlash(t *testing.T) {
+	_, err := ParseTarget("fs:UUID=X:var/crash")
+	if err == nil || !strings.Contains(err.Error(), "must begin with a slash: fs:UUID=X:/var/crash") {
+		t.Errorf("ParseTarget: %v; want the spelling with a slash", err)
+	}
+}
+
+// FuzzTargetText: a target from a configuration, with any label and path, has one
+// spelling without blanks, which names the same.
+func FuzzTargetText(f *testing.F) {
+	f.Add("my data", "/var/crash")
+	f.Add("/", "/a:/b")
+	f.Add(`\x41"`, "/\u00e9 \\")
+	f.Fuzz(func(t *testing.T, label, dir string) {
+		want := Target{Type: TargetFilesystem, Device: "LABEL=" + blkid.Escape(label), Path: path.Clean("/" + dir)}
+		if label == "" || want.Validate() != nil || strings.Contains(label, "\x00") {
+			return
+		}
+		text := want.String()
+		got, err := ParseTarget(text)
+		if err != nil || got != want || len(strings.Fields(text)) != 1 {
+			t.Errorf("%q is read as %+v, %v; want %+v", text, got, err, want)
+		}
+	})
 }
 
 // FuzzParseConfig: what is accepted is valid, and survives being written and
@@ -114,7 +155,7 @@ func FuzzParseConfig(f *testing.F) {
 
 // FuzzParseTarget: printing a target gives what parses to it.
 func FuzzParseTarget(f *testing.F) {
-	for _, s := range []string{"/x", "dir:/x", "raw:/dev/x", "fs:UUID=x:/y", "fs:LABEL=a:b", "fs:/dev/a:/b:/c"} {
+	for _, s := range []string{"/x", "dir:/x", "raw:/dev/x", "fs:UUID=x:/y", "fs:LABEL=a:b", "fs:/dev/a:/b:/c", "fs:LABEL=/:/a b", `fs:LABEL=a\x20b:/c\x5cd`, `raw:LABEL="`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {

@@ -1,14 +1,18 @@
 package capture
 
-import "context"
+import (
+	"github.com/gokexec/gokexec/pkg/blkid"
+)
 
-// FindDevice looks once for a target's device, named as in [Target.Device], on
-// the running system. It returns the path of its node and what it holds.
-func FindDevice(ctx context.Context, device string) (node string, holds []Signature, err error) {
-	ref, err := parseDevice(device)
-	if err != nil {
-		return "", nil, err
-	}
-	f := deviceFinder{sys: NewSystem(), touch: func() {}}
-	return f.find(ctx, ref)
+// NewFinder finds devices of a system as a capture does: a device that doesn't
+// answer is given up after a while, and not asked again.
+func NewFinder(sys System) *blkid.Finder {
+	f := &deviceFinder{sys: sys, touch: func() {}}
+	return &blkid.Finder{Root: sys.FS(), Probe: f.probe}
+}
+
+// MountTypes are the types that a capture will try to mount what a device holds
+// as, in order: the configured one, "" for none, or what is found there.
+func MountTypes(configured, node string, c *blkid.Contents) ([]string, error) {
+	return fsTypes(configured, node, c)
 }

@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// ErrInUse means that a raw target holds something that is not to be lost.
-var ErrInUse = errors.New("device is not blank")
-
 // tarBlock is the unit of a tar stream, in bytes; two blocks of zeros end it.
 const tarBlock = 512
 
@@ -45,9 +42,15 @@ type rawSink struct {
 	time     time.Time
 }
 
+// rawPolicy is what a raw target may destroy.
+type rawPolicy struct {
+	overwrite bool          // whatever it holds, but a member of something
+	keep      time.Duration // a complete dump is kept for so long
+}
+
 // newRaw opens a device and begins an empty stream on it, unless the device
 // holds something else.
-func newRaw(sys System, name string, overwrite bool, t time.Time) (*rawSink, error) {
+func newRaw(sys System, name string, policy rawPolicy, t time.Time) (*rawSink, error) {
 	info, err := sys.Stat(name)
 	if err != nil {
 		return nil, err
@@ -64,13 +67,13 @@ func newRaw(sys System, name string, overwrite bool, t time.Time) (*rawSink, err
 		return nil, err
 	}
 	s := &rawSink{file: f, name: name, time: t}
-	if err := s.begin(overwrite); err != nil {
+	if err := s.begin(policy); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
 	}
 	return s, nil
 }
 
-func (s *rawSink) begin(overwrite bool) error {
+func (s *rawSink) begin(policy rawPolicy) error {
 	size, err := s.file.Size()
 	if err != nil {
 		return err
@@ -78,33 +81,13 @@ func (s *rawSink) begin(overwrite bool) error {
 	if s.capacity = size &^ (tarBlock - 1); s.capacity < resultRoom+3*tarBlock {
 		return fmt.Errorf("%w: %d bytes in all", syscall.ENOSPC, size)
 	}
-	if !overwrite {
-		found, err := Probe(s.file, size)
-		if err != nil {
-			return fmt.Errorf("can't see what it holds: %w", err)
-		}
-		if err := mayOverwrite(found); err != nil {
-			return err
-		}
+	if err := policy.check(s.file, size, s.time); err != nil {
+		return err
 	}
 	if err := s.zero(0, 2*tarBlock); err != nil {
 		return err
 	}
 	return s.file.Sync()
-}
-
-// mayOverwrite refuses what is neither nothing, nor swap, nor a dump.
-func mayOverwrite(found []Signature) error {
-	var names []string
-	for _, f := range found {
-		if f.Type != "dump" && f.Type != "swap" {
-			names = append(names, f.String())
-		}
-	}
-	if len(names) > 0 {
-		return fmt.Errorf("%w: it holds %s; set overwrite to destroy that", ErrInUse, strings.Join(names, ", "))
-	}
-	return nil
 }
 
 func (s *rawSink) location() string { return s.name }
@@ -148,22 +131,6 @@ func tarHeader(name string, size int64, t time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("tar header of %s: %w", name, err)
 	}
 	return b.Bytes(), nil
-}
-
-// isDumpHeader reports whether a device begins with a stream that a rawSink
-// wrote.
-func isDumpHeader(head []byte) bool {
-	if len(head) < tarBlock {
-		return false
-	}
-	h, err := tar.NewReader(bytes.NewReader(head)).Next()
-	if err == nil && h.Typeflag == tar.TypeXGlobalHeader {
-		return h.Name == commentName
-	}
-	if err != nil || h.Typeflag != tar.TypeReg || h.Mode != 0o600 || h.Uid != 0 || h.Format != tar.FormatGNU {
-		return false
-	}
-	return h.Name == LogName || h.Name == VMCoreName || h.Name == IncompleteName || h.Name == ResultName
 }
 
 func (s *rawSink) put(name string, write func(io.Writer) error) (int64, error) {

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 const testUUID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -68,12 +69,14 @@ func TestRunFilesystem(t *testing.T) {
 				s.file(t, "/sys/class/block/cciss!c0d0/size", "8192\n")
 			}},
 		{name: "wrong UUID", target: Target{Device: "UUID=ffff"}, wantErr: "UUID=ffff: device did not appear within 1s: not among vda"},
-		{name: "no filesystem", target: Target{Device: "/dev/sdb"}, wantErr: "holds no filesystem to save on: found crypto_LUKS",
+		{name: "no filesystem", target: Target{Device: "/dev/sdb"}, wantErr: "/dev/sdb is a part of an encrypted volume (LUKS) (crypto_LUKS)",
 			prepare: func(s *fakeSystem, t *testing.T) {
 				s.device(t, "sdb", 1<<20, func(b []byte) { copy(b, "LUKS\xba\xbe") })
 			}},
 		{name: "no driver", target: Target{Device: "/dev/vda"}, wantErr: "no driver for ext4",
 			prepare: func(s *fakeSystem, t *testing.T) { s.mountErr["ext4"] = syscall.ENODEV }},
+		{name: "a subvolume that is gone", target: Target{Device: "/dev/vda", FSType: "btrfs", MountOptions: "subvol=/root"}, wantErr: "is the subvolume gone? options subvol=/root",
+			prepare: func(s *fakeSystem, t *testing.T) { s.mountErr["btrfs"] = syscall.ENOENT }},
 		{name: "damaged", target: Target{Device: "/dev/vda"}, wantErr: "the filesystem is damaged",
 			prepare: func(s *fakeSystem, t *testing.T) { s.mountErr["ext4"] = syscall.EUCLEAN }},
 		{name: "symbolic link", target: Target{Device: "/dev/vda", Path: "/var/crash"}, wantErr: "/var is a symbolic link",
@@ -121,73 +124,30 @@ func TestRunFilesystem(t *testing.T) {
 }
 
 func TestFSTypes(t *testing.T) {
+	fs := func(name string) blkid.Signature {
+		return blkid.Signature{Kind: blkid.Filesystem, Type: name, Mountable: true}
+	}
 	tests := []struct {
 		configured string
-		found      []Signature
+		found      []blkid.Signature
 		want       string
+		err        string
 	}{
-		{"", []Signature{{Type: "xfs", Mountable: true}}, "xfs"},
-		{"", []Signature{{Type: "ext3", Mountable: true}}, "ext3 ext4"},
-		{"", []Signature{{Type: "gpt"}, {Type: "vfat", Mountable: true}}, "vfat"},
-		{"f2fs", nil, "f2fs"},
+		{"", []blkid.Signature{fs("xfs")}, "xfs", ""},
+		{"", []blkid.Signature{fs("ext3")}, "ext3 ext4", ""},
+		{"", []blkid.Signature{{Kind: blkid.PartitionTable, Type: "gpt"}, fs("vfat")}, "vfat", ""},
+		{"f2fs", nil, "f2fs", ""},
+		{"xfs", []blkid.Signature{fs("ext4"), fs("xfs")}, "xfs", ""},
+		{"", []blkid.Signature{fs("ext4"), fs("xfs")}, "", "which of them"},
+		{"", nil, "", "found nothing"},
+		{"", []blkid.Signature{{Kind: blkid.Filesystem, Type: "erofs"}}, "", "found erofs"},
+		{"", []blkid.Signature{fs("ext4"), {Kind: blkid.Member, Type: "drbd"}}, "", "only the whole"},
+		{"ext4", []blkid.Signature{fs("ext4"), {Kind: blkid.Member, Type: "drbd"}}, "", "only the whole"},
 	}
 	for _, tt := range tests {
-		got, err := fsTypes(tt.configured, "/dev/x", tt.found)
-		if err != nil || strings.Join(got, " ") != tt.want {
-			t.Errorf("fsTypes(%q, %v) = %q, %v; want %s", tt.configured, tt.found, got, err, tt.want)
-		}
-	}
-	if _, err := fsTypes("", "/dev/x", nil); err == nil || !strings.Contains(err.Error(), "found nothing") {
-		t.Errorf("fsTypes of a blank device: %v", err)
-	}
-}
-
-func TestPartitionUUID(t *testing.T) {
-	gpt, mbr := make([]byte, 1<<20), make([]byte, 4096)
-	gptDisk(gpt)
-	copy(mbr[510:], "\x55\xaa")
-	mbr[450] = 0x83
-	binary.LittleEndian.PutUint32(mbr[440:], 0xdeadbeef)
-	tests := []struct {
-		name      string
-		disk      []byte
-		blockSize int64
-		number    uint32
-		want      string
-	}{
-		{"GPT", gpt, 512, 3, testUUID},
-		{"GPT, unused", gpt, 512, 4, ""},
-		{"MBR", mbr, 512, 5, "deadbeef-05"},
-	}
-	for _, tt := range tests {
-		got, err := partitionUUID(bytes.NewReader(tt.disk), tt.blockSize, tt.number)
-		if err != nil || got != tt.want {
-			t.Errorf("%s: partitionUUID = %q, %v; want %q", tt.name, got, err, tt.want)
-		}
-	}
-	for _, number := range []uint32{0, 129} {
-		if _, err := partitionUUID(bytes.NewReader(gpt), 512, number); !errors.Is(err, errNoPartition) {
-			t.Errorf("partition %d: %v; want errNoPartition", number, err)
-		}
-	}
-	if _, err := partitionUUID(bytes.NewReader(make([]byte, 4096)), 512, 1); !errors.Is(err, errNoPartition) {
-		t.Errorf("blank disk: %v; want errNoPartition", err)
-	}
-	if _, err := partitionUUID(bytes.NewReader(gpt), 0, 1); !errors.Is(err, errNoPartition) {
-		t.Errorf("block size 0: %v; want errNoPartition", err)
-	}
-}
-
-func TestParseDevice(t *testing.T) {
-	tests := []struct{ in, want string }{
-		{"/dev/sda", "/dev/sda"}, {"UUID=x", "UUID=x"}, {`LABEL="a b"`, "LABEL=a b"}, {"PARTUUID=y", "PARTUUID=y"},
-		{"/dev/disk/by-partuuid/z", "PARTUUID=z"}, {`/dev/disk/by-label/a\x2fb\x`, `LABEL=a/b\x`}, {"/dev/disk/by-path/pci=1", "/dev/disk/by-path/pci=1"},
-		{"", ""}, {"sda", ""}, {"UUID=", ""}, {"ID=x", ""}, {"/", ""}, {"/dev/..", ""}, {"/dev/disk/by-uuid/", ""},
-	}
-	for _, tt := range tests {
-		got, err := parseDevice(tt.in)
-		if (err == nil) != (tt.want != "") || err == nil && got.String() != tt.want {
-			t.Errorf("parseDevice(%q) = %v, %v; want %q", tt.in, got, err, tt.want)
+		got, err := fsTypes(tt.configured, "/dev/x", &blkid.Contents{Signatures: tt.found, DataAt: -1})
+		if strings.Join(got, " ") != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("fsTypes(%q, %v) = %q, %v; want %q, %q", tt.configured, tt.found, got, err, tt.want, tt.err)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 // maxDevices bounds the devices a block device may rest on. A path through
@@ -94,9 +96,9 @@ func blockDir(root fs.FS, dev string) (string, error) {
 		if !known {
 			return fail(errors.New("unknown tag; want UUID=, LABEL=, PARTUUID=, PARTLABEL= or ID="))
 		}
-		// udev's encoding of what can't be in a file name
-		// (util_replace_chars, "\x20") is the caller's affair.
-		name = "/dev/disk/" + by + "/" + strings.Trim(value, `"`)
+		// Whoever writes a command line may have spelled it as the link is
+		// spelled.
+		name = "/dev/disk/" + by + "/" + blkid.LinkName(blkid.Unescape(strings.Trim(value, `"`)))
 	}
 	if major, minor, ok := strings.Cut(name, ":"); ok && isNumber(major) && isNumber(minor) {
 		dir, err := resolve(root, "sys/dev/block/"+name)

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/initramfs"
+	"github.com/gokexec/gokexec/pkg/kmod"
+	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/storage"
+)
+
+// elsewhere reports whether the targets are another machine's, and can't be
+// looked at: --other-machine says so, or another architecture does, or drivers
+// that are named for a tree that is not this machine's.
+func (o *initramfsOptions) elsewhere() (bool, error) {
+	if o.otherMachine || o.sysroot != "/" && len(o.sets)+len(o.modules) > 0 {
+		return true, nil
+	}
+	if o.arch == "" {
+		return false, nil
+	}
+	arch, err := loader.ArchByName(o.arch)
+	if err != nil {
+		return false, usageError("--arch: %w", err)
+	}
+	native, err := loader.NativeArch()
+	return arch.Name != native.Name, err
+}
+
+// resolveTargets makes of the targets what the capture kernel finds, and says
+// what was taken for something else.
+func (o *initramfsOptions) resolveTargets(ctx context.Context, e *env, settings *capture.Config) ([]*storage.Resolved, error) {
+	elsewhere, err := o.elsewhere()
+	if err != nil {
+		return nil, err
+	}
+	machine := storage.NewMachine(e.sysroot)
+	var all []*storage.Resolved
+	for i, t := range settings.Targets {
+		resolve := machine.Resolve
+		if elsewhere {
+			resolve = storage.Elsewhere
+		}
+		r, err := resolve(ctx, t)
+		if err != nil {
+			return nil, targetProblem(err, !elsewhere)
+		}
+		for _, line := range r.Notes {
+			fmt.Fprintf(e.stderr, "gokexec: %s\n", line)
+		}
+		for _, line := range r.Warnings {
+			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", line)
+		}
+		settings.Targets[i] = r.Target
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// targetProblem puts what to do instead into the hint.
+func targetProblem(err error, here bool) error {
+	p := &loader.Problem{What: err.Error(), Err: err}
+	var refusal *storage.Refusal
+	if errors.As(err, &refusal) {
+		p.Hint = refusal.Instead
+	}
+	if here {
+		p.Hint = strings.TrimPrefix(p.Hint+"; --other-machine if the target is not this machine's", "; ")
+	}
+	return p
+}
+
+// targetModules asks a target's devices which modules they need.
+func (o *initramfsOptions) targetModules(e *env, tree *kmod.Tree, r *storage.Resolved, cfg *initramfs.Config) error {
+	root := storage.Root(e.sysroot)
+	for _, name := range r.Devices {
+		names, err := tree.ModulesForBlockDevice(root, name)
+		if err != nil {
+			return &loader.Problem{What: fmt.Sprintf("target %s: %v", r.Target, err), Err: err,
+				Hint: "name its drivers and say so: --other-machine --set nvme, --module NAME"}
+		}
+		cfg.Modules = append(cfg.Modules, names...)
+	}
+	var err error
+	for _, fstype := range r.Drivers {
+		var required, optional []string
+		if required, optional, err = tree.ModulesForFilesystem(fstype); err == nil {
+			cfg.Modules = append(cfg.Modules, required...)
+			cfg.OptionalModules = append(cfg.OptionalModules, optional...)
+			return nil
+		}
+	}
+	if err != nil {
+		return &loader.Problem{What: fmt.Sprintf("target %s: %v", r.Target, err), Hint: "kernel " + o.release + " can't mount it; take another target or kernel", Err: err}
+	}
+	return nil
+}
+
+// targetFindings looks at targets for check: those that are named, and those of the
+// capture initramfs, if the initrd is one. A collected tree has no devices.
+func (e *env) targetFindings(ctx context.Context, collected string, named []string, initrd string) ([]loader.Finding, error) {
+	resolve := storage.NewMachine(e.sysroot).Resolve
+	if collected != "" {
+		resolve = func(_ context.Context, t capture.Target) (*storage.Resolved, error) {
+			return nil, fmt.Errorf("target %s: not looked at: a collected tree has no devices", t)
+		}
+	}
+	var findings []loader.Finding
+	for _, text := range named {
+		t, err := capture.ParseTarget(text)
+		if err != nil {
+			return nil, usageError("--target: %w", err)
+		}
+		findings = append(findings, targetFinding(resolve(ctx, t)))
+	}
+	cfg, err := initrdConfig(initrd)
+	if err != nil {
+		return append(findings, loader.Finding{Check: "target", Level: loader.Failure, Detail: initrd + ": " + err.Error(), Remedy: "make it anew, by gokexec initramfs"}), nil
+	}
+	for _, t := range cfg.Targets {
+		findings = append(findings, targetFinding(resolve(ctx, t)))
+	}
+	return findings, nil
+}
+
+func targetFinding(r *storage.Resolved, err error) loader.Finding {
+	f := loader.Finding{Check: "target"}
+	var refusal *storage.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		f.Level, f.Detail, f.Remedy = loader.Failure, err.Error(), refusal.Instead
+	case err != nil:
+		f.Level, f.Detail, f.Remedy = loader.Unknown, err.Error(), "run as root, on the machine itself"
+	case len(r.Warnings) > 0:
+		f.Level, f.Detail, f.Remedy = loader.Warning, strings.Join(append(r.Notes, r.Warnings...), "; "), "name another target"
+	default:
+		f.Level, f.Detail = loader.OK, strings.Join(append(r.Notes, r.Target.String()+" can be there in a capture kernel ("+strings.Join(r.Devices, ", ")+")"), "; ")
+	}
+	return f
+}
+
+// initrdConfig is the configuration in a capture initramfs; the zero one for
+// none, or for an initrd that another check complains of.
+func initrdConfig(initrd string) (capture.Config, error) {
+	if initrd == "" {
+		return capture.Config{}, nil
+	}
+	f, err := os.Open(initrd)
+	if err != nil {
+		return capture.Config{}, err
+	}
+	defer f.Close()
+	contents, err := initramfs.Read(f, maxInitrd)
+	if err != nil || contents.Settings == nil {
+		return capture.Config{}, nil
+	}
+	return capture.ParseConfig(bytes.NewReader(contents.Settings))
+}
+
+// maxInitrd bounds what an initrd may unpack to, in bytes.
+const maxInitrd = 4 << 30

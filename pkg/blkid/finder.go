@@ -1,0 +1,166 @@
+package blkid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Errors of [Finder.Find].
+var (
+	// ErrMember means that a device is a part of something else.
+	ErrMember = errors.New("only the whole may write to it; name that or another device (wipefs removes what is left over from earlier use)")
+	// ErrAmbiguous means that several devices bear a name, and that they are not
+	// known to be one.
+	ErrAmbiguous = errors.New("which of them is meant can't be told; detach the copy or give it another name")
+)
+
+// restTimeout bounds the look at the remaining devices when one was found: they
+// only matter if they bear the same name.
+const restTimeout = 2 * time.Second
+
+// Device is a block device, or an image file, and what it holds.
+type Device struct {
+	// Node is the path of its node.
+	Node string
+	Contents
+	// PartUUID and PartLabel are those of a partition.
+	PartUUID, PartLabel string
+	// WWID and Serial are what sysfs knows the disk by, with -partN for a
+	// partition; "" when it has none, or the finder was not asked for it.
+	WWID, Serial string
+
+	member error
+}
+
+// MemberOf is an error that wraps [ErrMember] and says what the device is a
+// part of, by its own signature, its disk's, or by what uses it now (md, device mapper,
+// and so on); nil if it is a part of nothing.
+func (d *Device) MemberOf() error { return d.member }
+
+// Finder finds block devices by name.
+type Finder struct {
+	// Root is the tree that sys/class/block is read from.
+	Root fs.FS
+	// Probe opens a device by the path of its node and calls [Probe]. It bounds
+	// the time that this takes, as a broken disk must not keep the others from
+	// being found.
+	Probe func(ctx context.Context, node string) (Contents, error)
+}
+
+// Find looks once for the one device that bears a name and is no member of something.
+// For a device on several paths that are known to lead to one disk, it returns
+// the first.
+func (f *Finder) Find(ctx context.Context, ref Ref) (*Device, error) {
+	if ref.Key == "" {
+		d, err := f.Device(ctx, ref.Value)
+		if err == nil {
+			err = d.member
+		}
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
+	}
+	entries, err := fs.ReadDir(f.Root, "sys/class/block")
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, fmt.Errorf("list /sys/class/block: %w", err)
+	}
+	look := f.look()
+	var matches []*Device
+	var seen []string
+	var failed error
+	for _, e := range entries {
+		name := e.Name()
+		if look.empty(name) {
+			continue
+		}
+		seen = append(seen, name)
+		d, err := look.candidate(ctx, ref, name)
+		switch {
+		case err != nil && len(matches) == 0:
+			failed = err
+		case err == nil && ref.names(d):
+			if d.member != nil {
+				failed = d.member
+				continue
+			}
+			if matches = append(matches, d); len(matches) == 1 {
+				rest, cancel := context.WithTimeout(ctx, restTimeout)
+				defer cancel()
+				ctx = rest
+			}
+		}
+	}
+	switch {
+	case len(matches) > 0:
+		return choose(ref, matches)
+	case len(seen) == 0:
+		return nil, errors.New("there are no block devices; is the disk's driver loaded?")
+	}
+	err = fmt.Errorf("not among %s", strings.Join(seen[:min(len(seen), 20)], ", "))
+	if failed != nil {
+		err = fmt.Errorf("%w (%w)", err, failed)
+	}
+	return nil, err
+}
+
+// Device looks at the device of a path. That it is a member of something is no
+// error here.
+func (f *Finder) Device(ctx context.Context, name string) (*Device, error) {
+	look := f.look()
+	d := &Device{Node: name}
+	var err error
+	if d.Contents, err = look.probe(ctx, name); err != nil {
+		return nil, err
+	}
+	look.identify(ctx, d, kernelName(name))
+	return d, nil
+}
+
+// choose makes one device of all that bear a name, if they are one.
+func choose(ref Ref, matches []*Device) (*Device, error) {
+	var disks []*Device
+	for _, d := range matches {
+		if !slices.ContainsFunc(disks, d.same) {
+			disks = append(disks, d)
+		}
+	}
+	if len(disks) > 1 && !oneFilesystem(disks) {
+		names := make([]string, len(disks))
+		for i, d := range disks {
+			names[i] = d.Node
+		}
+		return nil, fmt.Errorf("%s is on %s: %w", ref, strings.Join(names, " and "), ErrAmbiguous)
+	}
+	return disks[0], nil
+}
+
+// same reports whether two devices are known to be one, on two paths: the same
+// partition of disks with the same worldwide identifier, of a kind that no maker
+// may give twice.
+func (d *Device) same(o *Device) bool {
+	unique := strings.HasPrefix(d.WWID, "naa.") || strings.HasPrefix(d.WWID, "eui.") || strings.HasPrefix(d.WWID, "uuid.")
+	return unique && d.WWID == o.WWID && d.Size == o.Size
+}
+
+// oneFilesystem reports whether the devices are those of one btrfs on several.
+func oneFilesystem(devices []*Device) bool {
+	var ids []uint64
+	for _, d := range devices {
+		b := d.Btrfs
+		if b == nil || b.FSID != devices[0].Btrfs.FSID || b.Devices < uint64(len(devices)) || slices.Contains(ids, b.ID) {
+			return false
+		}
+		ids = append(ids, b.ID)
+	}
+	return true
+}

@@ -1,0 +1,163 @@
+package storage
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
+	"github.com/gokexec/gokexec/pkg/capture"
+)
+
+const btrfs = "btrfs"
+
+// unwritable are types of filesystems on which nothing can be saved, and why.
+var unwritable = map[string]string{
+	"squashfs": "is read-only by design", "iso9660": "is read-only by design", "erofs": "is read-only by design",
+	"cramfs": "is read-only by design", "romfs": "is read-only by design",
+	"gfs2": "wants the lock manager of a cluster", "ocfs2": "wants the lock manager of a cluster",
+}
+
+// CheckFSType refuses a filesystem on which no dump can be saved, whatever
+// device it is on.
+func CheckFSType(fstype string) error {
+	if why, ok := unwritable[fstype]; ok {
+		return refuse("take another filesystem, or a disk: raw:DEVICE", "filesystem %s %s", fstype, why)
+	}
+	return nil
+}
+
+// filesystem checks what a device holds, and that of a btrfs all devices can be
+// there.
+func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
+	const instead = "take a device with a filesystem directly on it, or a whole disk: raw:DEVICE"
+	r.Devices = []string{d.name}
+	v, asked := d.Verdict(), r.Target.FSType
+	switch {
+	case v.Kind != blkid.Filesystem && asked == "":
+		return refuse(instead, "%s holds no filesystem, but a %s", d.node(), orNothing(d))
+	}
+	found := v.Signature
+	if v.Kind != blkid.Filesystem {
+		found = blkid.Signature{Type: asked}
+	}
+	if err := CheckFSType(found.Type); err != nil {
+		return err
+	}
+	switch {
+	case d.Needs != "":
+		return refuse("take another filesystem: the kernel finds that by a device name or number, which may be another's in the capture kernel", "the %s of %s has %s", found.Type, d.node(), d.Needs)
+	case !found.Mountable && asked == "":
+		return refuse("name the type to mount it as, if the kernel can write it: --fstype TYPE", "%s holds a %s, of which gokexec does not know whether a dump can be saved on it", d.node(), found)
+	case asked != "" && asked != found.Type && found.Mountable && !slices.Contains(found.MountTypes(), asked):
+		return refuse("leave --fstype out", "%s holds a %s, not a %s", d.node(), found, asked)
+	}
+	drivers, err := capture.MountTypes(asked, d.node(), &d.Contents)
+	if err != nil {
+		return refuse(instead, "%v", err)
+	}
+	r.FSType, r.Drivers = found.Type, drivers
+	if d.Btrfs != nil {
+		return m.members(ctx, r, d)
+	}
+	return nil
+}
+
+// members checks the devices of a btrfs.
+func (m *Machine) members(ctx context.Context, r *Resolved, d device) error {
+	if d.Btrfs.Seed {
+		return refuse("take another filesystem", "the btrfs on %s is a seed, which is read-only", d.node())
+	}
+	if d.Btrfs.Devices <= 1 {
+		return nil
+	}
+	all, err := m.finder.Btrfs(ctx)
+	if err != nil {
+		return err
+	}
+	ids := make(map[uint64]bool)
+	for _, member := range all {
+		if member.Btrfs.FSID != d.Btrfs.FSID {
+			continue
+		}
+		b, err := m.blockByNode(member.Node)
+		if err != nil {
+			return err
+		}
+		if _, err := m.look(ctx, b); err != nil {
+			return err
+		}
+		ids[member.Btrfs.ID] = true
+		if !slices.Contains(r.Devices, b.name) {
+			r.Devices = append(r.Devices, b.name)
+		}
+	}
+	if uint64(len(ids)) < d.Btrfs.Devices {
+		return refuse("bring the others back, or remove them from the filesystem: btrfs device remove missing; it is not mounted degraded",
+			"only %d of the %d devices of the btrfs on %s are there", len(ids), d.Btrfs.Devices, d.node())
+	}
+	slices.Sort(r.Devices)
+	return nil
+}
+
+// raw checks that a device may be overwritten.
+func (m *Machine) raw(ctx context.Context, r *Resolved, d device) error {
+	r.Devices = []string{d.name}
+	mounts, err := m.mounts()
+	if err != nil {
+		return err
+	}
+	for _, b := range append(m.parts(d.block), d.block) {
+		if h := m.holders(b); len(h) > 0 {
+			return refuse("take a disk that nothing uses", "%s is in use by %s", b.node(), strings.Join(h, ", "))
+		}
+		for _, c := range mounts {
+			if m.isOn(c, []string{b.name}) {
+				return refuse("save to its filesystem, or take a disk that nothing uses: fs:"+c.Point, "%s is mounted on %s: a dump would destroy its filesystem", b.node(), c.Point)
+			}
+		}
+		if m.ofMountedBtrfs(b) {
+			return refuse("take a disk that nothing uses", "%s is a member of a btrfs that is mounted", b.node())
+		}
+		swap, err := m.swapsOn(b)
+		if err != nil {
+			return err
+		}
+		if swap && !r.Target.Overwrite {
+			return refuse("--overwrite takes it all the same: the swap has to be made anew after a dump; or take a disk that nothing uses", "%s is swap space in use", b.node())
+		}
+	}
+	if err := capture.CheckRaw(ctx, m.sys, d.node(), r.Target.Overwrite); err != nil {
+		return refuse("--overwrite lets a dump destroy that; else take an empty disk or partition", "%v", err)
+	}
+	return nil
+}
+
+// ofMountedBtrfs looks for a device among those of the btrfs that the kernel has
+// mounted (fs/btrfs/sysfs.c): mountinfo names but one of them.
+func (m *Machine) ofMountedBtrfs(b block) bool {
+	found, _ := fs.Glob(m.sys.FS(), "sys/fs/btrfs/*/devices/"+b.name)
+	return len(found) > 0
+}
+
+// swapsOn reports whether a device is swap space in use.
+func (m *Machine) swapsOn(b block) (bool, error) {
+	f, err := m.sys.FS().Open("proc/swaps")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // a kernel without swap
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		name, _, _ := strings.Cut(s.Text(), " ")
+		if used, err := m.blockByNode(unescapeOctal(name)); strings.HasPrefix(name, "/dev/") && err == nil && used.name == b.name {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,13 @@
+// Package storage resolves the targets of a dump on the running machine: what an
+// administrator names, a device or a directory as it is seen here, becomes what a
+// capture kernel finds, which has no udev, other device names, and only the disks
+// whose drivers are loaded.
+//
+//   - A directory becomes its filesystem's UUID and the path in it: through links,
+//     bind mounts and btrfs subvolumes ([Machine.Resolve]).
+//   - A device name becomes a stable identity.
+//   - What can't be there in a capture kernel is refused, with the reason and what
+//     to take instead ([Refusal]).
+//
+// Nothing is written; devices are opened for reading.
+package storage

@@ -1,0 +1,58 @@
+package storage
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
+	"github.com/gokexec/gokexec/pkg/capture"
+)
+
+// Machine is the running machine's storage.
+type Machine struct {
+	sys    capture.System
+	finder *blkid.Finder
+}
+
+// NewMachine looks at the machine whose root is a directory: "/", or a tree with
+// proc, sys and dev, in which image files stand for devices.
+func NewMachine(root string) *Machine {
+	sys := capture.NewSystem()
+	if root != "/" {
+		sys = &tree{System: sys, root: root}
+	}
+	return &Machine{sys: sys, finder: capture.NewFinder(sys)}
+}
+
+// Root is the tree that a Machine of that root reads sysfs from.
+func Root(root string) fs.FS { return os.DirFS(root) }
+
+// tree is a System whose root is elsewhere.
+type tree struct {
+	capture.System
+	root string
+}
+
+func (t *tree) FS() fs.FS { return os.DirFS(t.root) }
+
+func (t *tree) Stat(name string) (fs.FileInfo, error) { return os.Stat(filepath.Join(t.root, name)) }
+
+func (t *tree) OpenFile(name string, flag int, perm fs.FileMode) (capture.File, error) {
+	return t.System.OpenFile(filepath.Join(t.root, name), flag, perm)
+}
+
+// Refusal is why a target is not taken. It is no matter of trying again: what is
+// named can't be there in a capture kernel, or a dump would destroy something.
+type Refusal struct {
+	What    string // with the name as it was given, and the reason
+	Instead string // what to do
+}
+
+// Error is the reason.
+func (r *Refusal) Error() string { return r.What }
+
+func refuse(instead, format string, args ...any) error {
+	return &Refusal{What: fmt.Sprintf(format, args...), Instead: instead}
+}

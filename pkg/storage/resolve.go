@@ -1,0 +1,340 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
+	"github.com/gokexec/gokexec/pkg/capture"
+)
+
+// Resolved is a target as a capture kernel finds it.
+type Resolved struct {
+	// Target names its device by what stays the same; a directory is a
+	// filesystem target.
+	Target capture.Target
+	// FSType is the type of the filesystem; "" for a raw target. Drivers are the
+	// names of those that mount it, the best first.
+	FSType  string
+	Drivers []string
+	// Devices are the kernel names of the block devices whose drivers are
+	// needed: several for a btrfs of several.
+	Devices []string
+	// Notes say what was taken for something else than it was called, and
+	// Warnings what may go wrong, a line each.
+	Notes, Warnings []string
+}
+
+func (r *Resolved) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+func (r *Resolved) warn(format string, args ...any) {
+	r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...))
+}
+
+// device is a block device of this machine and what it holds.
+type device struct {
+	block
+	*blkid.Device
+}
+
+// Resolve looks at a target of this machine. What can't be there in a capture
+// kernel, or would be spoilt by a dump, is a [Refusal]; other errors say what
+// could not be looked at.
+func (m *Machine) Resolve(ctx context.Context, t capture.Target) (*Resolved, error) {
+	var r *Resolved
+	var err error
+	if dir, ok := m.asDirectory(t); ok {
+		r, err = m.directory(ctx, t, dir)
+	} else {
+		r, err = m.named(ctx, t)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", t, err)
+	}
+	if err := r.Target.Validate(); err != nil {
+		return nil, fmt.Errorf("target %s: %w", t, err)
+	}
+	if before, after := t.String(), r.Target.String(); before != after || t.MountOptions != r.Target.MountOptions {
+		how := r.FSType
+		if r.Target.MountOptions != "" {
+			how += ", " + r.Target.MountOptions
+		}
+		if how != "" {
+			how = " (" + how + ")"
+		}
+		r.note("%s is taken as %s%s", before, after, how)
+	}
+	return r, nil
+}
+
+// asDirectory takes dir:PATH, PATH, and fs:PATH, where a device is expected.
+func (m *Machine) asDirectory(t capture.Target) (string, bool) {
+	switch t.Type {
+	case capture.TargetDirectory:
+		return t.Path, true
+	case capture.TargetFilesystem:
+		if path.IsAbs(t.Device) {
+			if info, err := m.sys.Stat(t.Device); err == nil && info.IsDir() {
+				return path.Join(t.Device, t.Path), true
+			}
+		}
+	}
+	return "", false
+}
+
+// directory finds the filesystem that a directory lies on.
+func (m *Machine) directory(ctx context.Context, t capture.Target, dir string) (*Resolved, error) {
+	s, err := m.see(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.onDisk(dir); err != nil {
+		return nil, err
+	}
+	b, err := m.blockOf(s.mount)
+	if err != nil {
+		return nil, refuse(elsewhereOnDisk, "%s is on %s (%s), which is no block device that can be found here: %v", dir, s.mount.Source, s.mount.FSType, err)
+	}
+	d, err := m.look(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	r := &Resolved{Target: capture.Target{Type: capture.TargetFilesystem, FSType: t.FSType, MountOptions: t.MountOptions}}
+	if err := m.filesystem(ctx, r, d); err != nil {
+		return nil, err
+	}
+	if err := m.identify(ctx, r, d, "UUID"); err != nil {
+		return nil, err
+	}
+	r.Target.MountOptions, r.Target.Path = join(t.MountOptions, s)
+	r.readOnly(s)
+	return r, nil
+}
+
+// readOnly warns of a filesystem that can't be written to here, as after errors.
+func (r *Resolved) readOnly(s seen) {
+	if s.mount.Super == "ro" || strings.HasPrefix(s.mount.Super, "ro,") {
+		r.warn("the filesystem of %s is mounted read-only here (%s): the capture will mount it for writing", s.real, s.mount.Source)
+	}
+}
+
+// join adds the options that a path needs to those that were asked for, unless
+// these name a subvolume themselves.
+func join(options string, s seen) (string, string) {
+	if strings.Contains(options, "subvol") {
+		return options, s.inside
+	}
+	more, inside := s.options()
+	if options != "" && more != "" {
+		more = "," + more
+	}
+	return options + more, inside
+}
+
+// named finds the device of a target.
+func (m *Machine) named(ctx context.Context, t capture.Target) (*Resolved, error) {
+	ref, err := blkid.ParseRef(t.Device)
+	if err != nil {
+		return nil, err
+	}
+	d, err := m.find(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	r := &Resolved{Target: t}
+	if t.Type == capture.TargetRaw {
+		if err := m.raw(ctx, r, d); err != nil {
+			return nil, err
+		}
+		// A dump destroys the filesystem's UUID and label.
+		if ref.Key == "" || ref.Key == "UUID" || ref.Key == "LABEL" || m.same(ctx, ref, d) != nil {
+			err = m.identify(ctx, r, d, "")
+		}
+		return r, err
+	}
+	if err := m.filesystem(ctx, r, d); err != nil {
+		return nil, err
+	}
+	if ref.Key == "" || m.same(ctx, ref, d) != nil {
+		if err := m.identify(ctx, r, d, "UUID"); err != nil {
+			return nil, err
+		}
+	}
+	return r, m.place(r)
+}
+
+// find looks for the device that bears a name.
+func (m *Machine) find(ctx context.Context, ref blkid.Ref) (device, error) {
+	if ref.Key == "" {
+		b, err := m.blockByNode(ref.Value)
+		if errors.Is(err, fs.ErrNotExist) {
+			return device{}, m.absent(ref, err)
+		}
+		if err != nil {
+			return device{}, err
+		}
+		return m.look(ctx, b)
+	}
+	found, err := m.finder.Find(ctx, ref)
+	if err == nil {
+		b, err := m.blockByNode(found.Node)
+		if err != nil {
+			return device{}, err
+		}
+		return m.look(ctx, b)
+	}
+	if errors.Is(err, blkid.ErrMember) || errors.Is(err, blkid.ErrAmbiguous) {
+		return device{}, refuse("name the device that is meant: of /dev/disk/by-id or by-path; or what is made of the members, if that is a plain disk", "%s: %v", ref, err)
+	}
+	// udev reads more filesystems than a capture does.
+	if b, linkErr := m.blockByNode("/dev/disk/by-" + strings.ToLower(ref.Key) + "/" + blkid.LinkName(ref.Value)); linkErr == nil {
+		return m.look(ctx, b)
+	}
+	return device{}, m.absent(ref, err)
+}
+
+// absent says that a name leads nowhere on this machine.
+func (m *Machine) absent(ref blkid.Ref, err error) error {
+	instead := "lsblk -f shows the devices and their UUIDs"
+	if ref.Key == "LABEL" && strings.Contains(ref.Value, ":") {
+		instead = "if a path is meant, it begins with a slash: fs:LABEL=NAME:/PATH; " + instead
+	}
+	return refuse(instead, "%s is not on this machine: %v", ref, err)
+}
+
+// look reads what a device holds, and refuses one that can't be there in a
+// capture kernel, or belongs to something else.
+func (m *Machine) look(ctx context.Context, b block) (device, error) {
+	if k, absent := m.absentKind(b); absent {
+		return device{}, k.refuse(b.node())
+	}
+	if m.attribute(b.dir+"/ro") == "1" {
+		return device{}, refuse("name another device, or make it writable: blockdev --setrw", "%s is read-only", b.node())
+	}
+	if h := m.holders(b); len(h) > 0 {
+		return device{}, refuse("name another disk: what is made of this one is not there in a capture kernel, and would be spoilt", "%s is in use by %s", b.node(), strings.Join(h, ", "))
+	}
+	d, err := m.finder.Device(ctx, b.node())
+	if err != nil {
+		return device{}, err
+	}
+	if err := d.MemberOf(); err != nil {
+		return device{}, refuse("name what is made of it, if that can be there in a capture kernel; else another device", "%v", err)
+	}
+	return device{b, d}, nil
+}
+
+// identify names a target's device by the first of its identities by which a
+// capture finds it, and no other.
+func (m *Machine) identify(ctx context.Context, r *Resolved, d device, first string) error {
+	var ids []blkid.Ref
+	if v := d.Verdict(); first == "UUID" && v.Kind == blkid.Filesystem {
+		ids = append(ids, blkid.Ref{Key: "UUID", Value: v.Signature.UUID})
+	}
+	ids = append(ids, blkid.Ref{Key: "PARTUUID", Value: d.PartUUID}, blkid.Ref{Key: "WWID", Value: d.WWID}, blkid.Ref{Key: "SERIAL", Value: d.Serial})
+	for _, id := range ids {
+		// A DOS disk without a signature gives its partitions no identity.
+		if id.Value != "" && !(strings.HasPrefix(id.Value, "00000000-") && len(id.Value) == len("00000000-01")) && m.same(ctx, id, d) == nil {
+			r.Target.Device = id.String()
+			return nil
+		}
+	}
+	if r.Target.Type == capture.TargetFilesystem && r.Target.Device != "" && !path.IsAbs(r.Target.Device) {
+		return refuse("name the device: fs:/dev/NAME", "a capture can't find %s by %s: it does not read that of a %s", d.node(), r.Target.Device, orNothing(d))
+	}
+	r.Target.Device = d.node()
+	r.warn("%s has neither a UUID nor a serial number that the kernel tells; by its name the capture kernel may find another disk: give it a partition table, or the virtual disk a serial number", d.node())
+	return nil
+}
+
+// same reports by an error that a name leads elsewhere than to a device, or to
+// several.
+func (m *Machine) same(ctx context.Context, ref blkid.Ref, d device) error {
+	found, err := m.finder.Find(ctx, ref)
+	if err != nil {
+		return err
+	}
+	b, err := m.blockByNode(found.Node)
+	if err != nil {
+		return err
+	}
+	v := d.Verdict()
+	if b.name != d.name && !(v.Signature.Type == btrfs && strings.EqualFold(v.Signature.UUID, ref.Value)) {
+		return fmt.Errorf("%s is %s, not %s", ref, found.Node, d.node())
+	}
+	return nil
+}
+
+// place finds out where a path lies on a filesystem that is mounted here. If it
+// is, as it is seen from /, on that filesystem, that is meant; else it counts
+// from where the filesystem is mounted.
+func (m *Machine) place(r *Resolved) error {
+	t := &r.Target
+	mounts, err := m.mounts()
+	if err != nil {
+		return err
+	}
+	here := slices.DeleteFunc(slices.Clone(mounts), func(c Mount) bool {
+		at, ok := mounts.At(c.Point)
+		return !m.isOn(c, r.Devices) || !ok || at.ID != c.ID
+	})
+	if len(here) == 0 {
+		if t.Path != "" && t.Path != "/" {
+			r.warn("%s is not mounted here: whether its path leads through a link was not looked at", *t)
+		}
+		return nil
+	}
+	s, err := m.see(path.Join("/", t.Path))
+	if err != nil || !m.isOn(s.mount, r.Devices) {
+		// The whole filesystem rather than a directory of it.
+		at := slices.MinFunc(here, func(a, b Mount) int { return len(a.Root) - len(b.Root) })
+		if at.Root != "/" && at.FSType != btrfs {
+			return nil
+		}
+		if s, err = m.see(path.Join(at.Point, t.Path)); err != nil {
+			return err
+		}
+		if !m.isOn(s.mount, r.Devices) {
+			return refuse("name that one", "%s leads to another filesystem, %s (%s)", path.Join(at.Point, t.Path), s.mount.Source, s.real)
+		}
+	}
+	r.readOnly(s)
+	if !strings.Contains(t.MountOptions, "subvol") {
+		t.MountOptions, t.Path = join(t.MountOptions, s)
+	}
+	return nil
+}
+
+// isOn reports whether a mount is of a filesystem on these devices.
+func (m *Machine) isOn(c Mount, devices []string) bool {
+	b, err := m.blockOf(c)
+	return err == nil && slices.Contains(devices, b.name)
+}
+
+// blockOf is the block device of a mounted filesystem, or one of its devices:
+// btrfs and bcachefs have a number of their own.
+func (m *Machine) blockOf(c Mount) (block, error) {
+	b, err := m.blockByNumber(c.Dev)
+	if err == nil {
+		return b, nil
+	}
+	source, _, _ := strings.Cut(c.Source, ":/") // bcachefs lists all
+	if !path.IsAbs(source) {
+		return block{}, err
+	}
+	return m.blockByNode(source)
+}
+
+func orNothing(d device) string {
+	if v := d.Verdict(); v.Kind != blkid.Blank {
+		return v.Signature.String()
+	}
+	return "blank device"
+}

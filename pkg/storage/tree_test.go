@@ -1,0 +1,140 @@
+package storage
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// bench is a machine in a directory.
+type bench struct {
+	*Machine
+	t     *testing.T
+	dir   string
+	minor int
+}
+
+const rootUUID = "01234567-89ab-cdef-0123-456789abcdef"
+
+// newBench is a machine with an ext4 on sda1, mounted at /.
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: t.TempDir()}
+	b.Machine = NewMachine(b.dir)
+	b.disk("pci0000:00/0000:00:02.0/host0/target0:0:0/0:0:0:0/block/sda", gpt)
+	b.partition("sda", 1, ext4(rootUUID, "root"))
+	b.file("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
+	b.mount("22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda1 rw")
+	return b
+}
+
+func (b *bench) file(name, content string) {
+	b.t.Helper()
+	full := filepath.Join(b.dir, name)
+	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(full, []byte(content), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) link(name, target string) {
+	b.t.Helper()
+	full := filepath.Join(b.dir, name)
+	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.Symlink(target, full); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) mkdir(names ...string) {
+	b.t.Helper()
+	for _, name := range names {
+		if err := os.MkdirAll(filepath.Join(b.dir, name), 0o755); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// mount adds lines of mountinfo.
+func (b *bench) mount(lines ...string) {
+	b.t.Helper()
+	old, _ := os.ReadFile(filepath.Join(b.dir, "proc/self/mountinfo"))
+	b.file("proc/self/mountinfo", string(old)+strings.Join(lines, "\n")+"\n")
+}
+
+// disk adds a disk at a place below sys/devices, with a number of its own: 8:1, 8:2 and so on.
+func (b *bench) disk(place string, content ...func([]byte)) {
+	b.t.Helper()
+	b.minor++
+	name, dir := path.Base(place), "sys/devices/"+place
+	image := make([]byte, 2<<20)
+	for _, c := range content {
+		c(image)
+	}
+	b.file("dev/"+strings.ReplaceAll(name, "!", "/"), string(image))
+	b.file(dir+"/size", fmt.Sprintln(len(image)/512))
+	b.file(dir+"/dev", fmt.Sprintf("8:%d\n", b.minor))
+	b.file(dir+"/ro", "0\n")
+	b.link("sys/class/block/"+name, "../../../"+dir)
+	b.link(fmt.Sprintf("sys/dev/block/8:%d", b.minor), "../../../"+dir)
+}
+
+// partition adds sda1 to sda.
+func (b *bench) partition(disk string, number int, content ...func([]byte)) {
+	b.t.Helper()
+	dir, err := os.Readlink(filepath.Join(b.dir, "sys/class/block", disk))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	place := strings.TrimPrefix(dir, "../../../sys/devices/") + fmt.Sprintf("/%s%d", disk, number)
+	b.disk(place, content...)
+	b.file("sys/devices/"+place+"/partition", fmt.Sprintln(number))
+	b.file("sys/devices/"+place+"/uevent", fmt.Sprintf("DEVTYPE=partition\nPARTUUID=%s-%s-%d\n", "part", disk, number))
+}
+
+func gpt(image []byte) {
+	copy(image[512:], "EFI PART")
+	image[510], image[511] = 0x55, 0xaa
+	image[450] = 0xee
+}
+
+func uuidBytes(uuid string) []byte {
+	b, err := hex.DecodeString(strings.ReplaceAll(uuid, "-", ""))
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func ext4(uuid, label string) func([]byte) {
+	return func(b []byte) {
+		copy(b[0x438:], "\x53\xef")
+		b[0x45c], b[0x460] = 4, 0x40 // journal, extents
+		b[0x4e0] = 8                 // its inode
+		copy(b[0x468:], uuidBytes(uuid))
+		copy(b[0x478:], label)
+	}
+}
+
+func btrfsMember(uuid string, id, devices uint64) func([]byte) {
+	return func(b []byte) {
+		sb := b[0x10000:]
+		copy(sb[0x40:], "_BHRfS_M")
+		copy(sb[0x20:], uuidBytes(uuid))
+		binary.LittleEndian.PutUint64(sb[0x88:], devices)
+		binary.LittleEndian.PutUint64(sb[0xc9:], id)
+	}
+}
+
+func bytesAt(offset int, text string) func([]byte) {
+	return func(b []byte) { copy(b[offset:], text) }
+}

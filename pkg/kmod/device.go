@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // ModulesForDevice returns the names of the modules of this tree that a device of the machine at root
@@ -137,7 +138,7 @@ func HotMemory(root fs.FS) ([]string, error) {
 // readDir lists a directory, links followed; one that is not there is empty.
 func readDir(root fs.FS, name string) ([]fs.DirEntry, error) {
 	real, err := resolve(root, name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
 	if err != nil {

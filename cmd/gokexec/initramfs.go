@@ -36,7 +36,7 @@ type initramfsOptions struct {
 	final, failure                 string
 	overwrite, list, json          bool
 	watchdog                       string
-	feedWatchdogs                  bool
+	here, feedWatchdogs            bool
 	watchdogs                      []kmod.Watchdog // of this machine, that run
 	limits                         limitOptions
 }
@@ -177,8 +177,11 @@ func (o *initramfsOptions) findModules(e *env, root fs.FS, targets []*storage.Re
 	cfg.Modules, cfg.OptionalModules = o.modules, o.optional
 	tree, err := kmod.Open(root, o.release)
 	if errors.Is(err, kmod.ErrNoModules) && len(o.sets)+len(o.modules)+len(o.optional) == 0 {
-		fmt.Fprintf(e.stderr, "gokexec: warning: no modules of kernel %s under %s: the drivers must be built in\n", o.release, o.sysroot)
-		return o.addFirst(e, nil, cfg)
+		var devices []string
+		for _, t := range targets {
+			devices = append(devices, t.Devices...)
+		}
+		return o.withoutModules(e, err, devices, cfg)
 	}
 	if err != nil {
 		return initramfsProblem(err, o)

@@ -18,18 +18,17 @@ const (
 	watchdogNo   = "no"
 )
 
-// forThisMachine tells whether what this machine has says anything about the one that will crash.
-func (o *initramfsOptions) forThisMachine() bool {
-	return o.sysroot == "/" && o.arch == "" && !o.otherMachine
-}
-
 // findWatchdogs decides whether the capture feeds watchdogs: by default it does so when one runs.
 func (o *initramfsOptions) findWatchdogs(e *env) error {
 	if !slices.Contains([]string{watchdogAuto, watchdogYes, watchdogNo}, o.watchdog) {
 		return usageError("--watchdog: %q is none of auto, yes and no", o.watchdog)
 	}
-	o.feedWatchdogs = o.watchdog == watchdogYes
-	if o.watchdog == watchdogNo || !o.forThisMachine() {
+	elsewhere, err := o.elsewhere()
+	if err != nil {
+		return err
+	}
+	o.here, o.feedWatchdogs = !elsewhere, o.watchdog == watchdogYes
+	if o.watchdog == watchdogNo || elsewhere {
 		return nil
 	}
 	dogs, err := kmod.Watchdogs(os.DirFS(e.sysroot))
@@ -56,7 +55,7 @@ func (o *initramfsOptions) findWatchdogs(e *env) error {
 // drivers, since the crashed kernel has armed them, and those for virtio-mem, which must come before
 // /proc/vmcore is opened. tree is nil where all drivers are built in.
 func (o *initramfsOptions) addFirst(e *env, tree *kmod.Tree, cfg *initramfs.Config) error {
-	if !o.forThisMachine() {
+	if !o.here {
 		return nil
 	}
 	machine := os.DirFS(e.sysroot)
@@ -84,6 +83,20 @@ func (o *initramfsOptions) addFirst(e *env, tree *kmod.Tree, cfg *initramfs.Conf
 	}
 	cfg.Modules = append(first, cfg.Modules...)
 	return nil
+}
+
+// withoutModules goes on where no modules were found, for cause: all drivers must be built in. That is not
+// so if one of this machine's is a module now.
+func (o *initramfsOptions) withoutModules(e *env, cause error, devices []string, cfg *initramfs.Config) error {
+	for _, device := range devices {
+		drivers, err := kmod.DriversOfBlockDevice(os.DirFS(e.sysroot), device)
+		if err == nil && len(drivers) > 0 {
+			return &loader.Problem{What: fmt.Sprintf("target %s: its driver is a module (%s), and %v", device, strings.Join(drivers, ", "), cause), Err: cause,
+				Hint: "--sysroot DIR names the tree that has lib/modules/" + o.release}
+		}
+	}
+	fmt.Fprintf(e.stderr, "gokexec: warning: no modules of kernel %s under %s: the drivers must be built in\n", o.release, o.sysroot)
+	return o.addFirst(e, nil, cfg)
 }
 
 // missingDriver says what becomes of a watchdog that nobody feeds.

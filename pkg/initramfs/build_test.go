@@ -20,6 +20,7 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 	"github.com/ulikunitz/xz"
 
+	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
@@ -45,43 +46,19 @@ func program(machine elf.Machine, extra elf.ProgType) []byte {
 	return b.Bytes()
 }
 
-// module returns a relocatable ELF64 file with a .modinfo section.
-func module(machine elf.Machine, entries ...string) []byte {
-	info := []byte(strings.Join(entries, "\x00") + "\x00")
-	names := "\x00.modinfo\x00.shstrtab\x00"
-	shoff := (64 + len(info) + len(names) + 7) &^ 7
-	h := elf.Header64{
-		Type: uint16(elf.ET_REL), Machine: uint16(machine), Version: 1, Shoff: uint64(shoff),
-		Ehsize: 64, Shentsize: 64, Shnum: 3, Shstrndx: 2,
-	}
-	copy(h.Ident[:], "\x7fELF\x02\x01\x01")
-	sections := []elf.Section64{{},
-		{Name: 1, Type: uint32(elf.SHT_PROGBITS), Off: 64, Size: uint64(len(info))},
-		{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: uint64(64 + len(info)), Size: uint64(len(names))}}
-	var b bytes.Buffer
-	err := binary.Write(&b, binary.LittleEndian, h)
-	b.Write(info)
-	b.WriteString(names)
-	b.Write(make([]byte, shoff-b.Len()))
-	if err := errors.Join(err, binary.Write(&b, binary.LittleEndian, sections)); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
-}
-
 // sysroot has two modules and a configuration with the given options.
 func sysroot(config string) fstest.MapFS {
 	dir := "usr/lib/modules/" + version + "/"
 	magic := "vermagic=" + version + " SMP "
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
-	w.Write(module(elf.EM_X86_64, "name=nvme", "depends=nvme-core", magic, "pad="+strings.Repeat("x", 5000)))
+	w.Write(imagetest.Module(elf.EM_X86_64, "name=nvme", "depends=nvme-core", magic, "pad="+strings.Repeat("x", 5000)))
 	w.Close()
 	root := fstest.MapFS{
 		dir + "kernel/nvme.ko.gz":   {Data: packed.Bytes()},
-		dir + "kernel/nvme-core.ko": {Data: module(elf.EM_X86_64, "name=nvme_core", "depends=", magic)},
-		dir + "kernel/stale.ko":     {Data: module(elf.EM_X86_64, "name=stale", "depends=", "vermagic=6.11 SMP ")},
-		dir + "kernel/arm.ko":       {Data: module(elf.EM_AARCH64, "name=arm", "depends=", magic)},
+		dir + "kernel/nvme-core.ko": {Data: imagetest.Module(elf.EM_X86_64, "name=nvme_core", "depends=", magic)},
+		dir + "kernel/stale.ko":     {Data: imagetest.Module(elf.EM_X86_64, "name=stale", "depends=", "vermagic=6.11 SMP ")},
+		dir + "kernel/arm.ko":       {Data: imagetest.Module(elf.EM_AARCH64, "name=arm", "depends=", magic)},
 	}
 	if config != "" {
 		root["boot/config-"+version] = &fstest.MapFile{Data: []byte(config)}
@@ -302,7 +279,7 @@ func TestBuildErrors(t *testing.T) {
 		{"dynamic", set(program(elf.EM_X86_64, elf.PT_INTERP)), "/init: not a static program: it has a PT_INTERP header"},
 		{"other machine", set(program(elf.EM_AARCH64, 0)), "/init: it is for EM_AARCH64, ELFCLASS64, ELFDATA2LSB; kernel 6.12.0-test is for EM_X86_64"},
 		{"truncated", set(long), "truncated: a PT_LOAD"},
-		{"module as init", set(module(elf.EM_X86_64, "name=x")), "not a program: ELF type ET_REL"},
+		{"module as init", set(imagetest.Module(elf.EM_X86_64, "name=x")), "not a program: ELF type ET_REL"},
 		{"unknown module", func(c *Config) { c.Modules = []string{"nvmf"} }, `module "nvmf": no such module in kernel 6.12.0-test`},
 		{"stale module", func(c *Config) { c.Modules = []string{"stale"} }, `kernel/stale.ko: built for kernel "6.11"`},
 		{"module of another machine", func(c *Config) { c.Modules = []string{"arm"} }, "kernel/arm.ko: it is for EM_AARCH64"},

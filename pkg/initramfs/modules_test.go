@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
@@ -63,7 +64,7 @@ func TestBuildFirmware(t *testing.T) {
 			} {
 				root[dir+name] = &fstest.MapFile{Data: data}
 			}
-			root["usr/lib/modules/"+version+"/kernel/qla.ko"] = &fstest.MapFile{Data: module(elf.EM_X86_64, "name=qla", "vermagic="+version+" SMP ",
+			root["usr/lib/modules/"+version+"/kernel/qla.ko"] = &fstest.MapFile{Data: imagetest.Module(elf.EM_X86_64, "name=qla", "vermagic="+version+" SMP ",
 				"firmware=a/one.bin", "firmware=two.bin", "firmware=three.bin", "firmware=four.fw", "firmware=g[12].bin", "firmware=gone.bin", "firmware=../../../etc/shadow", "firmware=")}
 			root["etc/shadow"] = &fstest.MapFile{Data: []byte("secret")}
 			archive, report := build(t, config(func(c *Config) { c.Root, c.Modules = root, []string{"qla", "nvme"} }))
@@ -92,7 +93,7 @@ func TestBuildFirmware(t *testing.T) {
 func TestBuildOddModinfo(t *testing.T) {
 	root := sysroot(x86Config)
 	dir := "usr/lib/modules/" + version + "/"
-	root[dir+"kernel/nvme-core.ko"] = &fstest.MapFile{Data: module(elf.EM_X86_64, "alias=", "name=other", "depends=,", "softdep=pre: x: y", "oddity", "vermagic="+version+" SMP ")}
+	root[dir+"kernel/nvme-core.ko"] = &fstest.MapFile{Data: imagetest.Module(elf.EM_X86_64, "alias=", "name=other", "depends=,", "softdep=pre: x: y", "oddity", "vermagic="+version+" SMP ")}
 	root[dir+"kernel/broken.ko"] = &fstest.MapFile{Data: []byte("no module at all")}
 	var b bytes.Buffer
 	report, err := Build(&b, config(func(c *Config) { c.Root, c.Modules = root, []string{"nvme"} }))

@@ -58,15 +58,22 @@ func (t *Tree) modulesOf(d device) ([]string, error) {
 		known = known || m.Found()
 		names = append(names, m.Modules...)
 	}
-	if known || d.modalias == "" {
+	if known {
 		return names, nil
 	}
+	if d.modalias == "" {
+		return names, t.missingDriver(d)
+	}
 	m, err := t.Lookup(d.modalias)
+	if err == nil && !m.Found() {
+		err = t.missingDriver(d)
+	}
 	return t.allowed(m.Modules), err
 }
 
 // device is one directory below sys/devices.
 type device struct {
+	root     fs.FS
 	dir      string
 	modalias string   // "" if it has none
 	modules  []string // of its driver, "" if that is built in; and what its kind needs
@@ -157,7 +164,7 @@ func (w *walker) visit(dir string) error {
 }
 
 func (w *walker) device(dir string) error {
-	d := device{dir: dir}
+	d := device{root: w.root, dir: dir}
 	var err error
 	if d.modalias, err = w.attribute(dir + "/modalias"); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // ModulesForDevice returns the names of the modules of this tree that a device of the machine at root
@@ -34,6 +35,46 @@ func (t *Tree) modulesOfAll(w *walker) ([]string, error) {
 		}
 		for _, n := range found {
 			if !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	return names, nil
+}
+
+// missingDriver is the error for a device whose driver is a module now, and is nowhere in the tree: what
+// is behind the device would not be found. Without modules.builtin nothing is known of another kernel
+// than the one that the modules are of.
+func (t *Tree) missingDriver(d device) error {
+	if len(d.modules) == 0 || !t.hasBuiltin && !t.running(d.root) {
+		return nil
+	}
+	return fmt.Errorf("its driver: %w", t.unknown(d.modules[0]))
+}
+
+// running tells whether the tree's kernel is the one that runs at root.
+func (t *Tree) running(root fs.FS) bool {
+	w := &walker{root: root}
+	release, err := w.attribute("proc/sys/kernel/osrelease")
+	return err == nil && release == t.version
+}
+
+// DriversOfBlockDevice returns the names of the modules that drive a block device of the machine at root
+// now, and what it rests on; none where all of that is built in. dev is as for
+// [Tree.ModulesForBlockDevice].
+func DriversOfBlockDevice(root fs.FS, dev string) ([]string, error) {
+	dir, err := blockDir(root, dev)
+	if err != nil {
+		return nil, err
+	}
+	w := &walker{root: root, seen: make(map[string]bool)}
+	if err := w.visit(dir); err != nil {
+		return nil, fmt.Errorf("block device %s: %w", dev, err)
+	}
+	var names []string
+	for _, d := range slices.Backward(w.devices) {
+		for _, n := range d.modules {
+			if n = NormalizeName(n); !slices.Contains(names, n) {
 				names = append(names, n)
 			}
 		}
@@ -97,7 +138,7 @@ func HotMemory(root fs.FS) ([]string, error) {
 // readDir lists a directory, links followed; one that is not there is empty.
 func readDir(root fs.FS, name string) ([]fs.DirEntry, error) {
 	real, err := resolve(root, name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
 	if err != nil {

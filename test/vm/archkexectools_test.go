@@ -25,7 +25,7 @@ func TestVMKexecToolsArch(t *testing.T) {
 		}
 		cfg := archMachine(t, k)
 		cfg.Files = append(append(append(cfg.Files, shellFiles(t, k)...), theirs.Files...),
-			vmlab.File{Path: "/sbin/kexec", Link: "/bin/gokexec"}, vmlab.File{Path: "/boot/initrd", Data: []byte("an initrd")})
+			vmlab.File{Path: "/sbin/kexec", Link: "/bin/gokexec"}, smallInitrd(t))
 		g := vmlab.Boot(t, cfg)
 		compareLoads(t, g, theirs.Argv)
 		for _, line := range kexecLines {

@@ -70,7 +70,7 @@ func (l kexecLine) sameIn2025() bool {
 func TestVMKexecCommands(t *testing.T) {
 	k := vmlab.GetTestKernel(t, vmlab.MatrixNames()[0])
 	cfg := crashMachine(t, k)
-	cfg.Files = append(cfg.Files, vmlab.File{Path: "/sbin/kexec", Link: "/bin/gokexec"}, vmlab.File{Path: "/boot/initrd", Data: []byte("an initrd")})
+	cfg.Files = append(cfg.Files, vmlab.File{Path: "/sbin/kexec", Link: "/bin/gokexec"}, smallInitrd(t))
 	originals := map[string][]string{} // by version
 	for version, from := range map[string]struct{ suite, path string }{"2.0.25": {"bookworm", "usr/sbin/kexec"}, "2.0.32": {"sid", "sbin/kexec"}} {
 		theirs, err := vmlab.GetTestPackage(t, from.suite, "kexec-tools").GuestProgram(from.path)
@@ -169,4 +169,14 @@ func firstLine(s string) string {
 		}
 	}
 	return ""
+}
+
+// smallInitrd is an initramfs for loads that nothing is started from.
+func smallInitrd(t *testing.T) vmlab.File {
+	t.Helper()
+	b, err := vmlab.Initramfs(vmlab.File{Path: "/init", Data: []byte("an initrd")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vmlab.File{Path: "/boot/initrd", Data: b}
 }

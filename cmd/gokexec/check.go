@@ -23,7 +23,8 @@ too large to be unpacked, made for another kernel, older than its modules or wit
 that the disk needs, a command line that lacks something, a watchdog that runs, encrypted
 disks, graphics drivers. Without KERNEL only the machine is looked at. Nothing is changed,
 no kernel lock is taken.`,
-		exits: []exitCode{{exitOK, "nothing stands in the way"}, {exitFailure, "a load would fail, for the first reason that is printed"}},
+		exits: []exitCode{{exitOK, "nothing stands in the way"}, {exitFailure, "a load would fail, for the first reason that is printed"},
+			{exitStale, "nothing stands in the way of a load, but a crash kernel is wanted and none is loaded"}},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var in inputFlags
 			in.declare(flags)
@@ -58,10 +59,28 @@ no kernel lock is taken.`,
 				} else if kind == loader.Crash {
 					findings = append(findings, loader.CheckCapture(root, host, nil)...)
 				}
-				return e.reportFindings(findings, *asJSON)
+				unarmed := kind == loader.Crash && e.unarmed(*sysroot, host)
+				if unarmed {
+					findings = append(findings, unarmedFinding())
+				}
+				if err := e.reportFindings(findings, *asJSON); err != nil || !unarmed {
+					return err
+				}
+				return &exitError{code: exitStale}
 			}
 		},
 	}
+}
+
+// unarmed tells whether a crash kernel is wanted and none is loaded.
+func (e *env) unarmed(sysroot string, host *loader.Host) bool {
+	_, wanted := e.dir(sysroot).Wanted()
+	return wanted && host.CrashLoaded != nil && !*host.CrashLoaded
+}
+
+func unarmedFinding() loader.Finding {
+	return loader.Finding{Check: "crash kernel", Level: loader.Warning, Detail: "one is wanted, and none is loaded: it was lost since gokexec loaded it",
+		Remedy: "gokexec hotplug or gokexec reload loads it again; gokexec unload --crash says that none is wanted"}
 }
 
 func checkFiles(root fs.FS, host *loader.Host, in *inputFlags, kind loader.Kind, kernel string) ([]loader.Finding, error) {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -199,6 +201,9 @@ func (e *env) host(sysroot string, arch loader.Arch) (*loader.Host, error) {
 	}
 	return loader.ReadHost(os.DirFS(sysroot), arch)
 }
+
+// root is that machine or tree.
+func (e *env) root(sysroot string) fs.FS { return os.DirFS(cmp.Or(sysroot, e.sysroot)) }
 
 func noArgs(args []string) error {
 	if len(args) > 0 {

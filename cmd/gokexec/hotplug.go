@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 func hotplugCommand() command {
@@ -32,19 +34,29 @@ sleeps. It looks once when it starts, and tells a service manager when it is rea
 
 With --reload-command the loading is left to CMD, a distribution's script for
 instance (kdumpctl reload, kdump-config try-reload), which is run by /bin/sh:
-gokexec decides when, and runs one at a time.
+gokexec decides when, and runs one at a time. CMD may take --reload-timeout; then its
+process group is ended, by SIGTERM and 10 s later by SIGKILL.
 
-What can't be mended is said on stderr, in the kernel's log and by gokexec status,
-and not tried again before the next event.`,
+Once a crash kernel was loaded, by gokexec or CMD, one is wanted until gokexec unload
+--crash (or kexec -p -u, where that is gokexec). If none is loaded then, whatever has
+lost it, hotplug loads it again: after three failures not before 10 s, 20 s and so on
+up to 10 min have passed since the last one, and not after 20 failures. What another
+program has unloaded is loaded again three times. An explicit load starts anew.
+
+What could not be helped is said on stderr, in the kernel's log and by gokexec status,
+and tried again at the next event; the daemon also has a timer of its own, from 10 s
+to 10 min, for up to 20 times.`,
 		exits: []exitCode{
-			{exitOK, "the crash kernel fits the machine, or another process sees to that, or none is loaded"},
-			{exitStale, "it does not, and could not be mended"},
+			{exitOK, "the crash kernel fits the machine, or another process sees to that, or none is loaded or wanted"},
+			{exitStale, "it does not, and a reload did not help; or one is wanted, and none could be loaded"},
 		},
 		orderly: true,
+		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &hotplugOptions{}
 			flags.BoolVar(&o.daemon, "daemon", false, "stay, and look after all events")
 			flags.StringVar(&o.command, "reload-command", "", "have the shell command `CMD` load the crash kernel")
+			flags.DurationVar(&o.timeout, "reload-timeout", reloadTimeout, "how long --reload-command may take")
 			flags.StringVar(&o.unit, "hand-over", "", "have systemd start `UNIT`, which runs gokexec hotplug, unless the event is covered")
 			o.method.declare(flags)
 			return o.run
@@ -57,6 +69,7 @@ type hotplugOptions struct {
 	command string
 	unit    string
 	method  reloadMethod
+	timeout time.Duration
 }
 
 func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
@@ -73,6 +86,9 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 		}
 		return e.handOver(ctx, o.unit)
 	}
+	if o.timeout <= 0 {
+		return usageError("--reload-timeout is %v; give a time above 0, such as 5m", o.timeout)
+	}
 	if o.command != "" && method != loader.Auto {
 		return usageError("--reload-method is of no use with --reload-command, which chooses its own")
 	}
@@ -80,13 +96,13 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	h := &hotplug.Handler{Dir: hotplug.Dir(e.stateDir), Look: e.look, Report: e.reportEvent, Absent: e.absent}
+	h := &hotplug.Handler{Dir: statedir.Dir(e.stateDir), Look: e.look, Report: e.reportEvent, Absent: e.absent}
 	switch {
 	case o.command != "":
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
 			defer e.interrupts.loading()()
 			defer e.loader(arch, loader.DefaultWait).KeepDiskKeys()()
-			return e.runReloadCommand(o.command, a)
+			return e.runReloadCommand(ctx, o.command, o.timeout, a)
 		}
 	default:
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
@@ -104,7 +120,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	if _, err = h.Event(ctx); err != nil {
 		e.kernelLog(kernelError, err.Error())
 	}
-	if errors.Is(err, hotplug.ErrStale) {
+	if errors.Is(err, hotplug.ErrStale) || errors.Is(err, hotplug.ErrUnarmed) {
 		return &exitError{code: exitStale, err: err}
 	}
 	return err
@@ -114,7 +130,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 // event: a start of one that is running already would be no start, and that one
 // may have looked before this event.
 func (e *env) handOver(ctx context.Context, unit string) error {
-	h := &hotplug.Handler{Dir: hotplug.Dir(e.stateDir), Report: e.reportEvent}
+	h := &hotplug.Handler{Dir: statedir.Dir(e.stateDir), Report: e.reportEvent}
 	if h.Announce() {
 		return nil
 	}
@@ -149,22 +165,6 @@ func (e *env) look(context.Context) hotplug.Look {
 		look.State = hotplug.NotLoaded
 	}
 	return look
-}
-
-// runReloadCommand runs a distribution's own. It holds the reload lock too, lest
-// another one is started beside it should this process be killed.
-func (e *env) runReloadCommand(command string, a hotplug.Attempt) error {
-	withPath()
-	cmd := exec.Command("/bin/sh", "-c", command)
-	cmd.Stdout, cmd.Stderr = e.stderr, e.stderr
-	cmd.Env = append(os.Environ(), lockVar+"=held")
-	if f := a.Lock.File(); f != nil {
-		cmd.ExtraFiles = []*os.File{f}
-	}
-	if err := cmd.Run(); err != nil {
-		return &loader.Problem{What: fmt.Sprintf("--reload-command %q: %v", command, err), Hint: "run it by hand and see what it says", Err: err}
-	}
-	return nil
 }
 
 func (e *env) hotplugDaemon(ctx context.Context, h *hotplug.Handler) error {

@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 func dimm() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
@@ -149,7 +149,7 @@ func TestHotplugHandOver(t *testing.T) {
 	if got, err := os.ReadFile(log); err != nil || string(got) != "--no-block start event@1.service\n" {
 		t.Errorf("systemctl was called with %q, %v; want once, for the first event", got, err)
 	}
-	if b.kernel.Calls != calls || !hotplug.Dir(dir).Marked() {
+	if b.kernel.Calls != calls || !statedir.Dir(dir).Marked() {
 		t.Error("a load was made, or the event left no mark")
 	}
 	if err := unix.Flock(int(pending.Fd()), unix.LOCK_UN); err != nil {
@@ -165,7 +165,7 @@ func TestHotplugHandOver(t *testing.T) {
 func TestReloadLock(t *testing.T) {
 	b := newBench(t)
 	b.load()
-	dir := hotplug.Dir(filepath.Join(b.kernel.Dir, "run/gokexec"))
+	dir := statedir.Dir(filepath.Join(b.kernel.Dir, "run/gokexec"))
 	lock, err := dir.LockReload(context.Background(), 0)
 	if err != nil {
 		t.Fatal(err)

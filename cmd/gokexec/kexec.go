@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexeccmd"
-	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 // kexecName is the name under which gokexec behaves as kexec(8) of kexec-tools.
@@ -195,15 +195,12 @@ func (k *kexecRun) kind() loader.Kind {
 // loader reports to stderr only with -d.
 func (k *kexecRun) loader() *loader.Loader {
 	return &loader.Loader{Kernel: k.kernel, Root: os.DirFS(k.sysroot), Arch: k.arch, StateDir: k.stateDir, Wait: loader.DefaultWait,
+		Lock:   func(ctx context.Context) (*statedir.Lock, error) { return k.lockReload(ctx, loader.DefaultWait) },
 		Report: func(line string) { k.debugf("%s", line) }}
 }
 
 func (k *kexecRun) unload(ctx context.Context) int {
-	lock, err := k.lockReload(ctx, loader.DefaultWait)
-	if err == nil {
-		defer lock.Release()
-		err = k.loader().UnloadBy(ctx, k.kind(), k.inv.Method)
-	}
+	err := k.loader().UnloadLocked(ctx, k.kind(), k.inv.Method)
 	switch {
 	case err == nil:
 		return kexeccmd.ExitOK
@@ -217,7 +214,7 @@ func (k *kexecRun) unload(ctx context.Context) int {
 
 // strerror is the C library's text for the errno of err: Go's with a capital.
 func strerror(err error) string {
-	if errors.Is(err, hotplug.ErrLocked) {
+	if errors.Is(err, statedir.ErrLocked) {
 		err = unix.EBUSY
 	}
 	var errno unix.Errno

@@ -57,7 +57,7 @@ func TestKexecDeviceTree(t *testing.T) {
 			t.Errorf("%s: kexec -p --dtb = %d, by segments: %v; want 0, and by segments\n%s", tt.arch, code, k.Crash != nil && k.Crash.Segments != nil, stderr)
 		}
 		state, err := loader.ReadState(filepath.Join(m.Dir, "run/gokexec"))
-		if err != nil || state.DTB.Path != dtb || !strings.HasSuffix(state.Cmdline, "x") {
+		if err != nil || state.Asked.DTB == nil || state.Asked.DTB.Path != dtb || !strings.HasSuffix(state.Cmdline, "x") {
 			t.Errorf("%s: noted %+v, %v; want the device tree and the command line", tt.arch, state, err)
 		}
 		if code, _, stderr := kexecOn(t, tt.arch, k, "-ps", "--dtb="+dtb, kernel); code != 0 || k.Crash.Segments != nil {

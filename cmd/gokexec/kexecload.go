@@ -65,19 +65,24 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (*loader.Pla
 		}
 		return p, k.check(host, p)
 	}
-	p, truth, err := k.loadLocked(ctx, k.loader(), spec.Kind, plan)
+	var p *loader.Plan
+	var truth *loader.Truth
+	l := k.loader()
+	err := l.Locked(ctx, spec.Kind, func(bool) (err error) {
+		defer k.interrupts.loading()()
+		p, truth, err = l.LoadSettled(ctx, plan)
+		return err
+	})
+	k.logUnarmed(err)
 	if truth != nil {
 		k.debugf("elfcorehdr: %v", truth)
 	}
 	return p, err
 }
 
-// check refuses what the kernel would refuse, and gives the plan its flags.
+// check refuses what the kernel would refuse.
 func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
-	if p.Method == loader.File {
-		p.Flags |= k.fileFlags(host)
-	}
-	policy := append(loader.CheckHost(host, p.Kind), p.Check(host)...)
+	policy := loader.CheckLoad(k.root(""), host, p)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
 		k.debugCmdline(p)

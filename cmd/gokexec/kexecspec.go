@@ -16,7 +16,7 @@ import (
 // open makes the Spec. The caller closes it.
 func (k *kexecRun) open() (*loader.Spec, error) {
 	inv := k.inv
-	spec := &loader.Spec{Kind: k.kind(), Method: inv.Method, CmdlineExact: true, NoChecks: inv.NoChecks, Serial: k.serial()}
+	spec := &loader.Spec{Kind: k.kind(), Method: inv.Method, CmdlineExact: true, FileFlags: k.fileFlags(k.host), NoChecks: inv.NoChecks, Serial: k.serial()}
 	spec.Options = loader.SegmentOptions{MemMin: memmap.PhysAddr(inv.MemMin), MemMax: memmap.PhysAddr(inv.MemMax), Entry: memmap.PhysAddr(inv.Entry),
 		NoEFI: inv.NoEFI, PassMemmap: inv.PassMemmap}
 	switch inv.MemMax {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 type loadOptions struct {
@@ -20,6 +21,7 @@ type loadOptions struct {
 	segments     segmentFlags
 	dryRun, json bool
 	debug        bool
+	unlessLoaded bool
 	sysroot      string
 	arch         string
 	wait         time.Duration
@@ -120,14 +122,25 @@ takes file, and segments where the kernel has no kexec_file_load or does not tak
 image.
 
 A crash kernel's command line gets what a capture kernel needs and does not have yet:
-gokexec load --crash --dry-run lists each word with its reason.`,
+gokexec load --crash --dry-run lists each word with its reason.
+
+Once a crash kernel is loaded, one is wanted until gokexec unload --crash. If it is lost
+(by a load that fails late or is killed, or to another program) status, check, reload
+and hotplug say so, and gokexec hotplug loads it again.
+
+With --unless-loaded nothing is done if what is loaded is what is asked for: loaded by
+gokexec with the same options and the same files, unchanged since, with an accurate
+elfcorehdr. So a service may be started as often as one likes, and loads after its
+options or files have changed, or when what it had loaded is lost.`,
 		orderly: true,
+		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &loadOptions{}
 			o.kind.declare(flags)
 			o.inputs.declare(flags)
 			o.segments.declare(flags)
 			flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done, and do nothing")
+			flags.BoolVar(&o.unlessLoaded, "unless-loaded", false, "with --crash: do nothing if just this is loaded, accurate and unchanged")
 			flags.BoolVar(&o.json, "json", false, "report as JSON")
 			flags.BoolVarP(&o.debug, "debug", "d", false, "let the kernel log what it places where (Linux 6.8)")
 			flags.DurationVar(&o.wait, "wait", loader.DefaultWait, "how long to try again while another load is under way")
@@ -171,6 +184,9 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	if len(args) != 1 {
 		return usageError("give one KERNEL; there are %d arguments", len(args))
 	}
+	if o.unlessLoaded && kind != loader.Crash {
+		return usageError("--unless-loaded goes with --crash")
+	}
 	if (o.sysroot != "" || o.arch != "") && !o.dryRun {
 		return usageError("--sysroot and --arch go with --dry-run: only this machine can be loaded")
 	}
@@ -186,6 +202,9 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	if err := o.segments.apply(spec, o.dryRun); err != nil {
 		return err
 	}
+	if o.debug {
+		spec.FileFlags |= kexecsys.FileDebug
+	}
 	var findings []loader.Finding
 	plan := func() (*loader.Plan, error) {
 		host, err := e.host(o.sysroot, arch)
@@ -196,13 +215,13 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 		if err != nil {
 			return nil, err
 		}
-		if o.debug && plan.Method == loader.File {
-			plan.Flags |= kexecsys.FileDebug
-		}
-		findings = append(loader.CheckHost(host, kind), plan.Check(host)...)
+		findings = loader.CheckLoad(e.root(o.sysroot), host, plan)
 		return plan, loader.FirstFailure(findings)
 	}
-	p, truth, failure := o.carryOut(ctx, e, arch, kind, plan)
+	p, truth, failure := o.carryOut(ctx, e, arch, spec, plan)
+	if errors.Is(failure, errLoaded) {
+		return e.printAlreadyLoaded(spec, o.json)
+	}
 	if p == nil {
 		return failure
 	}
@@ -214,38 +233,49 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	return failure
 }
 
-// carryOut loads what is planned, or with --dry-run only plans.
-func (o *loadOptions) carryOut(ctx context.Context, e *env, arch loader.Arch, kind loader.Kind, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
-	if o.dryRun {
-		p, err = plan()
-		return p, nil, err
-	}
-	return e.loadLocked(ctx, e.loader(arch, o.wait), kind, plan)
-}
+// errLoaded says that nothing has to be loaded.
+var errLoaded = errors.New("it is loaded already")
 
-// loadLocked loads what is planned, under the reload lock: other loads and hotplug
-// events wait. p is the plan that failed, if one was made.
-func (e *env) loadLocked(ctx context.Context, l *loader.Loader, kind loader.Kind, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
-	lock, err := e.lockReload(ctx, l.Wait)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer lock.Release()
-	defer e.interrupts.loading()()
-	load := func() (err error) {
+// carryOut loads what is planned, or with --dry-run only plans. p is the plan that
+// failed, if one was made.
+func (o *loadOptions) carryOut(ctx context.Context, e *env, arch loader.Arch, spec *loader.Spec, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
+	l := e.loader(arch, o.wait)
+	load := func(bool) error {
+		defer e.interrupts.loading()()
+		if o.unlessLoaded && l.Holds(spec) {
+			return errLoaded
+		}
+		if o.dryRun {
+			p, err = plan()
+			return err
+		}
 		p, truth, err = l.LoadSettled(ctx, plan)
 		return err
 	}
-	if kind == loader.Crash {
-		err = e.begun(lock, load)
-	} else {
-		err = load()
+	if o.dryRun {
+		err = load(false)
+		return p, nil, err
 	}
+	err = l.Locked(ctx, spec.Kind, load)
+	e.logUnarmed(err)
 	return p, truth, err
+}
+
+func (e *env) printAlreadyLoaded(spec *loader.Spec, asJSON bool) error {
+	if asJSON {
+		return e.printJSON(struct {
+			Kind    loader.Kind `json:"kind"`
+			Already bool        `json:"already_loaded"`
+			Loaded  bool        `json:"loaded"`
+		}{spec.Kind, true, true})
+	}
+	fmt.Fprintf(e.stdout, "%s kernel is loaded already, as asked for, and accurate: %s\n", spec.Kind, spec.Kernel.Path)
+	return nil
 }
 
 func (e *env) loader(arch loader.Arch, wait time.Duration) *loader.Loader {
 	return &loader.Loader{Kernel: e.kernel, Root: os.DirFS(e.sysroot), Arch: arch, StateDir: e.stateDir, Wait: wait,
+		Lock:   func(ctx context.Context) (*statedir.Lock, error) { return e.lockReload(ctx, wait) },
 		Report: func(line string) { fmt.Fprintln(e.stderr, "gokexec:", line) }}
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 // lockVar tells a gokexec that is started by --reload-command that the reload lock
@@ -31,9 +31,10 @@ machine allows it: no lockdown, no Secure Boot, no signature asked for, no key f
 encrypted disk. Otherwise it takes the method of the load.`,
 		exits: []exitCode{
 			{exitNotLoaded, "nothing is loaded, or nothing that gokexec has loaded"},
-			{exitStale, "loaded, but memory or CPUs keep changing, and the elfcorehdr is stale already"},
+			{exitStale, "loaded, but memory or CPUs keep changing, and the elfcorehdr is stale already; or a crash kernel is wanted, and none could be loaded"},
 		},
 		orderly: true,
+		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var method reloadMethod
 			method.declare(flags)
@@ -72,21 +73,18 @@ func (e *env) reload(ctx context.Context, method loader.Method, wait time.Durati
 	if err != nil {
 		return err
 	}
-	lock, err := e.lockReload(ctx, wait)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	defer e.interrupts.loading()()
-	opt := loader.ReloadOptions{Method: method, Lost: lock.Interrupted()}
 	var plan *loader.Plan
 	var truth *loader.Truth
-	err = e.begun(lock, func() error {
-		var err error
-		plan, truth, err = e.loader(arch, wait).Reload(ctx, opt)
+	l := e.loader(arch, wait)
+	err = l.Locked(ctx, loader.Crash, func(lost bool) (err error) {
+		defer e.interrupts.loading()()
+		plan, truth, err = l.Reload(ctx, loader.ReloadOptions{Method: method, Lost: lost})
 		return err
 	})
+	e.logUnarmed(err)
 	switch {
+	case errors.Is(err, loader.ErrUnarmed):
+		return &exitError{code: exitStale, err: err}
 	case errors.Is(err, loader.ErrNoState), errors.Is(err, loader.ErrForeign):
 		return &exitError{code: exitNotLoaded, err: err}
 	case err != nil:
@@ -100,27 +98,24 @@ func (e *env) reload(ctx context.Context, method loader.Method, wait time.Durati
 }
 
 // lockReload keeps all others from loading, unloading and looking.
-func (e *env) lockReload(ctx context.Context, wait time.Duration) (*hotplug.Lock, error) {
-	dir := hotplug.Dir(e.stateDir)
+func (e *env) lockReload(ctx context.Context, wait time.Duration) (*statedir.Lock, error) {
+	dir := statedir.Dir(e.stateDir)
 	if os.Getenv(lockVar) != "" && dir.Locked() {
 		return dir.Inherited(), nil
 	}
 	lock, err := dir.LockReload(ctx, wait)
-	if errors.Is(err, hotplug.ErrLocked) {
+	if errors.Is(err, statedir.ErrLocked) {
 		return nil, &loader.Problem{What: err.Error(), Hint: "try again, or raise --wait", Err: err}
 	}
 	return lock, err
 }
 
-// begun makes a load of a crash kernel, and leaves a note while it lasts. That the
-// note can't be left matters only to a load that is made.
-func (e *env) begun(lock *hotplug.Lock, load func() error) error {
-	noteErr := lock.Begin()
-	err := load()
-	if noteErr = errors.Join(noteErr, lock.Done()); noteErr != nil && err == nil {
-		fmt.Fprintln(e.stderr, "gokexec: warning:", oneLine(noteErr.Error()))
+// logUnarmed tells the kernel's log, which is read when nobody reads stderr, that a
+// load has left the machine without the crash kernel that is wanted.
+func (e *env) logUnarmed(err error) {
+	if errors.Is(err, loader.ErrUnarmed) {
+		e.kernelLog(kernelError, err.Error())
 	}
-	return err
 }
 
 func staleAfterLoad(t *loader.Truth) error {

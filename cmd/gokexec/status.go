@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/pflag"
 
-	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 // Exit codes of status, and of commands that find nothing loaded.
@@ -38,9 +37,9 @@ The exit code tells about the crash kernel. No kernel lock is taken: it may be c
 as often as one likes.`,
 		exits: []exitCode{
 			{exitOK, "a crash kernel is loaded, and its elfcorehdr is accurate"},
-			{exitNotLoaded, "no crash kernel is loaded"},
+			{exitNotLoaded, "no crash kernel is loaded, and none is wanted"},
 			{exitUnknown, "the kernel does not say whether one is loaded, or whether it is accurate"},
-			{exitStale, "a crash kernel is loaded, but its elfcorehdr is stale: gokexec hotplug mends it"},
+			{exitStale, "a crash kernel is loaded, but its elfcorehdr is stale; or one is wanted, and none is loaded: gokexec hotplug reloads it"},
 		},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			asJSON := flags.Bool("json", false, "report as JSON")
@@ -59,6 +58,7 @@ as often as one likes.`,
 type statusReport struct {
 	*loader.Status
 	Truth   *loader.Truth `json:"elfcorehdr"`
+	Wanted  bool          `json:"wanted"`                    // a crash kernel was loaded, and not explicitly unloaded since
 	Event   bool          `json:"unattended_event"`          // memory or CPUs have changed, and nobody has looked
 	Problem string        `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not mend
 }
@@ -72,14 +72,10 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	stateDir := e.stateDir
-	if sysroot == "" {
-		sysroot = e.sysroot
-	} else {
-		stateDir = filepath.Join(sysroot, loader.DefaultStateDir)
-	}
-	dir := hotplug.Dir(stateDir)
-	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: loader.ReadTruth(os.DirFS(sysroot), stateDir), Event: dir.Marked(), Problem: dir.Problem()}
+	dir := e.dir(sysroot)
+	stateDir := string(dir)
+	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: loader.ReadTruth(e.root(sysroot), stateDir), Event: dir.Marked(), Problem: dir.Problem()}
+	_, r.Wanted = dir.Wanted()
 	loaded := r.Truth.Accuracy != loader.NotLoaded
 	if r.CrashLoaded != nil {
 		r.CrashLoaded = &loaded // which was looked at twice
@@ -94,11 +90,26 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	} else {
 		r.print(e.stdout)
 	}
-	if code := truthExit(r.Truth); code != exitOK {
+	code := truthExit(r.Truth)
+	if r.unarmed() {
+		code = exitStale
+	}
+	if code != exitOK {
 		return &exitError{code: code}
 	}
 	return nil
 }
+
+// dir is the state directory of the machine, or of the tree that --sysroot names.
+func (e *env) dir(sysroot string) statedir.Dir {
+	if sysroot == "" {
+		return statedir.Dir(e.stateDir)
+	}
+	return statedir.Dir(filepath.Join(sysroot, loader.DefaultStateDir))
+}
+
+// unarmed tells whether a crash kernel is wanted and none is loaded.
+func (r *statusReport) unarmed() bool { return r.Wanted && r.Truth.Accuracy == loader.NotLoaded }
 
 func truthExit(t *loader.Truth) int {
 	switch t.Accuracy {
@@ -115,8 +126,10 @@ func truthExit(t *loader.Truth) int {
 func (r *statusReport) print(w io.Writer) {
 	fmt.Fprintf(w, "crash kernel:  %s\n", loadedWord(r.CrashLoaded))
 	switch {
+	case r.unarmed():
+		fmt.Fprintln(w, "               one is wanted, and was lost; gokexec hotplug or reload loads it, gokexec unload --crash says that none is wanted")
 	case r.Noted != nil:
-		fmt.Fprintf(w, "               last loaded by gokexec: %s, %s\n", r.Noted.Kernel.Path, r.Noted.Loaded.Format("2006-01-02 15:04:05 MST"))
+		fmt.Fprintf(w, "               last loaded by gokexec: %s, %s\n", r.Noted.Asked.Kernel.Path, r.Noted.Loaded.Format("2006-01-02 15:04:05 MST"))
 	case r.Truth.Foreign:
 		fmt.Fprintln(w, "               loaded by another program since gokexec did")
 	}

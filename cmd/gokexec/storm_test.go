@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexectest"
-	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 const (
@@ -159,7 +159,7 @@ func gokexecStorm(t *testing.T, events int, updates bool) *stormResult {
 		return c
 	})
 	r.peak = peakOfReload(t, b)
-	r.accurate = b.run("status") == exitOK && !hotplug.Dir(filepath.Join(b.kernel.Dir, "run/gokexec")).Marked()
+	r.accurate = b.run("status") == exitOK && !statedir.Dir(filepath.Join(b.kernel.Dir, "run/gokexec")).Marked()
 	return r
 }
 

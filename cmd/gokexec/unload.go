@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,9 +16,13 @@ func unloadCommand() command {
 		name:  "unload",
 		short: "free the crash kernel, or the one for an ordinary kexec",
 		long: `Frees the image. Before loading another one this is not needed, and leaves the
-machine without a crash kernel in between: gokexec load replaces what is loaded.`,
+machine without a crash kernel in between: gokexec load replaces what is loaded.
+
+Afterwards no crash kernel is wanted, also if the one that was is lost already: gokexec
+hotplug does not load one again.`,
 		exits:   []exitCode{{exitNotLoaded, "nothing was loaded"}},
 		orderly: true,
+		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var kinds kindFlags
 			var wait time.Duration
@@ -42,22 +47,28 @@ func (e *env) unload(ctx context.Context, kind loader.Kind, wait time.Duration) 
 	if err != nil {
 		return err
 	}
-	lock, err := e.lockReload(ctx, wait)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
+	l := e.loader(arch, wait)
 	host, err := e.host("", arch)
 	if err != nil {
 		return err
 	}
 	if loaded := host.Loaded(kind); loaded != nil && !*loaded {
-		return &exitError{code: exitNotLoaded, err: fmt.Errorf("no %s kernel is loaded", kind)}
+		nothing := fmt.Sprintf("no %s kernel is loaded", kind)
+		if kind == loader.Crash {
+			ended, err := l.EndWanted(ctx)
+			if err != nil {
+				return err
+			}
+			if ended {
+				nothing += ", and from now on none is wanted"
+			}
+		}
+		return &exitError{code: exitNotLoaded, err: errors.New(nothing)}
 	}
 	if err := loader.FirstFailure(loader.CheckPolicy(host, kind)); err != nil {
 		return err
 	}
-	if err := e.loader(arch, wait).Unload(ctx, kind); err != nil {
+	if err := l.UnloadLocked(ctx, kind, loader.Auto); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "%s kernel unloaded\n", kind)

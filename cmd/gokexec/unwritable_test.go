@@ -69,7 +69,7 @@ func TestHotplugOtherVersion(t *testing.T) {
 		}
 	}
 	b.kernel.AddMemory(dimm())
-	for _, torn := range []string{"", "{", string(note[:len(note)/2]), strings.Replace(string(note), `"version": 1`, `"version": 2`, 1)} {
+	for _, torn := range []string{"", "{", string(note[:len(note)/2]), strings.Replace(string(note), `"version": 2`, `"version": 3`, 1)} {
 		write(torn)
 		calls := b.kernel.Calls
 		b.want(exitStale, "", "nothing can be reloaded: no note of an earlier load", "hotplug")
@@ -79,7 +79,7 @@ func TestHotplugOtherVersion(t *testing.T) {
 		b.want(exitStale, "stale", "", "status")
 	}
 	// What a later version adds is left alone.
-	write(strings.Replace(string(note), `"version": 1`, `"version": 1, "of_tomorrow": {"x": [1]}`, 1))
+	write(strings.Replace(string(note), `"version": 2`, `"version": 2, "of_tomorrow": {"x": [1]}`, 1))
 	b.want(exitOK, "", "reloading", "hotplug")
 	b.want(exitOK, "", "", "status")
 }

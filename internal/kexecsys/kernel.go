@@ -44,6 +44,14 @@ func (Kernel) ReuseDiskKeys(reuse bool) error {
 	return errors.Join(err, f.Close())
 }
 
+// FindDiskKey looks for a key of type logon, which kernel/crash_dump_dm_crypt.c asks
+// for, in the session keyring: where request_key in this process would find it, since
+// gokexec has no keyring of its own thread or process (keyctl(2), KEYCTL_SEARCH).
+func (Kernel) FindDiskKey(description string) error {
+	_, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "logon", description, 0)
+	return err
+}
+
 // Reboot jumps into the kernel loaded for an ordinary kexec, with
 // reboot(LINUX_REBOOT_CMD_KEXEC). It returns only when that fails.
 func (Kernel) Reboot() error {

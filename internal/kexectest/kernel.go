@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -50,6 +51,9 @@ type Kernel struct {
 	// KeysExpired makes a load fail that has to ask a keyring for disk keys.
 	KeysExpired bool
 
+	// DiskKeys are the descriptions of the logon keys in this process's keyrings.
+	DiskKeys map[string]bool
+
 	keysLoaded bool // with the image
 
 	headerAt uint64 // the header that may be updated; 0: none
@@ -69,6 +73,27 @@ func (k *Kernel) ReuseDiskKeys(reuse bool) error {
 		value = "1\n"
 	}
 	k.Write("sys/kernel/config/crash_dm_crypt_keys/reuse", value)
+	return nil
+}
+
+// ConfigureDiskKey has the next load by file ask for a key with that description.
+func (k *Kernel) ConfigureDiskKey(name, description string) {
+	const dir = "sys/kernel/config/crash_dm_crypt_keys/"
+	count := 0
+	if _, err := os.Stat(filepath.Join(k.Dir, dir, "count")); err == nil {
+		count = k.number(dir + "count")
+	} else {
+		k.Write(dir+"reuse", "0\n")
+	}
+	k.Write(dir+name+"/description", description+"\n")
+	k.setNumber(dir+"count", count+1)
+}
+
+// FindDiskKey looks into DiskKeys.
+func (k *Kernel) FindDiskKey(description string) error {
+	if !k.DiskKeys[description] {
+		return unix.ENOKEY
+	}
 	return nil
 }
 
@@ -104,13 +129,31 @@ func (k *Kernel) fileLoad(kernel, initrd *os.File, cmdline string, flags kexecsy
 	}
 	if crash {
 		keys := k.hasDiskKeys()
-		if keys && k.KeysExpired && k.number("sys/kernel/config/crash_dm_crypt_keys/reuse") == 0 {
+		if keys && (k.KeysExpired || !k.hasEachDiskKey()) && k.number("sys/kernel/config/crash_dm_crypt_keys/reuse") == 0 {
 			return unix.ENOKEY
 		}
 		k.keysLoaded = keys
 	}
 	k.set(crash, image)
 	return 0
+}
+
+// hasEachDiskKey is kernel/crash_dump_dm_crypt.c, build_keys_header.
+func (k *Kernel) hasEachDiskKey() bool {
+	files, err := filepath.Glob(filepath.Join(k.Dir, "sys/kernel/config/crash_dm_crypt_keys/*/description"))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if !k.DiskKeys[strings.TrimSpace(string(b))] {
+			return false
+		}
+	}
+	return true
 }
 
 func (k *Kernel) hasDiskKeys() bool {

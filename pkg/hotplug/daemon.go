@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 )
 
 // Daemon looks after all events that wait returns for (Socket.Wait), until ctx
 // ends or wait fails. It looks once at the beginning, since something may have
-// happened before. Between events it sleeps. What could not be mended is reported
-// and not tried again before the next event.
+// happened before. Between events it sleeps. After a look that could not help it looks
+// again by a timer, RetryMin later, then twice as long, up to RetryMax and MaxAttempts
+// times, or until the next event.
 //
 // Events and the looks are apart: while it reloads, events are heard, and looked
 // after by one look afterwards. It returns when a reload that has begun is done.
@@ -34,7 +36,10 @@ func (h *Handler) Daemon(ctx context.Context, wait func() error) error {
 			}
 		}
 	}()
-	for {
+	retry := time.NewTimer(0)
+	retry.Stop()
+	defer retry.Stop()
+	for failures := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -44,9 +49,15 @@ func (h *Handler) Daemon(ctx context.Context, wait func() error) error {
 			}
 			return err
 		case <-wake:
+			failures = 0
+		case <-retry.C:
 		}
+		retry.Stop()
 		if _, err := h.lookAfter(ctx, h.process()); err != nil && ctx.Err() == nil {
 			h.report(true, err.Error())
+			if failures++; failures <= MaxAttempts {
+				retry.Reset(retryAfter(failures))
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
-// Package hotplug keeps a loaded crash kernel's elfcorehdr true when memory or
-// CPUs come and go: one reload at most for a swarm of events, and none where the
-// kernel has updated the header itself.
+// Package hotplug keeps a loaded crash kernel's elfcorehdr accurate when memory or
+// CPUs come and go: one reload at most for a burst of events, and none where the
+// kernel has updated the header itself. It keeps the machine armed, too: while a
+// crash kernel is wanted and none is loaded, each look says so and tries to load it.
 //
 // Linux announces each memory block and each CPU by a uevent, thousands for a
 // large DIMM. Each event may be a process of its own (Handler.Event), or all of
@@ -8,7 +9,7 @@
 //
 // # Protocol
 //
-// Three files in a folder that is empty after a boot, such as /run/gokexec:
+// In a directory that is empty after a boot (statedir.Dir), there are these files:
 //
 //	mark          an event that nobody has looked after yet
 //	pending.lock  flock(2) of the one that will
@@ -32,6 +33,21 @@
 // look that finds nothing loaded is not the last one: the process holds the pending
 // lock again, waits for a load to end (Handler.Absent), and looks anew.
 //
-// Where the folder can't be written, events no longer save each other work, and
-// the reload lock is that of the nearest folder above that exists.
+// # Armed is wanted
+//
+// A fifth file says that a crash kernel is wanted (statedir.Wanted). It is there from
+// the first load or reload that succeeds until an explicit unload (gokexec unload, or
+// gokexec as kexec -p -u). A look that finds nothing loaded and the file there has a
+// problem, however it came to that: a reload that failed, one that reported success
+// and has loaded nothing, one that was killed, an explicit load that cost the image,
+// another program that unloaded it. It keeps its mark, notes the problem, and makes
+// one attempt to load, within the bounds of retry.go. What another program unloads is
+// loaded again MaxUnloaded times until the next explicit load; after that it is only
+// said, since nobody can tell a mistake from an administrator with another tool.
+//
+// # Without the directory
+//
+// Where the directory can't be written, events no longer save each other work, and
+// the reload lock is on another file that this user alone can open; see
+// statedir.Dir.LockReload. If there is none, looks and loads go on without the lock.
 package hotplug

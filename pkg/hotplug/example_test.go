@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/hotplug"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 // One event, handled by a program that has its own way to look and to load; with
@@ -20,7 +21,7 @@ func Example() {
 	defer os.RemoveAll(dir)
 	stale := true
 	h := &hotplug.Handler{
-		Dir:   hotplug.Dir(dir),
+		Dir:   statedir.Dir(dir),
 		Quiet: 10 * time.Millisecond,
 		Look: func(context.Context) hotplug.Look {
 			if stale {

@@ -11,10 +11,12 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 // machine is a kernel whose header follows reloads only, for real processes' locks
-// in a real folder.
+// in a real directory.
 type machine struct {
 	mu             sync.Mutex
 	memory, header int
@@ -72,7 +74,7 @@ func (m *machine) reload(context.Context, Attempt) error {
 	return nil
 }
 
-func (m *machine) handler(dir Dir) *Handler {
+func (m *machine) handler(dir statedir.Dir) *Handler {
 	return &Handler{Dir: dir, Look: m.look, Reload: m.reload, Quiet: 20 * time.Millisecond, Absent: 200 * time.Millisecond, Report: func(loud bool, line string) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -80,12 +82,25 @@ func (m *machine) handler(dir Dir) *Handler {
 	}}
 }
 
+// leave puts a file into the directory; is tells whether it is there.
+func leave(d statedir.Dir, name string) {
+	err := os.MkdirAll(string(d), 0o700)
+	if err = errors.Join(err, os.WriteFile(filepath.Join(string(d), name), nil, 0o600)); err != nil {
+		panic(err)
+	}
+}
+
+func is(d statedir.Dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(string(d), name))
+	return err == nil
+}
+
 func TestEvent(t *testing.T) {
 	refused := errors.New("kexec_load_disabled is 1")
 	for _, tt := range []struct {
 		name  string
 		m     *machine
-		set   func(*Handler, Dir)
+		set   func(*Handler, statedir.Dir)
 		want  Outcome
 		err   string
 		loads int
@@ -98,13 +113,13 @@ func TestEvent(t *testing.T) {
 		{"unknown for good", &machine{unknown: true, memory: 1, changesPerLoad: 1}, nil, Reloaded, "", 1},
 		{"it keeps changing", &machine{memory: 1, changesPerLoad: 1}, nil, Reloaded, "after 3 reloads still memory is missing", 3},
 		{"refused", &machine{memory: 1, fail: refused}, nil, Fine, "memory is missing: kexec_load_disabled is 1", 0},
-		{"no way", &machine{memory: 1}, func(h *Handler, _ Dir) { h.Reload = nil }, Fine, "no way to reload", 0},
-		{"a load was killed", &machine{unloaded: true}, func(_ *Handler, d Dir) { d.write(loadingName, "") }, Reloaded, "", 1},
-		{"a load was killed when it was done", &machine{}, func(_ *Handler, d Dir) { d.write(loadingName, "") }, Fine, "", 0},
-		{"an event was killed", &machine{memory: 1}, func(_ *Handler, d Dir) { d.write(lookingName, "") }, Reloaded, "", 1},
+		{"no way", &machine{memory: 1}, func(h *Handler, _ statedir.Dir) { h.Reload = nil }, Fine, "no way to reload", 0},
+		{"a load was killed", &machine{unloaded: true}, func(_ *Handler, d statedir.Dir) { leave(d, "loading") }, Reloaded, "", 1},
+		{"a load was killed when it was done", &machine{}, func(_ *Handler, d statedir.Dir) { leave(d, "loading") }, Fine, "", 0},
+		{"an event was killed", &machine{memory: 1}, func(_ *Handler, d statedir.Dir) { leave(d, "mark.looking") }, Reloaded, "", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := Dir(filepath.Join(t.TempDir(), "run"))
+			dir := statedir.Dir(filepath.Join(t.TempDir(), "run"))
 			h := tt.m.handler(dir)
 			if tt.set != nil {
 				tt.set(h, dir)
@@ -116,8 +131,8 @@ func TestEvent(t *testing.T) {
 			if dir.Marked() != (err != nil) || (dir.Problem() != "") != (err != nil) {
 				t.Errorf("afterwards marked: %v, problem %q; want both only after a failure", dir.Marked(), dir.Problem())
 			}
-			if dir.exists(loadingName) || dir.Locked() {
-				t.Errorf("a note of a load is left (%v), or the lock (%v)", dir.exists(loadingName), dir.Locked())
+			if is(dir, "loading") || dir.Locked() {
+				t.Errorf("a note of a load is left (%v), or the lock (%v)", is(dir, "loading"), dir.Locked())
 			}
 		})
 	}
@@ -125,15 +140,15 @@ func TestEvent(t *testing.T) {
 
 // An event is covered while another waits; that one looks after the lock is free.
 func TestEventCovered(t *testing.T) {
-	dir := Dir(t.TempDir())
+	dir := statedir.Dir(t.TempDir())
 	m := &machine{memory: 1}
 	h := m.handler(dir)
 	lock, err := dir.LockReload(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dir.LockReload(t.Context(), 10*time.Millisecond); !errors.Is(err, ErrLocked) {
-		t.Errorf("a second LockReload = %v; want ErrLocked", err)
+	if _, err := dir.LockReload(t.Context(), 10*time.Millisecond); !errors.Is(err, statedir.ErrLocked) {
+		t.Errorf("a second LockReload = %v; want statedir.ErrLocked", err)
 	}
 	first := make(chan Outcome)
 	go func() {
@@ -144,16 +159,15 @@ func TestEventCovered(t *testing.T) {
 		first <- outcome
 	}()
 	for {
-		p, err := dir.openLock(pendingName)
+		p, err := dir.TryPending()
 		if err != nil {
 			t.Fatal(err)
 		}
-		free, err := tryFlock(p)
-		if err = errors.Join(err, p.Close()); err != nil {
-			t.Fatal(err)
-		}
-		if !free {
+		if p == nil {
 			break
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -177,7 +191,7 @@ func TestEventCovered(t *testing.T) {
 // and what it has loaded then is looked at.
 func TestEventForeignLoad(t *testing.T) {
 	m := &machine{unloaded: true, memory: 1}
-	h := m.handler(Dir(t.TempDir()))
+	h := m.handler(statedir.Dir(t.TempDir()))
 	h.Absent = 10 * time.Second
 	time.AfterFunc(100*time.Millisecond, func() {
 		lock, err := h.Dir.LockReload(context.Background(), 0)
@@ -206,7 +220,7 @@ func TestEventForeignLoad(t *testing.T) {
 // 500 ms.
 func TestStorm(t *testing.T) {
 	const events, workers = 3840, 8
-	dir := Dir(t.TempDir())
+	dir := statedir.Dir(t.TempDir())
 	m := &machine{loadTime: 500 * time.Millisecond}
 	h := m.handler(dir)
 	h.Quiet = DefaultQuiet
@@ -246,7 +260,7 @@ func TestStorm(t *testing.T) {
 // A burst that does not end is looked after all the same.
 func TestSettleIsBounded(t *testing.T) {
 	m := &machine{memory: 1}
-	h := m.handler(Dir(t.TempDir()))
+	h := m.handler(statedir.Dir(t.TempDir()))
 	h.Settle = 100 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -266,7 +280,7 @@ func TestSettleIsBounded(t *testing.T) {
 
 func TestDaemon(t *testing.T) {
 	m := &machine{memory: 1} // something happened before it started
-	h := m.handler(Dir(t.TempDir()))
+	h := m.handler(statedir.Dir(t.TempDir()))
 	events := make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -311,8 +325,8 @@ func TestDaemon(t *testing.T) {
 	m.mu.Lock()
 	m.fail = nil
 	m.mu.Unlock()
-	if n := idle() - before; n != 1 || m.look(ctx).State != Stale {
-		t.Errorf("the daemon looked %d times after one event that it could not mend; want once", n)
+	if n := idle() - before; n != 2 || m.look(ctx).State != Stale {
+		t.Errorf("the daemon looked %d times after one event that it could not mend; want two, before and after the reload", n)
 	}
 	events <- nil
 	accurate("after a failure and an event")
@@ -332,11 +346,12 @@ func TestDaemon(t *testing.T) {
 // follows.
 func TestEventUnwritable(t *testing.T) {
 	parent := t.TempDir()
+	// The lock is on "file", which nobody else can open.
 	if err := os.WriteFile(filepath.Join(parent, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	m := &machine{memory: 1, loadTime: 20 * time.Millisecond}
-	h := m.handler(Dir(filepath.Join(parent, "file", "run"))) // no folder can be made there
+	h := m.handler(statedir.Dir(filepath.Join(parent, "file", "run"))) // no directory can be made there
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

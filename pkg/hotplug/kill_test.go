@@ -13,9 +13,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
-// childVar makes the test binary one event's process, in the folder it names.
+// childVar makes the test binary one event's process, in the directory it names.
 const childVar = "GOKEXEC_HOTPLUG_CHILD"
 
 func TestMain(m *testing.M) {
@@ -55,7 +57,7 @@ func (m fileMachine) write(name string, n int) {
 }
 
 func (m fileMachine) handler() *Handler {
-	return &Handler{Dir: Dir(filepath.Join(string(m), "run")), Quiet: 2 * time.Millisecond, Absent: 50 * time.Millisecond, Look: m.look, Reload: m.reload}
+	return &Handler{Dir: statedir.Dir(filepath.Join(string(m), "run")), Quiet: 2 * time.Millisecond, Absent: 50 * time.Millisecond, Look: m.look, Reload: m.reload}
 }
 
 func (m fileMachine) look(context.Context) Look {
@@ -76,7 +78,7 @@ func (m fileMachine) reload(context.Context, Attempt) error {
 		return err
 	}
 	defer lock.Close()
-	if held, err := tryFlock(lock); !held {
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return errors.Join(err, os.WriteFile(filepath.Join(string(m), "two-at-once"), nil, 0o600))
 	}
 	memory := m.read("memory")
@@ -133,7 +135,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 		look := m.look(t.Context())
-		if look.State != Accurate && !dir.Marked() && !dir.exists(loadingName) {
+		if look.State != Accurate && !dir.Marked() && !is(dir, "loading") {
 			t.Fatalf("round %d: %+v, and nothing tells of it", round, look)
 		}
 		if dir.Locked() {

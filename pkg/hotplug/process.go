@@ -3,14 +3,16 @@ package hotplug
 import (
 	"context"
 	"errors"
-	"io/fs"
+	"fmt"
 	"os"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 // process does the steps in the file system.
 type process struct {
-	dir              Dir
+	dir              statedir.Dir
 	quiet, settleMax time.Duration
 	absentMax        time.Duration
 	report           func(loud bool, line string)
@@ -22,13 +24,9 @@ type process struct {
 func (p *process) mark() error { return p.dir.Mark() }
 
 func (p *process) tryPending() (bool, error) {
-	f, err := p.dir.openLock(pendingName)
-	if err != nil {
+	f, err := p.dir.TryPending()
+	if f == nil {
 		return false, err
-	}
-	held, err := tryFlock(f)
-	if !held {
-		return false, errors.Join(err, f.Close())
 	}
 	p.pending = f
 	return true, nil
@@ -44,7 +42,7 @@ func (p *process) releasePending() {
 // settle waits until no event has come for a while. Each one makes the mark grow.
 func (p *process) settle(ctx context.Context) {
 	began := time.Now()
-	last, since := p.markSize(), began
+	last, since := p.dir.MarkSize(), began
 	ticker := time.NewTicker(max(p.quiet/8, time.Millisecond))
 	defer ticker.Stop()
 	for time.Since(since) < p.quiet && time.Since(began) < p.settleMax {
@@ -53,7 +51,7 @@ func (p *process) settle(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if size := p.markSize(); size != last {
+		if size := p.dir.MarkSize(); size != last {
 			last, since = size, time.Now()
 		}
 	}
@@ -79,46 +77,31 @@ func (p *process) awaitLoad(ctx context.Context) bool {
 	return false
 }
 
-func (p *process) markSize() int64 {
-	info, err := os.Lstat(p.dir.path(markName))
-	if err != nil {
-		return 0
-	}
-	return info.Size()
-}
-
-func (p *process) lockReload(ctx context.Context) (*Lock, error) {
+// lockReload waits longer than a reload command may take, but not without end.
+func (p *process) lockReload(ctx context.Context) (*statedir.Lock, error) {
 	lock, err := p.dir.LockReload(ctx, patience)
-	if errors.Is(err, ErrLocked) {
+	if errors.Is(err, statedir.ErrLocked) {
 		p.report(true, "waiting for a load that does not end: "+err.Error())
-		return p.dir.LockReload(ctx, -1)
+		lock, err = p.dir.LockReload(ctx, maxPatience-patience)
+	}
+	if errors.Is(err, statedir.ErrNoLock) {
+		p.report(true, fmt.Sprintf("looking and loading without the lock: %v", err))
+		return lock, nil
 	}
 	return lock, err
 }
 
-// takeMark puts the mark aside: a later one is not this look's. That there is none
-// is as well: another look has taken it, and looks before this one.
-func (p *process) takeMark() error {
-	err := os.Rename(p.dir.path(markName), p.dir.path(lookingName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
+func (p *process) takeMark() error  { return p.dir.TakeMark() }
+func (p *process) clearMark() error { return p.dir.ClearMark() }
 
-func (p *process) clearMark() error { return p.dir.remove(lookingName) }
+func (p *process) begin(l *statedir.Lock) error      { return l.Begin() }
+func (p *process) done(l *statedir.Lock) error       { return l.Done() }
+func (p *process) interrupted(l *statedir.Lock) bool { return l.Interrupted() }
+func (p *process) releaseReload(l *statedir.Lock)    { l.Release() }
 
-func (p *process) begin(l *Lock) error      { return l.Begin() }
-func (p *process) done(l *Lock) error       { return l.Done() }
-func (p *process) interrupted(l *Lock) bool { return l.Interrupted() }
-func (p *process) releaseReload(l *Lock)    { l.Release() }
+func (p *process) wanted(l *statedir.Lock) (statedir.Wanted, bool) { return l.Wanted() }
+func (p *process) want(l *statedir.Lock, w statedir.Wanted) error  { return l.Want(w) }
 
-// problem keeps the words for Dir.Problem. That they can't be written is no news:
-// they are reported too.
-func (p *process) problem(text string) {
-	if text == "" {
-		_ = p.dir.remove(problemName)
-		return
-	}
-	_ = p.dir.write(problemName, text+"\n")
-}
+// problem keeps the words for Dir.Problem. If they can't be written they are still
+// reported.
+func (p *process) problem(text string) { _ = p.dir.SetProblem(text) }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 // Every order of steps and kills: no event is lost, at most one loads, at most one
@@ -24,6 +26,16 @@ func TestProtocol(t *testing.T) {
 		{"two events beside a foreign load, kernel updates, a kill", scenario{events: 2, foreign: 1, kernelUpdates: true, kills: 1}, false},
 		{"an event beside two foreign loads, a kill", scenario{events: 1, foreign: 2, kills: 1}, false},
 		{"three events, a kill", scenario{events: 3, kills: 1}, false},
+		{"two events, a reload fails late", scenario{events: 2, failLate: 1}, false},
+		{"two events, a reload loads nothing", scenario{events: 2, silent: 1}, false},
+		{"two events, what was loaded is not ours, a reload loads nothing", scenario{events: 2, silent: 1, neverOurs: true}, false},
+		{"two events, what was loaded is not ours, a reload fails late, a kill", scenario{events: 2, failLate: 1, neverOurs: true, kills: 1}, false},
+		{"an event and a load, one fails late, a kill", scenario{events: 1, loads: 1, failLate: 1, kills: 1}, false},
+		{"an event and a load, both fail late", scenario{events: 1, loads: 1, failLate: 2}, false},
+		{"two events and an unload, a kill", scenario{events: 2, unloads: 1, kills: 1}, false},
+		{"an event, a load and an unload, one fails late", scenario{events: 1, loads: 1, unloads: 1, failLate: 1}, false},
+		{"two events, another program unloads", scenario{events: 2, foreignUnloads: 1}, false},
+		{"an event, another program unloads and one loads, a kill", scenario{events: 1, foreign: 1, foreignUnloads: 1, kills: 1}, false},
 		{"three events, two kills", scenario{events: 3, kills: 2}, true},
 		{"four events", scenario{events: 4}, true},
 	} {
@@ -36,7 +48,7 @@ func TestProtocol(t *testing.T) {
 				t.Error(bad)
 			}
 			t.Logf("%d states, %d runs, %d ends", len(x.seen), x.runs, x.ends)
-			if x.ends == 0 || len(x.seen) < 100 {
+			if x.ends == 0 || len(x.seen) < 50 {
 				t.Errorf("explored %d states to %d ends; want many", len(x.seen), x.ends)
 			}
 		})
@@ -46,7 +58,7 @@ func TestProtocol(t *testing.T) {
 // broken breaks the protocol in one place.
 type broken struct {
 	*actor
-	lateRelease, noRename, noMark, noNote, impatient bool
+	lateRelease, noRename, noMark, noNote, impatient, noWant, noProblem bool
 }
 
 func (b *broken) releasePending() {
@@ -55,7 +67,7 @@ func (b *broken) releasePending() {
 	}
 }
 
-func (b *broken) releaseReload(l *Lock) {
+func (b *broken) releaseReload(l *statedir.Lock) {
 	b.actor.releaseReload(l)
 	if b.lateRelease {
 		b.actor.releasePending()
@@ -91,11 +103,31 @@ func (b *broken) clearMark() error {
 	return nil
 }
 
-func (b *broken) begin(l *Lock) error {
+func (b *broken) begin(l *statedir.Lock) error {
 	if b.noNote {
 		return nil
 	}
 	return b.actor.begin(l)
+}
+
+func (b *broken) want(l *statedir.Lock, note statedir.Wanted) error {
+	if b.noWant {
+		return nil
+	}
+	return b.actor.want(l, note)
+}
+
+func (b *broken) wanted(l *statedir.Lock) (statedir.Wanted, bool) {
+	if b.noWant {
+		return statedir.Wanted{}, false
+	}
+	return b.actor.wanted(l)
+}
+
+func (b *broken) problem(text string) {
+	if !b.noProblem {
+		b.actor.problem(text)
+	}
 }
 
 // The explorer must find what is wrong with a protocol that is.
@@ -108,9 +140,11 @@ func TestProtocolBroken(t *testing.T) {
 	}{
 		{"pending lock released after the look", scenario{events: 2}, broken{lateRelease: true}, "a mark is left"},
 		{"mark removed instead of renamed", scenario{events: 2, kills: 1}, broken{noRename: true}, "nothing tells of it"},
-		{"no mark", scenario{events: 2, kills: 1}, broken{noMark: true}, "nothing tells of it"},
-		{"not waiting for a foreign load", scenario{events: 1, foreign: 1}, broken{impatient: true}, "nothing tells of it"},
-		{"no note of a load", scenario{events: 2, kills: 1}, broken{noNote: true}, "one more look did not mend it"},
+		{"no mark", scenario{events: 2, kills: 1}, broken{noMark: true}, "has forgotten that"},
+		{"not waiting for a foreign load", scenario{events: 1, foreign: 1}, broken{impatient: true}, "a mark is left"},
+		{"what is wanted is not kept", scenario{events: 1, silent: 1}, broken{noWant: true}, "nothing tells of it"},
+		{"no problem is noted", scenario{events: 1, failLate: 1}, broken{noProblem: true}, "no problem is noted"},
+		{"no note of a load", scenario{events: 2, kills: 1, neverOurs: true}, broken{noNote: true}, "nothing tells of it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.wrap = func(_ steps, a *actor) steps { b := tt.broken; b.actor = a; return &b }

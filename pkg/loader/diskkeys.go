@@ -4,13 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// diskKeys is the folder with the keys of encrypted disks that go into the crash
+// diskKeys is the directory with the keys of encrypted disks that go into the crash
 // memory with the next load (kernel/crash_dump_dm_crypt.c; Linux 6.16).
 const diskKeys = "sys/kernel/config/crash_dm_crypt_keys"
+
+// reuseName is a file in the state directory that is there while gokexec has told the
+// kernel to take the keys of the image that is loaded.
+const reuseName = "disk-keys-reused"
 
 // hasDiskKeys tells whether keys are configured.
 func hasDiskKeys(root fs.FS) bool {
@@ -19,27 +25,128 @@ func hasDiskKeys(root fs.FS) bool {
 	return n != nil && *n > 0
 }
 
+// reusesDiskKeys tells whether the next load takes them from the image that is loaded.
+func reusesDiskKeys(root fs.FS) bool {
+	switch newReader(root).optional(diskKeys + "/reuse") {
+	case "1", "y", "Y":
+		return true
+	}
+	return false
+}
+
+// checkDiskKeys looks for the keys that a kexec_file_load will ask the keyrings for
+// (crash_load_dm_crypt_keys: request_key of type logon). The kernel does so when it has
+// freed the image that is loaded. What can't be looked for is left to the kernel.
+func (l *Loader) checkDiskKeys(p *Plan) error {
+	if p.Kind != Crash || p.Method != File || !hasDiskKeys(l.Root) || reusesDiskKeys(l.Root) {
+		return nil
+	}
+	dirs, err := fs.ReadDir(l.Root, diskKeys)
+	if err != nil {
+		return nil
+	}
+	r := newReader(l.Root)
+	for _, d := range dirs {
+		description := r.optional(diskKeys + "/" + d.Name() + "/description")
+		if description == "" {
+			continue
+		}
+		if err := l.Kernel.FindDiskKey(description); isNoKey(err) {
+			return &Problem{What: fmt.Sprintf("the key %q of an encrypted disk, which is to go with the crash kernel (/%s/%s), is in no keyring of this process: %v",
+				description, diskKeys, d.Name(), err), Hint: "what is loaded stays; " + diskKeyHint, Err: err}
+		}
+	}
+	return nil
+}
+
+// isNoKey tells the errors that say that there is no such key, or none that is of
+// use (keyctl(2), KEYCTL_SEARCH), from those by which nothing was looked for.
+func isNoKey(err error) bool {
+	for _, errno := range []unix.Errno{unix.ENOKEY, unix.EKEYEXPIRED, unix.EKEYREVOKED, unix.EKEYREJECTED, unix.EACCES} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+const diskKeyHint = "add the key (keyctl padd logon DESCRIPTION @u), and see that @u is linked to the session " +
+	"(keyctl link @u @s; KeyringMode=shared in a unit); or take the directory out of /" + diskKeys
+
 // KeepDiskKeys has the next kexec_file_load take the keys of the image that is
 // loaded, if there are any: those that a user or a service has put into a keyring for the first load
 // time out there, and without them the load fails when the old image is gone
 // already. Reload does so itself. What it returns undoes it, so that an explicit load takes new keys.
 func (l *Loader) KeepDiskKeys() (undo func()) {
-	r := newReader(l.Root)
-	if !hasDiskKeys(l.Root) || r.optional(diskKeys+"/reuse") == "1" {
+	if !hasDiskKeys(l.Root) {
 		return func() {}
 	}
-	err := l.Kernel.ReuseDiskKeys(true)
-	switch {
-	case errors.Is(err, unix.EINVAL):
-		// The image has none. Then they are asked for as at a first load.
-		return func() {}
-	case err != nil:
-		l.report(fmt.Sprintf("the keys for encrypted disks are asked for anew, since those that are loaded can't be kept: %v", err))
-		return func() {}
-	}
-	return func() {
-		if err := l.Kernel.ReuseDiskKeys(false); err != nil {
-			l.report(fmt.Sprintf("the next load takes the old keys for encrypted disks: %v", err))
+	if reusesDiskKeys(l.Root) {
+		if l.reuseIsOurs() {
+			return l.dropReuse // of a process that was killed
 		}
+		return func() {}
+	}
+	noted := l.noteReuse()
+	err := l.Kernel.ReuseDiskKeys(true)
+	if err == nil {
+		l.warn(noted)
+		return l.dropReuse
+	}
+	l.forgetReuse()
+	if !errors.Is(err, unix.EINVAL) { // else the image has none, and they are asked for as at a first load
+		l.report(fmt.Sprintf("the keys for encrypted disks are asked for anew, since those that are loaded can't be kept: %v", err))
+	}
+	return func() {}
+}
+
+// dropReuse has the next load take new keys.
+func (l *Loader) dropReuse() {
+	if err := l.Kernel.ReuseDiskKeys(false); err != nil {
+		l.report(fmt.Sprintf("the next load takes the old keys for encrypted disks: %v", err))
+		return
+	}
+	l.forgetReuse()
+}
+
+// dropStaleReuse undoes KeepDiskKeys for a process that was killed before it could.
+// The caller has the reload lock, so that process is dead.
+func (l *Loader) dropStaleReuse() {
+	if !l.reuseIsOurs() {
+		return
+	}
+	if !reusesDiskKeys(l.Root) {
+		l.forgetReuse()
+		return
+	}
+	l.report("a reload was killed that kept the keys for encrypted disks; this load takes new ones")
+	l.dropReuse()
+}
+
+func (l *Loader) noteReuse() error {
+	if l.StateDir == "" {
+		return nil
+	}
+	err := os.MkdirAll(l.StateDir, 0o700)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(l.StateDir, reuseName), nil, 0o600)
+	}
+	return err
+}
+
+func (l *Loader) reuseIsOurs() bool {
+	if l.StateDir == "" {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(l.StateDir, reuseName))
+	return err == nil
+}
+
+func (l *Loader) forgetReuse() {
+	if l.StateDir == "" {
+		return
+	}
+	if err := os.Remove(filepath.Join(l.StateDir, reuseName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.warn(err)
 	}
 }

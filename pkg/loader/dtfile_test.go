@@ -140,8 +140,8 @@ func TestStateKeepsDTB(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if again.DTB == nil || again.DTB.Path != spec.DTB.Path || again.Method != Segments {
-		t.Errorf("the noted load is %+v; want the device tree %s, by segments", again, spec.DTB.Path)
+	if again.DTB == nil || again.DTB.Path != spec.DTB.Path || again.Method != Auto {
+		t.Errorf("the noted load is %+v; want the device tree %s, by a method of gokexec's choice", again, spec.DTB.Path)
 	}
 }
 

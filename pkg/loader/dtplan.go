@@ -30,7 +30,7 @@ func (p *Plan) planDT(host *Host, spec *Spec) error {
 	if err != nil {
 		return err
 	}
-	p.NoChecks, p.Serial, p.wantedHotplug, p.dtb = spec.NoChecks, spec.Serial, spec.Hotplug, spec.DTB
+	p.NoChecks, p.Serial = spec.NoChecks, spec.Serial
 	p.KernelCmdline = p.Cmdline
 	l, err := newLayout(host, p)
 	if err != nil {

@@ -43,6 +43,10 @@ func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
 			p.Hint = hint
 			return p
 		}
+		if errno == unix.ENOKEY && attempt.Plan != nil && attempt.Kind == Crash && attempt.Method == File && hasDiskKeys(root) {
+			p.Hint = "the key of an encrypted disk (/" + diskKeys + ") is in no keyring of this process: " + diskKeyHint
+			return p
+		}
 		for _, f := range findings {
 			if f.Level >= Warning && f.explains(errno) {
 				p.Hint = f.Detail + "; " + f.Remedy

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
-	"os"
-	"slices"
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -135,18 +133,4 @@ func generationOf(m *elfcore.Machine) string {
 		fmt.Fprintln(digest, c.CPU, c.Notes)
 	}
 	return hex.EncodeToString(digest.Sum(nil))
-}
-
-// changedFiles says which inputs are not those of the load any more.
-func (s *State) changedFiles() []string {
-	var changed []string
-	for _, f := range []StateFile{s.Kernel, s.Initrd, s.DTB} {
-		if f.Path == "" || slices.Contains(changed, f.Path) {
-			continue
-		}
-		if info, err := os.Stat(f.Path); err == nil && (info.Size() != f.Size || !info.ModTime().Equal(f.Modified)) {
-			changed = append(changed, f.Path)
-		}
-	}
-	return changed
 }

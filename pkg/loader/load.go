@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 // DefaultWait is how long a busy kernel is tried again.
@@ -22,6 +23,9 @@ type Kernel interface {
 	KexecFileLoad(kernel, initrd *os.File, cmdline string, flags FileFlags) error
 	KexecLoad(entry uint64, segments []KernelSegment, flags LoadFlags) error
 	ReuseDiskKeys(reuse bool) error
+	// FindDiskKey tells whether a kexec_file_load by this process would find the key of
+	// an encrypted disk with that description; ENOKEY and its like if not.
+	FindDiskKey(description string) error
 	Reboot() error
 }
 
@@ -30,9 +34,11 @@ type Loader struct {
 	Kernel Kernel
 	Root   fs.FS // the machine, for looking again after an error
 	Arch   Arch
-	// StateDir is where the last good crash load is noted, so that it can be
-	// put back; "" keeps no note.
+	// StateDir is where the last good crash load is recorded, so that it can be
+	// restored, and where loads lock each other out (statedir.Dir); "" does neither.
 	StateDir string
+	// Lock, if set, takes the reload lock in its own way.
+	Lock func(context.Context) (*statedir.Lock, error)
 	// Wait bounds how long a busy kernel (EBUSY) is tried again.
 	Wait time.Duration
 	// Report, if set, is told what happens besides success, one line each.
@@ -41,7 +47,7 @@ type Loader struct {
 
 // DefaultStateDir is where gokexec keeps its notes; it is empty after a boot,
 // as is the kernel.
-const DefaultStateDir = "/run/gokexec"
+const DefaultStateDir = statedir.Default
 
 // System is a Loader for the running machine.
 func System() (*Loader, error) {
@@ -52,51 +58,41 @@ func System() (*Loader, error) {
 	return &Loader{Kernel: kexecsys.Kernel{}, Root: os.DirFS("/"), Arch: arch, StateDir: DefaultStateDir, Wait: DefaultWait}, nil
 }
 
-// LoadSpec reads the machine, plans, checks and loads: all that a program that
-// has no wish to look at the steps needs.
-func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
-	host, err := ReadHost(l.Root, l.Arch)
-	if err != nil {
-		return err
-	}
-	plan, err := New(host, spec)
-	if err != nil {
-		return err
-	}
-	if err := FirstFailure(append(CheckHost(host, spec.Kind), plan.Check(host)...)); err != nil {
-		return err
-	}
-	return l.Load(ctx, plan)
-}
-
 // Load makes the one system call. The kernel frees the old image of that kind
 // before it builds the new one, so everything that can be checked should have
-// been (CheckHost, Plan.Check). If it fails all the same and the old crash image
-// is gone, the last one that gokexec loaded is put back, and the error says so.
-// Errors of the call are explained (Explain).
+// been (CheckLoad). If it fails all the same and the old crash image is gone, the
+// last one that gokexec loaded is restored, and the error says so, or wraps
+// ErrUnarmed. Errors of the call are explained (Explain). Load takes no lock, and
+// does not look at what the kernel has made of it: LoadSpec and Locked do.
 //
 // If p was made with the method Auto, and the kernel has no kexec_file_load or
 // does not take this image, it is loaded by segments; then p becomes that plan.
 func (l *Loader) Load(ctx context.Context, p *Plan) error {
+	_, err := l.load(ctx, p)
+	return err
+}
+
+// load is Load, and tells whether the load was recorded.
+func (l *Loader) load(ctx context.Context, p *Plan) (recorded bool, err error) {
 	if err := p.checkWriters(); err != nil {
-		return err
+		return false, err
+	}
+	if err := l.checkDiskKeys(p); err != nil {
+		return false, err
 	}
 	wasLoaded := l.crashLoaded()
-	err := l.call(ctx, p.Kind, func() error { return l.carryOut(p) })
+	err = l.call(ctx, p.Kind, func() error { return l.carryOut(p) })
 	if p.fallback != nil && fallsBack(err) {
 		err = l.fallBack(ctx, p, err)
 	}
 	if err == nil {
-		if p.Kind == Crash {
-			l.remember(p)
-		}
-		return nil
+		return p.Kind == Crash && l.record(p), nil
 	}
 	err = Explain(l.Root, l.Arch, Attempt{Plan: p, Kind: p.Kind, Method: p.Method}, err)
-	if p.Kind == Crash && wasLoaded && !l.crashLoaded() {
-		return l.putBack(ctx, err)
+	if p.Kind == Crash && wasLoaded && l.crashGone() {
+		err = l.restore(ctx, err)
 	}
-	return err
+	return false, err
 }
 
 // carryOut makes the call of the plan's method.
@@ -165,8 +161,10 @@ func (l *Loader) UnloadBy(ctx context.Context, kind Kind, method Method) error {
 		}
 		return err
 	})
-	if err == nil && kind == Crash {
-		l.forget()
+	if err == nil && kind == Crash && l.StateDir != "" {
+		if err := RemoveState(l.StateDir); err != nil {
+			l.report(err.Error())
+		}
 	}
 	return Explain(l.Root, l.Arch, Attempt{Kind: kind, Method: method}, err)
 }
@@ -212,70 +210,14 @@ func (l *Loader) crashLoaded() bool {
 	return loaded != nil && *loaded
 }
 
+// crashGone tells whether none is known to be loaded.
+func (l *Loader) crashGone() bool {
+	loaded := crashLoaded(l.Root)
+	return loaded != nil && !*loaded
+}
+
 func (l *Loader) report(line string) {
 	if l.Report != nil {
 		l.Report(line)
 	}
-}
-
-func (l *Loader) remember(p *Plan) {
-	if l.StateDir == "" {
-		return
-	}
-	if err := newState(p).Write(l.StateDir); err != nil {
-		l.report("loaded, but not noted for putting it back later: " + err.Error())
-	}
-}
-
-func (l *Loader) forget() {
-	if l.StateDir == "" {
-		return
-	}
-	if err := RemoveState(l.StateDir); err != nil {
-		l.report(err.Error())
-	}
-}
-
-// putBack loads the last good crash image again after a load that cost it.
-func (l *Loader) putBack(ctx context.Context, cause error) error {
-	unarmed := func(why error) error {
-		return &Problem{Err: cause,
-			What: fmt.Sprintf("%v; the crash kernel that was loaded before is gone, and could not be put back: %v", cause, why),
-			Hint: "this machine has no crash kernel now; " + hintOf(cause)}
-	}
-	if l.StateDir == "" {
-		return unarmed(errors.New("no note of it is kept"))
-	}
-	state, err := ReadState(l.StateDir)
-	if err != nil {
-		return unarmed(err)
-	}
-	spec, err := state.Spec()
-	if err != nil {
-		return unarmed(err)
-	}
-	defer spec.Close()
-	host, err := ReadHost(l.Root, l.Arch)
-	if err != nil {
-		return unarmed(err)
-	}
-	old, err := New(host, spec)
-	if err != nil {
-		return unarmed(err)
-	}
-	if err := l.call(ctx, Crash, func() error { return l.carryOut(old) }); err != nil {
-		return unarmed(err)
-	}
-	l.remember(old)
-	return &Problem{Err: cause,
-		What: fmt.Sprintf("%v; the crash kernel loaded before (%s) was put back", cause, state.Kernel.Path),
-		Hint: hintOf(cause)}
-}
-
-func hintOf(err error) string {
-	var p *Problem
-	if errors.As(err, &p) {
-		return p.Hint
-	}
-	return ""
 }

@@ -20,12 +20,13 @@ type bench struct {
 	kernel *kexectest.Kernel
 	dir    string // for kernels and initrds
 	told   []string
+	t      *testing.T
 }
 
 func newBench(t *testing.T) *bench {
 	m := kexectest.NewMachine(t)
 	k := kexectest.NewKernel(m)
-	b := &bench{kernel: k, dir: t.TempDir()}
+	b := &bench{kernel: k, dir: t.TempDir(), t: t}
 	b.Loader = &Loader{Kernel: k, Root: os.DirFS(m.Dir), Arch: x86(t), StateDir: filepath.Join(m.Dir, "run/gokexec"), Wait: 2 * time.Second,
 		Report: func(s string) { b.told = append(b.told, s) }}
 	return b
@@ -71,7 +72,7 @@ func TestLoad(t *testing.T) {
 		t.Fatalf("the kernel holds %+v; want the plan", got)
 	}
 	state, err := ReadState(b.StateDir)
-	if err != nil || state.Cmdline != p.Cmdline || filepath.Base(state.Kernel.Path) != "vmlinuz" {
+	if err != nil || state.Cmdline != p.Cmdline || filepath.Base(state.Asked.Kernel.Path) != "vmlinuz" {
 		t.Errorf("ReadState = %+v, %v; want the load", state, err)
 	}
 	if err := b.Unload(context.Background(), Crash); err != nil || b.kernel.Crash != nil {
@@ -128,8 +129,8 @@ func TestLoadPutsBack(t *testing.T) {
 	// Fails after the old image is freed; the putting back succeeds.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0}
 	err := b.Load(ctx, b.plan(t, "new"))
-	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was put back") {
-		t.Errorf("Load = %v; want ENOMEM, and that the old one was put back", err)
+	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was restored") {
+		t.Errorf("Load = %v; want ENOMEM, and that the old one was restored", err)
 	}
 	if b.kernel.Crash == nil || string(b.kernel.Crash.Initrd) != "old" || !strings.HasPrefix(b.kernel.Crash.Cmdline, "name=old") {
 		t.Errorf("the kernel holds %+v; want the old image", b.kernel.Crash)
@@ -138,13 +139,13 @@ func TestLoadPutsBack(t *testing.T) {
 	// Putting back fails too: the machine is unarmed, and that is said.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM}
 	err = b.Load(ctx, b.plan(t, "new"))
-	if err == nil || !strings.Contains(err.Error(), "could not be put back") || !strings.Contains(hintOf(err), "no crash kernel now") {
+	if err == nil || !strings.Contains(err.Error(), "could not be restored") || !strings.Contains(hintOf(err), "no crash kernel now") {
 		t.Errorf("Load = %v (hint %q); want a loud word about the unarmed machine", err, hintOf(err))
 	}
 
 	// Nothing was loaded before: nothing is put back.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM}
-	if err = b.Load(ctx, b.plan(t, "new")); err == nil || strings.Contains(err.Error(), "put back") {
+	if err = b.Load(ctx, b.plan(t, "new")); err == nil || strings.Contains(err.Error(), "restored") {
 		t.Errorf("Load = %v; want plain ENOMEM", err)
 	}
 }

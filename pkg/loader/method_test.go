@@ -106,8 +106,8 @@ func TestSegmentsPutBack(t *testing.T) {
 	b.kernel.NoFileLoad = false
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0}
 	err := b.Load(ctx, b.plan(t, "new"))
-	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was put back") {
-		t.Errorf("Load = %v; want ENOMEM, and that the old one was put back", err)
+	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was restored") {
+		t.Errorf("Load = %v; want ENOMEM, and that the old one was restored", err)
 	}
 	if b.kernel.Crash == nil || len(b.kernel.Crash.Segments) != len(old) {
 		t.Errorf("the kernel holds %+v; want the old segments", b.kernel.Crash)

@@ -54,7 +54,7 @@ func newLayout(host *Host, p *Plan) (*layout, error) {
 	if host.Iomem == nil {
 		return nil, &Problem{What: "the memory map is not known: " + errorText(host.Unread["proc/iomem"]), Hint: "run as root", Err: host.Unread["proc/iomem"]}
 	}
-	bounds := p.options.bounds()
+	bounds := p.Spec.Options.bounds()
 	if p.Kind == Boot && usesDeviceTree(host.Arch.Machine) {
 		return &layout{plan: p, free: destinations(host).Intersect(bounds)}, nil
 	}

@@ -34,9 +34,9 @@ type Plan struct {
 
 	SegmentPlan // of the method Segments
 
-	asked   Method         // of the Spec
-	options SegmentOptions // of the Spec
+	Spec *Spec // what was asked for; its Method may be Auto
 
+	generation string // of the machine that it was planned for
 	// fallback makes the plan by segments of a plan that Auto made by file.
 	fallback func() (*Plan, error)
 }
@@ -46,25 +46,39 @@ type Plan struct {
 // makes all that the kernel would have made. With Auto the plan is by file where
 // the kernel has that call and takes the image.
 func New(host *Host, spec *Spec) (*Plan, error) {
+	return newBy(host, spec, spec.Method)
+}
+
+// newBy is New by another method than spec asks for.
+func newBy(host *Host, spec *Spec, method Method) (*Plan, error) {
 	if spec.DTB != nil && !usesDeviceTree(host.Arch.Machine) {
 		return nil, &Problem{What: "a device tree is of no use on " + host.Arch.Name, Hint: "leave --dtb out"}
 	}
-	if spec.Method == Segments {
+	if method == Segments {
 		return newSegments(host, spec, nil)
 	}
-	if spec.Method == File && spec.DTB != nil {
+	if method == File && spec.DTB != nil {
 		return nil, &Problem{What: "kexec_file_load takes no device tree", Hint: "use --method segments, or leave --dtb out"}
 	}
 	p, err := newFile(host, spec)
-	if err != nil || spec.Method == File {
+	if err != nil || method == File {
 		return p, err
 	}
 	return p.choose(host, spec)
 }
 
+func newPlan(host *Host, spec *Spec, method Method) *Plan {
+	p := &Plan{Kind: spec.Kind, Method: method, Arch: host.Arch, Spec: spec}
+	if host.Dump != nil {
+		p.generation = generationOf(host.Dump)
+	}
+	return p
+}
+
 // newFile plans the call kexec_file_load.
 func newFile(host *Host, spec *Spec) (*Plan, error) {
-	p := &Plan{Kind: spec.Kind, Method: File, Arch: host.Arch}
+	p := newPlan(host, spec, File)
+	p.Flags = spec.FileFlags
 	if err := p.planInputs(host, spec); err != nil {
 		return nil, err
 	}
@@ -79,7 +93,6 @@ func newFile(host *Host, spec *Spec) (*Plan, error) {
 
 // planInputs is what both methods need.
 func (p *Plan) planInputs(host *Host, spec *Spec) error {
-	p.asked, p.options = spec.Method, spec.Options
 	if err := p.planKernel(host, spec); err != nil {
 		return err
 	}

@@ -31,52 +31,28 @@ const maxRounds = 4
 // for an ordinary kexec. The plan is the last one that was made, if any.
 func (l *Loader) LoadSettled(ctx context.Context, plan func() (*Plan, error)) (*Plan, *Truth, error) {
 	for round := 1; ; round++ {
-		before := Generation(l.Root)
 		p, err := plan()
 		if err != nil {
 			return p, nil, err
 		}
-		if err := l.Load(ctx, p); err != nil || p.Kind != Crash {
+		recorded, err := l.load(ctx, p)
+		if err != nil || p.Kind != Crash {
 			return p, nil, err
 		}
 		var foreign *bool
-		if l.noteOutcome(before, p) {
+		if recorded {
 			foreign = new(bool) // the note is of this very load
 		}
 		t := settledTruth(l.Root, l.StateDir, readTruth(l.Root, l.StateDir, foreign))
 		done := t.Accuracy != Stale
 		if t.Accuracy == Unverified {
-			done = before == Generation(l.Root)
+			done = p.generation == Generation(l.Root)
 		}
 		if done || round == maxRounds || ctx.Err() != nil || !l.unlimited(Crash) {
 			return p, t, nil
 		}
 		l.report(fmt.Sprintf("memory or CPUs changed during the load (%v); loading again", t))
 	}
-}
-
-// noteOutcome writes the note of a load once more, with what tells a later one of
-// another program, and tells whether it could. An old note must not be taken for
-// that of this load.
-func (l *Loader) noteOutcome(generation string, p *Plan) bool {
-	if l.StateDir == "" {
-		return false
-	}
-	state := newState(p)
-	state.Generation = generation
-	if host, err := ReadHost(l.Root, l.Arch); err == nil {
-		header := state.Elfcorehdr
-		if header == 0 {
-			header = fileHeader(l.Root, host)
-			state.Elfcorehdr = header
-		}
-		state.Memory = takeFingerprint(l.Root, header, host, p)
-	}
-	if state.Write(l.StateDir) != nil {
-		l.forget() // why it can't be written was said by remember
-		return false
-	}
-	return true
 }
 
 // fileHeader is where a kexec_file_load that has just been made has put its header,
@@ -105,8 +81,7 @@ type ReloadOptions struct {
 	// for a shorter time; else the method of the load.
 	Method Method
 
-	// Lost says that the noted load may be gone although nobody unloaded it, because
-	// a load was killed.
+	// Lost says that a crash kernel is wanted although none is loaded.
 	Lost bool
 }
 
@@ -127,29 +102,27 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, 
 	case now.Accuracy == NotLoaded && !opt.Lost:
 		return nil, nil, &Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: ErrNoState, Hint: "gokexec load --crash loads one"}
 	}
-	if changed := state.changedFiles(); len(changed) > 0 {
-		l.report("changed since the last load, and taken as they are now: " + strings.Join(changed, ", "))
-	}
 	spec, err := state.Spec()
 	if err != nil {
 		return nil, nil, &Problem{What: "the noted load can't be made again: " + err.Error(), Err: err,
 			Hint: "its files are gone or unreadable; load with gokexec load --crash"}
 	}
 	defer spec.Close()
-	spec.Method = opt.Method
-	segments := opt.Method == Auto && state.Asked == Auto
-	if opt.Method == Auto {
-		spec.Method = state.Method
+	if changed := state.changedFiles(spec); len(changed) > 0 {
+		l.report("changed since the last load, and taken as they are now: " + strings.Join(changed, ", "))
+	}
+	method := opt.Method
+	choose := method == Auto && spec.Method == Auto
+	if method == Auto {
+		method = state.Method
 	}
 	defer l.KeepDiskKeys()()
-	plan := func(method Method) func() (*Plan, error) {
-		return func() (*Plan, error) { return l.planReload(spec, state.Asked, method, segments) }
-	}
-	p, t, err := l.LoadSettled(ctx, plan(spec.Method))
-	if err != nil && segments && p != nil && p.Method == Segments && state.Method == File && refusedSegments(err) && l.unlimited(Crash) {
+	plan := func() (*Plan, error) { return l.planReload(spec, method, choose) }
+	p, t, err := l.LoadSettled(ctx, plan)
+	if err != nil && choose && p != nil && p.Method == Segments && state.Method == File && refusedSegments(err) && l.unlimited(Crash) {
 		l.report(fmt.Sprintf("%v; reloading by file", err))
-		segments = false
-		p, t, err = l.LoadSettled(ctx, plan(File))
+		method, choose = File, false
+		p, t, err = l.LoadSettled(ctx, plan)
 	}
 	return p, t, err
 }
@@ -168,7 +141,7 @@ func refusedSegments(err error) bool {
 // planReload plans for the machine as it is now. Where the method is ours to choose
 // it tries the better one first, whatever was better at the load: a kernel may have
 // been locked down since, or keys added.
-func (l *Loader) planReload(spec *Spec, asked, method Method, choose bool) (*Plan, error) {
+func (l *Loader) planReload(spec *Spec, method Method, choose bool) (*Plan, error) {
 	host, err := ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return nil, err
@@ -178,22 +151,19 @@ func (l *Loader) planReload(spec *Spec, asked, method Method, choose bool) (*Pla
 		first = Segments
 	}
 	if choose && method != first {
-		if p, err := l.planMethod(host, spec, asked, first); err == nil {
+		if p, err := l.planMethod(host, spec, first); err == nil {
 			return p, nil
 		}
 	}
-	return l.planMethod(host, spec, asked, method)
+	return l.planMethod(host, spec, method)
 }
 
-func (l *Loader) planMethod(host *Host, spec *Spec, asked, method Method) (*Plan, error) {
-	again := *spec
-	again.Method = method
-	p, err := New(host, &again)
+func (l *Loader) planMethod(host *Host, spec *Spec, method Method) (*Plan, error) {
+	p, err := newBy(host, spec, method)
 	if err != nil {
 		return nil, err
 	}
-	p.asked = asked
-	return p, FirstFailure(append(CheckHost(host, Crash), p.Check(host)...))
+	return p, FirstFailure(CheckLoad(l.Root, host, p))
 }
 
 // reloadsBySegments tells whether kexec_load does for what kexec_file_load has

@@ -86,8 +86,8 @@ func TestSegmentOptionsFallBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if q.Segments[0].Phys < 0x37000000 || q.options != spec.Options {
-		t.Errorf("the plan fallen back to begins at %v, and notes %+v", q.Segments[0].Phys, q.options)
+	if q.Segments[0].Phys < 0x37000000 || q.Spec.Options != spec.Options {
+		t.Errorf("the plan fallen back to begins at %v, and notes %+v", q.Segments[0].Phys, q.Spec.Options)
 	}
 }
 
@@ -180,8 +180,8 @@ func TestOptionsNoted(t *testing.T) {
 		t.Fatal(err)
 	}
 	state, err := parseState(b)
-	if err != nil || state.Options != spec.Options {
-		t.Errorf("noted options = %+v, %v; want %+v", state.Options, err, spec.Options)
+	if err != nil || state.Asked.Options != spec.Options {
+		t.Errorf("noted options = %+v, %v; want %+v", state.Asked.Options, err, spec.Options)
 	}
 }
 

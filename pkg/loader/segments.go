@@ -31,9 +31,7 @@ type SegmentPlan struct {
 	NoChecks      bool     // the purgatory does not look at it
 	Serial        Serial
 
-	wantedHotplug Hotplug   // of the Spec
-	dtb           *Source   // of the Spec
-	dtImage       *dtKernel // once it was read
+	dtImage *dtKernel // once it was read
 }
 
 // canPlanSegments tells for which machines gokexec plans kexec_load.
@@ -42,12 +40,12 @@ func canPlanSegments(a Arch) bool { return a.Machine == elf.EM_X86_64 || usesDev
 // newSegments plans the call kexec_load. What a plan by file has found of the
 // inputs is taken over, so that nothing is unpacked twice.
 func newSegments(host *Host, spec *Spec, file *Plan) (*Plan, error) {
-	p := &Plan{Kind: spec.Kind, Method: Segments, Arch: host.Arch}
+	p := newPlan(host, spec, Segments)
 	if !canPlanSegments(host.Arch) {
 		return nil, &Problem{What: "loading by segments is not supported on " + host.Arch.Name, Hint: "use --method file", Err: errors.ErrUnsupported}
 	}
 	if file != nil {
-		p.asked, p.options, p.Image, p.Kernel, p.Initrd, p.Cmdline, p.Changes = file.asked, file.options, file.Image, file.Kernel, file.Initrd, file.Cmdline, file.Changes
+		p.Image, p.Kernel, p.Initrd, p.Cmdline, p.Changes = file.Image, file.Kernel, file.Initrd, file.Cmdline, file.Changes
 	} else if err := p.planInputs(host, spec); err != nil {
 		return nil, err
 	}
@@ -81,7 +79,7 @@ func (p *Plan) planX86(host *Host, spec *Spec) error {
 	if err != nil {
 		return err
 	}
-	p.NoChecks, p.Serial, p.wantedHotplug = spec.NoChecks, spec.Serial, spec.Hotplug
+	p.NoChecks, p.Serial = spec.NoChecks, spec.Serial
 	p.KernelCmdline = p.Cmdline
 	if p.Kind == Boot {
 		p.E820 = bootE820(host)

@@ -25,6 +25,7 @@ type Source struct {
 	Size int64 // bytes
 	io.ReaderAt
 	file *os.File // nil for bytes in memory
+	id   FileID   // of file when it was opened
 }
 
 // Open opens a regular file. It never blocks on a FIFO.
@@ -47,7 +48,11 @@ func Open(path string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{Path: path, Size: info.Size(), ReaderAt: f, file: f}, nil
+	// Of the handle: the path may be another file's by now.
+	if info, err = f.Stat(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &Source{Path: path, Size: info.Size(), ReaderAt: f, file: f, id: fileID(path, info)}, nil
 }
 
 // FromBytes is a Source that lives in memory; name stands in messages.

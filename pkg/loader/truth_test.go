@@ -250,7 +250,7 @@ func TestReload(t *testing.T) {
 		b.kernel.Write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
 		reload(t, b, ReloadOptions{})
 		state, err := ReadState(b.StateDir)
-		if err != nil || state.Asked != Auto || state.Method != Segments {
+		if err != nil || state.Asked.Method != Auto || state.Method != Segments {
 			t.Errorf("noted %+v, %v; want segments, asked for auto", state, err)
 		}
 	})

@@ -1,0 +1,31 @@
+package loader
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Holds tells whether what is loaded is the crash kernel that spec asks for: the last
+// load by gokexec was asked for the same, of the same files, which have not been
+// written to since; no other program has loaded since, as far as a fingerprint of the
+// memory was taken; and the elfcorehdr is accurate. Where that can't be seen it tells
+// false: to load once more does no harm. The caller has the reload lock.
+func (l *Loader) Holds(spec *Spec) bool {
+	state, err := ReadState(l.StateDir)
+	if err != nil || state.Version != stateVersion || state.Memory.SHA256 == "" {
+		return false
+	}
+	if hasDiskKeys(l.Root) && state.Method == Segments && spec.Method != Segments {
+		return false // restored without the keys
+	}
+	noted, err := json.Marshal(state.Asked)
+	if err != nil {
+		return false
+	}
+	asked, err := json.Marshal(spec)
+	if err != nil || !bytes.Equal(noted, asked) {
+		return false
+	}
+	t := ReadTruth(l.Root, l.StateDir)
+	return t.Accuracy == Accurate && !t.Foreign
+}

@@ -1,0 +1,152 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/gokexec/gokexec/pkg/statedir"
+)
+
+// LoadSpec is a load from beginning to end: it takes the reload lock, reads the
+// machine, plans, checks and loads, looks at what the kernel has made of it and loads
+// again while memory changes (LoadSettled), and records it. The error is that of Load;
+// that the header is stale in the end is none: ReadTruth says so.
+func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
+	return l.Locked(ctx, spec.Kind, func(bool) error {
+		_, _, err := l.LoadSettled(ctx, func() (*Plan, error) {
+			host, err := ReadHost(l.Root, l.Arch)
+			if err != nil {
+				return nil, err
+			}
+			p, err := New(host, spec)
+			if err != nil {
+				return nil, err
+			}
+			return p, FirstFailure(CheckLoad(l.Root, host, p))
+		})
+		return err
+	})
+}
+
+// CheckLoad is all that is looked at before a load, a reload or a restore: what is
+// wrong with the machine, and with the plan for it.
+func CheckLoad(_ fs.FS, host *Host, p *Plan) []Finding {
+	return append(CheckHost(host, p.Kind), p.Check(host)...)
+}
+
+// Locked makes a load under the reload lock, and keeps book of what becomes of it:
+// once a crash kernel was loaded, one is wanted until it is unloaded (UnloadLocked),
+// also if a load fails or its process is killed. The next look of gokexec hotplug then
+// tries to load it. Where no lock can be had (statedir.ErrNoLock) that is reported.
+// The load is told whether a crash kernel is wanted although none is loaded. Without
+// a StateDir there is neither lock nor book.
+func (l *Loader) Locked(ctx context.Context, kind Kind, load func(lost bool) error) error {
+	if l.StateDir == "" {
+		return load(false)
+	}
+	lock, err := l.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if !lock.Inherited() {
+		l.dropStaleReuse()
+	}
+	if kind != Crash {
+		return load(false)
+	}
+	note, wanted := lock.Wanted()
+	wanted = wanted || lock.Interrupted()
+	lost := wanted && l.crashGone()
+	wanted = wanted || l.crashLoaded()
+	began := lock.Begin()
+	err = load(lost)
+	switch gone := l.crashGone(); {
+	case err == nil && !gone:
+		l.warn(errors.Join(began, lock.Want(statedir.Wanted{}), lock.Dir().SetProblem("")))
+	case gone && wanted:
+		if err == nil {
+			err = ErrUnarmed
+		}
+		note.Failures, note.Last, note.Cause = note.Failures+1, time.Now(), err.Error()
+		l.warn(errors.Join(lock.Want(note), lock.Dir().SetProblem(err.Error()), lock.Dir().Mark()))
+		err = unarmed(err)
+	}
+	l.warn(lock.Done())
+	return err
+}
+
+// unarmed has the error say that nothing is loaded.
+func unarmed(err error) error {
+	if errors.Is(err, ErrUnarmed) {
+		return err
+	}
+	return &Problem{What: fmt.Sprintf("%v; %v, although one is wanted", err, ErrUnarmed), Hint: hintOf(err), Err: errors.Join(err, ErrUnarmed)}
+}
+
+// UnloadLocked is UnloadBy under the reload lock. After it no crash kernel is wanted,
+// whatever failed before, unless it is a step of a reload that another process makes
+// and waits for.
+func (l *Loader) UnloadLocked(ctx context.Context, kind Kind, method Method) error {
+	if l.StateDir == "" {
+		return l.UnloadBy(ctx, kind, method)
+	}
+	lock, err := l.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if kind != Crash || lock.Inherited() {
+		step := *l
+		step.StateDir = ""
+		return step.UnloadBy(ctx, kind, method)
+	}
+	began := lock.Begin()
+	if err := l.UnloadBy(ctx, kind, method); err != nil {
+		return errors.Join(err, lock.Done())
+	}
+	l.warn(errors.Join(began, lock.Unwant()))
+	return nil
+}
+
+// EndWanted is what UnloadLocked does besides unloading, for where nothing is loaded. It
+// tells whether a crash kernel was wanted.
+func (l *Loader) EndWanted(ctx context.Context) (was bool, err error) {
+	if l.StateDir == "" {
+		return false, nil
+	}
+	lock, err := l.lock(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer lock.Release()
+	if _, was = lock.Wanted(); !was && !lock.Interrupted() || lock.Inherited() {
+		return false, nil
+	}
+	return true, lock.Unwant()
+}
+
+// lock takes the reload lock.
+func (l *Loader) lock(ctx context.Context) (*statedir.Lock, error) {
+	take := l.Lock
+	if take == nil {
+		take = func(ctx context.Context) (*statedir.Lock, error) {
+			return statedir.Dir(l.StateDir).LockReload(ctx, l.Wait)
+		}
+	}
+	lock, err := take(ctx)
+	if errors.Is(err, statedir.ErrNoLock) {
+		l.report("loading without the lock: " + err.Error())
+		return lock, nil
+	}
+	return lock, err
+}
+
+func (l *Loader) warn(err error) {
+	if err != nil {
+		l.report("warning: " + err.Error())
+	}
+}

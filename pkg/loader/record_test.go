@@ -1,0 +1,268 @@
+package loader
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/kexecsys"
+)
+
+// fill sets every field of a struct to something else than its zero value. Texts have
+// more at their end.
+func fill(t *testing.T, v reflect.Value, more string) {
+	t.Helper()
+	for i := range v.NumField() {
+		name, f := v.Type().Field(i).Name, v.Field(i)
+		switch f.Kind() {
+		case reflect.Struct:
+			fill(t, f, "")
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.String:
+			f.SetString("text of " + name + more)
+		case reflect.Int:
+			f.SetInt(1)
+		case reflect.Uint16, reflect.Uint32, reflect.Uint64:
+			f.SetUint(uint64(i) + 1)
+		case reflect.Slice:
+			f.SetBytes([]byte(name))
+		case reflect.Pointer:
+			path := filepath.Join(t.TempDir(), name+"\xff")
+			if err := os.WriteFile(path, []byte("content of "+name), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			source, err := Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { source.Close() })
+			f.Set(reflect.ValueOf(source))
+		default:
+			t.Fatalf("field %s is a %v: teach fill about it", name, f.Kind())
+		}
+	}
+}
+
+// Whatever a Spec holds comes back from the record of its load.
+func TestStateKeepsEachFieldOfSpec(t *testing.T) {
+	spec := &Spec{}
+	fill(t, reflect.ValueOf(spec).Elem(), "\xff\xc3(") // texts and paths are any bytes
+	spec.Kind = Crash                                  // only crash loads are recorded
+	b, err := json.Marshal(newState(&Plan{Spec: spec}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := parseState(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := state.Spec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	was, is := reflect.ValueOf(*spec), reflect.ValueOf(*again)
+	for i := range was.NumField() {
+		name := was.Type().Field(i).Name
+		switch want := was.Field(i).Interface().(type) {
+		case *Source:
+			got, _ := is.Field(i).Interface().(*Source)
+			if got == nil || got.Path != want.Path || !got.id.same(want.id) {
+				t.Errorf("%s came back as %+v; want %+v", name, got, want)
+				continue
+			}
+			if data, err := got.Bytes(); err != nil || string(data) != "content of "+name {
+				t.Errorf("%s came back with %q, %v; want it open", name, data, err)
+			}
+		case []byte: // the seed is another one each time
+			if got := is.Field(i).Bytes(); len(got) != SeedSize || string(got) == string(want) {
+				t.Errorf("%s came back as %q; want a new seed", name, got)
+			}
+		default:
+			if got := is.Field(i).Interface(); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s came back as %+v; want %+v", name, got, want)
+			}
+		}
+	}
+	if changed := state.changedFiles(again); len(changed) != 0 {
+		t.Errorf("changed files %q; want none", changed)
+	}
+}
+
+// So does all that came of the load.
+func TestStateKeepsEachFieldOfResult(t *testing.T) {
+	ranges := []CrashMemory{{Start: 4096, End: 8192}}
+	want := LoadResult{Method: Segments, Cmdline: "x", Elfcorehdr: 4096, Updated: true, Generation: "g", Memory: Fingerprint{SHA256: "d", Ranges: ranges}}
+	for i, v := 0, reflect.ValueOf(want); i < v.NumField(); i++ {
+		if v.Field(i).IsZero() {
+			t.Fatalf("%s is not set: set it above", v.Type().Field(i).Name)
+		}
+	}
+	b, err := json.Marshal(&State{Version: stateVersion, Asked: &Spec{Kernel: FromBytes("/k", nil)}, LoadResult: want})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state, err := parseState(b); err != nil || !reflect.DeepEqual(state.LoadResult, want) {
+		t.Errorf("the result came back as %+v, %v; want %+v", state, err, want)
+	}
+}
+
+// What the load was told for the method that it did not use is not forgotten by the
+// reload that uses it.
+func TestReloadForgetsNothing(t *testing.T) {
+	b := newBench(t)
+	b.kernel.HotplugFlag = true
+	b.kernel.Write("sys/kernel/crash_elfcorehdr_size", "8192\n")
+	told := func(s *Spec) {
+		s.Hotplug, s.NoChecks, s.Serial, s.FileFlags = HotplugOff, true, Serial{Port: 0x3f8}, kexecsys.FileNoCMA
+	}
+	plan := b.plan(t, "x")
+	told(plan.Spec)
+	_, _, err := b.LoadSettled(t.Context(), func() (*Plan, error) {
+		host, err := ReadHost(b.Root, b.Arch)
+		if err != nil {
+			return nil, err
+		}
+		return New(host, plan.Spec)
+	})
+	if err != nil || b.kernel.Crash.Flags&kexecsys.FileNoCMA == 0 {
+		t.Fatalf("loaded with %v, %v; want NO_CMA", b.kernel.Crash.Flags, err)
+	}
+	p, _, err := b.Reload(t.Context(), ReloadOptions{})
+	if err != nil || p.Method != Segments || p.Hotplug || !p.NoChecks || p.Serial.Port != 0x3f8 {
+		t.Fatalf("Reload = by %v, kernel updates: %v, no checks: %v, serial %v, %v; want what the load was told", p.Method, p.Hotplug, p.NoChecks, p.Serial, err)
+	}
+	if p, _, err = b.Reload(t.Context(), ReloadOptions{Method: File}); err != nil || p.Flags&kexecsys.FileNoCMA == 0 {
+		t.Errorf("Reload by file = %v, %v; want NO_CMA again", p.Flags, err)
+	}
+}
+
+// A restored image is recorded as it was: what was asked for, and by what it is told
+// from another program's.
+func TestRestoreIsRecordedInFull(t *testing.T) {
+	b := newBench(t)
+	b.loadOne(t, "old")
+	before, err := ReadState(b.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0}
+	if err := b.Load(t.Context(), b.plan(t, "new")); err == nil || !strings.Contains(err.Error(), "restored") {
+		t.Fatalf("Load = %v; want the old one restored", err)
+	}
+	after, err := ReadState(b.StateDir)
+	if err != nil || after.Asked.Method != Auto || after.Generation == "" || after.Generation != before.Generation || after.Memory.SHA256 == "" || after.Memory.SHA256 == before.Memory.SHA256 {
+		t.Errorf("recorded %+v of %+v, %v; want auto asked for, the generation, and the new image's fingerprint", after, after.Asked, err)
+	}
+	foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
+	if err := foreign.Load(t.Context(), b.plan(t, "theirs")); err != nil {
+		t.Fatal(err)
+	}
+	if truth := b.truth(); !truth.Foreign {
+		t.Errorf("after a restore and a foreign load: %+v; want it seen", truth)
+	}
+}
+
+// A note of version 1, as gokexec wrote it before, is still good for a reload.
+func TestStateVersion1(t *testing.T) {
+	b := newBench(t)
+	p := b.plan(t, "x")
+	b.loadOne(t, "x")
+	note := func(more string) string {
+		return `{"version":1,"method":"file","kernel":{"path":"` + p.Kernel.Path + `","size_bytes":1,"modified_at":"2026-01-01T00:00:00Z"},
+			"initrd":{"path":"` + p.Initrd.Path + `"},"cmdline":"exact words","loaded_at":"2026-01-01T00:00:00Z","method_asked_for":"auto",
+			"hotplug":"off","kernel_updates_header":false,"no_checks":true,"serial":{"port":1016},"segment_options":{"mem_min":905969664}` + more + "}"
+	}
+	for _, tt := range []struct {
+		note   string
+		initrd bool
+	}{{note(""), true}, {strings.Replace(note(""), p.Initrd.Path, p.Kernel.Path, 1), false}, {note(`,"of_tomorrow":1`), true}} {
+		if err := os.WriteFile(filepath.Join(b.StateDir, stateName), []byte(tt.note), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		state, err := ReadState(b.StateDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := state.Asked; s.Method != Auto || state.Method != File || s.Cmdline != "exact words" || !s.CmdlineExact || s.Hotplug != HotplugOff || !s.NoChecks ||
+			s.Serial.Port != 0x3f8 || s.Options.MemMin != 905969664 || (s.Initrd != nil) != tt.initrd {
+			t.Errorf("the note reads as %+v of %+v", state, s)
+		}
+		got, _, err := b.Reload(t.Context(), ReloadOptions{})
+		if err != nil || got.Cmdline != "exact words" {
+			t.Errorf("Reload = %+v, %v; want the note's command line", got, err)
+		}
+		if state, err = ReadState(b.StateDir); err != nil || state.Version != stateVersion {
+			t.Errorf("after the reload the note is %+v, %v; want version %d", state, err, stateVersion)
+		}
+	}
+}
+
+// A file that was replaced while it was loaded is not taken for the one that was loaded.
+func TestStateIsOfTheHandle(t *testing.T) {
+	b := newBench(t)
+	initrd := filepath.Join(b.dir, "initrd-x")
+	b.kernel.DuringLoad = func() {
+		if err := os.WriteFile(initrd+".new", []byte("y"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(initrd+".new", initrd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.loadOne(t, "x")
+	b.kernel.DuringLoad = nil
+	state, err := ReadState(b.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := state.Spec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spec.Close()
+	if changed := state.changedFiles(spec); len(changed) != 1 || changed[0] != initrd {
+		t.Errorf("changed files %q; want %s", changed, initrd)
+	}
+}
+
+// A file is another one once it was written to, even if its time is set back.
+func TestFileID(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	id := func() FileID {
+		s, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		return s.id
+	}
+	before := id()
+	if !before.same(id()) {
+		t.Error("an untouched file is another one")
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for began := id(); began.Changed.Equal(id().Changed); { // until the kernel's clock has ticked
+		if err := os.WriteFile(path, []byte("two"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if before.same(id()) {
+		t.Error("a file with new content and the old time is the same")
+	}
+}

@@ -1,0 +1,99 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnarmed is wrapped when a load has cost the crash kernel that was loaded, and
+// it could not be restored.
+var ErrUnarmed = errors.New("no crash kernel is loaded now")
+
+// restore loads the last good crash image again after a load that cost it.
+func (l *Loader) restore(ctx context.Context, cause error) error {
+	path, without, err := l.loadRecorded(ctx, cause)
+	if err != nil {
+		return &Problem{Err: errors.Join(cause, ErrUnarmed),
+			What: fmt.Sprintf("%v; the crash kernel that was loaded before is gone, and could not be restored: %v", cause, err),
+			Hint: "this machine has no crash kernel now; " + hintOf(cause)}
+	}
+	return &Problem{Err: cause,
+		What: fmt.Sprintf("%v; the crash kernel loaded before (%s) was restored%s", cause, path, without),
+		Hint: hintOf(cause)}
+}
+
+// loadRecorded makes the recorded load once more, by the method that it was made by,
+// and records it as before.
+func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without string, err error) {
+	if l.StateDir == "" {
+		return "", "", errors.New("no record of it is kept")
+	}
+	state, err := ReadState(l.StateDir)
+	if err != nil {
+		return "", "", err
+	}
+	spec, err := state.Spec()
+	if err != nil {
+		return "", "", err
+	}
+	defer spec.Close()
+	method := state.Method
+	if errors.Is(cause, unix.ENOKEY) && hasDiskKeys(l.Root) && canPlanSegments(l.Arch) {
+		// By file it would fail for the same reason; kexec_load asks for no keys.
+		method, without = Segments, ", without the keys of encrypted disks"
+	}
+	p, err := l.planBy(spec, method)
+	if err != nil {
+		return "", "", err
+	}
+	if err := l.call(ctx, Crash, func() error { return l.carryOut(p) }); err != nil {
+		return "", "", err
+	}
+	l.record(p)
+	return spec.Kernel.Path, without, nil
+}
+
+// planBy plans for the machine as it is now.
+func (l *Loader) planBy(spec *Spec, method Method) (*Plan, error) {
+	host, err := ReadHost(l.Root, l.Arch)
+	if err != nil {
+		return nil, err
+	}
+	return newBy(host, spec, method)
+}
+
+// record writes what was loaded, and by what it is told from the load of another
+// program; and tells whether it could. An older record must not be taken for that of
+// this load.
+func (l *Loader) record(p *Plan) bool {
+	if l.StateDir == "" {
+		return false
+	}
+	state := newState(p)
+	if host, err := ReadHost(l.Root, l.Arch); err == nil {
+		if state.Elfcorehdr == 0 {
+			state.Elfcorehdr = fileHeader(l.Root, host)
+		}
+		state.Memory = takeFingerprint(l.Root, state.Elfcorehdr, host, p)
+	}
+	err := state.Write(l.StateDir)
+	if err == nil {
+		return true
+	}
+	l.report("loaded, but not noted for loading it again later: " + err.Error())
+	if err := RemoveState(l.StateDir); err != nil {
+		l.report(err.Error())
+	}
+	return false
+}
+
+func hintOf(err error) string {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p.Hint
+	}
+	return ""
+}

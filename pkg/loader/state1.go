@@ -1,0 +1,52 @@
+package loader
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// state1 is version 1 of State, which a gokexec that was replaced since the boot
+// has left.
+type state1 struct {
+	Method     Method          `json:"method"`
+	Kernel     FileID          `json:"kernel"`
+	Initrd     FileID          `json:"initrd"`
+	Cmdline    string          `json:"cmdline"` // as loaded
+	Loaded     time.Time       `json:"loaded_at"`
+	Asked      Method          `json:"method_asked_for"`
+	Generation string          `json:"machine"`
+	Memory     Fingerprint     `json:"memory"`
+	Elfcorehdr memmap.PhysAddr `json:"elfcorehdr"`
+	Hotplug    Hotplug         `json:"hotplug"`
+	Updated    bool            `json:"kernel_updates_header"`
+	NoChecks   bool            `json:"no_checks"`
+	Serial     Serial          `json:"serial"`
+	Options    SegmentOptions  `json:"segment_options"`
+	DTB        FileID          `json:"dtb"`
+}
+
+func parseState1(b []byte) (*State, error) {
+	var old state1
+	if err := json.Unmarshal(b, &old); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoState, err)
+	}
+	if old.Kernel.Path == "" {
+		return nil, fmt.Errorf("%w: it names no kernel", ErrNoState)
+	}
+	source := func(id FileID) *Source {
+		if id.Path == "" {
+			return nil
+		}
+		return &Source{Path: id.Path, Size: id.Size, id: id}
+	}
+	spec := &Spec{Kind: Crash, Kernel: source(old.Kernel), Cmdline: old.Cmdline, CmdlineExact: true,
+		Method: old.Asked, Hotplug: old.Hotplug, NoChecks: old.NoChecks, Serial: old.Serial, Options: old.Options, DTB: source(old.DTB)}
+	if old.Initrd.Path != old.Kernel.Path { // else a UKI brings it
+		spec.Initrd = source(old.Initrd)
+	}
+	return &State{Version: 1, Loaded: old.Loaded, Asked: spec, LoadResult: LoadResult{Method: old.Method, Cmdline: old.Cmdline,
+		Elfcorehdr: old.Elfcorehdr, Updated: old.Updated, Generation: old.Generation, Memory: old.Memory}}, nil
+}

@@ -1,0 +1,125 @@
+package statedir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Names in the directory. The lock files are never removed: a lock on a removed
+// file locks nobody out.
+const (
+	pendingName = "pending.lock"
+	reloadName  = "reload.lock"
+	markName    = "mark"
+	lookingName = "mark.looking"
+	loadingName = "loading"
+	wantedName  = "wanted"
+	problemName = "problem"
+
+	// RecordName is that of the record of the last crash load.
+	RecordName = "crash.json"
+)
+
+// maxText bounds what is read of a problem, in bytes.
+const maxText = 4096
+
+// Default is the directory on a running machine.
+const Default = "/run/gokexec"
+
+// Dir is the directory with locks and notes: Default, or another that is empty
+// after a boot.
+type Dir string
+
+// Mark notes that memory or CPUs have changed and nobody has looked yet.
+func (d Dir) Mark() error {
+	f, err := os.OpenFile(d.path(markName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(string(d), 0o700); err != nil {
+			return err
+		}
+		f, err = os.OpenFile(d.path(markName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	// That it grows tells a settling process of more events; that it is there is
+	// what counts, so a full disk is no error.
+	_, err = f.Write([]byte{'.'})
+	if errors.Is(err, unix.ENOSPC) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
+}
+
+// MarkSize is the number of events that were marked since the mark was taken.
+func (d Dir) MarkSize() int64 {
+	info, err := os.Lstat(d.path(markName))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// TakeMark puts the mark aside: events marked from now on belong to the next look.
+// That there is no mark is no error.
+func (d Dir) TakeMark() error {
+	err := os.Rename(d.path(markName), d.path(lookingName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// ClearMark removes the mark that TakeMark has put aside.
+func (d Dir) ClearMark() error { return d.remove(lookingName) }
+
+// Marked tells whether there is an event that no completed look has covered. Right
+// after an event that is as it should be.
+func (d Dir) Marked() bool {
+	return d.exists(markName) || d.exists(lookingName)
+}
+
+// Problem gives the words of the last look that found something wrong and could
+// not mend it, "" if there is none.
+func (d Dir) Problem() string {
+	b, err := os.ReadFile(d.path(problemName))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b[:min(len(b), maxText)]))
+}
+
+// SetProblem keeps the words for Problem; "" says that all is well.
+func (d Dir) SetProblem(text string) error {
+	if text == "" {
+		return d.remove(problemName)
+	}
+	return d.write(problemName, text+"\n")
+}
+
+func (d Dir) path(name string) string { return filepath.Join(string(d), name) }
+
+func (d Dir) exists(name string) bool {
+	_, err := os.Lstat(d.path(name))
+	return err == nil
+}
+
+func (d Dir) write(name, text string) error {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(d.path(name), []byte(text), 0o600)
+}
+
+func (d Dir) remove(name string) error {
+	err := os.Remove(d.path(name))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	return err
+}

@@ -76,3 +76,16 @@ func hookInitramfs(t *testing.T, k *vmlab.Kernel, modules ...string) string {
 	}
 	return out
 }
+
+// As the init of a kernel that no panic has started gokexec says so, and hands over.
+func TestVMInitElsewhere(t *testing.T) {
+	k := vmlab.GetTestKernel(t, "bookworm-cloud")
+	g := vmlab.Boot(t, vmlab.Config{Kernel: k, Files: userland(t, k), Init: "/bin/gokexec"})
+	// The agent is /init, what the kernel would have started.
+	g.WaitHello()
+	for _, want := range []string{"gokexec: not the init of this kernel", "gokexec: handing over to /init"} {
+		if !strings.Contains(g.VM.Console(), want) {
+			t.Errorf("the console lacks %q", want)
+		}
+	}
+}

@@ -107,7 +107,7 @@ func loadCommand() command {
 		short: "load a crash kernel, or one for an ordinary kexec",
 		long: `Loads KERNEL. Everything that can be known is checked first, because the kernel
 frees the crash kernel that is loaded before it looks at the new one; if the load
-fails all the same, the last crash kernel that gokexec loaded is put back.
+fails all the same, the last crash kernel that gokexec loaded is restored.
 
 KERNEL may be a bzImage, an arm64 or riscv64 Image, wrapped by gzip, xz, zstd, lz4,
 lzma, lzo or bzip2, an EFI zboot image, or a unified kernel image (UKI), whose initrd

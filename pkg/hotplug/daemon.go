@@ -18,6 +18,7 @@ import (
 // Events and the looks are apart: while it reloads, events are heard, and looked
 // after by one look afterwards. It returns when a reload that has begun is done.
 func (h *Handler) Daemon(ctx context.Context, wait func() error) error {
+	h.leaveMark(h.process())
 	wake := make(chan struct{}, 1)
 	wake <- struct{}{}
 	failed := make(chan error, 1)

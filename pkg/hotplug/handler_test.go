@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/statedir"
@@ -218,7 +219,9 @@ func TestEventForeignLoad(t *testing.T) {
 
 // A storm as of 480 GiB: 3,840 events, eight at a time, and a load that takes
 // 500 ms.
-func TestStorm(t *testing.T) {
+func TestStorm(t *testing.T) { synctest.Test(t, testStorm) }
+
+func testStorm(t *testing.T) {
 	const events, workers = 3840, 8
 	dir := statedir.Dir(t.TempDir())
 	m := &machine{loadTime: 500 * time.Millisecond}
@@ -258,20 +261,24 @@ func TestStorm(t *testing.T) {
 }
 
 // A burst that does not end is looked after all the same.
-func TestSettleIsBounded(t *testing.T) {
+func TestSettleIsBounded(t *testing.T) { synctest.Test(t, testSettleIsBounded) }
+
+func testSettleIsBounded(t *testing.T) {
 	m := &machine{memory: 1}
 	h := m.handler(statedir.Dir(t.TempDir()))
 	h.Settle = 100 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
+	var marks sync.WaitGroup
+	defer marks.Wait()
 	defer cancel()
-	go func() {
+	marks.Go(func() {
 		for ctx.Err() == nil {
 			if err := h.Dir.Mark(); err != nil {
 				t.Error(err)
 			}
 			time.Sleep(2 * time.Millisecond)
 		}
-	}()
+	})
 	began := time.Now()
 	if outcome, err := h.Event(t.Context()); outcome != Reloaded || err != nil || time.Since(began) > 5*time.Second {
 		t.Errorf("Event = %v, %v after %v; want a reload within the bound", outcome, err, time.Since(began))

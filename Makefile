@@ -7,6 +7,7 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR  ?= $(PREFIX)/share/man
 UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+GENERATORDIR ?= $(PREFIX)/lib/systemd/system-generators
 DATADIR ?= $(PREFIX)/share/gokexec
 LIBDIR  ?= $(PREFIX)/lib/gokexec
 BASHDIR ?= $(PREFIX)/share/bash-completion/completions
@@ -118,7 +119,10 @@ install: $(BINARY) man completions
 	install -D -m 0644 bin/completions/_gokexec $(DESTDIR)$(ZSHDIR)/_gokexec
 	install -D -m 0644 bin/completions/gokexec.fish $(DESTDIR)$(FISHDIR)/gokexec.fish
 	$(call install_dist,dist/udev/60-gokexec.rules,$(UDEVDIR),0644)
+	$(call install_dist,dist/udev/gokexec-hide-rules,$(LIBDIR),0755)
 	for unit in dist/systemd/*; do $(call install_dist,$$unit,$(UNITDIR),0644) || exit 1; done
+	$(call install_dist,dist/systemd-generator/gokexec-generator,$(GENERATORDIR),0755)
+	$(call install_dist,dist/sandbox/gokexec-sandbox.conf,$(LIBDIR),0644)
 	$(call install_dist,dist/openrc/gokexec-hotplug,$(DATADIR)/openrc,0755)
 	$(call install_dist,dist/sh/gokexec-hotplug.sh,$(DATADIR),0755)
 	$(call install_dist,dist/gokexec.default,$(DATADIR),0644)
@@ -128,6 +132,7 @@ install: $(BINARY) man completions
 	$(call install_dist,dist/initramfs-tools/scripts/init-premount/gokexec,$(INITRAMFSTOOLSDIR)/scripts/init-premount,0755)
 	$(call install_dist,dist/mkinitcpio/install/gokexec,$(MKINITCPIODIR)/install,0644)
 	$(call install_dist,dist/mkinitcpio/hooks/gokexec,$(MKINITCPIODIR)/hooks,0644)
+	@[ -n "$(DESTDIR)" ] || echo "udev rules of the distribution that reload the crash kernel: $(LIBDIR)/gokexec-hide-rules hide"
 
 PKGARCH ?= amd64
 deb rpm: bin/gokexec

@@ -218,6 +218,15 @@ func TestPains(t *testing.T) {
 			b.kernel.Write("usr/lib/udev/rules.d/50-kdump-tools.rules", `SUBSYSTEM=="memory", ACTION=="online", PROGRAM="/usr/sbin/kdump-config try-reload"`+"\n")
 			b.kernel.Write("etc/udev/rules.d/50-kdump-tools.rules", "")
 		}, []string{"check"}, 0, []string{"none that reloads without need"}},
+		{"another rule unloads first", func(b *bench) {
+			b.kernel.Write("usr/lib/udev/rules.d/60-gokexec.rules", `SUBSYSTEM!="memory|cpu", GOTO="gokexec_end"`+"\n"+`RUN+="/usr/sbin/gokexec hotplug"`+"\n")
+			b.kernel.Write("usr/lib/udev/rules.d/98-kexec.rules", `SUBSYSTEM=="memory", ATTRS{crash_hotplug}=="1", GOTO="kdump_reload_end"`+"\n")
+		}, []string{"check"}, 0, []string{"/usr/lib/udev/rules.d/98-kexec.rules", "beside gokexec's own 60-gokexec.rules", "gokexec-hide-rules hide"}},
+		{"another rule, hidden", func(b *bench) {
+			b.kernel.Write("usr/lib/udev/rules.d/60-gokexec.rules", `SUBSYSTEM!="memory|cpu", RUN+="/usr/sbin/gokexec hotplug"`+"\n")
+			b.kernel.Write("usr/lib/udev/rules.d/98-kexec.rules", `SUBSYSTEM=="memory", RUN+="kdump-udev-throttler"`+"\n")
+			b.kernel.Write("etc/udev/rules.d/98-kexec.rules", "# Made by gokexec\n")
+		}, []string{"check"}, 0, []string{"none that reloads without need"}},
 		{"too large for a kexec", func(b *bench) {
 			b.kernel.Write("proc/meminfo", "MemTotal: 60000 kB\n")
 		}, []string{"load", "--boot", "K"}, 1, []string{"more than half of this machine's memory", "use a smaller initrd"}},

@@ -186,17 +186,46 @@ func waitBlocked(t *testing.T, pid int) {
 	t.Fatal("it does not block in open")
 }
 
+// container makes a process the first one of namespaces of its own.
+func container() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWPID,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+}
+
+// The kernel spares the first process of a container a signal's default action.
+func TestInterruptedInContainer(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := process(t, "vmcore-dmesg", fifo)
+	cmd.SysProcAttr = container()
+	if err := cmd.Start(); err != nil {
+		t.Skipf("no namespaces for this user: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	waitBlocked(t, cmd.Process.Pid)
+	if err := cmd.Process.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = within(t, ended, "vmcore-dmesg in a container")
+	if code := cmd.ProcessState.ExitCode(); code != 128+int(unix.SIGTERM) {
+		t.Errorf("exit code %d; want %d", code, 128+int(unix.SIGTERM))
+	}
+}
+
 // As the first process of a container gokexec is the command it was called for.
 func TestFirstProcessOfContainer(t *testing.T) {
 	dump := savedDump(t)
 	for _, argv := range [][]string{{"dmesg", dump}, {"version"}, {}} {
 		outside := process(t, argv...)
 		inside := process(t, argv...)
-		inside.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWPID,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		}
+		inside.SysProcAttr = container()
 		var want, got bytes.Buffer
 		outside.Stdout, outside.Stderr, inside.Stdout, inside.Stderr = &want, &want, &got, &got
 		_ = outside.Run()

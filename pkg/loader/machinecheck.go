@@ -185,13 +185,40 @@ func (c *captureCheck) graphics() Finding {
 var ruleDirs = []string{"etc/udev/rules.d", "run/udev/rules.d", "usr/local/lib/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d"}
 
 // reloads looks for udev rules that reload the crash kernel for each CPU and each block of memory that comes
-// or goes, although the kernel updates the header in place (Documentation/ABI/testing/sysfs-devices-memory,
-// crash_hotplug).
+// or goes: beside gokexec's own, or although the kernel updates the header in place
+// (Documentation/ABI/testing/sysfs-devices-memory, crash_hotplug).
 func (c *captureCheck) reloads() Finding {
 	const name = "hotplug rules"
-	if c.host.ElfcorehdrSize == 0 {
+	rules := c.reloadRules()
+	ours := slices.ContainsFunc(rules, func(r udevRule) bool { return path.Base(r.file) == ownRule })
+	if !ours && c.host.ElfcorehdrSize == 0 {
 		return ok(name, "this kernel can't update a loaded header, so that reloads are needed")
 	}
+	for _, r := range rules {
+		const hide = "hide it by an empty file of its name in /etc/udev/rules.d (/usr/lib/gokexec/gokexec-hide-rules hide does so)"
+		switch {
+		case path.Base(r.file) == ownRule:
+		case ours:
+			return Finding{Check: name, Level: Warning,
+				Detail: fmt.Sprintf("/%s reloads the crash kernel for every CPU and block of memory that comes or goes, beside gokexec's own %s: some of these unload it first, and undo what gokexec has done", r.file, ownRule),
+				Remedy: hide}
+		case !strings.Contains(r.text, "crash_hotplug"):
+			return Finding{Check: name, Level: Warning,
+				Detail: fmt.Sprintf("/%s reloads the crash kernel for every CPU and block of memory that comes or goes, without asking crash_hotplug whether that is needed", r.file),
+				Remedy: hide + " and use gokexec's " + ownRule + ", or have it skip devices with ATTRS{crash_hotplug}==\"1\""}
+		}
+	}
+	return ok(name, "none that reloads without need")
+}
+
+// ownRule is the udev rule that gokexec's packages bring.
+const ownRule = "60-gokexec.rules"
+
+type udevRule struct{ file, text string }
+
+// reloadRules lists the rules in force that have to do with the crash kernel and with CPUs or memory.
+func (c *captureCheck) reloadRules() []udevRule {
+	var found []udevRule
 	seen := map[string]bool{}
 	for _, dir := range ruleDirs {
 		files, _ := fs.Glob(c.root, dir+"/*.rules") // the pattern is good
@@ -201,14 +228,11 @@ func (c *captureCheck) reloads() Finding {
 			}
 			seen[path.Base(file)] = true
 			text := c.read.optional(file)
-			if !strings.Contains(text, "kdump") && !strings.Contains(text, "kexec") || strings.Contains(text, "crash_hotplug") || strings.Contains(text, "gokexec") ||
-				!strings.Contains(text, `SUBSYSTEM=="memory"`) && !strings.Contains(text, `SUBSYSTEM=="cpu"`) {
-				continue
+			about := strings.Contains(text, "kdump") || strings.Contains(text, "kexec")
+			if about && (strings.Contains(text, `"memory`) || strings.Contains(text, `"cpu"`)) {
+				found = append(found, udevRule{file, text})
 			}
-			return Finding{Check: name, Level: Warning,
-				Detail: fmt.Sprintf("/%s reloads the crash kernel for every CPU and block of memory that comes or goes, without asking crash_hotplug whether that is needed", file),
-				Remedy: "hide it by an empty file of its name in /etc/udev/rules.d and use gokexec's 60-gokexec.rules, or have it skip devices with ATTRS{crash_hotplug}==\"1\""}
 		}
 	}
-	return ok(name, "none that reloads without need")
+	return found
 }

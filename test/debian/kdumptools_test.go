@@ -11,13 +11,15 @@ import (
 )
 
 // Debian's own kdump-tools, unmodified, with gokexec's deb in place of kexec-tools:
-// it loads, unloads and reloads by gokexec, memory is added, the machine panics, and
-// its capture service saves log and dump from the real root.
+// gokexec's units load in their sandbox; kdump-tools loads, unloads and reloads by gokexec,
+// memory is added, the machine panics, and kdump-tools' capture service saves log and dump
+// from the real root.
 func TestVMKdumpTools(t *testing.T) {
 	vmlab.DebianMatrix(t, []string{"bookworm", "trixie"}, func(t *testing.T, d *vmlab.Debian) {
 		disk := d.TestDisk(t)
 		g := boot(t, machine(t, d, disk))
 		replaceKexecTools(g)
+		useUnits(g)
 		useKdumpConfig(g)
 		keepAccurate(g)
 		lastWords := "gokexec-test: the last words of " + d.Suite
@@ -87,6 +89,9 @@ func useKdumpConfig(g *vmlab.Guest) {
 // kdump-tools' and ours, then the daemon.
 func keepAccurate(g *vmlab.Guest) {
 	g.T.Helper()
+	// As RHEL's, of a package that comes later: it is run for each event, and unloads first.
+	g.WriteFile("/usr/lib/udev/rules.d/98-kexec.rules", `SUBSYSTEM=="memory|cpu", ACTION=="add|remove|online|offline", RUN+="/bin/sh -c 'echo $kernel >>/run/theirs; kexec -p -u'"`+"\n")
+	g.Must("udevadm", "control", "--reload")
 	addMemory(g, "rule")
 	g.Must("udevadm", "settle")
 	eventually(g, "the udev rule sees to the header", func() bool { return accuracy(g) == "accurate" })
@@ -101,6 +106,10 @@ func keepAccurate(g *vmlab.Guest) {
 		g.T.Errorf("the daemon's unit warns: %s", warnings)
 	}
 	say(g, ": ready to kdump", "kdump-config", "status")
+	if r := g.Run("cat", "/run/theirs"); r.Code == 0 {
+		g.T.Errorf("the distribution's rule acted too, for %s", r.Stdout)
+	}
+	exposure(g, "gokexec-hotplug.service", "gokexec-hotplug-event@1.service", "gokexec-hotplug-check.service")
 	noFailures(g)
 }
 

@@ -1,0 +1,199 @@
+package debian
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The rules that distributions reload by, and that gokexec's stands in for.
+var hiddenRules = []string{"50-kdump-tools.rules", "60-kdump-tools.rules", "70-kdump.rules", "98-kexec.rules"}
+
+// gokexec-hide-rules hides other rules by files of their name, and removes none but its own.
+func TestHideRules(t *testing.T) {
+	root := t.TempDir()
+	rules := filepath.Join(root, "etc/udev/rules.d")
+	play := func(what string) string {
+		t.Helper()
+		cmd := exec.Command("../../dist/udev/gokexec-hide-rules", what)
+		cmd.Env = append(os.Environ(), "DPKG_ROOT="+root)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", what, err, out)
+		}
+		return string(out)
+	}
+	listed := func() []string {
+		entries, _ := os.ReadDir(rules)
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(rules, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said := play("hide")
+	if got := listed(); !slices.Equal(got, hiddenRules) || !strings.Contains(said, "98-kexec.rules") {
+		t.Errorf("hidden are %q, said %q; want %q, also before their packages come", got, said, hiddenRules)
+	}
+	for _, name := range listed() {
+		text, _ := os.ReadFile(filepath.Join(rules, name))
+		for line := range strings.Lines(string(text)) {
+			if !strings.HasPrefix(line, "#") {
+				t.Errorf("%s: %q; want no rule in it", name, line)
+			}
+		}
+	}
+	first, _ := os.ReadFile(filepath.Join(rules, "98-kexec.rules"))
+	// An older version's words, and an installation again.
+	write("98-kexec.rules", strings.SplitAfter(string(first), "\n")[0]+"# other words\n")
+	play("hide")
+	if again, _ := os.ReadFile(filepath.Join(rules, "98-kexec.rules")); string(again) != string(first) {
+		t.Errorf("a second time: %q; want %q", again, first)
+	}
+	// Those of the administrator: a rule, one added to ours, and a mask.
+	write("98-kexec.rules", `SUBSYSTEM=="memory", RUN+="/root/mine"`+"\n")
+	write("70-kdump.rules", string(first)+`SUBSYSTEM=="cpu", RUN+="/root/mine"`+"\n")
+	mask := filepath.Join(rules, "60-kdump-tools.rules")
+	if err := os.Remove(mask); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/null", mask); err != nil {
+		t.Fatal(err)
+	}
+	if said := play("hide"); !strings.Contains(said, "98-kexec.rules is not gokexec's") || !strings.Contains(said, "70-kdump.rules is not gokexec's") {
+		t.Errorf("said %q; want that the administrator's stay", said)
+	}
+	said = play("show")
+	if got, want := listed(), []string{"60-kdump-tools.rules", "70-kdump.rules", "98-kexec.rules"}; !slices.Equal(got, want) || !strings.Contains(said, "50-kdump-tools.rules") {
+		t.Errorf("after the removal there are %q, said %q; want the administrator's %q", got, said, want)
+	}
+	if said := play("show"); said != "" {
+		t.Errorf("a second removal says %q", said)
+	}
+}
+
+// The package's scripts hide the rules when they install, and no longer when they remove;
+// an upgrade changes nothing of it, and an aborted removal hides them again.
+func TestPackageScripts(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"usr/sbin", "usr/lib/gokexec"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script, err := filepath.Abs("../../dist/udev/gokexec-hide-rules")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(root, "usr/sbin/gokexec"), nil, 0o755)
+	}
+	if err == nil {
+		err = os.Symlink(script, filepath.Join(root, "usr/lib/gokexec/gokexec-hide-rules"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A systemctl that only says what it is asked.
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "systemctl"), []byte("#!/bin/sh\necho \"systemctl $*\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	hidden := func() int {
+		found, _ := filepath.Glob(root + "/etc/udev/rules.d/*")
+		return len(found)
+	}
+	const enable = "enable gokexec-hotplug-check.timer"
+	for _, step := range []struct {
+		script string
+		args   []string
+		hidden int
+		says   string
+		not    string
+	}{
+		{"postinst", []string{"configure", ""}, 4, enable, ""},
+		{"postinst", []string{"configure", "1.0"}, 4, "hidden", enable},
+		{"prerm", []string{"upgrade", "1.1"}, 4, "", "systemctl"},
+		{"prerm", []string{"remove"}, 0, "no longer hidden", ""},
+		{"postinst", []string{"abort-remove"}, 4, "hidden", enable},
+		{"prerm", []string{"0"}, 0, "no longer hidden", ""}, // of an rpm
+		{"postinst", []string{"1"}, 4, enable, ""},
+		{"postinst", []string{"2"}, 4, "hidden", enable},
+		{"prerm", []string{"1"}, 4, "", "systemctl"},
+	} {
+		cmd := exec.Command("sh", append([]string{"../../dist/package/" + step.script}, step.args...)...)
+		cmd.Env = append(os.Environ(), "DPKG_ROOT="+root, "PATH="+bin+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if err != nil || hidden() != step.hidden || !strings.Contains(string(out), step.says) || step.not != "" && strings.Contains(string(out), step.not) {
+			t.Errorf("%s %q: %v, %d rules hidden, said %q; want %d, %q, no %q", step.script, step.args, err, hidden(), out, step.hidden, step.says, step.not)
+		}
+	}
+}
+
+// The hotplug units are in a sandbox, unless another program loads.
+func TestGenerator(t *testing.T) {
+	text, err := os.ReadFile("../../dist/systemd-generator/gokexec-generator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for options, want := range map[string]int{
+		"": 3, "GOKEXEC_HOTPLUG_OPTIONS='--reload-method file'\n": 3, "# GOKEXEC_HOTPLUG_OPTIONS='--reload-command \"kdumpctl reload\"'\n": 3,
+		"GOKEXEC_HOTPLUG_OPTIONS='--reload-command \"kdumpctl reload\"'\n": 0, " GOKEXEC_HOTPLUG_OPTIONS=--reload-command=x\n": 0,
+	} {
+		dir := t.TempDir()
+		if options != "" {
+			if err := os.WriteFile(dir+"/default", []byte(options), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		script := strings.NewReplacer("@LIBDIR@", "/usr/lib/gokexec", "/etc/default/gokexec", dir+"/default").Replace(string(text))
+		cmd := exec.Command("sh", "-s", dir)
+		cmd.Stdin = strings.NewReader(script)
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%q: %v: %s", options, err, out)
+		}
+		if links, _ := filepath.Glob(dir + "/*.service.d/*.conf"); len(links) != want {
+			t.Errorf("%q: %q; want %d drop-ins", options, links, want)
+		}
+	}
+}
+
+// What every unit that loads has: bounds, and root's user keyring; and no condition on
+// what gokexec has noted, as only the kernel knows whether something is loaded.
+func TestUnits(t *testing.T) {
+	units, err := filepath.Glob("../../dist/systemd/*.service")
+	if err != nil || len(units) < 5 {
+		t.Fatalf("units: %q, %v", units, err)
+	}
+	for _, unit := range units {
+		b, err := os.ReadFile(unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(b)
+		for _, want := range []string{"KeyringMode=shared", "TimeoutStopSec=", "EnvironmentFile="} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s lacks %s", unit, want)
+			}
+		}
+		if strings.Contains(text, "Type=oneshot") && !strings.Contains(text, "TimeoutStartSec=") {
+			t.Errorf("%s may start for ever", unit)
+		}
+		if strings.Contains(text, "/run/gokexec/crash.json") {
+			t.Errorf("%s decides by a note whether something is loaded", unit)
+		}
+		if strings.Contains(filepath.Base(unit), "-crash") {
+			for _, want := range []string{"--unless-loaded", "ExecReload=@SBINDIR@/gokexec load --crash $GOKEXEC_CRASH_OPTIONS", "ProtectSystem=strict", "CapabilityBoundingSet="} {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s lacks %s", unit, want)
+				}
+			}
+		}
+	}
+}

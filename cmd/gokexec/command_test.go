@@ -111,6 +111,21 @@ func TestLoadDryRun(t *testing.T) {
 	b.want(exitFailure, "failure  kexec_load_disabled", "kexec_load_disabled is 1", "load", "--crash", "-n", b.vmlinuz)
 }
 
+// A quote that is never closed in the running kernel's command line takes in what was
+// behind it there, and nothing that gokexec puts behind it.
+func TestLoadReusesOpenQuote(t *testing.T) {
+	b := newBench(t)
+	openQuote(b)
+	b.want(exitOK, "crash kernel loaded", "", "load", "--crash", "--reuse-cmdline", "--append", "console=ttyS1", b.vmlinuz)
+	got := b.kernel.Crash.Cmdline
+	if !strings.HasPrefix(got, "root=UUID=1-2 console=ttyS1 nr_cpus=1 ") || !strings.HasSuffix(got, ` panic=10 dyndbg="file drivers/usb/* +p console=ttyS0`) {
+		t.Errorf("loaded with %q", got)
+	}
+	for _, option := range []string{"--cmdline", "--append"} {
+		b.want(exitFailure, "", `the quote in "dyndbg=\"file x" is not closed`, "load", "--crash", option, `dyndbg="file x`, b.vmlinuz)
+	}
+}
+
 // Whatever is wrong is found before the system call, so what is loaded stays.
 func TestLoadRefusals(t *testing.T) {
 	b := newBench(t)

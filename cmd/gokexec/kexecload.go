@@ -125,7 +125,7 @@ func (k *kexecRun) debugCmdline(p *loader.Plan) {
 	if err != nil || p.Kind != loader.Crash {
 		return
 	}
-	_, missing := loader.CompleteCrashCmdline(cmdline, k.arch.Machine)
+	_, missing := loader.CompleteCrashCmdline(cmdline, k.host)
 	for _, m := range missing {
 		k.debugf("the command line lacks %s: %s", m.Text, m.Why)
 	}

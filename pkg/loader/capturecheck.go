@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/uname"
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
@@ -74,7 +75,7 @@ func (c *captureCheck) unpacked() Finding {
 	left := region.Size() - min(taken, region.Size())
 	limit, why, safe := left, "left of the crash memory", left/2
 	cmdline, err := ParseCmdline(p.Cmdline)
-	if err == nil && !cmdline.Has("root", "initramfs_options") && region.Size()/2 < limit {
+	if err == nil && !cmdline.Has("root") && !c.takesInitramfsOptions(cmdline) && region.Size()/2 < limit {
 		// Of its memory without the kernel itself, which gives back a part of MemSize.
 		limit, why = region.Size()/2, "half of its memory, which a root in memory may take"
 		safe = min(safe, (region.Size()-min(p.Image.MemSize, region.Size()))/2)
@@ -91,6 +92,12 @@ func (c *captureCheck) unpacked() Finding {
 			Remedy: fmt.Sprintf("enlarge crashkernel= to %s, or use a smaller initrd (gokexec initramfs makes one of a few MB)", enough)}
 	}
 	return ok(name, "%s of %s", mib(need), mib(limit))
+}
+
+// takesInitramfsOptions tells whether initramfs_options= has an effect: gokexec gives
+// it to every capture kernel, and before Linux 6.18 none looks at it.
+func (c *captureCheck) takesInitramfsOptions(cmdline Cmdline) bool {
+	return cmdline.Has("initramfs_options") && (c.release == "" || uname.AtLeast(c.release, 6, 18))
 }
 
 // made holds the kernel that the modules are of against the one that is loaded.

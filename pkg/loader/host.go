@@ -54,6 +54,10 @@ type Host struct {
 	SME        bool      // the Scalable Matrix Extension is in use
 	serial     map[string]purgatory.Serial
 
+	// Of arm64: what a capture kernel's DMA needs.
+	DMATranslated     bool // an IOMMU translates for every device that is in a group
+	ConfidentialGuest bool // a realm (CCA), whose devices see shared memory only
+
 	Unread map[string]error
 }
 
@@ -107,6 +111,9 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 	if usesDeviceTree(arch.Machine) {
 		r.deviceTree()
 		h.SME, h.serial = r.cpuFlag("sme"), r.serialPorts()
+	}
+	if arch.Machine == elf.EM_AARCH64 {
+		h.DMATranslated, h.ConfidentialGuest = r.dmaTranslated(), r.exists("sys/bus/platform/devices/arm-cca-dev")
 	}
 	return h, nil
 }

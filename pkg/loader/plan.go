@@ -150,7 +150,7 @@ func (p *Plan) planCmdline(host *Host, spec *Spec) error {
 		}
 		return nil
 	}
-	base, err := ParseCmdline(text)
+	base, err := parseClosed(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -158,16 +158,16 @@ func (p *Plan) planCmdline(host *Host, spec *Spec) error {
 		if err := host.Unread["proc/cmdline"]; err != nil {
 			return fmt.Errorf("--reuse-cmdline: read /proc/cmdline: %w", err)
 		}
-		base, p.Changes = ReuseCmdline(host.Cmdline, spec.Kind)
+		base, p.Changes = ReuseCmdline(host.Cmdline, spec.Kind, host.Arch.Machine)
 	}
-	more, err := ParseCmdline(spec.Append)
+	more, err := parseClosed(spec.Append)
 	if err != nil {
 		return fmt.Errorf("--append: %w", err)
 	}
 	cmdline := base.Append(more)
 	if spec.Kind == Crash && !spec.CmdlineExact {
 		var added []CmdlineChange
-		cmdline, added = CompleteCrashCmdline(cmdline, host.Arch.Machine)
+		cmdline, added = CompleteCrashCmdline(cmdline, host)
 		p.Changes = append(p.Changes, added...)
 	}
 	p.Cmdline = cmdline.String()

@@ -129,6 +129,22 @@ func TestLoadReusesOpenQuote(t *testing.T) {
 	}
 }
 
+// Under systemd a plain reboot becomes a kexec once a kernel is loaded for one.
+func TestLoadBootTellsOfReboot(t *testing.T) {
+	const told = "a plain reboot starts it now"
+	b := newBench(t)
+	b.want(exitOK, "boot kernel loaded", "", "load", "--boot", b.vmlinuz)
+	if strings.Contains(b.stdout.String(), told) {
+		t.Errorf("without systemd: %s", &b.stdout)
+	}
+	b.kernel.Write("run/systemd/system/x", "")
+	b.want(exitOK, told, "", "load", "--boot", b.vmlinuz)
+	b.want(exitOK, "crash kernel loaded", "", "load", "--crash", b.vmlinuz)
+	if strings.Contains(b.stdout.String(), told) {
+		t.Errorf("of a crash kernel: %s", &b.stdout)
+	}
+}
+
 // Whatever is wrong is found before the system call, so what is loaded stays.
 func TestLoadRefusals(t *testing.T) {
 	b := newBench(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -296,6 +297,10 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) e
 		fmt.Fprintf(e.stdout, "%s kernel loaded: %s (%s), by %s\n", r.Kind, r.Kernel.Path, r.Kernel.Image, r.call())
 		if r.Why != "" {
 			fmt.Fprintf(e.stdout, "because: %s\n", r.Why)
+		}
+		if _, err := os.Stat(filepath.Join(e.sysroot, "run/systemd/system")); err == nil && r.Kind == loader.Boot {
+			// systemctl(1): reboot looks at /sys/kernel/kexec_loaded.
+			fmt.Fprintln(e.stdout, "a plain reboot starts it now, not the firmware (SYSTEMCTL_SKIP_AUTO_KEXEC=1 reboots as before); gokexec unload --boot takes it back")
 		}
 		if r.Truth != nil && r.Truth.Accuracy == loader.Stale {
 			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", oneLine(staleAfterLoad(r.Truth).Error()))

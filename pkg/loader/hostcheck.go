@@ -17,6 +17,9 @@ const smallCrashRegion = 80 << 20
 func CheckHost(h *Host, kind Kind) []Finding {
 	findings := append([]Finding{checkSupport(h)}, CheckPolicy(h, kind)...)
 	findings = append(findings, checkLockdown(h))
+	if h.Arch.OneCmdline {
+		findings = append(findings, checkOneCmdline(h, kind))
+	}
 	if kind == Crash {
 		findings = append(findings, checkCrashMemory(h), checkCrashSupport(h))
 	}

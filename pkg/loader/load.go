@@ -89,6 +89,7 @@ func (l *Loader) Load(ctx context.Context, p *Plan) error {
 	if err == nil {
 		if p.Kind == Crash {
 			l.remember(p)
+			l.dropBoot(ctx)
 		}
 		return nil
 	}
@@ -267,6 +268,7 @@ func (l *Loader) putBack(ctx context.Context, cause error) error {
 		return unarmed(err)
 	}
 	l.remember(old)
+	l.dropBoot(ctx)
 	return &Problem{Err: cause,
 		What: fmt.Sprintf("%v; the crash kernel loaded before (%s) was put back", cause, state.Kernel.Path),
 		Hint: hintOf(cause)}

@@ -83,6 +83,9 @@ func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
 		k.debugCmdline(p)
 	}
 	for _, f := range policy {
+		if f.Level == loader.Warning && f.Check == loader.CheckBothImages {
+			fmt.Fprintf(k.stderr, "kexec: warning: %s\n", f.Detail)
+		}
 		if f.Level != loader.Failure {
 			continue
 		}

@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// CheckBothImages is the name of the check of what the two images do to each other.
+const CheckBothImages = "both images"
+
 // checkOneCmdline looks whether both images could be right at once. On loong64 the
 // kernel copies the command line of every load, by file or by segments, to the same
 // place, and hands that on with either image (arch/loongarch/kernel/machine_kexec.c,
@@ -15,7 +18,7 @@ import (
 // kernel's takes itself for a capture kernel. So the crash kernel, which nobody
 // watches, is not overwritten; see dropBoot for the other direction.
 func checkOneCmdline(h *Host, kind Kind) Finding {
-	const name = "both images"
+	const name = CheckBothImages
 	other := h.Loaded(Crash)
 	if kind == Crash {
 		other = h.Loaded(Boot)
@@ -29,8 +32,8 @@ func checkOneCmdline(h *Host, kind Kind) Finding {
 		return ok(name, "no other is loaded")
 	case kind == Crash:
 		return Finding{Check: name, Level: Warning,
-			Detail: fmt.Sprintf("a kernel is loaded for a reboot, and on %s there is one command line for both: the one that was loaded first has the other's", h.Arch.Name),
-			Remedy: "gokexec unload --boot, then gokexec reload; a load of the crash kernel unloads the other one"}
+			Detail: fmt.Sprintf("a kernel is loaded for a reboot, and on %s there is one command line for both images: the last load gives it to both, and a load of a crash kernel unloads the other one", h.Arch.Name),
+			Remedy: "gokexec unload --boot, then gokexec reload"}
 	}
 	return Finding{Check: name, Level: Failure,
 		Detail: fmt.Sprintf("on %s the kernel has one command line for both images: this load would overwrite that of the crash kernel, which would then take the memory that it should save", h.Arch.Name),

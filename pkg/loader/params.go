@@ -16,11 +16,21 @@ type CmdlineChange struct {
 // ReuseCmdline makes a command line for a kernel on machine out of that of the
 // running kernel.
 func ReuseCmdline(running Cmdline, kind Kind, machine elf.Machine) (Cmdline, []CmdlineChange) {
+	return dropParams(running, machine, func(d DroppedParam) bool { return kind == Crash || d.Boot })
+}
+
+// dropEnding leaves out what a capture would end by. It is for a line that was made
+// for no certain kind of kernel: that of a UKI.
+func dropEnding(c Cmdline, machine elf.Machine) (Cmdline, []CmdlineChange) {
+	return dropParams(c, machine, func(d DroppedParam) bool { return d.Ends })
+}
+
+func dropParams(c Cmdline, machine elf.Machine, concerned func(DroppedParam) bool) (Cmdline, []CmdlineChange) {
 	var changes []CmdlineChange
-	table := DroppedParams()
-	kept, _ := running.Without(func(a Arg) bool {
+	table := slices.DeleteFunc(DroppedParams(), func(d DroppedParam) bool { return !concerned(d) })
+	kept, _ := c.Without(func(a Arg) bool {
 		for _, d := range table {
-			if (kind == Crash || d.Boot) && d.matches(a, machine) {
+			if d.matches(a, machine) {
 				changes = append(changes, CmdlineChange{Text: a.Text, Why: d.Why})
 				return true
 			}

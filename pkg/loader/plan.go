@@ -154,6 +154,9 @@ func (p *Plan) planCmdline(host *Host, spec *Spec) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	if base.Args != nil && spec.Cmdline == "" && !spec.ReuseCmdline && spec.Kind == Crash && !spec.CmdlineExact {
+		base, p.Changes = dropEnding(base, host.Arch.Machine)
+	}
 	if spec.ReuseCmdline {
 		if err := host.Unread["proc/cmdline"]; err != nil {
 			return fmt.Errorf("--reuse-cmdline: read /proc/cmdline: %w", err)

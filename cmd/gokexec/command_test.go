@@ -251,6 +251,10 @@ func TestDmesgOfGarbage(t *testing.T) {
 	garbage := b.file("garbage", bytes.Repeat([]byte("no dump "), 1000))
 	b.want(exitFailure, "", garbage, "dmesg", garbage)
 	b.want(exitFailure, "", "no such file", "dmesg", filepath.Join(b.dir, "none"))
+	b.want(exitFailure, "", "no such file", "load", "--crash", b.vmlinuz, "--initrd", filepath.Join(b.dir, "none"))
+	if strings.Contains(b.stderr.String(), "vmlinuz-VERSION") {
+		t.Errorf("of an initrd that is not there: %s", &b.stderr)
+	}
 	b.want(exitFailure, "", "neither a file nor a block device", "dmesg", b.dir)
 	b.want(exitUsage, "", "give the FILE", "dmesg")
 }

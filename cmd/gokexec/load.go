@@ -79,6 +79,8 @@ func (in *inputFlags) open(kind loader.Kind, kernel string) (*loader.Spec, error
 func fileProblem(role string, err error) error {
 	p := &loader.Problem{What: role + " " + trimOp(err), Err: err}
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && role != "kernel":
+		p.Hint = "check the path"
 	case errors.Is(err, fs.ErrNotExist):
 		p.Hint = "check the path; on Debian kernels are /boot/vmlinuz-VERSION, on Fedora /lib/modules/VERSION/vmlinuz"
 	case errors.Is(err, fs.ErrPermission):

@@ -112,7 +112,7 @@ ftrace=function ftrace_dump_on_oops trace_event=sched:* trace_buf_size=100M trac
 isolcpus=1-7 nohz_full=1-7 irqaffinity=0 cgroup_enable=memory cgroup_disable=pids numa=fake=4 mce=recovery crashkernel=256M bootconfig`
 	stays := `root=/dev/sda1 ro rootflags=subvol=@ console=hvc0 console=ttyS0,115200n8 earlyprintk=ttyS0 notsc mitigations=off init=/lib/systemd/systemd vm.overcommit=2 memblock=debug
 kvm-intel.nested=1 nvme_core.io_timeout=30 gokexec.action=poweroff intel_iommu=on pci=nomsi nomodeset module_blacklist=nouveau rd.luks.uuid=1-2 rd.lvm.lv=vg/root rd.iscsi.initiator=x ip=dhcp
-hung_task_panic=0 softlockup_panic=0 nmi_watchdog=0 panic_on_warn=0 transparent_hugepage=never numa_balancing=disable sysctl.kernel.hung_task_panic=0 swiotlb=noforce rd.shell=0
+hung_task_panic=0 softlockup_panic=0 nmi_watchdog=0 panic_on_warn=0 transparent_hugepage=never numa_balancing=disable sysctl.kernel.hung_task_panic=0 swiotlb=noforce rd.shell=0 kho=off
 sysctl.kernel.printk=7 sysctl.net.core.somaxconn=9 sysctlx.kernel.panic=1 sysctl hung_taskx_panic=1 my.hung_task_panic=1 usbcore.quirks=a:b:c fips=1 selinux=0 dyndbg="file hung_task_panic=1 +p"`
 	for _, text := range []struct {
 		text  string
@@ -218,6 +218,19 @@ func TestAddedIsNotDropped(t *testing.T) {
 					t.Errorf("%s: %q is added, and dropped as %q", a.Name, change.Text, d.Name)
 				}
 			}
+		}
+	}
+}
+
+// A kernel that has kexec handover on by itself is told to leave it.
+func TestCompleteCrashCmdlineHandover(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		host := &Host{Arch: x86(t), Config: KernelConfig{}}
+		if on {
+			host.Config["KEXEC_HANDOVER_ENABLE_DEFAULT"] = "y"
+		}
+		if c, _ := CompleteCrashCmdline(Cmdline{}, host); c.Has("kho") != on {
+			t.Errorf("handover on by default %t: %q", on, c)
 		}
 	}
 }

@@ -68,6 +68,8 @@ func CrashParams() []CrashParam {
 			Why: "4 MiB would be set aside for z/VM's commands"},
 		{Text: "swiotlb=noforce", Unless: []string{"swiotlb"}, On: []elf.Machine{elf.EM_AARCH64}, If: needsNoBounce, Since: "4.10", Source: kdumpUtils,
 			Why: "64 MiB would be set aside to bounce DMA, and devices reach all of the crash memory"},
+		{Text: "kho=off", Unless: []string{"kho"}, If: func(h *Host) bool { return h.Config.On("KEXEC_HANDOVER_ENABLE_DEFAULT") }, Since: "6.16", Source: "kernel/liveupdate/kexec_handover.c",
+			Why: "this kernel has it on unless told, and would set memory aside for a handover that never comes"},
 		{Text: "novmcoredd", Unless: []string{"novmcoredd"}, Source: kdumpUtils,
 			Why: "device dumps are collected into crash memory and can exhaust it"},
 		{Text: "initramfs_options=size=90%", Unless: []string{"initramfs_options"}, Since: "6.18", Source: kdumpUtils,

@@ -41,7 +41,7 @@ const (
 )
 
 // CheckKexecS390 returns ErrNoParmArea for a vmlinux that kexec_file_load on s390x
-// takes and stumbles over: it writes the parameters at a fixed distance from the
+// takes and oopses on: it writes the parameters at a fixed distance from the
 // beginning of the PT_LOAD with the entry, without looking whether there is one and how
 // long it is (arch/s390/kernel/kexec_elf.c, kexec_file_add_kernel_elf). Since the code that
 // boots is apart, in arch/s390/boot, vmlinux begins at 1 MiB and has none: a crash load

@@ -15,8 +15,9 @@ const CheckBothImages = "both images"
 // place, and hands that on with either image (arch/loongarch/kernel/machine_kexec.c,
 // machine_kexec_prepare, KEXEC_CMDLINE_ADDR). A crash kernel with the other's has no
 // mem= and takes the memory that it should save; an ordinary one with the crash
-// kernel's takes itself for a capture kernel. So the crash kernel, which nobody
-// watches, is not overwritten; see dropBoot for the other direction.
+// kernel's takes itself for a capture kernel. So the line of the crash
+// kernel, which would be missed only after a panic, is not overwritten; see dropBoot
+// for the other direction.
 func checkOneCmdline(h *Host, kind Kind) Finding {
 	const name = CheckBothImages
 	other := h.Loaded(Crash)

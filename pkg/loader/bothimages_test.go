@@ -98,7 +98,7 @@ func TestBothImagesLoadedByOthers(t *testing.T) {
 	}
 }
 
-// On s390x a vmlinux that the kernel would stumble over is refused before the call.
+// On s390x a vmlinux that the kernel would oops on is refused before the call.
 func TestS390Vmlinux(t *testing.T) {
 	arch, err := ArchByName("s390x")
 	if err != nil {

@@ -108,7 +108,7 @@ func (p *Plan) checkImage(host *Host) Finding {
 	}
 	if f := p.Image.ELF; f != nil && host.Arch.Machine == elf.EM_S390 {
 		if err := f.CheckKexecS390(p.Kind == Crash); err != nil {
-			return fail("give the bzImage that was built with it (arch/s390/boot/bzImage, /boot/vmlinuz-VERSION); the running kernel would stumble over this file", "%s", err)
+			return fail("give the bzImage that was built with it (arch/s390/boot/bzImage, /boot/vmlinuz-VERSION); the running kernel oopses when it loads this file", "%s", err)
 		}
 	}
 	return ok(name, "%s, %s", p.Image, mib(uint64(p.Image.Size())))

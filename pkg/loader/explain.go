@@ -166,7 +166,7 @@ func (a Attempt) noCallHint(arch Arch) string {
 
 // noSegmentsHint is for an architecture that gokexec makes no segments for.
 func noSegmentsHint(arch Arch) string {
-	return "boot a kernel with CONFIG_KEXEC_FILE=y: on " + arch.Name + " gokexec does not load by segments (kexec_load), which kexec-tools can"
+	return "boot a kernel with CONFIG_KEXEC_FILE=y: on " + arch.Name + " gokexec does not load by segments (kexec_load), as kexec-tools does"
 }
 
 // imageErrnoHint is for what is wrong with the image that was loaded.

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/elf"
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
 )
@@ -109,6 +112,37 @@ func TestLoadDryRun(t *testing.T) {
 	}
 	b.kernel.Write("proc/sys/kernel/kexec_load_disabled", "1\n")
 	b.want(exitFailure, "failure  kexec_load_disabled", "kexec_load_disabled is 1", "load", "--crash", "-n", b.vmlinuz)
+}
+
+// A quote that is never closed in the running kernel's command line takes in what was
+// behind it there, and nothing that gokexec puts behind it.
+func TestLoadReusesOpenQuote(t *testing.T) {
+	b := newBench(t)
+	openQuote(b)
+	b.want(exitOK, "crash kernel loaded", "", "load", "--crash", "--reuse-cmdline", "--append", "console=ttyS1", b.vmlinuz)
+	got := b.kernel.Crash.Cmdline
+	if !strings.HasPrefix(got, "root=UUID=1-2 console=ttyS1 nr_cpus=1 ") || !strings.HasSuffix(got, ` panic=10 dyndbg="file drivers/usb/* +p console=ttyS0`) {
+		t.Errorf("loaded with %q", got)
+	}
+	for _, option := range []string{"--cmdline", "--append"} {
+		b.want(exitFailure, "", `the quote in "dyndbg=\"file x" is not closed`, "load", "--crash", option, `dyndbg="file x`, b.vmlinuz)
+	}
+}
+
+// Under systemd a plain reboot becomes a kexec once a kernel is loaded for one.
+func TestLoadBootTellsOfReboot(t *testing.T) {
+	const told = "a plain reboot starts it now"
+	b := newBench(t)
+	b.want(exitOK, "boot kernel loaded", "", "load", "--boot", b.vmlinuz)
+	if strings.Contains(b.stdout.String(), told) {
+		t.Errorf("without systemd: %s", &b.stdout)
+	}
+	b.kernel.Write("run/systemd/system/x", "")
+	b.want(exitOK, told, "", "load", "--boot", b.vmlinuz)
+	b.want(exitOK, "crash kernel loaded", "", "load", "--crash", b.vmlinuz)
+	if strings.Contains(b.stdout.String(), told) {
+		t.Errorf("of a crash kernel: %s", &b.stdout)
+	}
 }
 
 // Whatever is wrong is found before the system call, so what is loaded stays.
@@ -217,8 +251,43 @@ func TestDmesgOfGarbage(t *testing.T) {
 	garbage := b.file("garbage", bytes.Repeat([]byte("no dump "), 1000))
 	b.want(exitFailure, "", garbage, "dmesg", garbage)
 	b.want(exitFailure, "", "no such file", "dmesg", filepath.Join(b.dir, "none"))
+	b.want(exitFailure, "", "no such file", "load", "--crash", b.vmlinuz, "--initrd", filepath.Join(b.dir, "none"))
+	if strings.Contains(b.stderr.String(), "vmlinuz-VERSION") {
+		t.Errorf("of an initrd that is not there: %s", &b.stderr)
+	}
 	b.want(exitFailure, "", "neither a file nor a block device", "dmesg", b.dir)
 	b.want(exitUsage, "", "give the FILE", "dmesg")
+}
+
+// The hint is for the reason that a dump has no log, which is hardly ever that it is
+// no dump.
+func TestDmesgHints(t *testing.T) {
+	core := func(notes ...dumptest.Note) []byte {
+		c := dumptest.Core{Class: elf.ELFCLASS64, Order: binary.LittleEndian, Machine: elf.EM_X86_64, Notes: notes, Loads: []dumptest.Load{{Phys: 0x100000, Data: make([]byte, 4096)}}}
+		return c.Bytes()
+	}
+	qemu := dumptest.Note{Name: "QEMU", Desc: make([]byte, 440)}
+	status := dumptest.Note{Name: "CORE", Type: 1, Desc: make([]byte, 144)}
+	info := func(text string) dumptest.Note { return dumptest.Note{Name: "VMCOREINFO", Desc: []byte(text)} }
+	const wanted = "a dump is wanted"
+	for _, tt := range []struct {
+		name, want string
+		dump       []byte
+	}{
+		{"no dump", "hint: " + wanted, bytes.Repeat([]byte("no dump "), 1000)},
+		{"QEMU's", "hint: this is a dump by QEMU, which knows nothing of the guest's kernel unless that tells it: start the guest with -device vmcoreinfo", core(status, qemu)},
+		{"QEMU's, with an empty note", "start the guest with -device vmcoreinfo", core(info(""), status, qemu)},
+		{"no note", "hint: the program that wrote the dump left the kernel's note out", core(status)},
+		{"cut off", "hint: the note may have been in what is missing", core(status)[:300]},
+		{"no log in the note", "hint: the kernel's note does not say where the log is", core(info("OSRELEASE=6.12\nPAGESIZE=4096\n"))},
+		{"log left out", "hint: the memory that the log is in is not in this dump", core(info("OSRELEASE=2.6\nPAGESIZE=4096\nSYMBOL(log_buf)=ffff888000200000\nSYMBOL(log_end)=ffff888000200000\nSYMBOL(log_buf_len)=ffff888000200000\nSYMBOL(logged_chars)=ffff888000200000\n"))},
+	} {
+		b := newBench(t)
+		b.want(exitFailure, "", tt.want, "dmesg", b.file("dump", tt.dump))
+		if strings.Contains(b.stderr.String(), wanted) != strings.Contains(tt.want, wanted) {
+			t.Errorf("%s: %s", tt.name, &b.stderr)
+		}
+	}
 }
 
 func TestCaptureCommandErrors(t *testing.T) {

@@ -48,7 +48,7 @@ func (e *env) dmesg(paths []string, asJSON bool) error {
 	path := paths[0]
 	dump, err := openDump(paths)
 	if err != nil {
-		return dumpProblem(path, err)
+		return dumpProblem(path, nil, err)
 	}
 	defer dump.Close()
 	if missing := dump.missing(); missing != "" {
@@ -56,7 +56,7 @@ func (e *env) dmesg(paths []string, asJSON bool) error {
 	}
 	log, err := printk.Read(dump)
 	if err != nil {
-		return dumpProblem(path, err)
+		return dumpProblem(path, dump, err)
 	}
 	out := bufio.NewWriter(e.stdout)
 	write := printk.WriteText

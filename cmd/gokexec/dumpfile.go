@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/printk"
 )
 
 // dumpFile is a dump and the files it is in.
@@ -90,11 +94,37 @@ func (d *dumpFile) missing() string {
 	return "it is damaged: " + oneLine(damage.Error())
 }
 
-func dumpProblem(path string, err error) error {
-	p := &loader.Problem{What: fmt.Sprintf("%s: %v", path, err), Err: err,
-		Hint: "a dump is wanted: ELF (/proc/vmcore, a saved vmcore), what makedumpfile writes, compressed or flattened, or gokexec's raw device"}
-	if errors.Is(err, kdumpfile.ErrSplit) {
+// dumpProblem says what is wrong with a dump, nil if it can't be opened at all, and
+// what to do about that.
+func dumpProblem(path string, dump *dumpFile, err error) error {
+	p := &loader.Problem{What: fmt.Sprintf("%s: %v", path, err), Err: err}
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return fileProblem("dump", err)
+	case errors.Is(err, kdumpfile.ErrFormat), errors.Is(err, capture.ErrNoDump):
+		p.Hint = "a dump is wanted: ELF (/proc/vmcore, a saved vmcore), what makedumpfile writes, compressed or flattened, or gokexec's raw device"
+	case errors.Is(err, kdumpfile.ErrSplit):
 		p.Hint = "give all the files that makedumpfile --split wrote, or join them by makedumpfile --reassemble"
+	case errors.Is(err, elfcore.ErrNoVMCoreInfo):
+		p.Hint = noVMCoreInfoHint(dump)
+	case errors.Is(err, elfcore.ErrNotInDump), errors.Is(err, io.ErrUnexpectedEOF):
+		p.Hint = "the memory that the log is in is not in this dump: a filter left it out, or the end is missing; a log that was saved beside it may be all there is"
+	case errors.Is(err, printk.ErrNoLog):
+		p.Hint = "the kernel's note does not say where the log is; crash(8) and drgn find it by the kernel's debug information"
 	}
 	return p
+}
+
+// noVMCoreInfoHint tells who should have written that note.
+func noVMCoreInfoHint(dump *dumpFile) string {
+	const byDebugInfo = "; crash(8) and drgn find the log in this one by the kernel's debug information"
+	switch {
+	case dump == nil:
+		return ""
+	case slices.ContainsFunc(dump.Notes(), func(n elfcore.Note) bool { return n.Name == "QEMU" }):
+		return "this is a dump by QEMU, which knows nothing of the guest's kernel unless that tells it: start the guest with -device vmcoreinfo (libvirt: <features><vmcoreinfo state='on'/></features>)" + byDebugInfo
+	case dump.missing() != "":
+		return "the note may have been in what is missing or damaged" + byDebugInfo
+	}
+	return "the program that wrote the dump left the kernel's note out" + byDebugInfo
 }

@@ -63,6 +63,11 @@ func (b *bench) loadedAs() string {
 	return strings.Join(s, ", ")
 }
 
+// openQuote is a running kernel whose command line has a quote that is never closed.
+func openQuote(b *bench) {
+	b.kernel.Write("proc/cmdline", `BOOT_IMAGE=/vmlinuz root=UUID=1-2 crashkernel=1G dyndbg="file drivers/usb/* +p console=ttyS0`+"\n")
+}
+
 // kexecCase is a command line and what comes of it.
 type kexecCase struct {
 	name   string
@@ -145,6 +150,12 @@ func TestKexecDistributions(t *testing.T) {
 		{name: "SUSE unload", setup: crashLoaded, argv: "-a -p -u"},
 		{name: "Bottlerocket", argv: "-ps --reuse-cmdline --append maxcpus=1~systemd.unit='capture-kernel-dump.service'~irqpoll K",
 			loaded: "crash by file: root=/dev/vda1 ro quiet maxcpus=1 systemd.unit='capture-kernel-dump.service' irqpoll"},
+		{name: "--reuse-cmdline of an open quote", setup: openQuote, argv: "-p --reuse-cmdline K",
+			loaded: `crash by file: root=UUID=1-2 dyndbg="file drivers/usb/* +p console=ttyS0`},
+		{name: "--reuse-cmdline of an open quote, for a reboot", setup: openQuote, argv: "-l --reuse-cmdline K", did: "sync",
+			loaded: `boot by file: root=UUID=1-2 crashkernel=1G dyndbg="file drivers/usb/* +p console=ttyS0`},
+		{name: "--reuse-cmdline of an open quote, with more", setup: openQuote, argv: "-p --reuse-cmdline --append=a K",
+			loaded: `crash by file: root=UUID=1-2 dyndbg="file drivers/usb/* +p console=ttyS0 a`, stderr: "is not closed, and takes in what is appended"},
 		{name: "SteamOS", argv: "-s -p K --initrd I --append=panic=-1~oops=panic", loaded: "crash by file with initrd: panic=-1 oops=panic"},
 		{name: "SONiC load", argv: "-l K --initrd=I --append=a~b -a", did: "sync", loaded: "boot by file with initrd: a b"},
 		{name: "SONiC load, Secure Boot", argv: "-l K --initrd=I --append=a~b -s", did: "sync", loaded: "boot by file with initrd: a b"},

@@ -72,3 +72,30 @@ func TestKexecDeviceTree(t *testing.T) {
 		}
 	}
 }
+
+// On loong64 kexec does not let one image overwrite the command line of the other in
+// silence.
+func TestKexecBothImages(t *testing.T) {
+	k := kexectest.NewKernel(kexectest.NewMachine(t))
+	kernel := filepath.Join(t.TempDir(), "vmlinuz")
+	if err := os.WriteFile(kernel, imagetest.LoongArch(1<<20, imagetest.Banner("6.18.1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		argv        []string
+		code        int
+		stderr      string
+		crash, boot bool // loaded afterwards
+	}{
+		{[]string{"-s", "-p", kernel}, 0, "", true, false},
+		{[]string{"-s", "-l", kernel}, 255, "one command line for both images", true, false},
+		{[]string{"-p", "-u"}, 0, "", false, false},
+		{[]string{"-s", "-l", kernel}, 0, "", false, true},
+		{[]string{"-s", "-p", kernel}, 0, "kexec: warning: a kernel is loaded for a reboot", true, false},
+	} {
+		code, _, stderr := kexecOn(t, "loongarch64", k, tt.argv...)
+		if code != tt.code || !strings.Contains(stderr, tt.stderr) || (tt.stderr == "") != (stderr == "") || (k.Crash != nil) != tt.crash || (k.Boot != nil) != tt.boot {
+			t.Errorf("kexec %q = %d, crash %t, boot %t; want %d, %t, %t\n%s", tt.argv, code, k.Crash != nil, k.Boot != nil, tt.code, tt.crash, tt.boot, stderr)
+		}
+	}
+}

@@ -93,6 +93,9 @@ func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
 		}
 	}
 	for _, f := range policy {
+		if f.Level == loader.Warning && f.Check == loader.CheckBothImages {
+			fmt.Fprintf(k.stderr, "kexec: warning: %s\n", f.Detail)
+		}
 		if f.Level != loader.Failure {
 			continue
 		}
@@ -135,7 +138,7 @@ func (k *kexecRun) debugCmdline(p *loader.Plan) {
 	if err != nil || p.Kind != loader.Crash {
 		return
 	}
-	_, missing := loader.CompleteCrashCmdline(cmdline, k.arch.Machine)
+	_, missing := loader.CompleteCrashCmdline(cmdline, k.host)
 	for _, m := range missing {
 		k.debugf("the command line lacks %s: %s", m.Text, m.Why)
 	}

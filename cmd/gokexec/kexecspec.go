@@ -33,6 +33,9 @@ func (k *kexecRun) open() (*loader.Spec, error) {
 	if spec.Cmdline, err = inv.Cmdline(k.host.Cmdline, k.host.Unread["proc/cmdline"]); err != nil {
 		return nil, &kexecError{code: kexeccmd.ExitUsage, lines: []string{"Failed to read /proc/cmdline"}, err: err}
 	}
+	if a, open := k.host.Cmdline.Open(); open && inv.Reuse && inv.Base == nil && inv.Append != nil {
+		fmt.Fprintf(k.stderr, "kexec: warning: the quote in %q of /proc/cmdline is not closed, and takes in what is appended\n", a.Text)
+	}
 	if spec.Kernel, err = loader.Open(k.image); err != nil {
 		return nil, k.openFailed("", k.image, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -80,6 +81,8 @@ func (in *inputFlags) open(kind loader.Kind, kernel string) (*loader.Spec, error
 func fileProblem(role string, err error) error {
 	p := &loader.Problem{What: role + " " + trimOp(err), Err: err}
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && role != "kernel":
+		p.Hint = "check the path"
 	case errors.Is(err, fs.ErrNotExist):
 		p.Hint = "check the path; on Debian kernels are /boot/vmlinuz-VERSION, on Fedora /lib/modules/VERSION/vmlinuz"
 	case errors.Is(err, fs.ErrPermission):
@@ -329,6 +332,10 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) e
 		fmt.Fprintf(e.stdout, "%s kernel loaded: %s (%s), by %s\n", r.Kind, r.Kernel.Path, r.Kernel.Image, r.call())
 		if r.Why != "" {
 			fmt.Fprintf(e.stdout, "because: %s\n", r.Why)
+		}
+		if _, err := os.Stat(filepath.Join(e.sysroot, "run/systemd/system")); err == nil && r.Kind == loader.Boot {
+			// systemctl(1): reboot looks at /sys/kernel/kexec_loaded.
+			fmt.Fprintln(e.stdout, "a plain reboot starts it now, not the firmware (SYSTEMCTL_SKIP_AUTO_KEXEC=1 reboots as before); gokexec unload --boot takes it back")
 		}
 		if r.Truth != nil && r.Truth.Accuracy == loader.Stale {
 			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", oneLine(staleAfterLoad(r.Truth).Error()))

@@ -103,7 +103,7 @@ func sniffLZ4(h []byte) bool {
 }
 
 func openLZ4(r io.Reader) (io.Reader, error) {
-	return lz4.NewReader(bufio.NewReaderSize(r, readBuffer)), nil
+	return lz4.NewReader(&lz4Input{r: bufio.NewReaderSize(r, readBuffer)}), nil
 }
 
 // sniffLZMA tells an lzma (lzma_alone) header by its plausibility, as file(1)

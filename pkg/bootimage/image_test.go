@@ -55,6 +55,8 @@ func TestOpen(t *testing.T) {
 		{"ARM zImage, big endian", imagetest.ARMzImage(binary.BigEndian, imagetest.Filler(512)), FormatARM, elf.EM_ARM, 0, nil, nil, ""},
 		{"s390 image", imagetest.S390(), FormatS390, elf.EM_S390, 0, nil, nil, ""},
 		{"Image.gz", compress(t, "gzip", arm64), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"gzip"}, arm64, release},
+		{"Image.lz4-dtb", append(compress(t, "lz4-legacy", arm64), "\xd0\x0d\xfe\xed\x00\x00\x10\x00..."...), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"lz4"}, arm64, release},
+		{"Image.lz4-dtb, as a frame", append(compress(t, "lz4", arm64), "\xd0\x0d\xfe\xed\x00\x00\x10\x00..."...), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"lz4"}, arm64, release},
 		{"Image.gz-dtb", append(compress(t, "gzip", arm64), "\xd0\x0d\xfe\xed..."...), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"gzip"}, arm64, release},
 		{"vmlinux.xz", compress(t, "xz", vmlinux), FormatELF, elf.EM_X86_64, 0x204000, []string{"xz"}, vmlinux, release},
 		{"zboot", imagetest.Zboot(compress(t, "gzip", arm64), "gzip", 0), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"zboot(gzip)"}, arm64, release},

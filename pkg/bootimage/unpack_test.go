@@ -1,10 +1,13 @@
 package bootimage
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -198,6 +201,35 @@ func FuzzUnpack(f *testing.F) {
 		}
 		if !bytes.Equal(got.data, body) {
 			t.Fatalf("%s: unpack of damaged data = %d other bytes, and no error", name, len(got.data))
+		}
+	})
+}
+
+// Whatever LZ4 writes comes through, in pieces of any size, up to a device tree behind
+// it.
+func FuzzLZ4Input(f *testing.F) {
+	f.Add([]byte("some text, some text"), uint8(0), []byte("\x00\x00\x10\x00tree"), uint16(7))
+	f.Add(bytes.Repeat([]byte{0xd0, 0x0d, 0xfe, 0xed}, 5000), uint8(1), []byte{}, uint16(1))
+	f.Fuzz(func(t *testing.T, data []byte, kind uint8, tree []byte, piece uint16) {
+		packed := compress(t, []string{"lz4", "lz4-legacy"}[kind%2], data)
+		for range kind / 2 % 3 { // frames behind one another
+			packed = append(packed, packed...)
+		}
+		in := &lz4Input{r: bufio.NewReader(bytes.NewReader(append(slices.Clip(packed), "\xd0\x0d\xfe\xed"+string(tree)...)))}
+		var got []byte
+		b := make([]byte, int(piece)%100+1)
+		for {
+			n, err := in.Read(b)
+			got = append(got, b[:n]...)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(got, packed) {
+			t.Errorf("%d bytes came through; want the %d of LZ4", len(got), len(packed))
 		}
 	})
 }

@@ -70,6 +70,14 @@ func TestKcoreMap(t *testing.T) {
 			direct: 0xc000000000000000, mapped: "[0x0-0x40000000)",
 		},
 		{
+			name:  "ppc64le, all of RAM in one segment at 0",
+			iomem: "00000000-3fffffff : System RAM\n40000000-4fffffff : System RAM\n",
+			kcore: &fakeKcore{machine: elf.EM_PPC64, order: binary.LittleEndian, loads: []Load{
+				kcoreLoad(none, 0xc008000000000000, 0x100000), kcoreLoad(0, 0xc000000000000000, 0x50000000),
+			}},
+			direct: 0xc000000000000000, mapped: "[0x0-0x50000000)",
+		},
+		{
 			name:  "riscv without a segment for the text",
 			iomem: "80080000-bfffffff : System RAM\n  80200000-823fffff : Kernel image\n    80202000-80f6afff : Kernel code\n",
 			kcore: &fakeKcore{machine: elf.EM_RISCV, loads: []Load{

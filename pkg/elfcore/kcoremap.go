@@ -97,9 +97,10 @@ func (k *Kcore) resolve(iomem *memmap.Iomem) error {
 }
 
 // unaddressed reports whether no segment has a physical address, as before
-// "update physical address for kcore ram and text" (4.11), when all were 0.
+// "update physical address for kcore ram and text" (4.11), when all were 0. Since
+// then what has none has noPhys; on ppc64 all of RAM may be one segment, at 0.
 func (k *Kcore) unaddressed() bool {
-	return !slices.ContainsFunc(k.Loads, func(l Load) bool { return l.Phys != 0 && l.Phys != noPhys })
+	return !slices.ContainsFunc(k.Loads, func(l Load) bool { return l.Phys != 0 })
 }
 
 const (

@@ -167,25 +167,45 @@ func (f *File) VMCoreInfo() (*VMCoreInfo, error) { return f.info, f.infoErr }
 // readVMCoreInfo parses the VMCOREINFO of f.Notes.
 func (f *File) readVMCoreInfo() (*VMCoreInfo, error) { return FindVMCoreInfo(f.Notes, f.r) }
 
-// FindVMCoreInfo parses the first VMCOREINFO note of notes, which were read from r. A Xen dump
-// has one for the hypervisor as well, named VMCOREINFO_XEN. The error is ErrNoVMCoreInfo when there is none.
+// FindVMCoreInfo parses the VMCOREINFO note of notes, which were read from r: of several the
+// first that has anything to say. QEMU hands on what a guest wrote, which may be nothing, before
+// the kernel's own. A Xen dump has one for the hypervisor as well, named VMCOREINFO_XEN. The error
+// is ErrNoVMCoreInfo when there is none, or what is wrong with the first.
 func FindVMCoreInfo(notes []Note, r io.ReaderAt) (*VMCoreInfo, error) {
+	var first error
 	for i := range notes {
 		n := &notes[i]
 		if n.Name != "VMCOREINFO" || n.Type != 0 {
 			continue
 		}
-		if n.Size() > maxVMCoreInfo {
-			return nil, fmt.Errorf("vmcoreinfo: note is %d bytes long; at most %d are expected", n.Size(), maxVMCoreInfo)
+		info, err := n.vmcoreInfo(r)
+		if err == nil {
+			return info, nil
 		}
-		text := n.Desc
-		if text == nil {
-			text = make([]byte, n.Size())
-			if _, err := io.ReadFull(n.Data(r), text); err != nil {
-				return nil, fmt.Errorf("vmcoreinfo: read note: %w", noEOF(err))
-			}
+		if first == nil {
+			first = err
 		}
-		return ParseVMCoreInfo(text)
 	}
-	return nil, ErrNoVMCoreInfo
+	if first == nil {
+		first = ErrNoVMCoreInfo
+	}
+	return nil, first
+}
+
+// vmcoreInfo parses a VMCOREINFO note.
+func (n *Note) vmcoreInfo(r io.ReaderAt) (*VMCoreInfo, error) {
+	if n.Size() > maxVMCoreInfo {
+		return nil, fmt.Errorf("vmcoreinfo: note is %d bytes long; at most %d are expected", n.Size(), maxVMCoreInfo)
+	}
+	text := n.Desc
+	if text == nil {
+		text = make([]byte, n.Size())
+		if _, err := io.ReadFull(n.Data(r), text); err != nil {
+			return nil, fmt.Errorf("vmcoreinfo: read note: %w", noEOF(err))
+		}
+	}
+	if len(bytes.TrimRight(text, "\x00")) == 0 {
+		return nil, fmt.Errorf("%w: it is empty", ErrNoVMCoreInfo)
+	}
+	return ParseVMCoreInfo(text)
 }

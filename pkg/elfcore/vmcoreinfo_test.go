@@ -2,11 +2,13 @@ package elfcore_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 )
 
@@ -134,4 +136,34 @@ func FuzzParseVMCoreInfo(f *testing.F) {
 			t.Errorf("read %#x, %#x, %d, %d; want %#x, %d", sym, size, num, hex, addr, number)
 		}
 	})
+}
+
+// Of several notes the first that has anything to say counts.
+func TestFindVMCoreInfo(t *testing.T) {
+	info := func(text string) dumptest.Note { return note("VMCOREINFO", 0, text) }
+	for _, tt := range []struct {
+		name  string
+		notes []dumptest.Note
+		want  string // OSRELEASE
+		none  bool   // ErrNoVMCoreInfo
+	}{
+		{"one", []dumptest.Note{info("OSRELEASE=a\n")}, "a", false},
+		{"two", []dumptest.Note{info("OSRELEASE=a\n"), info("OSRELEASE=b\n")}, "a", false},
+		{"the first is empty", []dumptest.Note{info(""), note("CORE", 1, "status"), info("OSRELEASE=b\n")}, "b", false},
+		{"the first is zeroes", []dumptest.Note{info("\x00\x00\x00\x00"), info("OSRELEASE=b\n")}, "b", false},
+		{"the first is garbage", []dumptest.Note{info("garbage"), info("OSRELEASE=b\n")}, "b", false},
+		{"empty", []dumptest.Note{info("")}, "", true},
+		{"both empty", []dumptest.Note{info(""), info("\x00")}, "", true},
+		{"garbage", []dumptest.Note{info("garbage")}, "", false},
+		{"Xen's alone", []dumptest.Note{note("VMCOREINFO_XEN", 0, "OSRELEASE=x\n")}, "", true},
+	} {
+		for _, fm := range formats {
+			c := fm.core
+			c.Notes = tt.notes
+			v, err := newFile(t, c.Bytes()).VMCoreInfo()
+			if tt.want != "" && (err != nil || v.OSRelease != tt.want) || tt.want == "" && (err == nil || errors.Is(err, elfcore.ErrNoVMCoreInfo) != tt.none) {
+				t.Errorf("%s, %s: VMCoreInfo() = %+v, %v; want %q", tt.name, fm.name, v, err, tt.want)
+			}
+		}
+	}
 }

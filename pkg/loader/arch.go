@@ -13,6 +13,7 @@ type Arch struct {
 	GOARCH     string      // as Go says
 	Machine    elf.Machine // e_machine of its kernels
 	FileLoad   bool        // the kernel can have kexec_file_load
+	OneCmdline bool        // the kernel keeps one command line for both images: see checkOneCmdline
 	CmdlineMax int         // bytes with the NUL: COMMAND_LINE_SIZE (asm/setup.h); a bzImage's header says its own
 }
 
@@ -23,7 +24,7 @@ func arches() []Arch {
 		{Name: "riscv64", GOARCH: "riscv64", Machine: elf.EM_RISCV, FileLoad: true, CmdlineMax: 1024},
 		{Name: "ppc64le", GOARCH: "ppc64le", Machine: elf.EM_PPC64, FileLoad: true, CmdlineMax: 2048},
 		{Name: "s390x", GOARCH: "s390x", Machine: elf.EM_S390, FileLoad: true, CmdlineMax: 4096},
-		{Name: "loongarch64", GOARCH: "loong64", Machine: elf.EM_LOONGARCH, FileLoad: true, CmdlineMax: 4096},
+		{Name: "loongarch64", GOARCH: "loong64", Machine: elf.EM_LOONGARCH, FileLoad: true, OneCmdline: true, CmdlineMax: 4096},
 		{Name: "armv7l", GOARCH: "arm", Machine: elf.EM_ARM, CmdlineMax: 1024},
 		{Name: "i686", GOARCH: "386", Machine: elf.EM_386, CmdlineMax: 2048},
 	}

@@ -40,6 +40,9 @@ const (
 // state is CheckHost's business.
 func (p *Plan) Check(host *Host) []Finding {
 	findings := append([]Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()}, p.checkMore(host)...)
+	if p.Kind == Boot {
+		findings = append(findings, p.checkHandover(host))
+	}
 	if p.Method == Segments {
 		return append(findings, p.checkLoadAllowed(host), p.checkSegments(host))
 	}
@@ -101,6 +104,11 @@ func (p *Plan) checkImage(host *Host) Finding {
 	if f := p.Image.ELF; f != nil && host.Arch.Machine == elf.EM_RISCV {
 		if err := f.CheckKexecRISCV(); err != nil {
 			return fail("load by segments (--method segments), or the Image that was built with it", "%s", err)
+		}
+	}
+	if f := p.Image.ELF; f != nil && host.Arch.Machine == elf.EM_S390 {
+		if err := f.CheckKexecS390(p.Kind == Crash); err != nil {
+			return fail("give the bzImage that was built with it (arch/s390/boot/bzImage, /boot/vmlinuz-VERSION); the running kernel oopses when it loads this file", "%s", err)
 		}
 	}
 	return ok(name, "%s, %s", p.Image, mib(uint64(p.Image.Size())))

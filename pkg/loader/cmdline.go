@@ -3,6 +3,7 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,21 +13,23 @@ var ErrCmdline = errors.New("bad kernel command line")
 // Arg is one word of a kernel command line.
 type Arg struct {
 	Text  string // verbatim, with its quotes
-	Name  string // up to the first '=', without quotes
-	Value string // after the first '=', without the outer quotes
-	Set   bool   // there was a '='
+	Name  string // up to the first '=' that is not its first byte, without quotes
+	Value string // after that '=', without the outer quotes
+	Set   bool   // there was such a '='
+	Open  bool   // a quote in it is not closed, so that it reaches to the end of the line
 }
 
 // Cmdline is a kernel command line, split as the kernel splits it
 // (lib/cmdline.c, next_arg): by white space outside of double quotes. What
-// follows a lone "--" belongs to init and is kept apart.
+// follows a lone "--" belongs to init and is kept apart (kernel/params.c,
+// parse_args).
 type Cmdline struct {
 	Args []Arg
 	Init []Arg
 }
 
-// ParseCmdline splits s. A quote that is never closed is an error: the kernel
-// would swallow whatever gets appended.
+// ParseCmdline splits s. A quote that is never closed takes in the rest of s, as
+// in the kernel: see Arg.Open. The error is ErrCmdline for a NUL byte.
 func ParseCmdline(s string) (Cmdline, error) {
 	var c Cmdline
 	if i := strings.IndexByte(s, 0); i >= 0 {
@@ -44,50 +47,102 @@ func ParseCmdline(s string) (Cmdline, error) {
 				quoted = !quoted
 			}
 		}
-		if quoted {
-			return Cmdline{}, fmt.Errorf("%w: the quote in %q at offset %d is not closed", ErrCmdline, s[start:], start)
-		}
-		text := s[start:i]
-		if text == "--" && into == &c.Args {
+		a := parseArg(s[start:i])
+		if a.Name == "--" && !a.Set && into == &c.Args {
 			into = &c.Init
 			continue
 		}
-		*into = append(*into, parseArg(text))
+		*into = append(*into, a)
 	}
 	return c, nil
 }
 
+// parseArg takes a word apart. Of two quotes at its end only one goes, whether the
+// word or its value began with one.
 func parseArg(text string) Arg {
-	a := Arg{Text: text}
-	body := text
-	if strings.HasPrefix(body, `"`) {
-		body = strings.TrimSuffix(body[1:], `"`)
+	a := Arg{Text: text, Open: strings.Count(text, `"`)%2 != 0}
+	body, quoted := strings.CutPrefix(text, `"`)
+	a.Name = body
+	if len(body) > 1 {
+		if i := strings.IndexByte(body[1:], '='); i >= 0 {
+			a.Name, a.Value, a.Set = body[:i+1], body[i+2:], true
+		}
 	}
-	a.Name, a.Value, a.Set = strings.Cut(body, "=")
-	if strings.HasPrefix(a.Value, `"`) {
-		a.Value = strings.TrimSuffix(a.Value[1:], `"`)
+	last := &a.Name
+	if a.Set {
+		last = &a.Value
+	}
+	valueQuoted := a.Set && strings.HasPrefix(a.Value, `"`)
+	if valueQuoted {
+		a.Value = a.Value[1:]
+	}
+	if quoted || valueQuoted {
+		*last = strings.TrimSuffix(*last, `"`)
 	}
 	return a
 }
 
-// isSpace is the kernel's isspace for the ASCII range (include/linux/ctype.h).
+// isSpace is the kernel's isspace (include/linux/ctype.h and lib/ctype.c): ASCII's,
+// and the no-break space of Latin-1, also as a byte of a character in UTF-8.
 func isSpace(b byte) bool {
-	return b == ' ' || b >= '\t' && b <= '\r'
+	return b == ' ' || b >= '\t' && b <= '\r' || b == 0xa0
 }
 
-// String joins the words with single spaces.
+// String joins the words with single spaces. A word whose quote is not closed comes
+// last, lest it takes others in; before another, and before the words of init, it is
+// closed.
 func (c Cmdline) String() string {
-	words := make([]string, 0, len(c.Args)+len(c.Init)+1)
-	for _, a := range c.Args {
-		words = append(words, a.Text)
-	}
+	words := joinable(c.Args, len(c.Init) > 0)
 	if len(c.Init) > 0 {
-		words = append(words, "--")
-		for _, a := range c.Init {
-			words = append(words, a.Text)
-		}
+		words = append(append(words, "--"), joinable(c.Init, false)...)
 	}
 	return strings.Join(words, " ")
+}
+
+func joinable(args []Arg, more bool) []string {
+	words := make([]string, 0, len(args)+1)
+	open := ""
+	for _, a := range args {
+		switch {
+		case !a.Open:
+			words = append(words, a.Text)
+		case open != "":
+			words = append(words, a.Text+`"`)
+		default:
+			open = a.Text
+		}
+	}
+	if open != "" && more {
+		open += `"`
+	}
+	if open != "" {
+		words = append(words, open)
+	}
+	return words
+}
+
+// Open finds a word whose quote is not closed: what is put behind the line belongs
+// to it.
+func (c Cmdline) Open() (Arg, bool) {
+	for _, a := range append(slices.Clone(c.Args), c.Init...) {
+		if a.Open {
+			return a, true
+		}
+	}
+	return Arg{}, false
+}
+
+// parseClosed is ParseCmdline for text that others are put behind: an open quote is
+// an error.
+func parseClosed(s string) (Cmdline, error) {
+	c, err := ParseCmdline(s)
+	if err != nil {
+		return c, err
+	}
+	if a, open := c.Open(); open {
+		return c, fmt.Errorf("%w: the quote in %q is not closed, and would take in what comes behind it", ErrCmdline, a.Text)
+	}
+	return c, nil
 }
 
 // Has reports whether a parameter of one of these names is there; '-' and '_'

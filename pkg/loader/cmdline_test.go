@@ -3,8 +3,11 @@ package loader
 import (
 	"debug/elf"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 func TestParseCmdline(t *testing.T) {
@@ -22,7 +25,10 @@ func TestParseCmdline(t *testing.T) {
 		{"init's words", "a -- b c", "a -- b c", 1, nil},
 		{"second --", "a -- b -- c", "a -- b -- c", 1, nil},
 		{"lone --", "a --", "a", 1, nil},
-		{"open quote", `a="x y`, "", 0, ErrCmdline},
+		{"quoted --", `a "--" b`, "a -- b", 1, nil},
+		{"open quote", `a="x y`, `a="x y`, 1, nil},
+		{"open quote takes all in", `a "x -- y z`, `a "x -- y z`, 2, nil},
+		{"no-break space", "a\xa0b", "a b", 2, nil},
 		{"NUL", "a\x00b", "", 0, ErrCmdline},
 	}
 	for _, tt := range tests {
@@ -44,6 +50,10 @@ func TestArgNames(t *testing.T) {
 		{`a="x y"`, "a", "x y"},
 		{`quiet`, "quiet", ""},
 		{`a=b=c`, "a", "b=c"},
+		// What the kernel's own code makes of these was looked at.
+		{`=a=b`, "=a", "b"}, {`=`, "=", ""}, {`a=`, "a", ""}, {`a="`, "a", ""}, {`"`, "", ""}, {`""`, "", ""},
+		{`"a b"=c`, `a b"`, "c"}, {`"a="x""`, "a", `x"`}, {`a="x"y"`, "a", `x"y`}, {`a=b"c d"e`, "a", `b"c d"e`},
+		{`a=="x`, "a", `="x`}, {`foo"bar baz`, `foo"bar baz`, ""}, {`dyndbg="file drivers/usb/* +p console=ttyS0`, "dyndbg", "file drivers/usb/* +p console=ttyS0"},
 	}
 	for _, tt := range tests {
 		if a := parseArg(tt.word); a.Name != tt.name || a.Value != tt.value {
@@ -70,15 +80,67 @@ func TestReuseCmdline(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		crash, changes := ReuseCmdline(c, Crash)
+		crash, changes := ReuseCmdline(c, Crash, elf.EM_X86_64)
 		if got := crash.String(); got != tt.crash {
 			t.Errorf("%s: ReuseCmdline(%q, Crash) = %q; want %q", tt.name, tt.in, got, tt.crash)
 		}
 		if len(changes) != len(c.Args)-len(crash.Args) {
 			t.Errorf("%s: %d changes told; want %d", tt.name, len(changes), len(c.Args)-len(crash.Args))
 		}
-		if boot, _ := ReuseCmdline(c, Boot); boot.String() != tt.boot {
+		if boot, _ := ReuseCmdline(c, Boot, elf.EM_X86_64); boot.String() != tt.boot {
 			t.Errorf("%s: ReuseCmdline(%q, Boot) = %q; want %q", tt.name, tt.in, boot, tt.boot)
+		}
+	}
+}
+
+// What ends or starves a capture goes, in each of its spellings; what means something
+// to it stays.
+func TestReuseDropsWhatHurts(t *testing.T) {
+	dropped := `softlockup_panic=1 hung_task_panic=1 hung-task-panic=1 nmi_watchdog=panic nmi_watchdog=1 unknown_nmi_panic panic_on_oops=1 oops=panic
+panic_on_io_nmi panic_on_rcu_stall panic_on_warn=1 panic_on_taint=0x20,nousertaint panic-on-unrecovered-nmi hardlockup_panic=1 workqueue.panic_on_stall=1
+workqueue.panic_on_stall_time=10 crash_kexec_post_notifiers panic_print=0x1f panic_sys_info=tasks,mem panic_force_cpu=3 panic_console_replay
+hung_task_sys_info=all_bt softlockup_all_cpu_backtrace=1 rcupdate.rcu_cpu_stall_timeout=300 rcutree.use_softirq=0 pause_on_oops=60 panic=0
+"hung_task_panic=1" hung_task_panic="1"
+ignition.firstboot ignition.platform.id=qemu combustion.url=x flatcar.first_boot=detected rd.break rd.break=pre-mount rd.shell systemd.unit=rescue.target single S 1 emergency
+kgdbwait kgdboc=ttyS0 boot_delay=100 resume=/dev/sda2 resumewait fail_page_alloc=1,100,0,-1 failslab=1
+sysctl.kernel.hung_task_panic=1 sysctl/kernel/hung_task_panic=1 sysctl.kernel/softlockup_panic=1 sysctl.kernel.panic_on_oops=1 sysctl.kernel.panic_on_warn=1
+sysctl.kernel.panic=0 sysctl.kernel.panic_sys_info=mem sysctl.kernel.unknown_nmi_panic=1 sysctl.kernel.modules_disabled=1 sysctl.kernel.printk_delay=100
+sysctl.vm.nr_hugepages=4096 sysctl/vm/nr_hugepages=4096 sysctl.vm.nr_hugepages_mempolicy=4 sysctl.vm.panic_on_oom=2 sysctl.vm.min_free_kbytes=900000 sysctl.fs.xfs.panic_mask=255
+hugepagesz=1G hugepages=16 default_hugepagesz=1G hugetlb_cma=4G cma=256M swiotlb=262144 transparent_hugepage=always transparent_hugepage_shmem=always numa_balancing=enable
+memory_corruption_check=1 movable_node kernelcore=50% mem=4G memmap=16M$0x90000000 dhash_entries=1048576 log_buf_len=64M
+ftrace=function ftrace_dump_on_oops trace_event=sched:* trace_buf_size=100M trace_instance=foo slub_debug=FZP kasan=on kmemleak=on page_owner=on kfence.sample_interval=100
+isolcpus=1-7 nohz_full=1-7 irqaffinity=0 cgroup_enable=memory cgroup_disable=pids numa=fake=4 mce=recovery crashkernel=256M bootconfig`
+	stays := `root=/dev/sda1 ro rootflags=subvol=@ console=hvc0 console=ttyS0,115200n8 earlyprintk=ttyS0 notsc mitigations=off init=/lib/systemd/systemd vm.overcommit=2 memblock=debug
+kvm-intel.nested=1 nvme_core.io_timeout=30 gokexec.action=poweroff intel_iommu=on pci=nomsi nomodeset module_blacklist=nouveau rd.luks.uuid=1-2 rd.lvm.lv=vg/root rd.iscsi.initiator=x ip=dhcp
+hung_task_panic=0 softlockup_panic=0 nmi_watchdog=0 panic_on_warn=0 transparent_hugepage=never numa_balancing=disable sysctl.kernel.hung_task_panic=0 swiotlb=noforce rd.shell=0 kho=off
+sysctl.kernel.printk=7 sysctl.net.core.somaxconn=9 sysctlx.kernel.panic=1 sysctl hung_taskx_panic=1 my.hung_task_panic=1 usbcore.quirks=a:b:c fips=1 selinux=0 dyndbg="file hung_task_panic=1 +p"`
+	for _, text := range []struct {
+		text  string
+		stays bool
+	}{{dropped, false}, {stays, true}} {
+		c, err := ParseCmdline(text.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range c.Args {
+			kept, changes := ReuseCmdline(Cmdline{Args: []Arg{a}}, Crash, elf.EM_X86_64)
+			if (len(kept.Args) == 1) != text.stays || (len(changes) == 0) != text.stays {
+				t.Errorf("ReuseCmdline(%q) = %q, %v; want it to stay: %t", a.Text, kept, changes, text.stays)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		text    string
+		machine elf.Machine
+		kind    Kind
+		stays   bool
+	}{
+		{"fadump=on", elf.EM_PPC64, Crash, false}, {"fadump=on", elf.EM_X86_64, Crash, true}, {"prot_virt=1", elf.EM_S390, Crash, false},
+		{"kexec_file", elf.EM_LOONGARCH, Boot, false}, {"kexec", elf.EM_X86_64, Boot, true}, {"hugepages=4", elf.EM_X86_64, Boot, true}, {"sysctl.vm.nr_hugepages=4", elf.EM_X86_64, Boot, true},
+	} {
+		kept, _ := ReuseCmdline(Cmdline{Args: []Arg{parseArg(tt.text)}}, tt.kind, tt.machine)
+		if (len(kept.Args) == 1) != tt.stays {
+			t.Errorf("ReuseCmdline(%q, %v, %v) = %q; want it to stay: %t", tt.text, tt.kind, tt.machine, kept, tt.stays)
 		}
 	}
 }
@@ -87,22 +149,28 @@ func TestCompleteCrashCmdline(t *testing.T) {
 	tests := []struct {
 		name, in   string
 		machine    elf.Machine
+		crash      []memmap.Range
 		with, less []string
 	}{
-		{"x86", "root=/dev/sda", elf.EM_X86_64, []string{"nr_cpus=1", "reset_devices", "irqpoll", "acpi_no_memhotplug", "panic=10", "mce=off"}, []string{"maxcpus=1"}},
-		{"decided already", "nr_cpus=2 panic=0 mce=on irqpoll", elf.EM_X86_64, []string{"nr_cpus=2", "panic=0", "mce=on"}, []string{"nr_cpus=1", "panic=10", "mce=off"}},
-		{"maxcpus counts as nr_cpus", "maxcpus=1", elf.EM_X86_64, []string{"maxcpus=1"}, []string{"nr_cpus=1"}},
-		{"arm64", "", elf.EM_AARCH64, []string{"nr_cpus=1", "reset_devices", "acpi_no_memhotplug"}, []string{"mce=off"}},
-		{"ppc64", "", elf.EM_PPC64, []string{"maxcpus=1", "noirqdistrib"}, []string{"nr_cpus=1", "acpi_no_memhotplug"}},
-		{"riscv", "", elf.EM_RISCV, []string{"nr_cpus=1", "panic=10"}, []string{"irqpoll", "acpi_no_memhotplug"}},
-		{"before init's words", "a -- single", elf.EM_X86_64, []string{"-- single"}, nil},
+		{"x86", "root=/dev/sda", elf.EM_X86_64, nil, []string{"nr_cpus=1", "reset_devices", "irqpoll", "acpi_no_memhotplug", "panic=10", "mce=off"}, []string{"maxcpus=1"}},
+		{"decided already", "nr_cpus=2 panic=0 mce=on irqpoll", elf.EM_X86_64, nil, []string{"nr_cpus=2", "panic=0", "mce=on"}, []string{"nr_cpus=1", "panic=10", "mce=off"}},
+		{"maxcpus counts as nr_cpus", "maxcpus=1", elf.EM_X86_64, nil, []string{"maxcpus=1"}, []string{"nr_cpus=1"}},
+		{"arm64", "", elf.EM_AARCH64, nil, []string{"nr_cpus=1", "reset_devices", "acpi_no_memhotplug"}, []string{"mce=off"}},
+		{"ppc64", "", elf.EM_PPC64, nil, []string{"maxcpus=1", "noirqdistrib"}, []string{"nr_cpus=1", "acpi_no_memhotplug"}},
+		{"riscv", "", elf.EM_RISCV, nil, []string{"nr_cpus=1", "panic=10"}, []string{"irqpoll", "acpi_no_memhotplug"}},
+		{"arm64 below 4 GiB", "", elf.EM_AARCH64, []memmap.Range{{Start: 0xe0000000, End: 1 << 32}}, []string{"swiotlb=noforce", "cma=0"}, []string{"nokaslr"}},
+		{"arm64 above 4 GiB", "", elf.EM_AARCH64, []memmap.Range{{Start: 1 << 32, End: 1<<32 + 1<<28}}, nil, []string{"swiotlb=noforce"}},
+		{"what distributions add", "", elf.EM_X86_64, nil, []string{"kfence.sample_interval=0", "hest_disable", "pcie_ports=compat", "nokaslr", "cma=0", "initramfs_options=size=90%", "udev.children-max=2"}, []string{"swiotlb=noforce", "vmcp_cma=0"}},
+		{"s390x", "", elf.EM_S390, nil, []string{"vmcp_cma=0", "cma=0"}, []string{"hest_disable", "pcie_ports=compat"}},
+		{"before init's words", "a -- single", elf.EM_X86_64, nil, []string{"-- single"}, nil},
 	}
 	for _, tt := range tests {
 		c, err := ParseCmdline(tt.in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, _ := CompleteCrashCmdline(c, tt.machine)
+		host := &Host{Arch: Arch{Machine: tt.machine}, Crash: tt.crash}
+		got, _ := CompleteCrashCmdline(c, host)
 		words := " " + got.String() + " "
 		for _, w := range tt.with {
 			if strings.Count(words, " "+w+" ") != 1 {
@@ -114,39 +182,133 @@ func TestCompleteCrashCmdline(t *testing.T) {
 				t.Errorf("%s: CompleteCrashCmdline(%q) = %q; want no %q", tt.name, tt.in, got, w)
 			}
 		}
-		if again, more := CompleteCrashCmdline(got, tt.machine); again.String() != got.String() || len(more) != 0 {
+		if again, more := CompleteCrashCmdline(got, host); again.String() != got.String() || len(more) != 0 {
 			t.Errorf("%s: completing twice adds %v; want nothing", tt.name, more)
 		}
 	}
 }
 
-// Every word has a reason, and every appended word can be declined.
+// Every word has a reason and a source, and every appended word can be declined.
 func TestParamTablesExplain(t *testing.T) {
 	for _, p := range CrashParams() {
-		if p.Why == "" || !(Cmdline{Args: []Arg{parseArg(p.Text)}}).Has(p.Unless...) {
-			t.Errorf("CrashParams: %q has no reason, or does not decline itself", p.Text)
+		if p.Why == "" || p.Source == "" || !(Cmdline{Args: []Arg{parseArg(p.Text)}}).Has(p.Unless...) {
+			t.Errorf("CrashParams: %q has no reason or source, or does not decline itself", p.Text)
 		}
 	}
+	seen := map[string]bool{}
 	for _, d := range DroppedParams() {
-		if d.Why == "" {
-			t.Errorf("DroppedParams: %q has no reason", d.Name)
+		if d.Why == "" || d.Source == "" || d.Name == "" && d.Sysctl == "" {
+			t.Errorf("DroppedParams: %q, %q has no name, reason or source", d.Name, d.Sysctl)
+		}
+		if d.Name != "" && seen[d.Name] {
+			t.Errorf("DroppedParams: %q is there twice", d.Name)
+		}
+		seen[d.Name] = true
+	}
+}
+
+// What gokexec adds to a capture kernel's command line it does not drop again.
+func TestAddedIsNotDropped(t *testing.T) {
+	for _, a := range arches() {
+		host := &Host{Arch: a, Crash: []memmap.Range{{Start: 0x10000000, End: 0x20000000}}}
+		_, added := CompleteCrashCmdline(Cmdline{}, host)
+		for _, change := range added {
+			for _, d := range DroppedParams() {
+				if !slices.Contains([]string{"panic", "nr_cpus", "maxcpus"}, d.Name) && d.matches(parseArg(change.Text), a.Machine) {
+					t.Errorf("%s: %q is added, and dropped as %q", a.Name, change.Text, d.Name)
+				}
+			}
 		}
 	}
 }
 
-// Splitting keeps every byte that is not white space outside of quotes, and a
-// printed line splits into the same words.
+// A kernel that has kexec handover on by itself is told to leave it.
+func TestCompleteCrashCmdlineHandover(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		host := &Host{Arch: x86(t), Config: KernelConfig{}}
+		if on {
+			host.Config["KEXEC_HANDOVER_ENABLE_DEFAULT"] = "y"
+		}
+		if c, _ := CompleteCrashCmdline(Cmdline{}, host); c.Has("kho") != on {
+			t.Errorf("handover on by default %t: %q", on, c)
+		}
+	}
+}
+
+// A quote that is never closed takes nothing in that is put behind it, and what was
+// in it stays in it.
+func TestOpenQuoteIsKeptLast(t *testing.T) {
+	for _, tt := range []struct{ running, more, want string }{
+		{`BOOT_IMAGE=/v root=x dyndbg="file a +p console=ttyS0`, "y", `root=x y dyndbg="file a +p console=ttyS0`},
+		{`root=x dyndbg="file a`, "y -- single", `root=x y dyndbg="file a" -- single`},
+		{`root=x -- a "b c`, "y", `root=x y -- a "b c`},
+	} {
+		running, err := ParseCmdline(tt.running)
+		if err != nil {
+			t.Fatal(err)
+		}
+		more, err := ParseCmdline(tt.more)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, _ := ReuseCmdline(running, Crash, elf.EM_X86_64)
+		if got := kept.Append(more).String(); got != tt.want {
+			t.Errorf("%q with %q = %q; want %q", tt.running, tt.more, got, tt.want)
+		}
+	}
+}
+
+// splitByQuotes is the kernel's rule said in another way: white space ends a word if
+// the number of quotes before it, in the whole line, is even.
+func splitByQuotes(s string) []string {
+	var words []string
+	word, quotes := "", 0
+	for i := range len(s) {
+		if isSpace(s[i]) && quotes%2 == 0 {
+			if word != "" {
+				words = append(words, word)
+			}
+			word = ""
+			continue
+		}
+		if s[i] == '"' {
+			quotes++
+		}
+		word += s[i : i+1]
+	}
+	if word != "" {
+		words = append(words, word)
+	}
+	return words
+}
+
+// The words are those of the kernel, a printed line splits into the same words, and
+// whatever is put behind a line keeps its meaning.
 func FuzzParseCmdline(f *testing.F) {
-	for _, s := range []string{"", "a b", `a="b c" -- d`, `"`, "a\x00", `x"y z"w -- --`} {
+	for _, s := range []string{"", "a b", `a="b c" -- d`, `"`, "a\x00", `x"y z"w -- --`, `a="b c`, `=a= "--" b`, "a\xa0b"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := ParseCmdline(s)
 		if err != nil {
-			if !errors.Is(err, ErrCmdline) {
-				t.Fatalf("ParseCmdline(%q) error %v is not ErrCmdline", s, err)
+			if !errors.Is(err, ErrCmdline) || !strings.Contains(s, "\x00") {
+				t.Fatalf("ParseCmdline(%q) = %v; want an error for a NUL byte only", s, err)
 			}
 			return
+		}
+		var texts []string
+		for _, a := range append(slices.Clone(c.Args), c.Init...) {
+			texts = append(texts, a.Text)
+			if rest := strings.TrimPrefix(a.Text, `"`); !strings.HasPrefix(rest, a.Name) || !strings.Contains(a.Text, a.Value) || a.Set && a.Name == "" {
+				t.Fatalf("%q is taken for %q = %q", a.Text, a.Name, a.Value)
+			}
+		}
+		want := splitByQuotes(s)
+		if i := slices.IndexFunc(want, func(w string) bool { return w == "--" || w == `"--"` || w == `"--` }); i >= 0 {
+			want = slices.Delete(want, i, i+1)
+		}
+		if !slices.Equal(texts, want) {
+			t.Fatalf("ParseCmdline(%q) has the words %q; want %q", s, texts, want)
 		}
 		again, err := ParseCmdline(c.String())
 		if err != nil {
@@ -154,6 +316,10 @@ func FuzzParseCmdline(f *testing.F) {
 		}
 		if again.String() != c.String() || len(again.Args) != len(c.Args) || len(again.Init) != len(c.Init) {
 			t.Fatalf("ParseCmdline(%q) = %q; parsed again %q", s, c, again)
+		}
+		more, err := ParseCmdline(c.Append(Cmdline{Args: []Arg{parseArg("panic=10")}}).String())
+		if err != nil || len(more.Args) != len(c.Args)+1 || len(more.Init) != len(c.Init) || !more.Has("panic") {
+			t.Fatalf("panic=10 behind %q gives %q, %v", s, more, err)
 		}
 		kept, dropped := c.Without(func(a Arg) bool { return sameParam(a.Name, "crashkernel") })
 		if kept.Has("crashkernel") || len(kept.Args)+len(dropped) != len(c.Args) {

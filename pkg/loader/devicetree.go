@@ -71,7 +71,7 @@ func (p *Plan) deviceTree(host *Host, spec *Spec) (*fdt.Tree, error) {
 	}
 	if host.DeviceTree == nil {
 		err := host.Unread[fdtPath]
-		return nil, &Problem{What: "the device tree to hand on can't be read: " + unreadText(err, "/"+fdtPath+" was not read"), Hint: "run as root, or give one with --dtb", Err: err}
+		return nil, &Problem{What: "the device tree to hand on can't be read: " + unreadText(err, "/"+fdtPath+" was not read"), Hint: readHint(err, "give one with --dtb"), Err: err}
 	}
 	// The Host's own stays as it is, for the next plan.
 	b, err := host.DeviceTree.AppendBinary(nil)

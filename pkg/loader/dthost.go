@@ -96,3 +96,23 @@ func (r hostReader) serialPorts() map[string]purgatory.Serial {
 	}
 	return ports
 }
+
+// dmaTranslated looks at the kind of every IOMMU group's domain
+// (Documentation/ABI/testing/sysfs-kernel-iommu_groups).
+func (r hostReader) dmaTranslated() bool {
+	types, err := fs.Glob(r.root, "sys/kernel/iommu_groups/*/type")
+	if err != nil || len(types) == 0 {
+		return false
+	}
+	for _, name := range types {
+		if t := r.optional(name); t != "DMA" && t != "DMA-FQ" {
+			return false
+		}
+	}
+	return true
+}
+
+func (r hostReader) exists(name string) bool {
+	_, err := fs.Stat(r.root, name)
+	return err == nil
+}

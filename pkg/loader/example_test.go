@@ -2,6 +2,7 @@ package loader_test
 
 import (
 	"context"
+	"debug/elf"
 	"fmt"
 	"os"
 
@@ -64,7 +65,7 @@ func ExampleReuseCmdline() {
 		fmt.Println(err)
 		return
 	}
-	reused, changes := loader.ReuseCmdline(running, loader.Crash)
+	reused, changes := loader.ReuseCmdline(running, loader.Crash, elf.EM_X86_64)
 	fmt.Println(reused)
 	for _, c := range changes {
 		fmt.Println("dropped", c.Text)

@@ -61,7 +61,7 @@ func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
 			return p
 		}
 	}
-	p.Hint = errnoHint(attempt.Method, errno)
+	p.Hint = attempt.hint(arch, errno)
 	return p
 }
 
@@ -76,11 +76,14 @@ func (f Finding) explains(errno unix.Errno) bool {
 
 func hostHint(h *Host, a Attempt, errno unix.Errno) string {
 	if errno == unix.EKEYREJECTED && h.SecureBoot != nil && !*h.SecureBoot {
-		return "the kernel was built or told to check signatures although Secure Boot is off (CONFIG_KEXEC_SIG_FORCE); " +
-			"load an image signed with a key in its keyring, or use --method segments"
+		hint := "the kernel was built or told to check signatures although Secure Boot is off (CONFIG_KEXEC_SIG_FORCE); load an image signed with a key in its keyring"
+		if canPlanSegments(h.Arch) {
+			hint += ", or use --method segments"
+		}
+		return hint
 	}
 	if errno == unix.EKEYREJECTED || errno == unix.ENOKEY {
-		return errnoHint(a.Method, errno) + "; " + keyringHint(h)
+		return a.hint(h.Arch, errno) + "; " + keyringHint(h)
 	}
 	if errno == unix.EBUSY && a.Kind == Boot && h.Arch.GOARCH == "arm64" {
 		return "on arm64 EBUSY also means that CPUs can't be stopped (dmesg: \"CPUs are stuck in the kernel\"): the firmware lacks PSCI CPU_OFF"
@@ -114,35 +117,67 @@ func keyringHint(h *Host) string {
 	return "the signer's key must be in " + strings.Join(rings, ", ") + "; keyctl list %:.platform shows what is, pesign -S or sbverify --list who signed"
 }
 
-// errnoHint is what an errno means when the machine looks all right.
-func errnoHint(method Method, errno unix.Errno) string {
-	file := method != Segments
+// hint is what an errno means when the machine looks all right.
+func (a Attempt) hint(arch Arch, errno unix.Errno) string {
 	switch errno {
 	case unix.EPERM:
 		return "a policy refuses: a security module, seccomp, or a container without CAP_SYS_BOOT in the initial user namespace; see dmesg"
-	case unix.EACCES:
-		if file {
-			return "IMA appraisal or another security module refuses this file; see dmesg and the file's security.ima attribute"
-		}
-		return "IMA appraises kernels on this machine, which kexec_load can't pass; use --method file"
 	case unix.EBUSY:
 		return "another program holds the kexec lock (a second loader, or a reader of kexec_crash_size); try again, or raise --wait"
 	case unix.ENOSYS:
-		if file {
-			return "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE), or a seccomp filter hides it; try --method segments"
+		return a.noCallHint(arch)
+	}
+	if a.Plan == nil {
+		return seeDmesg // what follows is of images
+	}
+	switch errno {
+	case unix.EACCES:
+		if a.Method == Segments {
+			return "IMA appraises kernels on this machine, which kexec_load can't pass; use --method file"
 		}
-		return "this kernel has no kexec_load (CONFIG_KEXEC), or a seccomp filter hides it; try --method file"
-	case unix.ENOEXEC:
-		return "no loader of this kernel recognises the image (a zboot image or a UKI that was not unpacked?); see dmesg, and `gokexec check FILE` for what it is"
+		return "IMA appraisal or another security module refuses this file; see dmesg and the file's security.ima attribute"
 	case unix.EINVAL:
-		if file {
-			return "the kernel refuses the image, its command line or the flags; run with --debug and see dmesg (on arm64 this can mean \"not an Image\": a zboot image or a UKI that was not unpacked)"
+		if a.Method == Segments {
+			return "the kernel refuses the segment list or the flags; `gokexec load --dry-run` prints the list"
 		}
-		return "the kernel refuses the segment list or the flags; `gokexec load --dry-run` prints the list"
+		return "the kernel refuses the image, its command line or the flags; run with --debug and see dmesg (on arm64 this can mean \"not an Image\": a zboot image or a UKI that was not unpacked)"
 	case unix.EADDRNOTAVAIL:
+		if a.Kind == Boot {
+			return "no free memory that the kernel could be loaded to; use a smaller initrd, or reboot instead"
+		}
 		return "no hole in the crash memory fits, or a segment lies outside of it; enlarge crashkernel= or use a smaller initrd"
 	case unix.ENOMEM:
-		return "not enough memory for the kernel's own copy or its page tables; free some, or enlarge crashkernel= if this was a crash load"
+		if a.Kind == Boot {
+			return "not enough memory for the kernel's own copy or its page tables; free some, or use a smaller initrd"
+		}
+		return "not enough memory for the kernel's own copy or its page tables; free some, or enlarge crashkernel="
+	}
+	return imageErrnoHint(errno)
+}
+
+const seeDmesg = "see dmesg for the kernel's own words"
+
+// noCallHint names the other system call, where that is of use.
+func (a Attempt) noCallHint(arch Arch) string {
+	switch {
+	case a.Method == Segments:
+		return "this kernel has no kexec_load (CONFIG_KEXEC), or a seccomp filter hides it; try --method file"
+	case !canPlanSegments(arch):
+		return "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE), or a seccomp filter hides it; " + noSegmentsHint(arch)
+	}
+	return "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE), or a seccomp filter hides it; try --method segments"
+}
+
+// noSegmentsHint is for an architecture that gokexec makes no segments for.
+func noSegmentsHint(arch Arch) string {
+	return "boot a kernel with CONFIG_KEXEC_FILE=y: on " + arch.Name + " gokexec does not load by segments (kexec_load), as kexec-tools does"
+}
+
+// imageErrnoHint is for what is wrong with the image that was loaded.
+func imageErrnoHint(errno unix.Errno) string {
+	switch errno {
+	case unix.ENOEXEC:
+		return "no loader of this kernel recognises the image (a zboot image or a UKI that was not unpacked?); see dmesg, and `gokexec check FILE` for what it is"
 	case unix.ETXTBSY:
 		return "the kernel or initrd file is open for writing (is it being installed right now?); try again when the writer is done"
 	case unix.EKEYREJECTED:
@@ -164,5 +199,5 @@ func errnoHint(method Method, errno unix.Errno) string {
 	case unix.ENOENT:
 		return "a security module or a missing key description stopped it; see dmesg"
 	}
-	return "see dmesg for the kernel's own words"
+	return seeDmesg
 }

@@ -1,9 +1,13 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // Level says how bad a Finding is.
@@ -70,4 +74,16 @@ func ok(check, format string, args ...any) Finding {
 
 func unknown(check, format string, args ...any) Finding {
 	return Finding{Check: check, Level: Unknown, Detail: fmt.Sprintf(format, args...)}
+}
+
+// readHint is what to do about a file of the machine that could not be read: only
+// where the reader lacks a permission, to be root.
+func readHint(err error, otherwise string) string {
+	switch {
+	case errors.Is(err, memmap.ErrAddressesHidden), errors.Is(err, fs.ErrPermission):
+		return "run as root"
+	case errors.Is(err, memmap.ErrChanging):
+		return "memory is being added or removed; try again when that is over"
+	}
+	return otherwise
 }

@@ -44,6 +44,8 @@ type Host struct {
 
 	Config KernelConfig // build configuration, where it is published
 
+	Handover string // what a reboot by kexec hands on to the next kernel; "": nothing
+
 	// For loading by segments.
 	Dump *elfcore.Machine // what an elfcorehdr is built from; nil: see Unread
 	X86  *X86             // nil on other architectures
@@ -53,6 +55,10 @@ type Host struct {
 	PageSize   uint64    // bytes
 	SME        bool      // the Scalable Matrix Extension is in use
 	serial     map[string]purgatory.Serial
+
+	// Of arm64: what a capture kernel's DMA needs.
+	DMATranslated     bool // an IOMMU translates for every device that is in a group
+	ConfidentialGuest bool // a realm (CCA), whose devices see shared memory only
 
 	Unread map[string]error
 }
@@ -79,7 +85,7 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 	r.memory()
 	h.MemTotal = r.memTotal()
 	h.CrashLoaded = r.flag("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded")
-	h.BootLoaded = r.flag("sys/kernel/kexec/loaded", "sys/kernel/kexec_loaded")
+	h.BootLoaded = r.flag(bootLoadedFiles...)
 	h.Lockdown = selected(r.optional("sys/kernel/security/lockdown"))
 	if v := r.number("proc/sys/kernel/kexec_load_disabled"); v != nil {
 		h.LoadDisabled = *v != 0
@@ -100,6 +106,7 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 	h.SecureBoot = r.secureBoot()
 	h.LA57 = r.cpuFlag("la57") && !h.Cmdline.Has("no5lvl")
 	h.Config = ReadKernelConfig(root, h.Release)
+	h.Handover = r.handover()
 	if arch.Machine == elf.EM_X86_64 {
 		h.X86 = r.x86()
 	}
@@ -108,8 +115,15 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 		r.deviceTree()
 		h.SME, h.serial = r.cpuFlag("sme"), r.serialPorts()
 	}
+	if arch.Machine == elf.EM_AARCH64 {
+		h.DMATranslated, h.ConfidentialGuest = r.dmaTranslated(), r.exists("sys/bus/platform/devices/arm-cca-dev")
+	}
 	return h, nil
 }
+
+// bootLoadedFiles tell whether a kernel is loaded for a reboot: the first is there
+// since 6.19.
+var bootLoadedFiles = []string{"sys/kernel/kexec/loaded", "sys/kernel/kexec_loaded"}
 
 // dumpKey stands in Unread for what elfcore.ReadMachine reads.
 const dumpKey = "sys/devices/system/cpu"

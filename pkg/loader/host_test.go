@@ -1,15 +1,20 @@
 package loader
 
 import (
+	"debug/elf"
+	"encoding/binary"
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -134,16 +139,115 @@ func TestCheckHost(t *testing.T) {
 }
 
 // Every errno that kernel-side code documents for the two calls has a hint of
-// its own.
+// its own, which speaks of nothing that was not asked for.
 func TestErrnoHints(t *testing.T) {
-	fallback := errnoHint(File, unix.Errno(0x7fff))
-	for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EBUSY, unix.ENOSYS, unix.ENOEXEC, unix.EINVAL, unix.EADDRNOTAVAIL, unix.ENOMEM,
-		unix.ETXTBSY, unix.EKEYREJECTED, unix.ENODATA, unix.ENOKEY, unix.ENOPKG, unix.EBADMSG, unix.ELIBBAD, unix.EMSGSIZE, unix.EFBIG, unix.EIO, unix.EFAULT} {
-		for _, method := range []Method{File, Segments} {
-			if hint := errnoHint(method, errno); hint == fallback || strings.Contains(hint, "\n") {
-				t.Errorf("errnoHint(%s, %v) = %q; want one line of its own", method, errno, hint)
+	for _, arch := range arches() {
+		for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EBUSY, unix.ENOSYS, unix.ENOEXEC, unix.EINVAL, unix.EADDRNOTAVAIL, unix.ENOMEM,
+			unix.ETXTBSY, unix.EKEYREJECTED, unix.ENODATA, unix.ENOKEY, unix.ENOPKG, unix.EBADMSG, unix.ELIBBAD, unix.EMSGSIZE, unix.EFBIG, unix.EIO, unix.EFAULT} {
+			for _, method := range []Method{File, Segments} {
+				for _, kind := range []Kind{Crash, Boot} {
+					hint := Attempt{Plan: new(Plan), Kind: kind, Method: method}.hint(arch, errno)
+					if hint == seeDmesg || strings.Contains(hint, "\n") {
+						t.Errorf("hint for %s, %v = %q; want one line of its own", method, errno, hint)
+					}
+					if kind == Boot && strings.Contains(hint, "crash") && errno != unix.EBUSY {
+						t.Errorf("hint for %v of an ordinary kexec = %q; want no word of crash memory", errno, hint)
+					}
+					if strings.Contains(hint, "--method segments") && !canPlanSegments(arch) {
+						t.Errorf("hint for %v on %s = %q, which gokexec can't do there", errno, arch.Name, hint)
+					}
+				}
+			}
+			if hint := (Attempt{Kind: Crash, Method: File}).hint(arch, errno); strings.Contains(hint, "image") || strings.Contains(hint, "initrd") {
+				t.Errorf("hint for %v of an unload = %q; want no word of an image", errno, hint)
 			}
 		}
+	}
+}
+
+// Only who lacks a permission is told to be root.
+func TestReadHints(t *testing.T) {
+	for _, tt := range []struct {
+		name, iomem, want string
+	}{
+		{"hidden", "00000000-00000000 : System RAM\n00000000-00000000 : Reserved\n", "run as root"},
+		{"backwards", "00100000-3fffffff : System RAM\n40000000-00000fff : Reserved\n", "--method file leaves it to the kernel"},
+		{"no list", "garbage\n", "--method file leaves it to the kernel"},
+		{"empty", "", "--method file leaves it to the kernel"},
+	} {
+		m := kexectest.NewMachine(t)
+		m.Write("proc/iomem", tt.iomem)
+		host := readHost(t, m)
+		_, err := New(host, segmentSpec(Crash, bzImage().Bytes()))
+		if hint := hintOf(err); err == nil || !strings.Contains(hint, tt.want) || strings.Contains(hint, "root") != (tt.want == "run as root") {
+			t.Errorf("%s: %v, hint %q; want %q", tt.name, err, hint, tt.want)
+		}
+		if f := checkCrashMemory(host); f.Level != Unknown || (f.Remedy == "run as root") != (tt.want == "run as root") {
+			t.Errorf("%s: check says %+v", tt.name, f)
+		}
+	}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{elfcore.ErrNoCrashNotes, "CONFIG_CRASH_DUMP"}, {fs.ErrPermission, "run as root"}, {errors.New("odd"), "--method file"},
+	} {
+		host := readHost(t, kexectest.NewMachine(t))
+		host.Dump, host.Unread[dumpKey] = nil, tt.err
+		if _, err := New(host, segmentSpec(Crash, bzImage().Bytes())); !strings.Contains(hintOf(err), tt.want) {
+			t.Errorf("%v: %v, hint %q; want %q", tt.err, err, hintOf(err), tt.want)
+		}
+	}
+}
+
+// On ppc64le the crash memory is found in the device tree, and who can't load there
+// is told why and what can.
+func TestPPC64(t *testing.T) {
+	m := kexectest.EmptyMachine(t)
+	m.Write("proc/iomem", "00000000-1ffffffff : System RAM\n100000000000-1000ffffffff : /pci@800000020000000\n")
+	m.Write("proc/cmdline", "root=/dev/sda2 crashkernel=512M\n")
+	m.Write("proc/meminfo", "MemTotal: 8388608 kB\n")
+	arch, err := ArchByName("ppc64le")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() *Host {
+		t.Helper()
+		host, err := ReadHost(os.DirFS(m.Dir), arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return host
+	}
+	if f := checkCrashMemory(read()); f.Level != Failure || !strings.Contains(f.Detail, "booted with crashkernel=512M") || strings.Contains(f.Remedy, "high") {
+		t.Errorf("without a reservation: %+v", f)
+	}
+	const chosen = "sys/firmware/devicetree/base/chosen/linux,crashkernel-"
+	m.Write(chosen+"base", "\x00\x00\x00\x00\x10\x00\x00\x00")
+	m.Write(chosen+"size", "\x00\x00\x00\x00\x20\x00\x00\x00")
+	host := read()
+	if region, found := host.CrashRegion(); !found || region != (memmap.Range{Start: 0x10000000, End: 0x30000000}) {
+		t.Errorf("CrashRegion = %v, %t; want what the device tree tells", region, found)
+	}
+	e := imagetest.GoodELF(elf.EM_PPC64, binary.LittleEndian)
+	spec := func(method Method) *Spec {
+		return &Spec{Kind: Crash, Method: method, Kernel: FromBytes("vmlinux", e.Bytes())}
+	}
+	p, err := New(host, spec(Auto))
+	if err != nil || p.Method != File {
+		t.Fatalf("New = %+v, %v; want a plan by file", p, err)
+	}
+	if err := FirstFailure(append(CheckHost(host, Crash), p.Check(host)...)); err != nil {
+		t.Errorf("Check = %v", err)
+	}
+	if _, err := New(host, spec(Segments)); err == nil || hintOf(err) != "use --method file" {
+		t.Errorf("by segments: %v, hint %q", err, hintOf(err))
+	}
+	m.Write("proc/sys/kernel/osrelease", "6.12.1\n")
+	m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\n# CONFIG_KEXEC_FILE is not set\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n")
+	host = read()
+	if err := FirstFailure(CheckHost(host, Crash)); err == nil || !strings.Contains(hintOf(err), "on ppc64le gokexec does not load by segments") {
+		t.Errorf("without CONFIG_KEXEC_FILE: %v, hint %q", err, hintOf(err))
 	}
 }
 

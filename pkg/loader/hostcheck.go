@@ -1,13 +1,11 @@
 package loader
 
 import (
-	"errors"
+	"debug/elf"
 	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // smallCrashRegion is the size, in bytes, below which capture was seen to run
@@ -19,6 +17,9 @@ const smallCrashRegion = 80 << 20
 func CheckHost(h *Host, kind Kind) []Finding {
 	findings := append([]Finding{checkSupport(h)}, CheckPolicy(h, kind)...)
 	findings = append(findings, checkLockdown(h))
+	if h.Arch.OneCmdline {
+		findings = append(findings, checkOneCmdline(h, kind))
+	}
 	if kind == Crash {
 		findings = append(findings, checkCrashMemory(h), checkCrashSupport(h))
 	}
@@ -40,6 +41,11 @@ func checkSupport(h *Host) Finding {
 			Detail: "kernel " + h.Release + " was built with neither CONFIG_KEXEC nor CONFIG_KEXEC_FILE",
 			Remedy: "boot a kernel with CONFIG_KEXEC_FILE=y",
 			errno:  []unix.Errno{unix.ENOSYS}}
+	case h.Config.Off("KEXEC_FILE") && !canPlanSegments(h.Arch):
+		return Finding{Check: name, Level: Failure,
+			Detail: "kernel " + h.Release + " was built without CONFIG_KEXEC_FILE: kexec_file_load is not there",
+			Remedy: noSegmentsHint(h.Arch),
+			errno:  []unix.Errno{unix.ENOSYS}, err: unix.ENOSYS}
 	case h.Config.Off("KEXEC_FILE"):
 		return Finding{Check: name, Level: Warning,
 			Detail: "kernel " + h.Release + " was built without CONFIG_KEXEC_FILE: kexec_file_load is not there",
@@ -111,10 +117,7 @@ func checkLockdown(h *Host) Finding {
 func checkCrashMemory(h *Host) Finding {
 	const name = "crash memory"
 	if err := h.Unread["proc/iomem"]; err != nil {
-		if errors.Is(err, memmap.ErrAddressesHidden) {
-			return Finding{Check: name, Level: Unknown, Detail: err.Error(), Remedy: "run as root"}
-		}
-		return unknown(name, "%v", err)
+		return Finding{Check: name, Level: Unknown, Detail: err.Error(), Remedy: readHint(err, "")}
 	}
 	if region, found := h.CrashRegion(); found {
 		if region.Size() < smallCrashRegion {
@@ -127,13 +130,32 @@ func checkCrashMemory(h *Host) Finding {
 	f := Finding{Check: name, Level: Failure, errno: []unix.Errno{unix.EADDRNOTAVAIL}, err: unix.EADDRNOTAVAIL}
 	if asked := crashkernelWords(h.Cmdline); asked != "" {
 		f.Detail = fmt.Sprintf("no memory is reserved for a crash kernel, although the kernel was booted with %s", asked)
-		f.Remedy = "the reservation failed: see `dmesg | grep -i crashkernel`; ask for less, give it an offset or \",high\", " +
-			"or boot with nokaslr (with KASLR a large reservation fails on some boots)"
+		f.Remedy = "the reservation failed: see `dmesg | grep -i crashkernel`; " + reserveHint(h.Arch.Machine)
 		return f
 	}
 	f.Detail = "no memory is reserved for a crash kernel: the kernel was booted without crashkernel="
-	f.Remedy = "add crashkernel=256M to the kernel's command line (GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, then update-grub) and reboot"
+	f.Remedy = "add crashkernel=256M to the kernel's command line and reboot (" + bootLoaderHint(h.Arch.Machine) + ")"
 	return f
+}
+
+// reserveHint says how a reservation may succeed: ",high" is not known everywhere
+// (Documentation/admin-guide/kernel-parameters.txt, crashkernel=), and KASLR is in
+// the way where it chooses physical addresses.
+func reserveHint(m elf.Machine) string {
+	switch m {
+	case elf.EM_PPC64, elf.EM_S390:
+		return "ask for less, or give it an offset (crashkernel=SIZE@OFFSET)"
+	case elf.EM_X86_64, elf.EM_AARCH64:
+		return "ask for less, give it an offset or \",high\", or boot with nokaslr (with KASLR a large reservation fails on some boots)"
+	}
+	return "ask for less, give it an offset or \",high\""
+}
+
+func bootLoaderHint(m elf.Machine) string {
+	if m == elf.EM_S390 {
+		return "in /etc/zipl.conf, then zipl; grubby where that is"
+	}
+	return "with GRUB: GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, then update-grub; grubby where that is"
 }
 
 func crashkernelWords(c Cmdline) string {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/uname"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 )
 
@@ -152,7 +153,7 @@ func (p *Plan) checkUnpacked(host *Host, c *initramfs.Contents) Finding {
 	left := region.Size() - min(taken, region.Size())
 	limit, why, safe := left, "left of the crash memory", left/2
 	cmdline, err := ParseCmdline(p.Cmdline)
-	if err == nil && !cmdline.Has("root", "initramfs_options") && region.Size()/2 < limit {
+	if err == nil && !cmdline.Has("root") && !p.takesInitramfsOptions(cmdline) && region.Size()/2 < limit {
 		// Of its memory without the kernel itself, which gives back a part of MemSize.
 		limit, why = region.Size()/2, "half of its memory, which a root in memory may take"
 		safe = min(safe, (region.Size()-min(p.Image.MemSize, region.Size()))/2)
@@ -169,6 +170,13 @@ func (p *Plan) checkUnpacked(host *Host, c *initramfs.Contents) Finding {
 			Remedy: fmt.Sprintf("enlarge crashkernel= to %s, or use a smaller initrd (gokexec initramfs makes one of a few MB)", enough)}
 	}
 	return ok(name, "%s of %s", mib(need), mib(limit))
+}
+
+// takesInitramfsOptions tells whether initramfs_options= has an effect: gokexec gives
+// it to every capture kernel, and before Linux 6.18 none looks at it.
+func (p *Plan) takesInitramfsOptions(cmdline Cmdline) bool {
+	release, _ := p.Image.Release()
+	return cmdline.Has("initramfs_options") && (release == "" || uname.AtLeast(release, 6, 18))
 }
 
 // reader gives what the kernel will unpack; nil if there is nothing to read.

@@ -86,7 +86,12 @@ func (l *Loader) load(ctx context.Context, p *Plan) (recorded bool, err error) {
 		err = l.fallBack(ctx, p, err)
 	}
 	if err == nil {
-		return p.Kind == Crash && l.record(p), nil
+		if p.Kind != Crash {
+			return false, nil
+		}
+		recorded := l.record(p)
+		l.dropBoot(ctx)
+		return recorded, nil
 	}
 	err = Explain(l.Root, l.Arch, Attempt{Plan: p, Kind: p.Kind, Method: p.Method}, err)
 	if p.Kind == Crash && wasLoaded && l.crashGone() {

@@ -19,14 +19,14 @@ func (c *captureCheck) cmdline() Finding {
 		return unknown(name, "%v", err)
 	}
 	var lacks, harmful, why []string
-	_, changes := CompleteCrashCmdline(words, c.host.Arch.Machine)
+	_, changes := CompleteCrashCmdline(words, c.host)
 	for _, change := range changes {
 		lacks = append(lacks, change.Text)
 		why = append(why, change.Text+": "+change.Why)
 	}
 	for _, a := range words.Args {
 		for _, d := range DroppedParams() {
-			if slices.Contains([]string{"crashkernel", "hugepages", "mem", "resume", "rdinit"}, d.Name) && sameParam(a.Name, d.Name) {
+			if d.Ends && d.matches(a, c.host.Arch.Machine) {
 				harmful = append(harmful, a.Text)
 				why = append(why, a.Text+": "+d.Why)
 			}

@@ -75,7 +75,7 @@ func (h *Hotplug) UnmarshalText(b []byte) error {
 
 // choose decides what Auto means for p, a plan by file.
 func (p *Plan) choose(host *Host, spec *Spec) (*Plan, error) {
-	if !canPlanSegments(host.Arch) || host.lockedDown() {
+	if !canPlanSegments(host.Arch) || host.lockedDown() || p.Kind == Boot && host.Handover != "" {
 		return p, nil // by file or not at all
 	}
 	why, mustNot := p.refusedFile(host, spec.DTB != nil)

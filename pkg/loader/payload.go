@@ -50,7 +50,7 @@ func (p *Plan) checkWriters() error {
 		fd := payload.source.file.Fd()
 		_, err := unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_RDLCK)
 		if errors.Is(err, unix.EAGAIN) {
-			return &Problem{What: payload.Path + " is open for writing", Hint: errnoHint(File, unix.ETXTBSY), Err: unix.ETXTBSY}
+			return &Problem{What: payload.Path + " is open for writing", Hint: imageErrnoHint(unix.ETXTBSY), Err: unix.ETXTBSY}
 		}
 		if err == nil {
 			if _, err := unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_UNLCK); err != nil {

@@ -52,7 +52,9 @@ type layout struct {
 // read-only.
 func newLayout(host *Host, p *Plan) (*layout, error) {
 	if host.Iomem == nil {
-		return nil, &Problem{What: "the memory map is not known: " + errorText(host.Unread["proc/iomem"]), Hint: "run as root", Err: host.Unread["proc/iomem"]}
+		err := host.Unread["proc/iomem"]
+		return nil, &Problem{What: "the memory map is not known: " + errorText(err), Err: err,
+			Hint: readHint(err, "--method file leaves it to the kernel; gokexec collect keeps what a report of this needs")}
 	}
 	bounds := p.Spec.Options.bounds()
 	if p.Kind == Boot && usesDeviceTree(host.Arch.Machine) {

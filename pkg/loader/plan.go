@@ -163,24 +163,27 @@ func (p *Plan) planCmdline(host *Host, spec *Spec) error {
 		}
 		return nil
 	}
-	base, err := ParseCmdline(text)
+	base, err := parseClosed(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
+	}
+	if base.Args != nil && spec.Cmdline == "" && !spec.ReuseCmdline && spec.Kind == Crash && !spec.CmdlineExact {
+		base, p.Changes = dropEnding(base, host.Arch.Machine)
 	}
 	if spec.ReuseCmdline {
 		if err := host.Unread["proc/cmdline"]; err != nil {
 			return fmt.Errorf("--reuse-cmdline: read /proc/cmdline: %w", err)
 		}
-		base, p.Changes = ReuseCmdline(host.Cmdline, spec.Kind)
+		base, p.Changes = ReuseCmdline(host.Cmdline, spec.Kind, host.Arch.Machine)
 	}
-	more, err := ParseCmdline(spec.Append)
+	more, err := parseClosed(spec.Append)
 	if err != nil {
 		return fmt.Errorf("--append: %w", err)
 	}
 	cmdline := base.Append(more)
 	if spec.Kind == Crash && !spec.CmdlineExact {
 		var added []CmdlineChange
-		cmdline, added = CompleteCrashCmdline(cmdline, host.Arch.Machine)
+		cmdline, added = CompleteCrashCmdline(cmdline, host)
 		p.Changes = append(p.Changes, added...)
 	}
 	p.Cmdline = cmdline.String()

@@ -108,6 +108,21 @@ func TestPlanUKI(t *testing.T) {
 	if p.Cmdline != "root=ours" {
 		t.Errorf("Cmdline = %q; want the one given", p.Cmdline)
 	}
+	// As a crash kernel it is loaded without what would end a capture; what is given
+	// with options is taken as it is.
+	uki = imagetest.PE(0x8664, imagetest.Section{Name: ".linux", Data: kernel},
+		imagetest.Section{Name: ".cmdline", Data: []byte("root=theirs maxcpus=2 crashkernel=1G hugepages=9 sysctl.kernel.hung_task_panic=1 panic=1\x00")})
+	p, _, err = planOn(t, m, &Spec{Kind: Crash, Kernel: FromBytes("uki", uki), Append: "softlockup_panic=1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(p.Cmdline, "root=theirs maxcpus=2 panic=1 softlockup_panic=1 ") || len(p.Changes) < 3 || p.Changes[0].Text != "crashkernel=1G" {
+		t.Errorf("Cmdline = %q, changes %v; want it without what ends a capture", p.Cmdline, p.Changes)
+	}
+	p, _, err = planOn(t, m, &Spec{Kind: Crash, Kernel: FromBytes("uki", uki), CmdlineExact: true})
+	if err != nil || !strings.Contains(p.Cmdline, "hugepages=9") {
+		t.Errorf("exact: %+v, %v; want the UKI's as it is", p, err)
+	}
 }
 
 // checkPayload reads what the kernel would, through the handle it would get.

@@ -64,6 +64,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 		return "", "", err
 	}
 	l.record(p)
+	l.dropBoot(ctx)
 	return spec.Kernel.Path, without, nil
 }
 

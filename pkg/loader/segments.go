@@ -42,7 +42,11 @@ func canPlanSegments(a Arch) bool { return a.Machine == elf.EM_X86_64 || usesDev
 func newSegments(host *Host, spec *Spec, file *Plan) (*Plan, error) {
 	p := newPlan(host, spec, Segments)
 	if !canPlanSegments(host.Arch) {
-		return nil, &Problem{What: "loading by segments is not supported on " + host.Arch.Name, Hint: "use --method file", Err: errors.ErrUnsupported}
+		hint := "use --method file"
+		if host.Config.Off("KEXEC_FILE") {
+			hint = noSegmentsHint(host.Arch)
+		}
+		return nil, &Problem{What: "loading by segments is not supported on " + host.Arch.Name, Hint: hint, Err: errors.ErrUnsupported}
 	}
 	if file != nil {
 		p.Image, p.Kernel, p.Initrd, p.Cmdline, p.Changes = file.Image, file.Kernel, file.Initrd, file.Cmdline, file.Changes
@@ -218,12 +222,16 @@ func hotplugFlag(m elf.Machine) LoadFlags {
 
 func (p *Plan) noDump(host *Host) error {
 	err := host.Unread[dumpKey]
-	return &Problem{What: "the elfcorehdr can't be built: " + errorText(err), Hint: "run as root, on a kernel with CONFIG_CRASH_DUMP", Err: err}
+	otherwise := "--method file has the kernel build it"
+	if errors.Is(err, elfcore.ErrNoCrashNotes) {
+		otherwise = "boot a kernel with CONFIG_CRASH_DUMP"
+	}
+	return &Problem{What: "the elfcorehdr can't be built: " + errorText(err), Hint: readHint(err, otherwise), Err: err}
 }
 
 func headerHint(err error) string {
 	if errors.Is(err, elfcore.ErrKcoreUnreadable) {
-		return "the addresses are in /proc/kcore (CONFIG_PROC_KCORE), which only root can read; --method file does without"
+		return readHint(err, "the addresses are in /proc/kcore (CONFIG_PROC_KCORE), which lockdown=confidentiality hides; --method file does without")
 	}
 	return "use --method file"
 }

@@ -31,7 +31,7 @@ var (
 	ErrChanging = errors.New("changed with every read")
 )
 
-// ReadIomem reads /proc/iomem. The kernel drops its lock while it prints
+// ReadIomem reads /proc/iomem, and what the device tree tells of crash memory. The kernel drops its lock while it prints
 // (kernel/resource.c, r_start and r_stop), so a read during memory hotplug may
 // miss a resource or hold one twice: it is read until two reads agree. The
 // error wraps ErrAddressesHidden if every address is zero, and ErrChanging if
@@ -50,6 +50,9 @@ func ReadIomem(root fs.FS) (*Iomem, error) {
 		return nil, fmt.Errorf("/%s: is empty", iomemPath)
 	case m.Hidden():
 		return nil, fmt.Errorf("/%s: %w", iomemPath, ErrAddressesHidden)
+	}
+	if m.TreeCrash, err = readTreeCrash(root); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

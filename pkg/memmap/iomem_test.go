@@ -2,10 +2,12 @@ package memmap
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -186,6 +188,9 @@ func TestAppendTextErrors(t *testing.T) {
 type changing struct{ texts *[]string }
 
 func (c changing) Open(name string) (fs.File, error) {
+	if name != iomemPath {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
 	text := (*c.texts)[0]
 	if len(*c.texts) > 1 {
 		*c.texts = (*c.texts)[1:]
@@ -292,5 +297,38 @@ func BenchmarkParseIomem(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// On powerpc the crash memory is in the device tree alone.
+func TestReadIomemTree(t *testing.T) {
+	const sys, proc = "sys/firmware/devicetree/base/chosen/linux,crashkernel-", "proc/device-tree/chosen/linux,crashkernel-"
+	word := func(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
+	iomem := string(fixtures(t)["ppc64le-pseries"])
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		want  []Range
+		fails bool
+	}{
+		{"none", nil, nil, false},
+		{"64 bits", map[string]string{sys + "base": word(0x10000000), sys + "size": word(0x20000000)}, []Range{{0x10000000, 0x30000000}}, false},
+		{"32 bits", map[string]string{sys + "base": "\x10\x00\x00\x00", sys + "size": "\x00\x20\x00\x00"}, []Range{{0x10000000, 0x10200000}}, false},
+		{"by /proc", map[string]string{proc + "base": word(0x10000000), proc + "size": word(0x20000000)}, []Range{{0x10000000, 0x30000000}}, false},
+		{"no size", map[string]string{sys + "base": word(0x10000000)}, nil, false},
+		{"size 0", map[string]string{sys + "base": word(0), sys + "size": word(0)}, nil, false},
+		{"odd size", map[string]string{sys + "base": word(0), sys + "size": "abc"}, nil, true},
+		{"too long", map[string]string{sys + "base": strings.Repeat("x", 100), sys + "size": word(1)}, nil, true},
+		{"beyond 64 bits", map[string]string{sys + "base": word(math.MaxUint64), sys + "size": word(math.MaxUint64)}, nil, true},
+		{"listed wins", map[string]string{iomemPath: "00000000-3fffffff : System RAM\n  10000000-1fffffff : Crash kernel\n", sys + "base": word(0x30000000), sys + "size": word(0x100000)}, []Range{{0x10000000, 0x20000000}}, false},
+	} {
+		root := fstest.MapFS{iomemPath: {Data: []byte(iomem)}}
+		for name, text := range tt.files {
+			root[name] = &fstest.MapFile{Data: []byte(text)}
+		}
+		m, err := ReadIomem(root)
+		if (err != nil) != tt.fails || err == nil && !slices.Equal(m.CrashKernel(), tt.want) {
+			t.Errorf("%s: ReadIomem = %+v, %v; want %v, an error: %t", tt.name, m, err, tt.want, tt.fails)
+		}
 	}
 }

@@ -28,6 +28,10 @@ type Iomem struct {
 	// Digits is the least number of digits addresses are printed with: 8, or
 	// 4 for /proc/ioports, which has the same format. 0 means 8.
 	Digits int
+
+	// TreeCrash is the memory of crashkernel= that the device tree tells of, on
+	// powerpc, whose kernels list none. Set by ReadIomem.
+	TreeCrash []Range
 }
 
 // Walk yields every resource with its depth, parents before children, in the
@@ -102,6 +106,9 @@ func (m *Iomem) CrashKernel() []Range {
 	var rs []Range
 	for _, r := range m.Named(nameCrash) {
 		rs = append(rs, r.Range())
+	}
+	if len(rs) == 0 {
+		rs = slices.Clone(m.TreeCrash)
 	}
 	slices.SortFunc(rs, func(a, b Range) int { return cmp.Compare(a.Start, b.Start) })
 	return rs

@@ -9,12 +9,23 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// The main job, on each kernel: load by kexec_file_load, panic, capture with
-// gokexec as init, and on the host the memory and the log are what they were.
+// harmful is what a first kernel may have on its command line, and a capture with it
+// would not live: most of the crash memory goes into huge pages, and any trouble is a
+// panic.
+const harmful = "hugepages=48 sysctl.vm.nr_hugepages=48 sysctl/vm/nr_overcommit_hugepages=9 hung_task_panic=1 sysctl.kernel.hung_task_panic=1 softlockup_panic=1 nmi_watchdog=panic " +
+	"unknown_nmi_panic oops=panic sysctl.kernel.panic_on_oops=1 sysctl.kernel.panic_on_warn=1 sysctl.vm.min_free_kbytes=65536 transparent_hugepage=always " +
+	"log_buf_len=16M ignition.firstboot rd.break systemd.unit=rescue.target panic=0 rcupdate.rcu_cpu_stall_timeout=300 " +
+	`dyndbg="func no_such_function +p` // whose quote is never closed
+
+// The main job, on each kernel: load by kexec_file_load, with the running kernel's
+// command line less what harms, panic, capture with gokexec as init, and on the host
+// the memory and the log are what they were.
 func TestVMCrashFileLoad(t *testing.T) {
 	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
-		g := vmlab.Boot(t, crashMachine(t, k))
-		loadCrash(t, g)
+		machine := crashMachine(t, k)
+		machine.Cmdline = harmful
+		g := vmlab.Boot(t, machine)
+		loadCrash(t, g, "--reuse-cmdline")
 		g.WriteFile("/dev/kmsg", "<3>gokexec-test: last words\n")
 		nonce := g.Plant(200)
 		iomem, err := memmap.ParseIomem(strings.NewReader(g.ReadFile("/proc/iomem")))

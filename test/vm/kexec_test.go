@@ -70,6 +70,7 @@ func (l kexecLine) sameIn2025() bool {
 func TestVMKexecCommands(t *testing.T) {
 	k := vmlab.GetTestKernel(t, vmlab.MatrixNames()[0])
 	cfg := crashMachine(t, k)
+	cfg.Cmdline = `dyndbg="func no_such_function +p` // a quote that is never closed, for --reuse-cmdline
 	cfg.Files = append(cfg.Files, vmlab.File{Path: "/sbin/kexec", Link: "/bin/gokexec"}, smallInitrd(t))
 	originals := map[string][]string{} // by version
 	for version, from := range map[string]struct{ suite, path string }{"2.0.25": {"bookworm", "usr/sbin/kexec"}, "2.0.32": {"sid", "sbin/kexec"}} {

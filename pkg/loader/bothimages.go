@@ -1,0 +1,61 @@
+package loader
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// CheckBothImages is the name of the check of what the two images do to each other.
+const CheckBothImages = "both images"
+
+// checkOneCmdline looks whether both images could be right at once. On loong64 the
+// kernel copies the command line of every load, by file or by segments, to the same
+// place, and hands that on with either image (arch/loongarch/kernel/machine_kexec.c,
+// machine_kexec_prepare, KEXEC_CMDLINE_ADDR). A crash kernel with the other's has no
+// mem= and takes the memory that it should save; an ordinary one with the crash
+// kernel's takes itself for a capture kernel. So the line of the crash
+// kernel, which would be missed only after a panic, is not overwritten; see dropBoot
+// for the other direction.
+func checkOneCmdline(h *Host, kind Kind) Finding {
+	const name = CheckBothImages
+	other := h.Loaded(Crash)
+	if kind == Crash {
+		other = h.Loaded(Boot)
+	}
+	switch {
+	case !h.Arch.OneCmdline:
+		return ok(name, "each has a command line of its own")
+	case other == nil:
+		return unknown(name, "whether the other image is loaded, whose command line a load on %s overwrites, is not known", h.Arch.Name)
+	case !*other:
+		return ok(name, "no other is loaded")
+	case kind == Crash:
+		return Finding{Check: name, Level: Warning,
+			Detail: fmt.Sprintf("a kernel is loaded for a reboot, and on %s there is one command line for both images: the last load gives it to both, and a load of a crash kernel unloads the other one", h.Arch.Name),
+			Remedy: "gokexec unload --boot, then gokexec reload"}
+	}
+	return Finding{Check: name, Level: Failure,
+		Detail: fmt.Sprintf("on %s the kernel has one command line for both images: this load would overwrite that of the crash kernel, which would then take the memory that it should save", h.Arch.Name),
+		Remedy: "reboot through the firmware; or gokexec unload --crash first, and have no crash kernel until the reboot",
+		errno:  []unix.Errno{unix.EBUSY}, err: unix.EBUSY}
+}
+
+// dropBoot unloads the kernel that is loaded for a reboot, if the load of a crash
+// kernel that was just made has overwritten its command line. The next reboot is one
+// through the firmware.
+func (l *Loader) dropBoot(ctx context.Context) {
+	if !l.Arch.OneCmdline {
+		return
+	}
+	loaded := newReader(l.Root).flag(bootLoadedFiles...)
+	if loaded != nil && !*loaded {
+		return
+	}
+	if err := l.UnloadBy(ctx, Boot, Auto); err != nil {
+		l.report(fmt.Sprintf("the kernel that is loaded for a reboot has the crash kernel's command line now, and can't be unloaded: %v", err))
+		return
+	}
+	l.report("the kernel that was loaded for a reboot is unloaded: the crash kernel's load has overwritten its command line; load it again after gokexec unload --crash")
+}

@@ -1,0 +1,205 @@
+package loader
+
+import (
+	"context"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/imagetest"
+	"github.com/gokexec/gokexec/internal/kexectest"
+)
+
+// loongBench is a bench of an architecture with one command line for both images.
+func loongBench(t *testing.T) *bench {
+	b := newBench(t)
+	arch, err := ArchByName("loongarch64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Arch = arch
+	return b
+}
+
+func loongSpec(kind Kind) *Spec {
+	return &Spec{Kind: kind, Kernel: FromBytes("vmlinuz", imagetest.LoongArch(1<<20, imagetest.Banner("6.18.1"))), Cmdline: kind.String()}
+}
+
+// Where the kernel has one command line for both images, a load for a reboot never
+// gets as far as the crash kernel's.
+func TestBootLoadSparesCrashKernel(t *testing.T) {
+	b := loongBench(t)
+	ctx := context.Background()
+	if err := b.LoadSpec(ctx, loongSpec(Crash)); err != nil {
+		t.Fatal(err)
+	}
+	calls, crash := b.kernel.Calls, b.kernel.Crash
+	err := b.LoadSpec(ctx, loongSpec(Boot))
+	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "one command line for both images") || !strings.Contains(hintOf(err), "gokexec unload --crash") {
+		t.Errorf("load for a reboot = %v, hint %q; want it refused", err, hintOf(err))
+	}
+	if b.kernel.Calls != calls || b.kernel.Crash != crash || b.kernel.Boot != nil {
+		t.Errorf("%d system calls were made, boot %+v; want none, and the crash kernel as it was", b.kernel.Calls-calls, b.kernel.Boot)
+	}
+	if err := b.Unload(ctx, Crash); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.LoadSpec(ctx, loongSpec(Boot)); err != nil || b.kernel.Boot == nil {
+		t.Errorf("load for a reboot without a crash kernel = %v", err)
+	}
+	// The other way round what is loaded for the reboot goes, and that is said.
+	if err := b.LoadSpec(ctx, loongSpec(Crash)); err != nil || b.kernel.Crash == nil {
+		t.Errorf("load of a crash kernel = %v", err)
+	}
+	if b.kernel.Boot != nil || !slices.ContainsFunc(b.told, func(s string) bool { return strings.Contains(s, "loaded for a reboot is unloaded") }) {
+		t.Errorf("boot image %+v, told %q; want it unloaded, and that said", b.kernel.Boot, b.told)
+	}
+}
+
+// Elsewhere the images don't know of each other.
+func TestBothImagesElsewhere(t *testing.T) {
+	b := newBench(t)
+	ctx := context.Background()
+	for _, kind := range []Kind{Crash, Boot, Crash} {
+		if err := b.LoadSpec(ctx, &Spec{Kind: kind, Kernel: FromBytes("vmlinuz", bzImage().Bytes()), Cmdline: kind.String()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b.kernel.Boot == nil || b.kernel.Crash == nil || b.kernel.Boot.Cmdline != "boot" || len(b.told) != 0 {
+		t.Errorf("boot %+v, crash %+v, told %q; want both", b.kernel.Boot, b.kernel.Crash, b.told)
+	}
+}
+
+// Both may be loaded by another program; check tells.
+func TestBothImagesLoadedByOthers(t *testing.T) {
+	b := loongBench(t)
+	for _, tt := range []struct {
+		boot  string
+		level Level
+	}{{"0\n", OK}, {"1\n", Warning}, {"", Unknown}} {
+		b.kernel.Write("sys/kernel/kexec_loaded", tt.boot)
+		if tt.boot == "" {
+			b.kernel.Remove("sys/kernel/kexec_loaded")
+		}
+		host, err := ReadHost(b.Root, b.Arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := checkOneCmdline(host, Crash); f.Level != tt.level {
+			t.Errorf("kexec_loaded %q: %+v; want %v", tt.boot, f, tt.level)
+		}
+	}
+}
+
+// On s390x a vmlinux that the kernel would oops on is refused before the call.
+func TestS390Vmlinux(t *testing.T) {
+	arch, err := ArchByName("s390x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := kexectest.NewMachine(t)
+	host, err := ReadHost(os.DirFS(m.Dir), arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		begins  uint64
+		refused bool
+	}{{"vmlinux", 0x100000, true}, {"with the code that boots", 0, false}} {
+		e := imagetest.GoodELF(elf.EM_S390, binary.BigEndian)
+		e.Entry = tt.begins + 0x10000
+		e.Data = append(e.Data, make([]byte, 0x20000)...)
+		e.Progs = []elf.Prog64{{Type: uint32(elf.PT_LOAD), Flags: 5, Off: 0x1000, Vaddr: tt.begins, Paddr: tt.begins, Filesz: 0x20000, Memsz: 0x20000, Align: 0x1000}}
+		for _, kind := range []Kind{Crash, Boot} {
+			p, err := New(host, &Spec{Kind: kind, Kernel: FromBytes("vmlinux", e.Bytes())})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f := p.checkImage(host); (f.Level == Failure) != tt.refused || tt.refused && !strings.Contains(f.Remedy, "bzImage") {
+				t.Errorf("%s, %v: %+v; want it refused: %t", tt.name, kind, f, tt.refused)
+			}
+		}
+	}
+}
+
+// What a reboot hands on is not lost: where something is, by file or not at all.
+func TestHandover(t *testing.T) {
+	const config = "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n"
+	for _, tt := range []struct {
+		name  string
+		setup func(m *kexectest.Machine)
+		on    bool
+	}{
+		{"nothing", func(*kexectest.Machine) {}, false},
+		{"kho=on", func(m *kexectest.Machine) { m.Write("proc/cmdline", "root=/dev/vda1 kho=on\n") }, true},
+		{"kho=1", func(m *kexectest.Machine) { m.Write("proc/cmdline", "kho=1\n") }, true},
+		{"kho=off", func(m *kexectest.Machine) { m.Write("proc/cmdline", "kho=off\n") }, false},
+		{"kho=on, which the kernel does not know", func(m *kexectest.Machine) {
+			m.Write("proc/cmdline", "kho=on\n")
+			m.Write("boot/config-6.12.1", config+"# CONFIG_KEXEC_HANDOVER is not set\n")
+		}, false},
+		{"on by default", func(m *kexectest.Machine) {
+			m.Write("boot/config-6.12.1", config+"CONFIG_KEXEC_HANDOVER=y\nCONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT=y\n")
+		}, true},
+		{"debugfs tells", func(m *kexectest.Machine) {
+			m.Write("sys/kernel/debug/kho/out/fdt", "x")
+			m.Write("boot/config-6.12.1", config+"CONFIG_KEXEC_HANDOVER=y\n")
+		}, true},
+		{"live update", func(m *kexectest.Machine) { m.Write("sys/class/misc/liveupdate/dev", "10:1\n") }, true},
+	} {
+		b := newBench(t)
+		b.kernel.Write("boot/config-6.12.1", config+"CONFIG_KEXEC_HANDOVER=y\n")
+		tt.setup(b.kernel.Machine)
+		host := readHost(t, b.kernel.Machine)
+		for _, method := range []Method{Auto, File, Segments} {
+			for _, kind := range []Kind{Crash, Boot} {
+				p, err := New(host, &Spec{Kind: kind, Method: method, Kernel: FromBytes("vmlinuz", bzImage().Bytes())})
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = FirstFailure(p.Check(host))
+				if refused := tt.on && kind == Boot && method == Segments; (err != nil) != refused || refused && !strings.Contains(err.Error(), "hands nothing on") {
+					t.Errorf("%s: %v by %v: %v; want it refused: %t", tt.name, kind, method, err, refused)
+				}
+			}
+		}
+		// A kernel without the file call, or that does not take this image, is no way out.
+		b.kernel.NoFileLoad = true
+		err := b.LoadSpec(context.Background(), &Spec{Kind: Boot, Kernel: FromBytes("vmlinuz", bzImage().Bytes())})
+		if (err != nil) != tt.on || (b.kernel.Boot == nil) != tt.on {
+			t.Errorf("%s: auto without kexec_file_load = %v; want it refused: %t", tt.name, err, tt.on)
+		}
+	}
+}
+
+// The noted state of a crash kernel survives a refused load.
+func TestRefusedBootLoadKeepsNote(t *testing.T) {
+	b := loongBench(t)
+	kernel := filepath.Join(b.dir, "vmlinuz")
+	if err := os.WriteFile(kernel, imagetest.LoongArch(1<<20, imagetest.Banner("6.18.1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spec := &Spec{Kind: Crash, Cmdline: "c"}
+	var err error
+	if spec.Kernel, err = Open(kernel); err != nil {
+		t.Fatal(err)
+	}
+	defer spec.Close()
+	if err := b.LoadSpec(context.Background(), spec); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.LoadSpec(context.Background(), loongSpec(Boot)); err == nil {
+		t.Error("the load for a reboot was not refused")
+	}
+	if state, err := ReadState(b.StateDir); err != nil || state.Asked.Kernel.Path != kernel {
+		t.Errorf("note %+v, %v; want the crash kernel's", state, err)
+	}
+}

@@ -46,6 +46,7 @@ type command struct {
 	short string // one line, no full stop
 	long  string // paragraphs, parted by blank lines
 	exits []exitCode
+	acts  bool // its exit code tells what became of the machine: see env.checked
 	// setup declares the flags and returns what runs once they are parsed.
 	setup func(flags *pflag.FlagSet) func(ctx context.Context, e *env, args []string) error
 }
@@ -100,16 +101,18 @@ func run(ctx context.Context, e *env, argv []string) int {
 	}
 	switch argv[0] {
 	case "help", "--help", "-h":
-		return help(e, argv[1:])
+		return e.checked(false, func(e *env) int { return help(e, argv[1:]) })
 	case kexecName:
 		return e.kexec(ctx, argv)
 	case "version", "--version", "-V":
-		fmt.Fprintln(e.stdout, "gokexec", version())
-		return exitOK
+		return e.checked(false, func(e *env) int {
+			fmt.Fprintln(e.stdout, "gokexec", version())
+			return exitOK
+		})
 	}
 	for _, c := range commands() {
 		if c.name == argv[0] {
-			return c.run(ctx, e, argv[1:])
+			return e.checked(c.acts, func(e *env) int { return c.run(ctx, e, argv[1:]) })
 		}
 	}
 	fmt.Fprintf(e.stderr, "gokexec: there is no command %q\nhint: gokexec help lists them\n", argv[0])
@@ -165,8 +168,10 @@ func oneLine(s string) string {
 	return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
 }
 
-func (e *env) printJSON(v any) error {
-	enc := json.NewEncoder(e.stdout)
+func (e *env) printJSON(v any) error { return writeJSON(e.stdout, v) }
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)

@@ -34,7 +34,7 @@ read through /proc/kcore; no kernel lock is taken.`,
 		exits: []exitCode{{exitNotLoaded, "--loaded: there is no header to show"}, {exitUnknown, "--loaded: the crash memory can't be read"}},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &headerOptions{}
-			flags.StringVarP(&o.output, "output", "o", "", "build: write the header to `FILE`")
+			flags.StringVarP(&o.output, "output", "o", "", "build: write the header to `FILE`, - for standard output")
 			flags.BoolVar(&o.loaded, "loaded", false, "show: the header that is loaded")
 			flags.BoolVar(&o.json, "json", false, "report as JSON")
 			flags.StringVar(&o.sysroot, "sysroot", "", "read /proc and /sys under `DIR`, a collected tree")
@@ -85,13 +85,15 @@ func (o *headerOptions) build(e *env) error {
 		if err != nil {
 			return err
 		}
-		if _, err := writeWhole(o.output, func(w io.Writer) (int, error) { return w.Write(b) }); err != nil {
+		to := e.reportOn(o.output)
+		if _, err := writeOutput(e, o.output, privateFile, func(w io.Writer) (int, error) { return w.Write(b) }); err != nil {
 			return err
 		}
 		if !o.json {
-			fmt.Fprintf(e.stdout, "%s: %d bytes\n", o.output, len(b))
+			fmt.Fprintf(to, "%s: %d bytes\n", o.output, len(b))
 			return nil
 		}
+		return writeJSON(to, newHeaderReport(header, 0))
 	}
 	return o.report(e, newHeaderReport(header, 0))
 }

@@ -49,7 +49,7 @@ looking at the device. For a machine that is not this one, name them: --set nvme
 --module ext4; --sysroot and --kernel say where they are, --arch its architecture.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &initramfsOptions{}
-			flags.StringVarP(&o.output, "output", "o", "", "`FILE` to write; it is replaced when the new one is whole")
+			flags.StringVarP(&o.output, "output", "o", "", "`FILE` to write, - for standard output; it is replaced when the new one is whole")
 			flags.StringVarP(&o.release, "kernel", "k", "", "`RELEASE` of the capture kernel (uname -r); the running one by default")
 			flags.StringVar(&o.sysroot, "sysroot", "/", "folder `DIR` with the modules and the configuration of that kernel")
 			flags.StringArrayVarP(&o.modules, "module", "m", nil, "kernel module `NAME` to load besides (may be repeated)")
@@ -110,14 +110,18 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 			f.Close()
 		}
 	}()
-	report, err := writeWhole(o.output, func(w io.Writer) (*initramfs.Report, error) { return initramfs.Build(w, cfg) })
-	if err != nil {
-		if o.init != selfExecutable {
+	to := e.reportOn(o.output)
+	report, err := writeOutput(e, o.output, privateFile, func(w io.Writer) (*initramfs.Report, error) {
+		r, err := initramfs.Build(w, cfg)
+		if err != nil && o.init != selfExecutable {
 			err = fmt.Errorf("with --init %s: %w", o.init, err)
 		}
+		return r, err
+	})
+	if err != nil {
 		return initramfsProblem(err, o)
 	}
-	return o.print(e, report)
+	return o.print(to, report)
 }
 
 func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
@@ -277,13 +281,13 @@ func initramfsProblem(err error, o *initramfsOptions) error {
 	return p
 }
 
-func (o *initramfsOptions) print(e *env, r *initramfs.Report) error {
+func (o *initramfsOptions) print(w io.Writer, r *initramfs.Report) error {
 	if o.json {
-		return e.printJSON(r)
+		return writeJSON(w, r)
 	}
 	if o.list {
 		for _, entry := range r.Entries {
-			fmt.Fprintf(e.stdout, "%s %9d %s\n", entry.Mode, entry.Size, entry.Path)
+			fmt.Fprintf(w, "%s %9d %s\n", entry.Mode, entry.Size, entry.Path)
 		}
 	}
 	var names bytes.Buffer
@@ -293,6 +297,6 @@ func (o *initramfsOptions) print(e *env, r *initramfs.Report) error {
 	if names.Len() == 0 {
 		names.WriteString(" none")
 	}
-	fmt.Fprintf(e.stdout, "%s: %.1f MB (%s; unpacked %.1f MB), modules:%s\n", o.output, float64(r.Size)/1e6, r.Compression, float64(r.Unpacked)/1e6, names.String())
+	fmt.Fprintf(w, "%s: %.1f MB (%s; unpacked %.1f MB), modules:%s\n", o.output, float64(r.Size)/1e6, r.Compression, float64(r.Unpacked)/1e6, names.String())
 	return nil
 }

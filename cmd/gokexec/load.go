@@ -101,7 +101,7 @@ func trimOp(err error) string {
 
 func loadCommand() command {
 	return command{
-		name: "load", args: "KERNEL",
+		name: "load", acts: true, args: "KERNEL",
 		short: "load a crash kernel, or one for an ordinary kexec",
 		long: `Loads KERNEL. Everything that can be known is checked first, because the kernel
 frees the crash kernel that is loaded before it looks at the new one; if the load
@@ -285,7 +285,7 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) e
 	if r.DryRun {
 		e.printPlan(r)
 		printFindings(e.stdout, findings)
-		return nil
+		return e.printed()
 	}
 	for _, f := range findings {
 		if f.Level == loader.Warning {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // The types of the two system calls.
@@ -93,7 +94,7 @@ func (p *Plan) planKernel(host *Host, spec *Spec) error {
 	if spec.Kernel == nil {
 		return errors.New("no kernel is given")
 	}
-	image, err := bootimage.Open(spec.Kernel, spec.Kernel.Size)
+	image, err := host.OpenImage(spec.Kernel, spec.Kind)
 	if err != nil {
 		return &Problem{What: fmt.Sprintf("kernel %s: %v", spec.Kernel.Path, err), Hint: imageHint(err, host.Arch), Err: err}
 	}
@@ -107,6 +108,26 @@ func (p *Plan) planKernel(host *Host, spec *Spec) error {
 	return nil
 }
 
+// OpenImage recognises a kernel image. What it unpacks to is to fit where it is loaded, see bootimage.OpenWithin.
+func (h *Host) OpenImage(kernel *Source, kind Kind) (*bootimage.Image, error) {
+	return bootimage.OpenWithin(kernel, kernel.Size, h.unpackLimit(kind))
+}
+
+// minUnpackLimit is what any kernel may unpack to, in bytes: also where little is known of the machine.
+const minUnpackLimit = 128 << 20
+
+// unpackLimit is how many bytes a kernel may unpack to: what it is loaded into, or half of the memory.
+func (h *Host) unpackLimit(kind Kind) int64 {
+	room := h.MemTotal / 2
+	if kind == Crash && len(h.Crash) > 0 {
+		room = memmap.NewSet(h.Crash...).Size()
+	}
+	if room == 0 {
+		return bootimage.MaxUnpacked
+	}
+	return int64(min(max(room, minUnpackLimit), bootimage.MaxUnpacked))
+}
+
 func imageHint(err error, arch Arch) string {
 	switch {
 	case errors.Is(err, bootimage.ErrTruncated):
@@ -114,7 +135,7 @@ func imageHint(err error, arch Arch) string {
 	case errors.Is(err, bootimage.ErrCorrupt):
 		return "the file is damaged; reinstall the kernel package"
 	case errors.Is(err, bootimage.ErrTooLarge):
-		return fmt.Sprintf("no kernel unpacks to over %d MiB; is this the right file?", bootimage.MaxUnpacked>>20)
+		return "no kernel of that size fits this machine's crash memory, or half of its memory; is this the right file?"
 	case arch.Machine == elf.EM_X86_64:
 		return "give the kernel image, such as /boot/vmlinuz-VERSION"
 	}

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/pflag"
 
@@ -48,7 +46,10 @@ no kernel lock is taken.`,
 					return err
 				}
 				findings := loader.CheckHost(host, kind)
-				root := os.DirFS(cmp.Or(*sysroot, e.sysroot))
+				root, err := e.tree(*sysroot)
+				if err != nil {
+					return err
+				}
 				if len(args) == 1 {
 					more, err := checkFiles(root, host, &in, kind, args[0])
 					if err != nil {

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/internal/rootfs"
 	"github.com/gokexec/gokexec/pkg/loader"
 )
 
@@ -177,12 +180,25 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// tree is the tree that --sysroot names, which may be anybody's, or else the machine itself.
+func (e *env) tree(sysroot string) (fs.FS, error) {
+	if sysroot == "" || filepath.Clean(sysroot) == "/" {
+		return os.DirFS(e.sysroot), nil
+	}
+	tree, err := rootfs.Open(sysroot)
+	if err != nil {
+		return nil, fmt.Errorf("--sysroot: %w", err)
+	}
+	return tree, nil
+}
+
 // host reads the machine, or the tree that --sysroot names.
 func (e *env) host(sysroot string, arch loader.Arch) (*loader.Host, error) {
-	if sysroot == "" {
-		sysroot = e.sysroot
+	root, err := e.tree(sysroot)
+	if err != nil {
+		return nil, err
 	}
-	return loader.ReadHost(os.DirFS(sysroot), arch)
+	return loader.ReadHost(root, arch)
 }
 
 func noArgs(args []string) error {

@@ -49,9 +49,6 @@ type headerOptions struct {
 }
 
 func (o *headerOptions) run(_ context.Context, e *env, args []string) error {
-	if o.sysroot == "" {
-		o.sysroot = e.sysroot
-	}
 	if len(args) == 0 {
 		return usageError("give one of build and show")
 	}
@@ -72,7 +69,11 @@ func (o *headerOptions) run(_ context.Context, e *env, args []string) error {
 }
 
 func (o *headerOptions) build(e *env) error {
-	machine, err := elfcore.ReadMachine(os.DirFS(o.sysroot))
+	root, err := e.tree(o.sysroot)
+	if err != nil {
+		return err
+	}
+	machine, err := elfcore.ReadMachine(root)
 	if err != nil {
 		return headerProblem(err)
 	}
@@ -117,10 +118,14 @@ func (o *headerOptions) showFile(e *env, path string) error {
 
 func (o *headerOptions) showLoaded(e *env) error {
 	var hint memmap.PhysAddr
-	if state, err := loader.ReadState(e.stateDir); err == nil {
+	if state, err := loader.ReadState(e.stateDir); err == nil && o.sysroot == "" {
 		hint = state.Elfcorehdr
 	}
-	header, at, err := elfcore.ReadLoaded(os.DirFS(o.sysroot), hint)
+	root, err := e.tree(o.sysroot)
+	if err != nil {
+		return err
+	}
+	header, at, err := elfcore.ReadLoaded(root, hint)
 	switch {
 	case errors.Is(err, elfcore.ErrNoCrashKernel), errors.Is(err, elfcore.ErrNoHeader):
 		return &exitError{code: exitNotLoaded, err: headerProblem(err)}

@@ -85,7 +85,10 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 	if err != nil {
 		return usageError("%w", err)
 	}
-	root := os.DirFS(o.sysroot)
+	root, err := e.tree(o.sysroot)
+	if err != nil {
+		return err
+	}
 	if o.release == "" {
 		if o.release, err = runningRelease(); err != nil {
 			return err

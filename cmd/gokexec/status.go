@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -72,14 +76,19 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	root, err := e.tree(sysroot)
+	if err != nil {
+		return err
+	}
 	stateDir := e.stateDir
-	if sysroot == "" {
-		sysroot = e.sysroot
-	} else {
-		stateDir = filepath.Join(sysroot, loader.DefaultStateDir)
+	if sysroot != "" {
+		if stateDir, err = copyNotes(root); err != nil {
+			return err
+		}
+		defer os.RemoveAll(stateDir)
 	}
 	dir := hotplug.Dir(stateDir)
-	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: loader.ReadTruth(os.DirFS(sysroot), stateDir), Event: dir.Marked(), Problem: dir.Problem()}
+	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: loader.ReadTruth(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
 	loaded := r.Truth.Accuracy != loader.NotLoaded
 	if r.CrashLoaded != nil {
 		r.CrashLoaded = &loaded // which was looked at twice
@@ -98,6 +107,37 @@ func (e *env) status(sysroot string, asJSON bool) error {
 		return &exitError{code: code}
 	}
 	return nil
+}
+
+// Bounds on the files that are looked at in a tree's state directory: there are six, and small.
+const (
+	maxNotes    = 100
+	maxNoteSize = 1 << 20 // bytes
+)
+
+// copyNotes copies the notes of a machine that is a tree: they are read by name, and the names in it may
+// lead anywhere. The caller removes the copy.
+func copyNotes(root fs.FS) (string, error) {
+	dir, err := os.MkdirTemp("", "gokexec-status-*")
+	if err != nil {
+		return "", err
+	}
+	from := strings.Trim(loader.DefaultStateDir, "/")
+	list, _ := fs.ReadDir(root, from) // a machine without gokexec has none
+	for _, entry := range list[:min(len(list), maxNotes)] {
+		name := path.Join(from, entry.Name())
+		if info, err := fs.Stat(root, name); err != nil || info.Size() > maxNoteSize {
+			continue // no note
+		}
+		b, err := fs.ReadFile(root, name)
+		if err != nil {
+			continue // a directory, a device
+		}
+		if err := os.WriteFile(filepath.Join(dir, entry.Name()), b, 0o600); err != nil {
+			return "", errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	return dir, nil
 }
 
 func truthExit(t *loader.Truth) int {

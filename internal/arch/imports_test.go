@@ -13,7 +13,7 @@ const module = "github.com/gokexec/gokexec/"
 // those of lower layers only.
 func layers() [][]string {
 	return [][]string{
-		{"pkg/memmap", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/uname", "internal/getopt", "internal/fdt"},
+		{"pkg/memmap", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/fdt"},
 		{"pkg/elfcore", "pkg/kmod"},
 		{"pkg/printk", "pkg/bootimage", "pkg/initramfs", "pkg/kdumpfile"},
 		{"pkg/loader", "pkg/capture"},

@@ -10,12 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysrootCommands are those that read a tree.
-func sysrootCommands(b *bench) [][]string {
-	return [][]string{
-		{"status"}, {"status", "--json"}, {"check", "--crash"}, {"memmap"}, {"elfcorehdr", "build"}, {"elfcorehdr", "show", "--loaded"},
-		{"load", "--crash", b.vmlinuz, "--dry-run"}, {"initramfs", "-o", filepath.Join(b.dir, "out"), "-k", "9.9", "--set", "nvme", "raw:/dev/nvme0n1"},
+// sysrootCommands are those that read a file of a tree.
+func sysrootCommands(b *bench, file string) [][]string {
+	switch {
+	case strings.HasPrefix(file, "lib/"):
+		return [][]string{{"initramfs", "-o", filepath.Join(b.dir, "out"), "-k", "9.9", "--set", "nvme", "raw:/dev/nvme0n1"}}
+	case strings.HasPrefix(file, "run/"):
+		return [][]string{{"status"}}
+	case file == "proc/iomem":
+		return [][]string{{"status", "--json"}, {"check", "--crash"}, {"memmap"}, {"elfcorehdr", "build"}, {"elfcorehdr", "show", "--loaded"}}
 	}
+	return [][]string{{"status", "--json"}, {"load", "--crash", b.vmlinuz, "--dry-run"}}
 }
 
 // A tree that is made to lead out of itself, to block or to fill the memory is read within itself and within
@@ -30,6 +35,10 @@ func TestSysrootHostile(t *testing.T) {
 			f, err := os.Create(path)
 			return errors.Join(err, f.Truncate(10<<30), f.Close())
 		},
+		"15 MB": func(path string) error {
+			f, err := os.Create(path)
+			return errors.Join(err, f.Truncate(15<<20), f.Close())
+		},
 		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
 	}
 	b := newBench(t)
@@ -43,7 +52,7 @@ func TestSysrootHostile(t *testing.T) {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.RemoveAll(full), make(full)); err != nil {
 				t.Fatal(err)
 			}
-			for _, argv := range sysrootCommands(b) {
+			for _, argv := range sysrootCommands(b, file) {
 				// 300 MB of memory that is written to, 10 s of CPU and of time.
 				code, out := machine.child(`{ ulimit -d 300000 && ulimit -t 10; } || exit 125; exec timeout 20 "$0" "$@"`, append(argv, "--sysroot", b.kernel.Dir)...)
 				if code < 0 || code >= 124 || strings.Contains(out, "root:x:") || strings.Contains(out, "fatal error") || strings.Contains(out, "goroutine ") {

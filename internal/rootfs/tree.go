@@ -25,8 +25,8 @@ var (
 
 const (
 	// MaxFile is the most that ReadFile reads, in bytes: the longest texts, such as
-	// modules.alias, have some MiB.
-	MaxFile = 64 << 20
+	// the memory map of a large machine, have some MiB.
+	MaxFile = 16 << 20
 	// maxLinks is how many symbolic links one name may pass through (MAXSYMLINKS, include/linux/namei.h).
 	maxLinks = 40
 )

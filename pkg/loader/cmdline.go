@@ -45,7 +45,7 @@ func ParseCmdline(s string) (Cmdline, error) {
 			}
 		}
 		if quoted {
-			return Cmdline{}, fmt.Errorf("%w: the quote in %q at offset %d is not closed", ErrCmdline, s[start:], start)
+			return Cmdline{}, fmt.Errorf("%w: the quote in %.200q at offset %d is not closed", ErrCmdline, s[start:], start)
 		}
 		text := s[start:i]
 		if text == "--" && into == &c.Args {

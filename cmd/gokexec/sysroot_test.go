@@ -47,6 +47,9 @@ func TestSysrootHostile(t *testing.T) {
 	for _, file := range []string{"proc/cmdline", "proc/iomem", "proc/kcore", "proc/meminfo",
 		"run/gokexec/crash.json", "run/gokexec/problem", "lib/modules/9.9/modules.dep", "sys/kernel/vmcoreinfo"} {
 		for kind, make := range place {
+			if file != "proc/iomem" && (strings.Contains(kind, "passwd") || kind == "relative" || kind == "a directory") {
+				continue
+			}
 			full := filepath.Join(b.kernel.Dir, file)
 			old, err := os.ReadFile(full)
 			if err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.RemoveAll(full), make(full)); err != nil {

@@ -28,7 +28,7 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		case !info.IsDir():
 			return nil, fmt.Errorf("%s: %w", t.Path, syscall.ENOTDIR)
 		}
-		return nilSafe(newDirectory(r.sys, t.Path, "", when))
+		return nilSafe(newPinned(r.sys, t.Path, when))
 	}
 	ref, err := parseDevice(t.Device)
 	if err != nil {

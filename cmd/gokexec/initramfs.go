@@ -231,7 +231,7 @@ func (o *initramfsOptions) openFiles(cfg *initramfs.Config) (files []*os.File, e
 		}
 	}()
 	open := func(path string) (*os.File, fs.FileInfo, error) {
-		f, err := os.Open(path)
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO is not waited for
 		if err != nil {
 			return nil, nil, err
 		}

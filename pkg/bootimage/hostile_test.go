@@ -83,6 +83,23 @@ func TestHostileWrapped(t *testing.T) {
 	}
 }
 
+// An initrd that a UKI only says it has, in a hole of a sparse file, is not read.
+func TestHostileInitrd(t *testing.T) {
+	b := imagetest.PE(0x8664, section(".linux", string(imagetest.GoodBzImage().Bytes())), imagetest.Section{Name: ".initrd", Data: make([]byte, 1<<20)})
+	img, err := OpenWithin(bytes.NewReader(b), int64(len(b)), 512<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := allocated(func() {
+		if _, err := img.Initrd(); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("Initrd() = %v", err)
+		}
+	})
+	if used > 64<<10 {
+		t.Errorf("%d bytes were allocated", used)
+	}
+}
+
 // A stream is read with the window that it asks for, of 128 MiB at most, and nothing else.
 func TestHostileWindow(t *testing.T) {
 	var b bytes.Buffer

@@ -139,6 +139,9 @@ func OpenWithin(r io.ReaderAt, size, limit int64) (*Image, error) {
 			if img.BzImage != nil {
 				img.BzImage.limit = limit
 			}
+			if img.UKI != nil {
+				img.UKI.limit = limit
+			}
 			return img, nil
 		}
 		var w *wrapped

@@ -65,6 +65,12 @@ func TestOutputReplaces(t *testing.T) {
 			os.Symlink("nowhere/made", at("lost")), os.Symlink("loop", at("loop"))); err != nil {
 			t.Fatal(err)
 		}
+		if os.Getuid() == 0 {
+			if err := os.Chown(at("sub/old"), 65534, 65534); err != nil {
+				t.Fatal(err)
+			}
+		}
+		owner := ownerOf(t, at("sub/old"))
 		for _, name := range []string{"link", "dangling"} {
 			b.want(exitOK, "", "", append(argv, at(name))...)
 			if info, err := os.Lstat(at(name)); err != nil || info.Mode()&fs.ModeSymlink == 0 {
@@ -76,6 +82,9 @@ func TestOutputReplaces(t *testing.T) {
 		}
 		mode(t, at("sub/old"), 0o644)
 		mode(t, at("sub/made"), 0o600)
+		if got := ownerOf(t, at("sub/old")); got != owner {
+			t.Errorf("the owner is %d now, it was %d", got, owner)
+		}
 		for name, wrong := range map[string]string{"sub": "is a directory", "sub/": "is a directory", "sub/.": "is a directory", "dir": "is a directory",
 			"lost": "no such file", "none/x": "no such file", "none/": "is a directory", "loop": "too many levels", "new/x": "not a directory"} {
 			path := at("") + "/" + name
@@ -84,6 +93,15 @@ func TestOutputReplaces(t *testing.T) {
 		noLeftovers(t, dir)
 		noLeftovers(t, at("sub"))
 	})
+}
+
+func ownerOf(t *testing.T, path string) uint32 {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Uid
 }
 
 func mode(t *testing.T, path string, want fs.FileMode) {

@@ -128,6 +128,23 @@ func (h *Host) unpackLimit(kind Kind) int64 {
 	return int64(min(max(room, minUnpackLimit), bootimage.MaxUnpacked))
 }
 
+// fits refuses files that are larger than the crash memory that they are to be loaded into, before they are
+// read. An ELF kernel may have debugging information, which is not loaded.
+func (p *Plan) fits(host *Host, kind Kind) error {
+	if kind != Crash {
+		return nil
+	}
+	limit := host.unpackLimit(kind)
+	for _, f := range []*Payload{p.Kernel, p.Initrd} {
+		if f == nil || f.Size <= limit || f == p.Kernel && p.Image.Format == bootimage.FormatELF {
+			continue
+		}
+		return &Problem{What: fmt.Sprintf("%s: %v: it has %s, and there is room for %s", f.Path, bootimage.ErrTooLarge, mib(uint64(f.Size)), mib(uint64(limit))),
+			Hint: "is this the right file? more crash memory is reserved by crashkernel=", Err: bootimage.ErrTooLarge}
+	}
+	return nil
+}
+
 func imageHint(err error, arch Arch) string {
 	switch {
 	case errors.Is(err, bootimage.ErrTruncated):

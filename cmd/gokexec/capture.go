@@ -19,7 +19,7 @@ import (
 
 func captureCommand() command {
 	return command{
-		name: "capture", args: "[TARGET...]",
+		name: "capture", acts: true, args: "[TARGET...]",
 		short: "save the log and the memory of the kernel that died",
 		long: `Run in a capture kernel, it saves the dead kernel's log and then its memory to
 the first TARGET that takes all of it. As init of the capture kernel (gokexec

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/pflag"
 
@@ -51,7 +49,10 @@ no kernel lock is taken.`,
 					return err
 				}
 				findings := loader.CheckHost(host, kind)
-				root := os.DirFS(cmp.Or(*sysroot, e.sysroot))
+				root, err := e.tree(*sysroot)
+				if err != nil {
+					return err
+				}
 				if len(args) == 1 {
 					more, err := checkFiles(root, host, &in, kind, args[0])
 					if err != nil {
@@ -66,7 +67,11 @@ no kernel lock is taken.`,
 					return err
 				}
 				findings = append(findings, more...)
-				unarmed := kind == loader.Crash && e.unarmed(*sysroot, host)
+				unarmed, err := e.unarmed(*sysroot, root, host)
+				if err != nil {
+					return err
+				}
+				unarmed = unarmed && kind == loader.Crash
 				if unarmed {
 					findings = append(findings, unarmedFinding())
 				}
@@ -80,9 +85,14 @@ no kernel lock is taken.`,
 }
 
 // unarmed tells whether a crash kernel is wanted and none is loaded.
-func (e *env) unarmed(sysroot string, host *loader.Host) bool {
-	_, wanted := e.dir(sysroot).Wanted()
-	return wanted && host.CrashLoaded != nil && !*host.CrashLoaded
+func (e *env) unarmed(sysroot string, root fs.FS, host *loader.Host) (bool, error) {
+	dir, done, err := e.notes(sysroot, root)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	_, wanted := dir.Wanted()
+	return wanted && host.CrashLoaded != nil && !*host.CrashLoaded, nil
 }
 
 func unarmedFinding() loader.Finding {

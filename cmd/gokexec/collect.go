@@ -67,12 +67,12 @@ func (e *env) collect(arch loader.Arch, path string) error {
 		_, _ = kcore.VMCoreInfo() // older kernels have none in there
 		kcore.Close()
 	}
-	if path == "-" {
-		return record.WriteTar(e.stdout)
-	}
-	if _, err := writeWhole(path, func(w io.Writer) (int, error) { return 0, record.WriteTar(w) }); err != nil {
+	report := e.reportOn(path)
+	if _, err := writeOutput(e, path, privateFile, func(w io.Writer) (int, error) { return 0, record.WriteTar(w) }); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s: the machine as it is now; unpack it, and give the folder to --sysroot\n", path)
+	if report == e.stdout {
+		fmt.Fprintf(report, "%s: the machine as it is now; unpack it, and give the directory to --sysroot\n", path)
+	}
 	return nil
 }

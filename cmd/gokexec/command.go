@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,12 +8,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/internal/rootfs"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/loader"
 )
@@ -58,6 +59,7 @@ type command struct {
 	orderly bool
 	// unheard messages are lost: nothing that it does waits for somebody to read them.
 	unheard bool
+	acts    bool // its exit code tells what became of the machine: see env.checked
 	// setup declares the flags and returns what runs once they are parsed.
 	setup func(flags *pflag.FlagSet) func(ctx context.Context, e *env, args []string) error
 }
@@ -112,16 +114,18 @@ func run(ctx context.Context, e *env, argv []string) int {
 	}
 	switch argv[0] {
 	case "help", "--help", "-h":
-		return help(e, argv[1:])
+		return e.checked(false, func(e *env) int { return help(e, argv[1:]) })
 	case kexecName:
 		return e.kexec(ctx, argv)
 	case "version", "--version", "-V":
-		fmt.Fprintln(e.stdout, "gokexec", version())
-		return exitOK
+		return e.checked(false, func(e *env) int {
+			fmt.Fprintln(e.stdout, "gokexec", version())
+			return exitOK
+		})
 	}
 	for _, c := range commands() {
 		if c.name == argv[0] {
-			return c.run(ctx, e, argv[1:])
+			return e.checked(c.acts, func(e *env) int { return c.run(ctx, e, argv[1:]) })
 		}
 	}
 	fmt.Fprintf(e.stderr, "gokexec: there is no command %q\nhint: gokexec help lists them\n", argv[0])
@@ -187,23 +191,35 @@ func oneLine(s string) string {
 	return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
 }
 
-func (e *env) printJSON(v any) error {
-	enc := json.NewEncoder(e.stdout)
+func (e *env) printJSON(v any) error { return writeJSON(e.stdout, v) }
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
 
-// host reads the machine, or the tree that --sysroot names.
-func (e *env) host(sysroot string, arch loader.Arch) (*loader.Host, error) {
-	if sysroot == "" {
-		sysroot = e.sysroot
+// tree is the tree that --sysroot names, which may be anybody's, or else the machine itself.
+func (e *env) tree(sysroot string) (fs.FS, error) {
+	if sysroot == "" || filepath.Clean(sysroot) == "/" {
+		return os.DirFS(e.sysroot), nil
 	}
-	return loader.ReadHost(os.DirFS(sysroot), arch)
+	tree, err := rootfs.Open(sysroot)
+	if err != nil {
+		return nil, fmt.Errorf("--sysroot: %w", err)
+	}
+	return tree, nil
 }
 
-// root is that machine or tree.
-func (e *env) root(sysroot string) fs.FS { return os.DirFS(cmp.Or(sysroot, e.sysroot)) }
+// host reads the machine, or the tree that --sysroot names.
+func (e *env) host(sysroot string, arch loader.Arch) (*loader.Host, error) {
+	root, err := e.tree(sysroot)
+	if err != nil {
+		return nil, err
+	}
+	return loader.ReadHost(root, arch)
+}
 
 func noArgs(args []string) error {
 	if len(args) > 0 {

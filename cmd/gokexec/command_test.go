@@ -311,7 +311,7 @@ func TestInitramfsKeepsOldFile(t *testing.T) {
 	if got, err := os.ReadFile(out); err != nil || string(got) != "old" {
 		t.Errorf("the file holds %q, %v; want what was there", got, err)
 	}
-	if left, err := filepath.Glob(filepath.Join(b.dir, ".capture.img.*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(b.dir, ".*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

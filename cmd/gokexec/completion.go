@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,7 +28,7 @@ func completions(e *env, args []string) int {
 		return exitUsage
 	}
 	for name, text := range completionFiles() {
-		if err := os.WriteFile(filepath.Join(args[0], name), []byte(text), 0o644); err != nil {
+		if err := e.writeText(filepath.Join(args[0], name), text); err != nil {
 			return e.finish("help", err)
 		}
 	}

@@ -61,14 +61,14 @@ func (d *dumpFile) section(f *os.File) (kdumpfile.File, error) {
 	}
 	var head [16]byte
 	if n, _ := f.ReadAt(head[:], 0); kdumpfile.Recognised(head[:n]) {
-		return io.NewSectionReader(f, 0, size), nil
+		return kdumpfile.NewFile(f, 0, size), nil
 	}
 	found, err := capture.FindInTar(f, size)
 	if err != nil {
 		return nil, err
 	}
 	d.cut = d.cut || found.Incomplete
-	return found, nil
+	return kdumpfile.NewFile(f, found.Offset, found.Size()), nil
 }
 
 // Close closes the files.

@@ -34,7 +34,7 @@ read through /proc/kcore; no kernel lock is taken.`,
 		exits: []exitCode{{exitNotLoaded, "--loaded: there is no header to show"}, {exitUnknown, "--loaded: the crash memory can't be read"}},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &headerOptions{}
-			flags.StringVarP(&o.output, "output", "o", "", "build: write the header to `FILE`")
+			flags.StringVarP(&o.output, "output", "o", "", "build: write the header to `FILE`, - for standard output")
 			flags.BoolVar(&o.loaded, "loaded", false, "show: the header that is loaded")
 			flags.BoolVar(&o.json, "json", false, "report as JSON")
 			flags.StringVar(&o.sysroot, "sysroot", "", "read /proc and /sys under `DIR`, a collected tree")
@@ -49,9 +49,6 @@ type headerOptions struct {
 }
 
 func (o *headerOptions) run(_ context.Context, e *env, args []string) error {
-	if o.sysroot == "" {
-		o.sysroot = e.sysroot
-	}
 	if len(args) == 0 {
 		return usageError("give one of build and show")
 	}
@@ -72,7 +69,11 @@ func (o *headerOptions) run(_ context.Context, e *env, args []string) error {
 }
 
 func (o *headerOptions) build(e *env) error {
-	machine, err := elfcore.ReadMachine(os.DirFS(o.sysroot))
+	root, err := e.tree(o.sysroot)
+	if err != nil {
+		return err
+	}
+	machine, err := elfcore.ReadMachine(root)
 	if err != nil {
 		return headerProblem(err)
 	}
@@ -85,13 +86,15 @@ func (o *headerOptions) build(e *env) error {
 		if err != nil {
 			return err
 		}
-		if _, err := writeWhole(o.output, func(w io.Writer) (int, error) { return w.Write(b) }); err != nil {
+		to := e.reportOn(o.output)
+		if _, err := writeOutput(e, o.output, privateFile, func(w io.Writer) (int, error) { return w.Write(b) }); err != nil {
 			return err
 		}
 		if !o.json {
-			fmt.Fprintf(e.stdout, "%s: %d bytes\n", o.output, len(b))
+			fmt.Fprintf(to, "%s: %d bytes\n", o.output, len(b))
 			return nil
 		}
+		return writeJSON(to, newHeaderReport(header, 0))
 	}
 	return o.report(e, newHeaderReport(header, 0))
 }
@@ -115,10 +118,14 @@ func (o *headerOptions) showFile(e *env, path string) error {
 
 func (o *headerOptions) showLoaded(e *env) error {
 	var hint memmap.PhysAddr
-	if state, err := loader.ReadState(e.stateDir); err == nil {
+	if state, err := loader.ReadState(e.stateDir); err == nil && o.sysroot == "" {
 		hint = state.Elfcorehdr
 	}
-	header, at, err := elfcore.ReadLoaded(os.DirFS(o.sysroot), hint)
+	root, err := e.tree(o.sysroot)
+	if err != nil {
+		return err
+	}
+	header, at, err := elfcore.ReadLoaded(root, hint)
 	switch {
 	case errors.Is(err, elfcore.ErrNoCrashKernel), errors.Is(err, elfcore.ErrNoHeader):
 		return &exitError{code: exitNotLoaded, err: headerProblem(err)}

@@ -16,7 +16,7 @@ import (
 
 func execCommand() command {
 	return command{
-		name:  "exec",
+		name: "exec", acts: true,
 		short: "reboot into the kernel loaded with load --boot",
 		long: `Reboots into the loaded kernel. Under systemd the service manager is asked
 (systemctl kexec), so that services stop and filesystems are unmounted. With --force,

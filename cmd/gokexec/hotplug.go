@@ -18,7 +18,7 @@ import (
 
 func hotplugCommand() command {
 	return command{
-		name:  "hotplug",
+		name: "hotplug", acts: true,
 		short: "look after the crash kernel when memory or CPUs have come or gone",
 		long: `To be called for each such event, by a udev rule, a script or by hand; it needs no
 arguments. It returns at once if another process will look after this event.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,7 +61,7 @@ For a machine that is not this one say --other-machine and name its modules: --s
 --module ext4; --sysroot and --kernel say where they are, --arch its architecture.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &initramfsOptions{}
-			flags.StringVarP(&o.output, "output", "o", "", "`FILE` to write; it is replaced when the new one is whole")
+			flags.StringVarP(&o.output, "output", "o", "", "`FILE` to write, - for standard output; it is replaced when the new one is whole")
 			flags.StringVarP(&o.release, "kernel", "k", "", "`RELEASE` of the capture kernel (uname -r); the running one by default")
 			flags.StringVar(&o.sysroot, "sysroot", "/", "folder `DIR` with the modules and the configuration of that kernel")
 			flags.StringArrayVarP(&o.modules, "module", "m", nil, "kernel module `NAME` to load besides (may be repeated)")
@@ -110,7 +109,10 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 	if err := settings.ValidateInit(); err != nil {
 		return usageError("%w", err)
 	}
-	root := os.DirFS(cmp.Or(strings.TrimSuffix(o.sysroot, "/"), e.sysroot))
+	root, err := e.tree(strings.TrimSuffix(o.sysroot, "/"))
+	if err != nil {
+		return err
+	}
 	if o.release == "" {
 		if o.release, err = runningRelease(); err != nil {
 			return err
@@ -135,14 +137,18 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 			f.Close()
 		}
 	}()
-	report, err := writeWhole(o.output, func(w io.Writer) (*initramfs.Report, error) { return initramfs.Build(w, cfg) })
-	if err != nil {
-		if o.init != selfExecutable {
+	to := e.reportOn(o.output)
+	report, err := writeOutput(e, o.output, privateFile, func(w io.Writer) (*initramfs.Report, error) {
+		r, err := initramfs.Build(w, cfg)
+		if err != nil && o.init != selfExecutable {
 			err = fmt.Errorf("with --init %s: %w", o.init, err)
 		}
+		return r, err
+	})
+	if err != nil {
 		return initramfsProblem(err, o)
 	}
-	return o.print(e, report)
+	return o.print(e, to, report)
 }
 
 func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
@@ -211,7 +217,7 @@ func (o *initramfsOptions) openFiles(cfg *initramfs.Config) (files []*os.File, e
 		}
 	}()
 	open := func(path string) (*os.File, fs.FileInfo, error) {
-		f, err := os.Open(path)
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO is not waited for
 		if err != nil {
 			return nil, nil, err
 		}
@@ -264,16 +270,16 @@ func initramfsProblem(err error, o *initramfsOptions) error {
 	return p
 }
 
-func (o *initramfsOptions) print(e *env, r *initramfs.Report) error {
+func (o *initramfsOptions) print(e *env, w io.Writer, r *initramfs.Report) error {
 	for _, note := range r.Notes {
 		fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", note)
 	}
 	if o.json {
-		return e.printJSON(r)
+		return writeJSON(w, r)
 	}
 	if o.list {
 		for _, entry := range r.Entries {
-			fmt.Fprintf(e.stdout, "%s %9d %s\n", entry.Mode, entry.Size, entry.Path)
+			fmt.Fprintf(w, "%s %9d %s\n", entry.Mode, entry.Size, entry.Path)
 		}
 	}
 	var names bytes.Buffer
@@ -283,6 +289,6 @@ func (o *initramfsOptions) print(e *env, r *initramfs.Report) error {
 	if names.Len() == 0 {
 		names.WriteString(" none")
 	}
-	fmt.Fprintf(e.stdout, "%s: %.1f MB (%s; unpacked %.1f MB), modules:%s\n", o.output, float64(r.Size)/1e6, r.Compression, float64(r.Unpacked)/1e6, names.String())
+	fmt.Fprintf(w, "%s: %.1f MB (%s; unpacked %.1f MB), modules:%s\n", o.output, float64(r.Size)/1e6, r.Compression, float64(r.Unpacked)/1e6, names.String())
 	return nil
 }

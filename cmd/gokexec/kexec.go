@@ -37,7 +37,7 @@ func (e *env) kexec(ctx context.Context, argv []string) int {
 	if err != nil {
 		return e.kexecFail(kexeccmd.ExitFailed, err.Error(), "")
 	}
-	return e.kexecOn(ctx, arch, argv)
+	return e.checked(true, func(e *env) int { return e.kexecOn(ctx, arch, argv) })
 }
 
 // kexecOn is kexec for a machine of that architecture.

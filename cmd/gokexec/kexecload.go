@@ -82,7 +82,7 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (*loader.Pla
 
 // check refuses what the kernel would refuse.
 func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
-	policy := loader.CheckLoad(k.root(""), host, p)
+	policy := loader.CheckLoad(host, p)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
 		k.debugCmdline(p)

@@ -74,7 +74,7 @@ func (k *kexecRun) serial() loader.Serial {
 
 // initrdFailed: kexec-tools looks at the kernel before it opens the initrd.
 func (k *kexecRun) initrdFailed(kernel *loader.Source, path string, err error) *kexecError {
-	switch image, err := bootimage.Open(kernel, kernel.Size); {
+	switch image, err := k.host.OpenImage(kernel, loader.Boot); {
 	case errors.Is(err, bootimage.ErrNotKernel):
 		return k.unknownType(err)
 	case err == nil && image.Machine != k.arch.Machine:
@@ -119,7 +119,7 @@ func (k *kexecRun) checkType(kernel *loader.Source) error {
 	if !kexeccmd.KnownType(k.inv.Arch, name) {
 		return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Unsupported kernel type " + name}}
 	}
-	image, err := bootimage.Open(kernel, kernel.Size)
+	image, err := k.host.OpenImage(kernel, loader.Boot)
 	if err != nil || image.Machine != k.arch.Machine {
 		return nil
 	}

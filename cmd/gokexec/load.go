@@ -106,7 +106,7 @@ func trimOp(err error) string {
 
 func loadCommand() command {
 	return command{
-		name: "load", args: "KERNEL",
+		name: "load", acts: true, args: "KERNEL",
 		short: "load a crash kernel, or one for an ordinary kexec",
 		long: `Loads KERNEL. Everything that can be known is checked first, because the kernel
 frees the crash kernel that is loaded before it looks at the new one; if the load
@@ -219,7 +219,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 		if err != nil {
 			return nil, err
 		}
-		findings = append(loader.CheckLoad(e.root(o.sysroot), host, plan), plan.CheckInitrd(host)...)
+		findings = append(loader.CheckLoad(host, plan), plan.CheckInitrd(host)...)
 		return plan, loader.FirstFailure(findings)
 	}
 	p, truth, failure := o.carryOut(ctx, e, arch, spec, plan)
@@ -321,7 +321,7 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) e
 	if r.DryRun {
 		e.printPlan(r)
 		printFindings(e.stdout, findings)
-		return nil
+		return e.printed()
 	}
 	for _, f := range findings {
 		if f.Level == loader.Warning {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -23,7 +22,7 @@ func manPages(e *env, args []string) int {
 		pages[p.name+".8"] = p.man()
 	}
 	for name, text := range pages {
-		if err := os.WriteFile(filepath.Join(args[0], name), []byte(text), 0o644); err != nil {
+		if err := e.writeText(filepath.Join(args[0], name), text); err != nil {
 			return e.finish("help", err)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -26,9 +25,6 @@ RAM that the kernel uses, hot-added memory too, less the crash memory.`,
 			return func(_ context.Context, e *env, args []string) error {
 				if err := noArgs(args); err != nil {
 					return err
-				}
-				if *sysroot == "" {
-					*sysroot = e.sysroot
 				}
 				return e.memmap(*sysroot, *asJSON)
 			}
@@ -54,7 +50,10 @@ type rangeLine struct {
 }
 
 func (e *env) memmap(sysroot string, asJSON bool) error {
-	root := os.DirFS(sysroot)
+	root, err := e.tree(sysroot)
+	if err != nil {
+		return err
+	}
 	// All of it where it is a machine that can dump; else the memory map will do.
 	machine, err := elfcore.ReadMachine(root)
 	if err != nil {

@@ -19,7 +19,7 @@ const lockVar = "GOKEXEC_RELOAD_LOCK"
 
 func reloadCommand() command {
 	return command{
-		name:  "reload",
+		name: "reload", acts: true,
 		short: "load the crash kernel again, for the machine as it is now",
 		long: `Loads the kernel and initrd that gokexec load --crash loaded last, with the same
 command line, over what is loaded: nothing is unloaded before. Everything is read,

@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -72,9 +77,17 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	dir := e.dir(sysroot)
+	root, err := e.tree(sysroot)
+	if err != nil {
+		return err
+	}
+	dir, done, err := e.notes(sysroot, root)
+	if err != nil {
+		return err
+	}
+	defer done()
 	stateDir := string(dir)
-	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: loader.ReadTruth(e.root(sysroot), stateDir), Event: dir.Marked(), Problem: dir.Problem()}
+	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: loader.ReadTruth(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
 	_, r.Wanted = dir.Wanted()
 	loaded := r.Truth.Accuracy != loader.NotLoaded
 	if r.CrashLoaded != nil {
@@ -100,16 +113,49 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	return nil
 }
 
-// dir is the state directory of the machine, or of the tree that --sysroot names.
-func (e *env) dir(sysroot string) statedir.Dir {
+// notes is the state directory of the machine, or a copy of that of the tree that --sysroot names,
+// which done removes.
+func (e *env) notes(sysroot string, root fs.FS) (dir statedir.Dir, done func(), err error) {
 	if sysroot == "" {
-		return statedir.Dir(e.stateDir)
+		return statedir.Dir(e.stateDir), func() {}, nil
 	}
-	return statedir.Dir(filepath.Join(sysroot, loader.DefaultStateDir))
+	copied, err := copyNotes(root)
+	return statedir.Dir(copied), func() { os.RemoveAll(copied) }, err
 }
 
 // unarmed tells whether a crash kernel is wanted and none is loaded.
 func (r *statusReport) unarmed() bool { return r.Wanted && r.Truth.Accuracy == loader.NotLoaded }
+
+// Bounds on the files that are looked at in a tree's state directory: there are few, and small.
+const (
+	maxNotes    = 100
+	maxNoteSize = 1 << 20 // bytes
+)
+
+// copyNotes copies the notes of a machine that is a tree: they are read by name, and the names in it may
+// lead anywhere. The caller removes the copy.
+func copyNotes(root fs.FS) (string, error) {
+	dir, err := os.MkdirTemp("", "gokexec-status-*")
+	if err != nil {
+		return "", err
+	}
+	from := strings.Trim(loader.DefaultStateDir, "/")
+	list, _ := fs.ReadDir(root, from) // a machine without gokexec has none
+	for _, entry := range list[:min(len(list), maxNotes)] {
+		name := path.Join(from, entry.Name())
+		if info, err := fs.Stat(root, name); err != nil || info.Size() > maxNoteSize {
+			continue // no note
+		}
+		b, err := fs.ReadFile(root, name)
+		if err != nil {
+			continue // a directory, a device
+		}
+		if err := os.WriteFile(filepath.Join(dir, entry.Name()), b, 0o600); err != nil {
+			return "", errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	return dir, nil
+}
 
 func truthExit(t *loader.Truth) int {
 	switch t.Accuracy {

@@ -13,7 +13,7 @@ import (
 
 func unloadCommand() command {
 	return command{
-		name:  "unload",
+		name: "unload", acts: true,
 		short: "free the crash kernel, or the one for an ordinary kexec",
 		long: `Frees the image. Before loading another one this is not needed, and leaves the
 machine without a crash kernel in between: gokexec load replaces what is loaded.

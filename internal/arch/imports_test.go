@@ -13,7 +13,7 @@ const module = "github.com/gokexec/gokexec/"
 // those of lower layers only.
 func layers() [][]string {
 	return [][]string{
-		{"pkg/memmap", "pkg/blkid", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/uname", "internal/getopt", "internal/fdt", "internal/linkfs", "pkg/statedir"},
+		{"pkg/memmap", "pkg/blkid", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/fdt", "pkg/statedir"},
 		{"pkg/elfcore", "pkg/kmod"},
 		{"pkg/printk", "pkg/bootimage", "pkg/kdumpfile"},
 		{"pkg/initramfs"},

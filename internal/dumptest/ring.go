@@ -39,6 +39,7 @@ type RingConfig struct {
 type Claim struct {
 	CountBits, SizeBits int
 	TailBack            uint64 // tail_id is that much too low
+	Descs               uint64 // virtual address of the descriptors
 }
 
 // Ring is a model of the writer of struct printk_ringbuffer (kernel/printk/printk_ringbuffer.c)

@@ -52,7 +52,7 @@ func (r *Ring) Store() {
 	rb := m.Alloc(prb.Size, 8)
 	dr, tr := rb+uint64(prb.Offsets["desc_ring"]), rb+uint64(prb.Offsets["text_data_ring"])
 	m.Put(dr+uint64(descRing.Offsets["count_bits"]), 4, uint64(cmp.Or(r.Claim.CountBits, r.CountBits)))
-	m.Ulong(dr+uint64(descRing.Offsets["descs"]), descs)
+	m.Ulong(dr+uint64(descRing.Offsets["descs"]), cmp.Or(r.Claim.Descs, descs))
 	m.Ulong(dr+uint64(descRing.Offsets["infos"]), infos)
 	m.Ulong(dr+uint64(descRing.Offsets["head_id"]), r.head)
 	m.Ulong(dr+uint64(descRing.Offsets["tail_id"]), (r.tail-r.Claim.TailBack)&r.idMask)

@@ -128,7 +128,7 @@ func (z *BzImage) VMLinux() (*Image, error) {
 		return nil, fmt.Errorf("bzImage: payload: %w", err)
 	}
 	if len(h) >= 4 && string(h[:4]) == "\x7fELF" { // CONFIG_KERNEL_UNCOMPRESSED
-		return open(p.r, p.size, MaxUnpacked)
+		return OpenWithin(p.r, p.size, z.limit)
 	}
 	c := codecOf(h)
 	if c == nil {
@@ -140,11 +140,11 @@ func (z *BzImage) VMLinux() (*Image, error) {
 	if c.name != "gzip" && end > sizeTrailer {
 		end -= sizeTrailer
 	}
-	u, err := c.unpack(p.section(0, end), hint, MaxUnpacked)
+	u, err := c.unpack(p.section(0, end), hint, z.limit)
 	if err != nil {
 		return nil, fmt.Errorf("bzImage: payload: %s: %w", c.name, err)
 	}
-	img, err := open(u.r, u.size, MaxUnpacked)
+	img, err := OpenWithin(u.r, u.size, z.limit)
 	if err != nil {
 		return nil, fmt.Errorf("bzImage: payload: %s: %w", c.name, err)
 	}

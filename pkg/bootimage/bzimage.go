@@ -119,6 +119,7 @@ type BzImage struct {
 
 	header []byte // file offset 0x1f1 to the end of the setup_header
 	src    source
+	limit  int64 // of what VMLinux unpacks, bytes
 }
 
 func parseBzImage(src source) (*BzImage, error) {

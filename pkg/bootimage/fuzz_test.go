@@ -24,7 +24,7 @@ func checkImage(t *testing.T, img *Image) {
 	if len(img.Wrapping) > MaxWrappings {
 		t.Fatalf("Wrapping = %q; at most %d are unwrapped", img.Wrapping, MaxWrappings)
 	}
-	again, err := open(bytes.NewReader(b), int64(len(b)), fuzzLimit)
+	again, err := OpenWithin(bytes.NewReader(b), int64(len(b)), fuzzLimit)
 	if err != nil || !again.Unwrapped() || again.Format != img.Format || again.Machine != img.Machine || again.MemSize != img.MemSize {
 		t.Fatalf("Open(Bytes()) = %v, %v; want %v unwrapped", again, err, img)
 	}
@@ -73,7 +73,7 @@ func FuzzOpen(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		img, err := open(bytes.NewReader(file), int64(len(file)), fuzzLimit)
+		img, err := OpenWithin(bytes.NewReader(file), int64(len(file)), fuzzLimit)
 		if err == nil {
 			checkImage(t, img)
 			return
@@ -82,7 +82,7 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("Open = %v and an error: %v", img, err)
 		}
 		// A file of a claimed size beyond its end is an error too.
-		if _, err := open(bytes.NewReader(file), int64(len(file))+1<<30, fuzzLimit); err == nil && len(file) == 0 {
+		if _, err := OpenWithin(bytes.NewReader(file), int64(len(file))+1<<30, fuzzLimit); err == nil && len(file) == 0 {
 			t.Fatal("Open of no bytes and a size = no error")
 		}
 	})

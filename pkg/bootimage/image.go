@@ -121,10 +121,13 @@ func (s source) section(off, size int64) source {
 // error of r; an error without any of them names a field of a header whose
 // value makes no sense.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
-	return open(r, size, MaxUnpacked)
+	return OpenWithin(r, size, MaxUnpacked)
 }
 
-func open(r io.ReaderAt, size, limit int64) (*Image, error) {
+// OpenWithin is Open for a kernel that is to fit somewhere: a wrapping that unpacks
+// to more than limit bytes, or than MaxUnpacked, is ErrTooLarge.
+func OpenWithin(r io.ReaderAt, size, limit int64) (*Image, error) {
+	limit = min(limit, MaxUnpacked)
 	if size < 0 {
 		return nil, fmt.Errorf("size %d is negative", size)
 	}
@@ -133,6 +136,12 @@ func open(r io.ReaderAt, size, limit int64) (*Image, error) {
 	for {
 		err := img.recognise(src)
 		if err == nil {
+			if img.BzImage != nil {
+				img.BzImage.limit = limit
+			}
+			if img.UKI != nil {
+				img.UKI.limit = limit
+			}
 			return img, nil
 		}
 		var w *wrapped

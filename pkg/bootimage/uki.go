@@ -36,6 +36,7 @@ type UKI struct {
 
 	cmdline string
 	src     source
+	limit   int64 // of what Initrd reads, bytes
 }
 
 const (
@@ -159,13 +160,17 @@ func (img *Image) Initrd() ([]byte, error) {
 	if img.UKI == nil {
 		return nil, nil
 	}
+	size := img.InitrdSize()
+	if size > img.UKI.limit {
+		return nil, fmt.Errorf("uki: %w: an initrd of %d bytes, the limit is %d", ErrTooLarge, size, img.UKI.limit)
+	}
 	var all []byte
 	for _, name := range []string{".ucode", ".initrd"} {
 		s, ok := img.UKI.find(name)
 		if !ok || s.DataSize() == 0 {
 			continue
 		}
-		b, err := img.UKI.src.section(int64(s.Offset), s.DataSize()).bytes(MaxUnpacked)
+		b, err := img.UKI.src.section(int64(s.Offset), s.DataSize()).bytes(img.UKI.limit)
 		if err != nil {
 			return nil, fmt.Errorf("uki: section %s: %w", name, err)
 		}
@@ -173,10 +178,10 @@ func (img *Image) Initrd() ([]byte, error) {
 			all = b // the usual case: one section, not copied
 			continue
 		}
-		for len(all)%initrdAlign != 0 {
-			all = append(all, 0)
-		}
-		all = append(all, b...)
+		joined := make([]byte, size)
+		copy(joined, all)
+		copy(joined[size-int64(len(b)):], b)
+		all = joined
 	}
 	return all, nil
 }

@@ -14,7 +14,7 @@ const (
 	sizeTrailer = 4
 	// maxHintRatio bounds how much is allocated because of such a size:
 	// kernels compress to a third, rarely to a tenth.
-	maxHintRatio = 16
+	maxHintRatio = 8
 	// maxDictionary is the largest window or dictionary, in bytes, that a
 	// decoder allocates because a header says so. It is what the kernel's
 	// build uses (zstd --ultra -22, scripts/xz_wrap.sh), however small the
@@ -65,28 +65,44 @@ func (s source) sizeHint(off int64) int64 {
 }
 
 // unpack decompresses src into memory, up to limit bytes. hint is what the
-// unpacked size should be and only avoids copying; it may be wrong.
+// unpacked size should be; it may be wrong. Then src is gone through twice, to
+// learn the size first: nothing is copied, and no more is allocated than there is.
 func (c *codec) unpack(src source, hint, limit int64) (source, error) {
+	size := max(min(hint, limit, src.size*maxHintRatio), min(readBuffer, limit))
+	b, total, err := c.read(src, size, limit)
+	if err == nil && total > size {
+		b, total, err = c.read(src, total, limit)
+	}
+	if err == nil && total > int64(len(b)) {
+		err = fmt.Errorf("%w: the file changes", ErrCorrupt)
+	}
+	if err != nil {
+		return source{}, err
+	}
+	return memory(b), nil
+}
+
+// read decompresses the first size bytes into memory, and counts the rest.
+func (c *codec) read(src source, size, limit int64) (b []byte, total int64, err error) {
 	in := &inputReader{r: io.NewSectionReader(src.r, 0, src.size)}
 	r, err := c.open(in)
-	var b []byte
 	if err == nil {
-		b, err = readLimit(r, min(hint, limit, src.size*maxHintRatio), limit)
+		b, total, err = readCounted(r, size, limit)
 		if c, ok := r.(io.Closer); ok {
 			err = errors.Join(err, c.Close())
 		}
 	}
 	switch {
 	case err == nil:
-		return memory(b), nil
+		return b, total, nil
 	case in.err != nil:
-		return source{}, in.err
+		return nil, 0, in.err
 	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTruncated), errors.Is(err, ErrCorrupt):
-		return source{}, err
+		return nil, 0, err
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return source{}, fmt.Errorf("%w: the compressed data ends early", ErrTruncated)
+		return nil, 0, fmt.Errorf("%w: the compressed data ends early", ErrTruncated)
 	}
-	return source{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	return nil, 0, fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
 
 // inputReader remembers an error of the file, which decoders report as damage.
@@ -103,27 +119,28 @@ func (i *inputReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readLimit reads r to its end. It allocates hint bytes at once and more only
-// as data comes.
-func readLimit(r io.Reader, hint, limit int64) ([]byte, error) {
-	// One byte more, so that the read which finds the end does not grow b.
-	b := make([]byte, 0, max(hint+1, readBuffer))
-	for {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
-		}
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if int64(len(b)) > limit {
-			return nil, fmt.Errorf("%w: it unpacks to more than %d bytes", ErrTooLarge, limit)
-		}
-		if err == io.EOF {
-			return b, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+// readCounted reads r to its end, and keeps the first size bytes.
+func readCounted(r io.Reader, size, limit int64) (b []byte, total int64, err error) {
+	b = make([]byte, size)
+	n := 0
+	for n < len(b) && err == nil { // not io.ReadFull: a decoder's io.ErrUnexpectedEOF is damage
+		var m int
+		m, err = r.Read(b[n:])
+		n += m
 	}
+	total = int64(n)
+	switch err {
+	case io.EOF:
+		err = nil
+	case nil:
+		var rest int64
+		rest, err = io.Copy(io.Discard, io.LimitReader(r, limit-size+1))
+		total += rest
+	}
+	if err == nil && total > limit {
+		err = fmt.Errorf("%w: it unpacks to more than %d bytes", ErrTooLarge, limit)
+	}
+	return b[:n:n], total, err
 }
 
 // unexpected makes the end of the input an error where more must follow.

@@ -142,9 +142,13 @@ func (s *fakeSystem) fault(name string) *fault {
 
 func (s *fakeSystem) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(s.path(name), perm) }
 func (s *fakeSystem) Rename(from, to string) error              { return os.Rename(s.path(from), s.path(to)) }
-func (s *fakeSystem) SyncDir(name string) error                 { return s.real.SyncDir(s.path(name)) }
-func (s *fakeSystem) Stat(name string) (fs.FileInfo, error)     { return os.Stat(s.path(name)) }
-func (s *fakeSystem) Lstat(name string) (fs.FileInfo, error)    { return os.Lstat(s.path(name)) }
+func (s *fakeSystem) Pin(name string, own bool) (string, func() error, error) {
+	_, release, err := s.real.Pin(s.path(name), own)
+	return name, release, err
+}
+func (s *fakeSystem) SyncDir(name string) error              { return s.real.SyncDir(s.path(name)) }
+func (s *fakeSystem) Stat(name string) (fs.FileInfo, error)  { return os.Stat(s.path(name)) }
+func (s *fakeSystem) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(s.path(name)) }
 
 func (s *fakeSystem) Mount(source, target, fstype, data string) error {
 	s.call("Mount")

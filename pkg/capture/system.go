@@ -17,6 +17,9 @@ type System interface {
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 	// Mkdir is os.Mkdir.
 	Mkdir(name string, perm fs.FileMode) error
+	// Pin opens a directory and returns a name that stays its own wherever it is moved, and what
+	// gives it up. With own the directory must be this user's, and no link leads to it.
+	Pin(name string, own bool) (pinned string, release func() error, err error)
 	// Rename is os.Rename.
 	Rename(oldname, newname string) error
 	// SyncDir makes the names in a directory durable.

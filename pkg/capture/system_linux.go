@@ -43,6 +43,41 @@ func (*linuxSystem) Rename(oldname, newname string) error      { return os.Renam
 func (*linuxSystem) Stat(name string) (fs.FileInfo, error)     { return os.Stat(name) }
 func (*linuxSystem) Lstat(name string) (fs.FileInfo, error)    { return os.Lstat(name) }
 
+// Pin gives the descriptor's name in /proc (proc(5)), which leads to the directory itself.
+func (*linuxSystem) Pin(name string, own bool) (string, func() error, error) {
+	flags := os.O_RDONLY | unix.O_DIRECTORY
+	if own {
+		flags |= unix.O_NOFOLLOW
+	}
+	d, err := os.OpenFile(name, flags, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	if own {
+		err = checkOwner(int(d.Fd()))
+	}
+	if err != nil {
+		return "", nil, errors.Join(&fs.PathError{Op: "open", Path: name, Err: err}, d.Close())
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", d.Fd()), d.Close, nil
+}
+
+// checkOwner makes sure that a directory has the owner that new files in it get: this user, or whom the
+// filesystem (FAT, NFS with its squashing) takes for every one.
+func checkOwner(dir int) error {
+	const probe = ".gokexec"
+	fd, err := unix.Openat(dir, probe, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	var file, st unix.Stat_t
+	err = errors.Join(unix.Fstat(fd, &file), unix.Fstat(dir, &st), unix.Close(fd), unix.Unlinkat(dir, probe, 0))
+	if err == nil && file.Uid != st.Uid {
+		err = fmt.Errorf("%w: it was made for this dump, and belongs to user %d now", fs.ErrPermission, st.Uid)
+	}
+	return err
+}
+
 func (*linuxSystem) SyncDir(name string) error {
 	d, err := os.Open(name)
 	if err != nil {

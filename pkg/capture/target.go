@@ -30,7 +30,7 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		case !info.IsDir():
 			return nil, fmt.Errorf("%s: %w", t.Path, syscall.ENOTDIR)
 		}
-		return nilSafe(newDirectory(r.sys, t.Path, "", when, r.cfg.reserve()))
+		return nilSafe(newPinned(r.sys, t.Path, when, r.cfg.reserve()))
 	}
 	ref, err := blkid.ParseRef(t.Device)
 	if err != nil {

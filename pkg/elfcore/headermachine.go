@@ -144,7 +144,7 @@ func readVMCoreInfoNote(root fs.FS) (NoteRange, error) {
 	addr, err1 := strconv.ParseUint(strings.TrimPrefix(a, "0x"), 16, 64)
 	size, err2 := strconv.ParseUint(s, 16, 32)
 	if !ok || err1 != nil || err2 != nil || size == 0 {
-		return NoteRange{}, fmt.Errorf("/%s: %q is not an address and a size", vmcoreinfoPath, text)
+		return NoteRange{}, fmt.Errorf("/%s: %.200q is not an address and a size", vmcoreinfoPath, text)
 	}
 	return NoteRange{memmap.PhysAddr(addr), size}, nil
 }
@@ -172,7 +172,7 @@ func readCMA(root fs.FS) ([]memmap.Range, error) {
 		start, err1 := strconv.ParseUint(a, 16, 64)
 		last, err2 := strconv.ParseUint(b, 16, 64)
 		if !ok || err1 != nil || err2 != nil || last < start {
-			return nil, fmt.Errorf("/%s: %q is not a range", path, line)
+			return nil, fmt.Errorf("/%s: %.200q is not a range", path, line)
 		}
 		rs = append(rs, memmap.RangeTo(memmap.PhysAddr(start), memmap.PhysAddr(last)))
 	}
@@ -208,7 +208,7 @@ func readNumber(root fs.FS, name string, base, bits int) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(text, base, bits)
 	if err != nil {
-		return 0, fmt.Errorf("/%s: %q is not a number of base %d and up to %d bits", name, text, base, bits)
+		return 0, fmt.Errorf("/%s: %.200q is not a number of base %d and up to %d bits", name, text, base, bits)
 	}
 	return n, nil
 }

@@ -69,10 +69,16 @@ type noteParser struct {
 	notes  []Note
 	damage []error
 	kept   int // bytes of descriptors held in memory
+	buf    *bufio.Reader
 }
 
 func (p *noteParser) read(seg noteSegment) {
-	br := bufio.NewReaderSize(io.NewSectionReader(p.r, seg.off, seg.size), 4096)
+	section := io.NewSectionReader(p.r, seg.off, seg.size)
+	if p.buf == nil {
+		p.buf = bufio.NewReaderSize(section, 4096)
+	}
+	br := p.buf
+	br.Reset(section)
 	for pos := int64(0); pos < seg.size; {
 		n, next, err := p.note(br, seg, pos)
 		if err == errNoteEnd {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/klauspost/compress/snappy"
@@ -21,6 +22,15 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
+// The encoders are used again: to make one takes longer than to use it.
+var (
+	zlibWriters = sync.Pool{New: func() any { return zlib.NewWriter(nil) }}
+	zstdWriters = sync.Pool{New: func() any {
+		w, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<12))
+		return w
+	}}
+)
+
 // pack packs each page with another codec.
 func pack(n int, page []byte) ([]byte, uint32) {
 	var b bytes.Buffer
@@ -28,17 +38,21 @@ func pack(n int, page []byte) ([]byte, uint32) {
 	case 0:
 		return page, 0
 	case 1:
-		w := zlib.NewWriter(&b)
+		w := zlibWriters.Get().(*zlib.Writer)
+		w.Reset(&b)
 		w.Write(page)
 		w.Close()
+		zlibWriters.Put(w)
 	case 2:
 		b.Write(imagetest.LZO1X(page))
 	case 3:
 		b.Write(snappy.Encode(nil, page))
 	case 4:
-		w, _ := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<12))
+		w := zstdWriters.Get().(*zstd.Encoder)
+		w.Reset(&b)
 		w.Write(page)
 		w.Close()
+		zstdWriters.Put(w)
 	}
 	if b.Len() > len(page) {
 		return page, 0

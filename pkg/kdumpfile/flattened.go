@@ -70,6 +70,7 @@ func NewFlattened(r io.ReaderAt, size int64) (*Flattened, error) {
 
 // index lists the records in the order of the stream. What is wrong ends it.
 func (f *Flattened) index(size int64) error {
+	records := 0
 	for pos := int64(flatHeaderSize); ; {
 		if size-pos < flatRecordSize {
 			return fmt.Errorf("it ends at %d without an end mark: %w", size, io.ErrUnexpectedEOF)
@@ -85,8 +86,12 @@ func (f *Flattened) index(size int64) error {
 		if off < 0 || length < 0 || length > math.MaxInt64-off {
 			return fmt.Errorf("the record at %d is for %#x bytes at %#x", pos, uint64(length), uint64(off))
 		}
-		if len(f.segs) == maxFlatRecords {
+		if records++; records > maxFlatRecords {
 			return fmt.Errorf("more than %d records", maxFlatRecords)
+		}
+		if off == 0 && length == 0 {
+			// No writer makes one, and a file that wasn't written to its end goes on so.
+			return fmt.Errorf("the record at %d is empty: %w", pos, io.ErrUnexpectedEOF)
 		}
 		pos += flatRecordSize
 		f.size = max(f.size, off+length)
@@ -203,4 +208,33 @@ func (f *Flattened) ReadAt(b []byte, off int64) (int, error) {
 		n += len(want)
 	}
 	return n, nil
+}
+
+// NextData returns the first stretch at or after off that a record fills, and that isn't a hole of the
+// stream's own file. In a damaged stream everything counts as filled: see ReadAt.
+func (f *Flattened) NextData(off int64) (start, end int64, err error) {
+	if off < 0 || off >= f.size {
+		return 0, 0, io.EOF
+	}
+	if len(f.Damage) > 0 {
+		return off, f.size, nil
+	}
+	i, found := slices.BinarySearchFunc(f.segs, off, func(s flatSegment, at int64) int { return cmp.Compare(s.off, at) })
+	if !found && i > 0 && off < f.segs[i-1].end() {
+		i--
+	}
+	for _, s := range f.segs[i:] {
+		at := max(off, s.off)
+		start, end, err = nextData(f.r, s.pos+at-s.off)
+		if err == io.EOF {
+			continue // the next ones may come earlier in the stream
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		if start += s.off - s.pos; start < s.end() {
+			return start, min(end-s.pos, s.size) + s.off, nil
+		}
+	}
+	return 0, 0, io.EOF
 }

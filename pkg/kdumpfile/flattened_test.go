@@ -39,6 +39,7 @@ func TestFlattened(t *testing.T) {
 		{"negative offset", change(second, 0x80), "....efgh", "for 0x4 bytes at 0x8000000000000000", ""},
 		{"negative size", change(second+8, 0x80), "....efgh", "for 0x8000000000000004 bytes at 0x0", ""},
 		{"size beyond 63 bits", dumptest.Flatten(dumptest.FlatRecord{Offset: 1<<63 - 2, Data: []byte("abcd")}), "", "the record at 4096 is for 0x4 bytes at 0x7ffffffffffffffe", ""},
+		{"empty record", dumptest.Flatten(dumptest.FlatRecord{Offset: 0, Data: []byte("abcd")}, dumptest.FlatRecord{}, dumptest.FlatRecord{Offset: 4, Data: []byte("efgh")}), "abcd", "is empty", ""},
 		{"other version", change(31, 2), "", "", "type 1, version 2; 1 and 1 are known"},
 		{"other type", change(23, 9), "", "", "type 9, version 1"},
 		{"short", whole[:4095], "", "", "shorter than its header"},

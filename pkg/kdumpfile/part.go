@@ -1,11 +1,13 @@
 package kdumpfile
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 	"sync"
 )
 
@@ -22,17 +24,24 @@ const descSize = 24
 // look-up reads 512 bytes of the bitmap. (1 TiB of memory has 64 Ki counts.)
 const rankSpan = 4096
 
+// countChunk is how much of the bitmap is read at once to count, in bytes: a multiple of a span's.
+const countChunk = 64 << 10
+
 // part is one file of a compressed dump.
 type part struct {
 	*Header
 	file   File
 	damage []error
 
-	// ranks[i] is the number of pages stored before page StartPage&^(rankSpan-1) + i*rankSpan.
-	// It is made as far as it is needed.
-	mu    sync.Mutex
-	ranks []uint64
+	// How many pages are stored, counted as far as that was needed.
+	mu      sync.Mutex
+	ranks   []rank // of the spans with stored pages, in order: so many as there are bits
+	stored  uint64 // pages in the spans that are counted
+	counted uint64 // spans
 }
+
+// rank is how many pages are stored before the span of number span.
+type rank struct{ span, before uint64 }
 
 // desc is a page descriptor.
 type desc struct {
@@ -46,7 +55,7 @@ func openPart(f File) (*part, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compressed dump: %w", err)
 	}
-	p := &part{Header: h, file: f, ranks: []uint64{0}}
+	p := &part{Header: h, file: f}
 	if h.Status&statusIncomplete != 0 {
 		p.damage = append(p.damage, errors.New("its writer marked it as incomplete"))
 	}
@@ -56,23 +65,27 @@ func openPart(f File) (*part, error) {
 	return p, nil
 }
 
-// spanStart is the page that ranks[i] is for.
+// spanStart is the first page of span i.
 func (p *part) spanStart(i uint64) uint64 { return p.StartPage&^(rankSpan-1) + i*rankSpan }
 
-// readSpan reads the bits of the span that begins with page first into b, and clears those of pages
+// readBits reads the bits of the pages from first on, a multiple of 8, into b, and clears those of pages
 // that are not in this part.
-func (p *part) readSpan(b *[rankSpan / 8]byte, bitmap, first uint64) error {
-	last := min(first+rankSpan, p.EndPage)
-	n := int((last - first + 7) / 8)
+func (p *part) readBits(b []byte, first uint64) error {
+	last := min(first+8*uint64(len(b)), p.EndPage)
+	n := int((max(first, last) - first + 7) / 8)
 	clear(b[n:])
-	if m, err := p.file.ReadAt(b[:n], int64(bitmap+first/8)); m < n {
+	if m, err := p.file.ReadAt(b[:n], int64(p.bitmapOffset()+first/8)); m < n {
 		return fmt.Errorf("read the bitmap: %w", noEOF(err))
 	}
-	if last%8 != 0 {
+	if last%8 != 0 && n > 0 {
 		b[n-1] &= 1<<(last%8) - 1
 	}
-	for pfn := first; pfn < p.StartPage; pfn++ {
-		b[(pfn-first)/8] &^= 1 << (pfn % 8)
+	if first < p.StartPage {
+		before := p.StartPage - first
+		clear(b[:min(before/8, uint64(n))])
+		if before/8 < uint64(n) {
+			b[before/8] &^= 1<<(before%8) - 1
+		}
 	}
 	return nil
 }
@@ -91,15 +104,55 @@ func countBits(b []byte) (n uint64) {
 func (p *part) rank(i uint64) (uint64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var b [rankSpan / 8]byte
-	for uint64(len(p.ranks)) <= i {
-		k := uint64(len(p.ranks)) - 1
-		if err := p.readSpan(&b, p.bitmapOffset(), p.spanStart(k)); err != nil {
-			return 0, err
-		}
-		p.ranks = append(p.ranks, p.ranks[k]+countBits(b[:]))
+	if err := p.count(i); err != nil {
+		return 0, err
 	}
-	return p.ranks[i], nil
+	k, _ := slices.BinarySearchFunc(p.ranks, i, func(r rank, i uint64) int { return cmp.Compare(r.span, i) })
+	if k < len(p.ranks) {
+		return p.ranks[k].before, nil
+	}
+	return p.stored, nil
+}
+
+// count counts the stored pages of the spans before i. Holes of the file cost nothing.
+func (p *part) count(i uint64) error {
+	var buf []byte
+	var end uint64 // of the data that a hole was looked for in: a page
+	for p.counted < i {
+		first := p.spanStart(p.counted)
+		if first >= end {
+			start, stop, err := nextData(p.file, int64(p.bitmapOffset()+first/8))
+			if err != nil && err != io.EOF {
+				return fmt.Errorf("look for holes in the bitmap: %w", err)
+			}
+			skip := i - p.counted
+			if err == nil {
+				skip = min(skip, (uint64(start)-p.bitmapOffset()-first/8)/(rankSpan/8))
+				end = min(uint64(stop)-p.bitmapOffset(), maxPages/8) * 8
+			}
+			if skip > 0 {
+				p.counted += skip
+				end = 0
+				continue
+			}
+		}
+		if buf == nil {
+			buf = make([]byte, min(countChunk, (i-p.counted)*(rankSpan/8)))
+		}
+		spans := min(i-p.counted, (end-first+rankSpan-1)/rankSpan)
+		b := buf[:min(uint64(len(buf)), spans*(rankSpan/8))]
+		if err := p.readBits(b, first); err != nil {
+			return err
+		}
+		for ; len(b) > 0; b = b[rankSpan/8:] {
+			if n := countBits(b[:rankSpan/8]); n > 0 {
+				p.ranks = append(p.ranks, rank{p.counted, p.stored})
+				p.stored += n
+			}
+			p.counted++
+		}
+	}
+	return nil
 }
 
 // index returns which descriptor is that of page pfn. The error is errNotStored when there is none.
@@ -107,7 +160,7 @@ func (p *part) index(pfn uint64) (uint64, error) {
 	i := pfn/rankSpan - p.StartPage/rankSpan
 	first := p.spanStart(i)
 	var b [rankSpan / 8]byte
-	if err := p.readSpan(&b, p.bitmapOffset(), first); err != nil {
+	if err := p.readBits(b[:], first); err != nil {
 		return 0, err
 	}
 	bit := pfn - first

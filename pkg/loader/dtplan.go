@@ -18,6 +18,9 @@ import (
 // kernels before 6.4 can't use memory below themselves (arch/riscv/kernel/
 // elf_kexec.c does so too).
 func (p *Plan) planDT(host *Host, spec *Spec) error {
+	if err := p.fits(host, spec.Kind); err != nil {
+		return err
+	}
 	kernel, err := p.dtKernel()
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", p.Kernel.Path, err)

@@ -208,7 +208,7 @@ func (r hostReader) number(name string) *int64 {
 	}
 	v, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
 	if err != nil {
-		r.h.Unread[name] = fmt.Errorf("%q is not a decimal number", s)
+		r.h.Unread[name] = fmt.Errorf("%.200q is not a decimal number", s)
 		return nil
 	}
 	return &v

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/statedir"
@@ -25,7 +24,7 @@ func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
 			if err != nil {
 				return nil, err
 			}
-			return p, FirstFailure(append(CheckLoad(l.Root, host, p), p.CheckInitrd(host)...))
+			return p, FirstFailure(append(CheckLoad(host, p), p.CheckInitrd(host)...))
 		})
 		return err
 	})
@@ -34,7 +33,7 @@ func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
 // CheckLoad is what the kernel would refuse, found before a load, a reload or a restore: what
 // is wrong with the machine, and with the plan for it. What the kernel takes and a capture
 // fails by, CheckInitrd tells.
-func CheckLoad(_ fs.FS, host *Host, p *Plan) []Finding {
+func CheckLoad(host *Host, p *Plan) []Finding {
 	return append(CheckHost(host, p.Kind), p.Check(host)...)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // The types of the two system calls.
@@ -106,7 +107,7 @@ func (p *Plan) planKernel(host *Host, spec *Spec) error {
 	if spec.Kernel == nil {
 		return errors.New("no kernel is given")
 	}
-	image, err := bootimage.Open(spec.Kernel, spec.Kernel.Size)
+	image, err := host.OpenImage(spec.Kernel, spec.Kind)
 	if err != nil {
 		return &Problem{What: fmt.Sprintf("kernel %s: %v", spec.Kernel.Path, err), Hint: imageHint(err, host.Arch), Err: err}
 	}
@@ -120,6 +121,43 @@ func (p *Plan) planKernel(host *Host, spec *Spec) error {
 	return nil
 }
 
+// OpenImage recognises a kernel image. What it unpacks to is to fit where it is loaded, see bootimage.OpenWithin.
+func (h *Host) OpenImage(kernel *Source, kind Kind) (*bootimage.Image, error) {
+	return bootimage.OpenWithin(kernel, kernel.Size, h.unpackLimit(kind))
+}
+
+// minUnpackLimit is what any kernel may unpack to, in bytes: also where little is known of the machine.
+const minUnpackLimit = 128 << 20
+
+// unpackLimit is how many bytes a kernel may unpack to: what it is loaded into, or half of the memory.
+func (h *Host) unpackLimit(kind Kind) int64 {
+	room := h.MemTotal / 2
+	if kind == Crash && len(h.Crash) > 0 {
+		room = memmap.NewSet(h.Crash...).Size()
+	}
+	if room == 0 {
+		return bootimage.MaxUnpacked
+	}
+	return int64(min(max(room, minUnpackLimit), bootimage.MaxUnpacked))
+}
+
+// fits refuses files that are larger than the crash memory that they are to be loaded into, before they are
+// read. An ELF kernel may have debugging information, which is not loaded.
+func (p *Plan) fits(host *Host, kind Kind) error {
+	if kind != Crash {
+		return nil
+	}
+	limit := host.unpackLimit(kind)
+	for _, f := range []*Payload{p.Kernel, p.Initrd} {
+		if f == nil || f.Size <= limit || f == p.Kernel && p.Image.Format == bootimage.FormatELF {
+			continue
+		}
+		return &Problem{What: fmt.Sprintf("%s: %v: it has %s, and there is room for %s", f.Path, bootimage.ErrTooLarge, mib(uint64(f.Size)), mib(uint64(limit))),
+			Hint: "is this the right file? more crash memory is reserved by crashkernel=", Err: bootimage.ErrTooLarge}
+	}
+	return nil
+}
+
 func imageHint(err error, arch Arch) string {
 	switch {
 	case errors.Is(err, bootimage.ErrTruncated):
@@ -127,7 +165,7 @@ func imageHint(err error, arch Arch) string {
 	case errors.Is(err, bootimage.ErrCorrupt):
 		return "the file is damaged; reinstall the kernel package"
 	case errors.Is(err, bootimage.ErrTooLarge):
-		return fmt.Sprintf("no kernel unpacks to over %d MiB; is this the right file?", bootimage.MaxUnpacked>>20)
+		return "no kernel of that size fits this machine's crash memory, or half of its memory; is this the right file?"
 	case arch.Machine == elf.EM_X86_64:
 		return "give the kernel image, such as /boot/vmlinuz-VERSION"
 	}

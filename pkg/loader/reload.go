@@ -170,7 +170,7 @@ func (l *Loader) planMethod(host *Host, spec *Spec, method Method) (*Plan, error
 	if err != nil {
 		return nil, err
 	}
-	return p, FirstFailure(CheckLoad(l.Root, host, p))
+	return p, FirstFailure(CheckLoad(host, p))
 }
 
 // reloadsBySegments tells whether kexec_load does for what kexec_file_load has

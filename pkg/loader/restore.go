@@ -57,7 +57,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 		return "", "", err
 	}
 	// Nothing is loaded, so nothing can be lost by trying all the same.
-	if err := FirstFailure(CheckLoad(l.Root, host, p)); err != nil {
+	if err := FirstFailure(CheckLoad(host, p)); err != nil {
 		l.report("restoring the crash kernel that was loaded before, although " + err.Error())
 	}
 	if err := l.call(ctx, Crash, func() error { return l.carryOut(p) }); err != nil {

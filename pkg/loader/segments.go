@@ -75,6 +75,9 @@ func newSegments(host *Host, spec *Spec, file *Plan) (*Plan, error) {
 // backup's address is in the elfcorehdr, that of the elfcorehdr on the command
 // line, and both are missing from the memory map in boot_params.
 func (p *Plan) planX86(host *Host, spec *Spec) error {
+	if err := p.fits(host, spec.Kind); err != nil {
+		return err
+	}
 	kernel, err := p.x86Kernel()
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", p.Kernel.Path, err)

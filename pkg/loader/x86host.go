@@ -153,7 +153,7 @@ func (r hostReader) hex(name string) (uint64, error) {
 	s := strings.TrimSpace(string(b))
 	v, err := strconv.ParseUint(s, 0, 64)
 	if err != nil {
-		return 0, fmt.Errorf("/%s: %q is not a number", name, s)
+		return 0, fmt.Errorf("/%s: %.200q is not a number", name, s)
 	}
 	return v, nil
 }

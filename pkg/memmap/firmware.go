@@ -82,7 +82,7 @@ func readAddr(root fs.FS, name string) (PhysAddr, error) {
 	digits, ok := strings.CutPrefix(s, "0x")
 	a, err := strconv.ParseUint(digits, 16, 64)
 	if !ok || err != nil {
-		return 0, fmt.Errorf("/%s: %q is not an address", name, s)
+		return 0, fmt.Errorf("/%s: %.200q is not an address", name, s)
 	}
 	return PhysAddr(a), nil
 }
@@ -95,6 +95,9 @@ func readFile(root fs.FS, name string, limit int64) ([]byte, error) {
 		return nil, absPath(err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > limit { // of a tree
+		return nil, fmt.Errorf("/%s: larger than %d bytes", name, limit)
+	}
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, absPath(err)

@@ -13,7 +13,7 @@ import (
 const (
 	// maxIomemSize bounds what is read of /proc/iomem, in bytes. A machine
 	// with 32768 memory ranges prints less than 2 MiB.
-	maxIomemSize = 64 << 20
+	maxIomemSize = 16 << 20
 
 	// maxDepth bounds the nesting. The kernel's own bound, MAX_IORES_LEVEL in
 	// kernel/resource.c, was 5 and is 8.
@@ -98,7 +98,7 @@ func ParseIomem(r io.Reader) (*Iomem, error) {
 	for line := 1; len(text) > 0; line++ {
 		l, rest, ok := bytes.Cut(text, []byte{'\n'})
 		if !ok {
-			return nil, fmt.Errorf("line %d: ends without a newline: %q", line, l)
+			return nil, fmt.Errorf("line %d: ends without a newline: %.200q", line, l)
 		}
 		text = rest
 		if m.Digits == 0 {
@@ -106,13 +106,13 @@ func ParseIomem(r io.Reader) (*Iomem, error) {
 		}
 		depth, res, err := parseLine(l, m.Digits)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w: %q", line, err, l)
+			return nil, fmt.Errorf("line %d: %w: %.200q", line, err, l)
 		}
 		switch {
 		case depth > len(path):
-			return nil, fmt.Errorf("line %d: at depth %d, behind a line at depth %d: %q", line, depth, len(path)-1, l)
+			return nil, fmt.Errorf("line %d: at depth %d, behind a line at depth %d: %.200q", line, depth, len(path)-1, l)
 		case depth >= maxDepth:
-			return nil, fmt.Errorf("line %d: nested deeper than %d: %q", line, maxDepth, l)
+			return nil, fmt.Errorf("line %d: nested deeper than %d: %.200q", line, maxDepth, l)
 		case depth == 0:
 			m.Resources = append(m.Resources, res)
 		default:

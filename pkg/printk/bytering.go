@@ -59,10 +59,20 @@ const chunkSize = 32 << 10
 func (r *byteRing) chunks(st *Stats, yield func([]byte) bool) {
 	buf := make([]byte, chunkSize)
 	pos := r.start
-	unreadable := 0 // pages in a row
+	unreadable := 0    // pages in a row
+	blank := uint64(0) // bytes in a row that are zero, as no character is
 	for left := r.n; left > 0; {
 		want := min(left, r.size-pos, chunkSize)
 		got, err := r.core.ReadVirtAt(buf[:want], r.buf+pos)
+		if rest := bytes.TrimRight(buf[:got], "\x00"); len(rest) == 0 {
+			blank += uint64(got)
+		} else {
+			blank = uint64(got - len(rest))
+		}
+		if blank > maxGarbage {
+			st.damage("log buffer at %d: %d bytes are zero", pos, blank)
+			return
+		}
 		if got > 0 && !yield(buf[:got]) {
 			return
 		}

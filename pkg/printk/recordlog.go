@@ -200,10 +200,12 @@ func (r *recordLog) decode(b []byte) Record {
 }
 
 // resync looks from idx on for the next place where two headers in a row make sense, or one
-// that ends the run. It returns limit when there is none, or when a long stretch can't be read.
+// that ends the run. It returns limit when there is none, or when a long stretch can't be read or
+// makes no sense.
 func (p *recordPass) resync(idx, limit uint64) uint64 {
 	unreadable := 0 // pages in a row
-	for idx = (idx + recordAlign - 1) &^ (recordAlign - 1); idx < limit; idx += recordAlign {
+	idx = (idx + recordAlign - 1) &^ (recordAlign - 1)
+	for end := min(limit, idx+maxGarbage); idx < end; idx += recordAlign {
 		h, err := p.header(idx, limit)
 		if err != nil {
 			// What is not in the dump can't be searched: go on behind the page.

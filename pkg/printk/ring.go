@@ -149,15 +149,15 @@ type reader struct {
 	st                *Stats
 	descs, infos, txt *window
 	last              Record // of which strings are used again
-	unreadable        int    // descriptors in a row
+	bad               int    // descriptors in a row that can't be read, or are others'
 }
 
 const (
 	structWindow = 16 << 10
 	textWindow   = 96 << 10 // more than the longest text: text_len is 16 bits
 
-	// After so many unreadable descriptors in a row the pointer to them must be garbage.
-	maxUnreadable = 1 << 16
+	// After so many bad descriptors in a row the pointer to them must be garbage, or their number.
+	maxBad = 1 << 16
 )
 
 func (r *ring) records(st *Stats, yield func(Record) bool) {
@@ -171,8 +171,11 @@ func (r *ring) records(st *Stats, yield func(Record) bool) {
 		n, id = r.count, (r.head-r.count+1)&r.idMask()
 	}
 	for ; n > 0; n-- {
-		if rd.unreadable > maxUnreadable {
-			st.Damaged, st.Unread = st.Damaged+n, st.Unread+n
+		if rd.bad > maxBad {
+			st.Damaged += n
+			if st.Unread > 0 {
+				st.Unread += n
+			}
 			return
 		}
 		if rec, ok := rd.record(id); ok && !yield(rec) {
@@ -188,11 +191,10 @@ func (r *reader) record(id uint64) (rec Record, ok bool) {
 	at := index * r.descSize
 	desc, err := r.descs.bytes(r.ring.descs+at, int(r.descSize), r.count*r.descSize-at)
 	if err != nil {
-		r.unreadable++
+		r.bad++
 		r.st.damage("descriptor %#x: %w", id, err)
 		return rec, false
 	}
-	r.unreadable = 0
 	sv := r.ulong(desc[r.stateVar:])
 	if got := sv & r.idMask(); got != id {
 		// desc_reserve advances head_id first and then takes the descriptor over
@@ -204,8 +206,10 @@ func (r *reader) record(id uint64) (rec Record, ok bool) {
 		} else {
 			r.st.damage("descriptor %#x has ID %#x", id, got)
 		}
+		r.bad++
 		return rec, false
 	}
+	r.bad = 0
 	switch sv >> (8*r.word - 2) {
 	case stateReserved:
 		r.st.Reserved++

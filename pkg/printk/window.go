@@ -19,6 +19,9 @@ const pageMask = ^uint64(4095)
 // rest is given up: the pointer to it or its size must be garbage.
 const maxUnreadablePages = 4096
 
+// maxGarbage is how many bytes in a row may be there and make no sense.
+const maxGarbage = maxUnreadablePages * 4096
+
 // newWindow returns a window of size bytes; no request may be larger.
 func newWindow(core Dump, size int) *window {
 	return &window{core: core, buf: make([]byte, size)}

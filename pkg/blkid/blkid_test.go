@@ -70,6 +70,8 @@ func TestBesideBlkid(t *testing.T) {
 		{name: "squashfs", args: "mksquashfs DIR IMAGE -noappend"},
 		{name: "iso9660", args: "xorriso -as mkisofs -V MY_DISK -o IMAGE DIR"},
 		{name: "udf", size: 32, args: "mkudffs --label=my_disk IMAGE"},
+		{name: "minix", size: 8, args: "mkfs.minix -3 IMAGE"},
+		{name: "minix 1", size: 8, args: "mkfs.minix -1 IMAGE", typ: "minix"},
 		{name: "swap", size: 4, args: "mkswap -L my_swap IMAGE", kind: Swap},
 		{name: "LUKS1", size: 32, args: "cryptsetup -q luksFormat --type luks1 --pbkdf-force-iterations 1000 IMAGE -", stdin: "x", kind: Member, typ: "crypto_LUKS"},
 		{name: "LUKS2", size: 32, args: "cryptsetup -q luksFormat --type luks2 --label my_disk --pbkdf pbkdf2 --pbkdf-force-iterations 1000 IMAGE -", stdin: "x", kind: Member, typ: "crypto_LUKS"},

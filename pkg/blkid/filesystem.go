@@ -140,21 +140,23 @@ func probeEROFS(m *medium) (Signature, bool) {
 	return Signature{Kind: Filesystem, Type: "erofs", UUID: formatUUID(sb[48:64]), Label: label(sb[64:80])}, true
 }
 
-// probeMinix reads struct minix_super_block (kernel: include/uapi/linux/minix_fs.h), whose
-// magic lies among what others count with.
+// probeMinix reads struct minix_super_block and minix3_super_block (kernel:
+// include/uapi/linux/minix_fs.h). Its magic is short: two letters in some versions;
+// s_log_zone_size is 0 in all that were ever made.
 func probeMinix(m *medium) (Signature, bool) {
 	sb := m.at(0x400, 0x20)
 	if sb == nil || isExt(m) || m.has(0x400, "\xe2\xe1\xf5\xe0") {
 		return Signature{}, false
 	}
+	found := false
 	switch string(sb[0x10:0x12]) {
 	case "\x7f\x13", "\x8f\x13", "\x68\x24", "\x78\x24", "\x13\x7f", "\x13\x8f", "\x24\x68", "\x24\x78":
-	default:
-		if string(sb[0x18:0x1a]) != "\x5a\x4d" {
-			return Signature{}, false
-		}
+		found = le.Uint16(sb[0x0a:]) == 0
 	}
-	return Signature{Kind: Filesystem, Type: "minix"}, true
+	if version3 := string(sb[0x18:0x1a]); version3 == "\x5a\x4d" || version3 == "\x4d\x5a" {
+		found = found || le.Uint16(sb[0x0c:]) == 0
+	}
+	return Signature{Kind: Filesystem, Type: "minix"}, found
 }
 
 func isExt(m *medium) bool { return m.has(0x438, "\x53\xef") }

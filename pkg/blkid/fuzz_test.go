@@ -21,7 +21,7 @@ func FuzzProbe(f *testing.F) {
 	f.Add([]byte{}, uint16(999), []byte{}, "")
 	f.Fuzz(func(t *testing.T, data []byte, kind uint16, id []byte, label string) {
 		// The data is repeated, so that it reaches all offsets.
-		b := make([]byte, 1<<19+len(data)%256*512)
+		b := make([]byte, 1<<18+len(data)%128*512)
 		for n := copy(b, data); n > 0 && n < len(b); n += copy(b[n:], b[:n]) {
 		}
 		var want *Signature

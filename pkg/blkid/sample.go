@@ -1,6 +1,7 @@
 package blkid
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -29,14 +30,14 @@ var formatPlaces = []int64{
 // MiB, at places where known formats keep their copies, and at 256 places
 // spread evenly: at most some 6 MB in 400 reads, whatever the size.
 func Sample(r io.ReaderAt, size int64) (int64, error) {
-	buf := make([]byte, sampleSize)
+	buf, zeros := make([]byte, sampleSize), make([]byte, sampleSize)
 	for _, offset := range samplePlaces(size) {
 		b := buf[:min(sampleSize, size-offset)]
 		if n, err := r.ReadAt(b, offset); n < len(b) {
 			return 0, fmt.Errorf("read %d bytes at offset %#x: %w", len(b), offset, err)
 		}
-		if i := slices.IndexFunc(b, func(c byte) bool { return c != 0 }); i >= 0 {
-			return offset + int64(i), nil
+		if !bytes.Equal(b, zeros[:len(b)]) {
+			return offset + int64(len(b)-len(bytes.TrimLeft(b, "\x00"))), nil
 		}
 	}
 	return -1, nil

@@ -219,18 +219,20 @@ func TestCheckRaw(t *testing.T) {
 	s.device(t, "blank", 8<<20)
 	s.device(t, "ext4", 8<<20, ext4Disk(""))
 	s.device(t, "data", 8<<20, at(5<<20, "x"))
-	s.device(t, "dump", 8<<20, func(b []byte) {
+	dump := func(b []byte) {
 		h, err := tarHeader(VMCoreName, 1<<20, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
 		copy(b, h)
-	})
+	}
+	s.device(t, "dump", 8<<20, dump)
+	s.device(t, "mirror", 8<<20, dump, at(4096, "\xfc\x4e\x2b\xa9"))
 	for _, tt := range []struct {
 		name        string
 		plain, over error
 	}{
-		{"blank", nil, nil}, {"dump", nil, nil}, {"ext4", ErrInUse, nil}, {"data", ErrInUse, nil}, {"none", os.ErrNotExist, os.ErrNotExist},
+		{"blank", nil, nil}, {"dump", nil, nil}, {"ext4", ErrInUse, nil}, {"data", ErrInUse, nil}, {"mirror", blkid.ErrMember, blkid.ErrMember}, {"none", os.ErrNotExist, os.ErrNotExist},
 	} {
 		for _, over := range []bool{false, true} {
 			want := tt.plain

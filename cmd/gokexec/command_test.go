@@ -32,7 +32,7 @@ func newBench(t *testing.T) *bench {
 	z := imagetest.GoodBzImage()
 	z.CmdlineSize, z.InitSize, z.KernelAlignment, z.PrefAddress = 2047, 40<<20, 2<<20, 16<<20
 	b.vmlinuz = b.file("vmlinuz", z.Bytes())
-	b.initrd = b.file("initrd", []byte("initrd"))
+	b.initrd = b.file("initrd", cpioOf(t, map[string]int{"init": 6}))
 	b.kmsg = b.file("kmsg", nil)
 	return b
 }

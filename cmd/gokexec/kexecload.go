@@ -82,6 +82,11 @@ func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
 		k.printPlan(p, policy)
 		k.debugCmdline(p)
 	}
+	for _, f := range p.CheckInitrd(host) {
+		if f.Level >= loader.Warning { // kexec-tools loads any file
+			fmt.Fprintln(k.stderr, "gokexec: warning:", f.Detail)
+		}
+	}
 	for _, f := range policy {
 		if f.Level != loader.Failure {
 			continue

@@ -46,7 +46,7 @@ func (k *kindFlags) kind() (loader.Kind, error) {
 // inputFlags name what is to be loaded.
 type inputFlags struct {
 	initrd, cmdline, append string
-	reuse, exact            bool
+	reuse, exact, force     bool
 }
 
 func (in *inputFlags) declare(flags *pflag.FlagSet) {
@@ -62,7 +62,7 @@ func (in *inputFlags) open(kind loader.Kind, kernel string) (*loader.Spec, error
 	if in.reuse && in.cmdline != "" {
 		return nil, usageError("--cmdline and --reuse-cmdline exclude each other; --append adds to either")
 	}
-	spec := &loader.Spec{Kind: kind, Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact}
+	spec := &loader.Spec{Kind: kind, Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact, Force: in.force}
 	var err error
 	if spec.Kernel, err = loader.Open(kernel); err != nil {
 		return nil, fileProblem("kernel", err)
@@ -125,6 +125,7 @@ gokexec load --crash --dry-run lists each word with its reason.`,
 			o := &loadOptions{}
 			o.kind.declare(flags)
 			o.inputs.declare(flags)
+			flags.BoolVar(&o.inputs.force, "force", false, "load an initrd that is no initramfs, or a damaged one, all the same")
 			o.segments.declare(flags)
 			flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done, and do nothing")
 			flags.BoolVar(&o.json, "json", false, "report as JSON")
@@ -199,6 +200,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 			plan.Flags |= kexecsys.FileDebug
 		}
 		findings = append(loader.CheckHost(host, kind), plan.Check(host)...)
+		findings = append(findings, plan.CheckInitrd(host)...)
 		return plan, loader.FirstFailure(findings)
 	}
 	p, truth, failure := o.carryOut(ctx, e, arch, kind, plan)

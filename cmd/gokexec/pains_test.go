@@ -117,7 +117,22 @@ func TestPains(t *testing.T) {
 		{"damaged initrd", func(b *bench) {
 			file := cpioOf(b.t, map[string]int{"init": 100000})
 			b.initrd = b.file("initrd", file[:len(file)/2])
-		}, []string{"check", "K", "--initrd", "I"}, 0, []string{"unexpected EOF", "make it anew"}},
+		}, []string{"check", "K", "--initrd", "I"}, 1, []string{"unexpected EOF", "make it anew"}},
+		{"damaged initrd, loaded", func(b *bench) {
+			file := cpioOf(b.t, map[string]int{"init": 1 << 20})
+			b.initrd = b.file("initrd", file[:len(file)/2])
+		}, crash("K", "--initrd", "I"), 1, []string{"unexpected EOF", "make it anew", "--force loads it as it is"}},
+		{"no initramfs at all", func(b *bench) { b.initrd = b.file("initrd", []byte("root:x:0:0:root:/root:/bin/sh\n")) }, crash("K", "--initrd", "I"), 1,
+			[]string{"not an initramfs", "--force"}},
+		{"no initramfs, checked", func(b *bench) { b.initrd = b.file("initrd", []byte("root:x:0:0:root:/root:/bin/sh\n")) }, []string{"check", "K", "--initrd", "I"}, 1,
+			[]string{"not an initramfs"}},
+		{"no initramfs, forced", func(b *bench) { b.initrd = b.file("initrd", []byte("root:x:0:0:root:/root:/bin/sh\n")) }, crash("K", "--initrd", "I", "--force"), 0,
+			[]string{"warning: ", "not an initramfs", "crash kernel loaded"}},
+		{"garbage behind the initramfs", func(b *bench) {
+			b.initrd = b.file("initrd", append(cpioOf(b.t, map[string]int{"init": 1 << 10}), "garbage"...))
+		}, crash("K", "--initrd", "I"), 0, []string{"something else than an archive follows", "crash kernel loaded"}},
+		{"modules of another kernel, loaded", initrd(module("6.1.0-9-amd64", "virtio_blk")), crash("K", "--initrd", "I"), 0,
+			[]string{"warning: ", "has modules of 6.1.0-9-amd64, the kernel is " + benchRelease, "crash kernel loaded"}},
 		{"initrd of another kernel", initrd(module("6.1.0-9-amd64", "virtio_blk")), []string{"check", "K", "--initrd", "I"}, 0,
 			[]string{"has modules of 6.1.0-9-amd64, the kernel is " + benchRelease, "gokexec initramfs --kernel " + benchRelease}},
 		{"stale initrd", func(b *bench) {

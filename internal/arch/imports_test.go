@@ -15,7 +15,8 @@ func layers() [][]string {
 	return [][]string{
 		{"pkg/memmap", "pkg/blkid", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/uname", "internal/getopt", "internal/fdt", "internal/linkfs"},
 		{"pkg/elfcore", "pkg/kmod"},
-		{"pkg/printk", "pkg/bootimage", "pkg/initramfs", "pkg/kdumpfile"},
+		{"pkg/printk", "pkg/bootimage", "pkg/kdumpfile"},
+		{"pkg/initramfs"},
 		{"pkg/loader", "pkg/capture"},
 		{"pkg/hotplug", "pkg/storage", "internal/kexeccmd"},
 		{"cmd/gokexec"},

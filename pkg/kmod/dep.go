@@ -65,7 +65,7 @@ func checkModuleFile(file string) (string, error) {
 	if !fs.ValidPath(strings.TrimPrefix(file, "/")) || strings.ContainsAny(file, " \t") {
 		return "", fmt.Errorf("bad path %q", clip(file))
 	}
-	name, ok := nameOfFile(file)
+	name, ok := ModuleName(file)
 	if !ok {
 		return "", fmt.Errorf("%q is not a module file", clip(path.Base(file)))
 	}

@@ -49,7 +49,7 @@ func FuzzParseDep(f *testing.F) {
 		var b strings.Builder
 		seen := map[string]bool{}
 		for _, d := range deps {
-			name, ok := nameOfFile(d.File)
+			name, ok := ModuleName(d.File)
 			if !ok || seen[name] || strings.Contains(name, "-") {
 				t.Fatalf("ParseDep(%q): bad or repeated name %q", s, name)
 			}

@@ -22,9 +22,9 @@ func NormalizeName(name string) string {
 	return strings.ReplaceAll(name, "-", "_")
 }
 
-// nameOfFile returns the module name that a file's path stands for, and false
+// ModuleName returns the module name that a file's path stands for, and false
 // if the path is not that of a module.
-func nameOfFile(file string) (string, bool) {
+func ModuleName(file string) (string, bool) {
 	base := path.Base(file)
 	for _, s := range suffixes {
 		if name, ok := strings.CutSuffix(base, s); ok && validName(name) {

@@ -179,13 +179,13 @@ func (t *Tree) readIndexes() error {
 	t.files = make(map[string]string, len(deps))
 	t.deps = make(map[string][]string, len(deps))
 	for _, d := range deps {
-		name, _ := nameOfFile(d.File)
+		name, _ := ModuleName(d.File)
 		t.files[name] = t.join(d.File)
 	}
 	for _, d := range deps {
-		name, _ := nameOfFile(d.File)
+		name, _ := ModuleName(d.File)
 		for _, f := range d.Needs {
-			need, _ := nameOfFile(f)
+			need, _ := ModuleName(f)
 			if t.files[need] != t.join(f) {
 				return fmt.Errorf("/%s/modules.dep: %s needs %s, which has no line of its own", t.dir, d.File, f)
 			}
@@ -228,7 +228,7 @@ func (t *Tree) walk() error {
 		if d.IsDir() {
 			return nil
 		}
-		name, ok := nameOfFile(p)
+		name, ok := ModuleName(p)
 		if !ok {
 			return nil
 		}

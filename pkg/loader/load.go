@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -63,7 +64,7 @@ func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
 	if err != nil {
 		return err
 	}
-	if err := FirstFailure(append(CheckHost(host, spec.Kind), plan.Check(host)...)); err != nil {
+	if err := FirstFailure(slices.Concat(CheckHost(host, spec.Kind), plan.Check(host), plan.CheckInitrd(host))); err != nil {
 		return err
 	}
 	return l.Load(ctx, plan)
@@ -260,6 +261,9 @@ func (l *Loader) putBack(ctx context.Context, cause error) error {
 		return unarmed(err)
 	}
 	old, err := New(host, spec)
+	if err == nil {
+		err = l.refuseRestored(old, state.changedFiles())
+	}
 	if err != nil {
 		return unarmed(err)
 	}

@@ -36,6 +36,7 @@ type Plan struct {
 
 	asked   Method         // of the Spec
 	options SegmentOptions // of the Spec
+	force   bool           // of the Spec
 
 	// fallback makes the plan by segments of a plan that Auto made by file.
 	fallback func() (*Plan, error)
@@ -79,7 +80,7 @@ func newFile(host *Host, spec *Spec) (*Plan, error) {
 
 // planInputs is what both methods need.
 func (p *Plan) planInputs(host *Host, spec *Spec) error {
-	p.asked, p.options = spec.Method, spec.Options
+	p.asked, p.options, p.force = spec.Method, spec.Options, spec.Force
 	if err := p.planKernel(host, spec); err != nil {
 		return err
 	}

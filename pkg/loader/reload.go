@@ -127,7 +127,8 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, 
 	case now.Accuracy == NotLoaded && !opt.Lost:
 		return nil, nil, &Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: ErrNoState, Hint: "gokexec load --crash loads one"}
 	}
-	if changed := state.changedFiles(); len(changed) > 0 {
+	changed := state.changedFiles()
+	if len(changed) > 0 {
 		l.report("changed since the last load, and taken as they are now: " + strings.Join(changed, ", "))
 	}
 	spec, err := state.Spec()
@@ -143,7 +144,13 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, 
 	}
 	defer l.KeepDiskKeys()()
 	plan := func(method Method) func() (*Plan, error) {
-		return func() (*Plan, error) { return l.planReload(spec, state.Asked, method, segments) }
+		return func() (*Plan, error) {
+			p, err := l.planReload(spec, state.Asked, method, segments)
+			if err == nil {
+				err = l.refuseChanged(p, changed)
+			}
+			return p, err
+		}
 	}
 	p, t, err := l.LoadSettled(ctx, plan(spec.Method))
 	if err != nil && segments && p != nil && p.Method == Segments && state.Method == File && refusedSegments(err) && l.unlimited(Crash) {

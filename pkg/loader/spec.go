@@ -57,6 +57,9 @@ type Spec struct {
 
 	Method Method // Auto by default
 
+	// Force loads an initrd that CheckInitrd finds to be none, or damaged.
+	Force bool
+
 	// What follows is for the method Segments.
 
 	Hotplug  Hotplug // HotplugAuto by default

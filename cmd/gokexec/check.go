@@ -21,7 +21,8 @@ func checkCommand() command {
 what to do about it; and what no load refuses, but a capture fails by: an initrd that is
 too large to be unpacked, made for another kernel, older than its modules or without those
 that the disk needs, a command line that lacks something, a watchdog that runs, encrypted
-disks, graphics drivers. Without KERNEL only the machine is looked at. Nothing is changed,
+disks, graphics drivers; and a target of a capture initramfs that can't be there in a capture
+kernel, or is no longer on this machine. Without KERNEL only the machine is looked at. Nothing is changed,
 no kernel lock is taken.`,
 		exits: []exitCode{{exitOK, "nothing stands in the way"}, {exitFailure, "a load would fail, for the first reason that is printed"}},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
@@ -59,7 +60,7 @@ no kernel lock is taken.`,
 				} else if kind == loader.Crash {
 					findings = append(findings, loader.CheckCapture(root, host, nil)...)
 				}
-				more, err := e.targetFindings(ctx, cmp.Or(*sysroot, e.sysroot), *targets)
+				more, err := e.targetFindings(ctx, *sysroot, *targets, in.initrd)
 				if err != nil {
 					return err
 				}

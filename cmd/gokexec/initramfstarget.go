@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/gokexec/gokexec/pkg/capture"
@@ -97,29 +99,66 @@ func (o *initramfsOptions) targetModules(e *env, tree *kmod.Tree, r *storage.Res
 	return nil
 }
 
-// targetFindings looks at targets for check.
-func (e *env) targetFindings(ctx context.Context, root string, targets []string) ([]loader.Finding, error) {
-	machine := storage.NewMachine(root)
+// targetFindings looks at targets for check: those that are named, and those of the
+// capture initramfs, if the initrd is one. A collected tree has no devices.
+func (e *env) targetFindings(ctx context.Context, collected string, named []string, initrd string) ([]loader.Finding, error) {
+	resolve := storage.NewMachine(e.sysroot).Resolve
+	if collected != "" {
+		resolve = func(_ context.Context, t capture.Target) (*storage.Resolved, error) {
+			return nil, fmt.Errorf("target %s: not looked at: a collected tree has no devices", t)
+		}
+	}
 	var findings []loader.Finding
-	for _, text := range targets {
+	for _, text := range named {
 		t, err := capture.ParseTarget(text)
 		if err != nil {
 			return nil, usageError("--target: %w", err)
 		}
-		f := loader.Finding{Check: "target"}
-		r, err := machine.Resolve(ctx, t)
-		var refusal *storage.Refusal
-		switch {
-		case errors.As(err, &refusal):
-			f.Level, f.Detail, f.Remedy = loader.Failure, err.Error(), refusal.Instead
-		case err != nil:
-			f.Level, f.Detail, f.Remedy = loader.Unknown, err.Error(), "run as root"
-		case len(r.Warnings) > 0:
-			f.Level, f.Detail, f.Remedy = loader.Warning, strings.Join(append(r.Notes, r.Warnings...), "; "), "name another target"
-		default:
-			f.Level, f.Detail = loader.OK, strings.Join(append(r.Notes, strings.Join(r.Devices, ", ")+" can be there in a capture kernel"), "; ")
-		}
-		findings = append(findings, f)
+		findings = append(findings, targetFinding(resolve(ctx, t)))
+	}
+	cfg, err := initrdConfig(initrd)
+	if err != nil {
+		return append(findings, loader.Finding{Check: "target", Level: loader.Failure, Detail: initrd + ": " + err.Error(), Remedy: "make it anew, by gokexec initramfs"}), nil
+	}
+	for _, t := range cfg.Targets {
+		findings = append(findings, targetFinding(resolve(ctx, t)))
 	}
 	return findings, nil
 }
+
+func targetFinding(r *storage.Resolved, err error) loader.Finding {
+	f := loader.Finding{Check: "target"}
+	var refusal *storage.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		f.Level, f.Detail, f.Remedy = loader.Failure, err.Error(), refusal.Instead
+	case err != nil:
+		f.Level, f.Detail, f.Remedy = loader.Unknown, err.Error(), "run as root, on the machine itself"
+	case len(r.Warnings) > 0:
+		f.Level, f.Detail, f.Remedy = loader.Warning, strings.Join(append(r.Notes, r.Warnings...), "; "), "name another target"
+	default:
+		f.Level, f.Detail = loader.OK, strings.Join(append(r.Notes, r.Target.String()+" can be there in a capture kernel ("+strings.Join(r.Devices, ", ")+")"), "; ")
+	}
+	return f
+}
+
+// initrdConfig is the configuration in a capture initramfs; the zero one for
+// none, or for an initrd that another check complains of.
+func initrdConfig(initrd string) (capture.Config, error) {
+	if initrd == "" {
+		return capture.Config{}, nil
+	}
+	f, err := os.Open(initrd)
+	if err != nil {
+		return capture.Config{}, err
+	}
+	defer f.Close()
+	contents, err := initramfs.Read(f, maxInitrd)
+	if err != nil || contents.Settings == nil {
+		return capture.Config{}, nil
+	}
+	return capture.ParseConfig(bytes.NewReader(contents.Settings))
+}
+
+// maxInitrd bounds what an initrd may unpack to, in bytes.
+const maxInitrd = 4 << 30

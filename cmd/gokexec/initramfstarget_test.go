@@ -78,6 +78,15 @@ func TestInitramfsTargets(t *testing.T) {
 	b.want(exitOK, "ok       target: dir:/var/crash is taken as fs:"+uuid, "", "check", "--target", "/var/crash")
 	b.want(exitFailure, "failure  target: target raw:/dev/dm-0: /dev/dm-0 is an LVM", "", "check", "--target", "raw:/dev/dm-0")
 	b.want(exitUsage, "", "--target", "check", "--target", "bogus")
+
+	b.want(exitOK, "unknown  target: target raw:/dev/vda: not looked at", "", "check", "--sysroot", b.kernel.Dir, "--target", "raw:/dev/vda")
+
+	// The targets of an initramfs that was made before.
+	b.want(exitOK, "", "", build("/var/crash")...)
+	b.want(exitOK, "ok       target: fs:"+uuid+":/srv/dumps can be there", "", "check", b.vmlinuz, "--initrd", out)
+	b.want(exitOK, "", "", build("--other-machine", "fs:UUID=ffff:/x")...)
+	b.want(exitFailure, "failure  target: target fs:UUID=ffff:/x: UUID=ffff is not on this machine", "", "check", b.vmlinuz, "--initrd", out)
+	b.want(exitUsage, "", "--target", "check", "--target", "bogus")
 	if !strings.Contains(b.stderr.String(), "bogus") {
 		t.Errorf("stderr: %s", &b.stderr)
 	}

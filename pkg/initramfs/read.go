@@ -36,6 +36,7 @@ type Contents struct {
 	Releases   []string        // kernels whose modules are in it (uname -r), sorted
 	Modules    map[string]bool // names of the modules in it, in the kernel's form: "virtio_blk"
 	Init       bool            // /init is there
+	Settings   []byte          // of ConfigPath; nil when it is not there, or too large to be one
 	// Inner is the path of a filesystem image in it, "" for none: the modules may be in there, as with
 	// dracut's squash module, which mounts squashfs-root.img or erofs-root.img as its root.
 	Inner string
@@ -46,7 +47,7 @@ type Contents struct {
 
 // Read goes through all of an initramfs as the kernel does (init/initramfs.c, unpack_to_rootfs): newc
 // cpio archives one behind the other, each compressed or not, zeros between them. It keeps no
-// contents, and gives up with ErrTooLarge where files, or what is decompressed, are over limit bytes.
+// contents but Settings, and gives up with ErrTooLarge where files, or what is decompressed, are over limit bytes.
 //
 // The error wraps ErrNotInitramfs for something else, ErrTrailing where something else follows whole
 // archives, or says where the file is damaged. What was read before it is returned with it.

@@ -230,6 +230,20 @@ func TestReadOfURoot(t *testing.T) {
 	}
 }
 
+// The configuration of a capture is kept, unless it is too large to be one.
+func TestReadSettings(t *testing.T) {
+	for _, size := range []int{0, 100, maxSettings, maxSettings + 1} {
+		in, err := Read(bytes.NewReader(archiveOf([]string{"init", ConfigPath, "x"}, size)), testLimit)
+		if err != nil || in.Files != 3 || size <= maxSettings && len(in.Settings) != size || size > maxSettings && in.Settings != nil {
+			t.Errorf("Read() of %d bytes of settings = %d bytes, %v", size, len(in.Settings), err)
+		}
+	}
+	archive := archiveOf([]string{ConfigPath}, 100)
+	if in, err := Read(bytes.NewReader(archive[:len(archive)-400]), testLimit); err == nil {
+		t.Errorf("Read() of a cut archive = %+v", in)
+	}
+}
+
 // Memory and time are bounded by the limit, not by what a file claims.
 func TestReadHostile(t *testing.T) {
 	bomb := packed(t, "zstd", make([]byte, 400<<20))

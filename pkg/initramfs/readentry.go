@@ -104,7 +104,15 @@ func (u *unpacker) member(p *position, h entryHeader) (string, error) {
 	if u.c.Unpacked > u.limit {
 		return name, fmt.Errorf("%w: over %d MiB", ErrTooLarge, u.limit>>20)
 	}
-	u.note(strings.TrimPrefix(path.Clean("/"+name), "/"))
+	clean := strings.TrimPrefix(path.Clean("/"+name), "/")
+	u.note(clean)
+	if clean == ConfigPath && kind == cpio.S_IFREG && h.size <= maxSettings {
+		u.c.Settings = make([]byte, h.size)
+		if _, err := io.ReadFull(p.br, u.c.Settings); err != nil {
+			return name, err
+		}
+		return name, nil
+	}
 	if kind != cpio.S_IFREG || u.c.Inner != "" || h.size < filesystemHead {
 		return name, nil
 	}
@@ -133,6 +141,9 @@ func (u *unpacker) note(name string) {
 		u.c.Modules[module] = true
 	}
 }
+
+// maxSettings bounds the file at ConfigPath, in bytes.
+const maxSettings = 1 << 20
 
 // filesystemHead is as far as filesystem looks, in bytes.
 const filesystemHead = 1088

@@ -13,7 +13,8 @@ var dumpNames = []string{"dmesg.txt", "vmcore", "vmcore.incomplete", "result.jso
 const dumpComment = "gokexec.align"
 
 // probeDump finds a dump that pkg/capture wrote: a tar stream of its entries.
-func probeDump(head []byte) (Signature, bool) {
+func probeDump(m *medium) (Signature, bool) {
+	head := m.head
 	if len(head) < 512 {
 		return Signature{}, false
 	}

@@ -5,19 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"strconv"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Errors of [Finder.Find].
 var (
-	// ErrMember means that a device is a part of something else, which is what
-	// may be written to; the device itself may not.
-	ErrMember = errors.New("a member is not to be written to")
-	// ErrAmbiguous means that several devices bear a name.
-	ErrAmbiguous = errors.New("several devices bear that name")
+	// ErrMember means that a device is a part of something else.
+	ErrMember = errors.New("only the whole may write to it; name that or another device (wipefs removes what is left over from earlier use)")
+	// ErrAmbiguous means that several devices bear a name, and that they are not
+	// known to be one.
+	ErrAmbiguous = errors.New("which of them is meant can't be told; detach the copy or give it another name")
 )
+
+// restTimeout bounds the look at the remaining devices when one was found: they
+// only matter if they bear the same name.
+const restTimeout = 2 * time.Second
 
 // Device is a block device, or an image file, and what it holds.
 type Device struct {
@@ -29,7 +33,14 @@ type Device struct {
 	// WWID and Serial are what sysfs knows the disk by, with -partN for a
 	// partition; "" when it has none, or the finder was not asked for it.
 	WWID, Serial string
+
+	member error
 }
+
+// MemberOf is an error that wraps [ErrMember] and says what the device is a
+// part of, by its own signature, its disk's, or by what uses it now (md, device mapper,
+// and so on); nil if it is a part of nothing.
+func (d *Device) MemberOf() error { return d.member }
 
 // Finder finds block devices by name.
 type Finder struct {
@@ -41,10 +52,19 @@ type Finder struct {
 	Probe func(ctx context.Context, node string) (Contents, error)
 }
 
-// Find looks once for the device that bears a name.
+// Find looks once for the one device that bears a name and is no member of something.
+// For a device on several paths that are known to lead to one disk, it returns
+// the first.
 func (f *Finder) Find(ctx context.Context, ref Ref) (*Device, error) {
 	if ref.Key == "" {
-		return f.Device(ctx, ref.Value)
+		d, err := f.Device(ctx, ref.Value)
+		if err == nil {
+			err = d.member
+		}
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
 	}
 	entries, err := fs.ReadDir(f.Root, "sys/class/block")
 	if err != nil {
@@ -54,21 +74,36 @@ func (f *Finder) Find(ctx context.Context, ref Ref) (*Device, error) {
 		}
 		return nil, fmt.Errorf("list /sys/class/block: %w", err)
 	}
-	seen := make([]string, 0, len(entries))
+	look := f.look()
+	var matches []*Device
+	var seen []string
 	var failed error
 	for _, e := range entries {
-		if size, err := f.number("sys/class/block/" + e.Name() + "/size"); err == nil && size == 0 {
-			continue // an empty slot, such as an unused loop device
+		name := e.Name()
+		if look.empty(name) {
+			continue
 		}
-		d, err := f.candidate(ctx, ref, e.Name())
-		if err != nil {
+		seen = append(seen, name)
+		d, err := look.candidate(ctx, ref, name)
+		switch {
+		case err != nil && len(matches) == 0:
 			failed = err
-		} else if ref.names(d) {
-			return d, nil
+		case err == nil && ref.names(d):
+			if d.member != nil {
+				failed = d.member
+				continue
+			}
+			if matches = append(matches, d); len(matches) == 1 {
+				rest, cancel := context.WithTimeout(ctx, restTimeout)
+				defer cancel()
+				ctx = rest
+			}
 		}
-		seen = append(seen, e.Name())
 	}
-	if len(seen) == 0 {
+	switch {
+	case len(matches) > 0:
+		return choose(ref, matches)
+	case len(seen) == 0:
 		return nil, errors.New("there are no block devices; is the disk's driver loaded?")
 	}
 	err = fmt.Errorf("not among %s", strings.Join(seen[:min(len(seen), 20)], ", "))
@@ -78,115 +113,54 @@ func (f *Finder) Find(ctx context.Context, ref Ref) (*Device, error) {
 	return nil, err
 }
 
-// candidate reads no more of a device than the name asks for.
-func (f *Finder) candidate(ctx context.Context, ref Ref, name string) (*Device, error) {
-	d := &Device{Node: node(name)}
-	switch ref.Key {
-	case "PARTUUID", "PARTLABEL":
-		f.partition(ctx, d, name)
-	case "WWID", "SERIAL":
-		d.WWID, d.Serial = f.hardware(name)
-	}
-	if ref.Key != "UUID" && ref.Key != "LABEL" && !ref.names(d) {
-		return d, nil
-	}
-	var err error
-	d.Contents, err = f.Probe(ctx, d.Node)
-	return d, err
-}
-
-// Device looks at the device of a path.
+// Device looks at the device of a path. That it is a member of something is no
+// error here.
 func (f *Finder) Device(ctx context.Context, name string) (*Device, error) {
+	look := f.look()
 	d := &Device{Node: name}
 	var err error
-	if d.Contents, err = f.Probe(ctx, name); err != nil {
+	if d.Contents, err = look.probe(ctx, name); err != nil {
 		return nil, err
 	}
-	f.partition(ctx, d, kernelName(name))
-	d.WWID, d.Serial = f.hardware(kernelName(name))
+	look.identify(ctx, d, kernelName(name))
 	return d, nil
 }
 
-// node is the path of a block device's node; a '!' in sysfs is a '/' in /dev
-// (kernel: drivers/base/core.c, device_get_devnode).
-func node(name string) string { return "/dev/" + strings.ReplaceAll(name, "!", "/") }
-
-func kernelName(node string) string {
-	return strings.ReplaceAll(strings.TrimPrefix(node, "/dev/"), "/", "!")
-}
-
-// partition fills in the PARTUUID and PARTLABEL of a block device by its sysfs
-// name: what the kernel says (since 6.9 in uevent), else from the partition
-// table.
-func (f *Finder) partition(ctx context.Context, d *Device, name string) {
-	if uevent, err := fs.ReadFile(f.Root, "sys/class/block/"+name+"/uevent"); err == nil {
-		for line := range strings.Lines(string(uevent)) {
-			switch key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "="); key {
-			case "PARTUUID":
-				d.PartUUID = value
-			case "PARTNAME":
-				d.PartLabel = value
-			}
+// choose makes one device of all that bear a name, if they are one.
+func choose(ref Ref, matches []*Device) (*Device, error) {
+	var disks []*Device
+	for _, d := range matches {
+		if !slices.ContainsFunc(disks, d.same) {
+			disks = append(disks, d)
 		}
 	}
-	if d.PartUUID != "" {
-		return
-	}
-	number, err := f.number("sys/class/block/" + name + "/partition")
-	disk := f.disk(name)
-	if err != nil || disk == "" {
-		return
-	}
-	c, err := f.Probe(ctx, node(disk))
-	if err != nil || c.Table == nil {
-		return
-	}
-	if p, ok := c.Table.Partition(uint32(number)); ok {
-		d.PartUUID, d.PartLabel = p.UUID, p.Label
-	}
-}
-
-// wwidFiles are where sysfs has what tells a disk from all others: NVMe, SCSI,
-// DASD, MMC (kernel: nvme/host/sysfs.c, scsi/scsi_sysfs.c,
-// s390/block/dasd_devmap.c, mmc/core/mmc.c).
-var wwidFiles = []string{"wwid", "device/wwid", "device/uid", "device/cid"}
-
-// hardware reads what sysfs knows a disk by. The serial is that of virtio
-// (block/virtio_blk.c), where whoever made the machine chose it.
-func (f *Finder) hardware(name string) (wwid, serial string) {
-	disk, part := name, ""
-	if n, err := f.number("sys/class/block/" + name + "/partition"); err == nil {
-		disk, part = f.disk(name), fmt.Sprintf("-part%d", n)
-	}
-	read := func(file string) string {
-		b, err := fs.ReadFile(f.Root, "sys/class/block/"+disk+"/"+file)
-		if text := strings.TrimSpace(strings.Trim(string(b), "\x00")); err == nil && text != "" {
-			return text + part
+	if len(disks) > 1 && !oneFilesystem(disks) {
+		names := make([]string, len(disks))
+		for i, d := range disks {
+			names[i] = d.Node
 		}
-		return ""
+		return nil, fmt.Errorf("%s is on %s: %w", ref, strings.Join(names, " and "), ErrAmbiguous)
 	}
-	for _, file := range wwidFiles {
-		if wwid = read(file); wwid != "" {
-			break
+	return disks[0], nil
+}
+
+// same reports whether two devices are known to be one, on two paths: the same
+// partition of disks with the same worldwide identifier, of a kind that no maker
+// may give twice.
+func (d *Device) same(o *Device) bool {
+	unique := strings.HasPrefix(d.WWID, "naa.") || strings.HasPrefix(d.WWID, "eui.") || strings.HasPrefix(d.WWID, "uuid.")
+	return unique && d.WWID == o.WWID && d.Size == o.Size
+}
+
+// oneFilesystem reports whether the devices are those of one btrfs on several.
+func oneFilesystem(devices []*Device) bool {
+	var ids []uint64
+	for _, d := range devices {
+		b := d.Btrfs
+		if b == nil || b.FSID != devices[0].Btrfs.FSID || b.Devices < uint64(len(devices)) || slices.Contains(ids, b.ID) {
+			return false
 		}
+		ids = append(ids, b.ID)
 	}
-	return wwid, read("serial")
-}
-
-// disk is the sysfs name of a partition's disk, "" for none: the device that has
-// the partition's directory in its own.
-func (f *Finder) disk(partition string) string {
-	disks, _ := fs.Glob(f.Root, "sys/class/block/*/"+partition+"/partition")
-	if len(disks) == 0 {
-		return ""
-	}
-	return path.Base(path.Dir(path.Dir(disks[0])))
-}
-
-func (f *Finder) number(name string) (uint64, error) {
-	b, err := fs.ReadFile(f.Root, name)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	return true
 }

@@ -3,13 +3,11 @@ package blkid
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"unicode/utf16"
 )
 
-// maxTable bounds the entries of a GPT that are read, in bytes. The usual table
-// of 128 entries has 16 KiB.
-const maxTable = 1 << 20
+// maxEntries bounds the entries of a GPT that are read; the usual table has 128.
+const maxEntries = 256
 
 // Table is the partition table of a disk.
 type Table struct {
@@ -63,18 +61,19 @@ func (t *Table) covers(offset, length int64) bool {
 
 func (t *Table) dosUUID(number uint32) string { return fmt.Sprintf("%08x-%02x", t.diskID, number) }
 
-// readTable reads the partition table of a disk, nil for none. Its header is one
+// readTable reads the partition table of a disk, nil for none. A GPT's header is one
 // logical block from the beginning, which is 512 or 4096 bytes.
-func readTable(disk io.ReaderAt, head []byte, size int64) (*Table, error) {
-	for _, block := range []int{512, 4096} {
-		if hasAt(head, block, "EFI PART") && len(head) >= block+92 {
-			return readGPT(disk, head[block:], int64(block), size)
+func readTable(m *medium) *Table {
+	for _, block := range []int64{512, 4096} {
+		if header := m.at(block, 92); header != nil && string(header[:8]) == "EFI PART" {
+			return readGPT(m, header, block)
 		}
 	}
+	head := m.at(0, 512)
 	if _, ok := probeDOS(head); !ok {
-		return nil, nil
+		return nil
 	}
-	t := &Table{Type: "dos", diskID: binary.LittleEndian.Uint32(head[440:])}
+	t := &Table{Type: "dos", diskID: le.Uint32(head[440:])}
 	for i := range uint32(4) {
 		e := head[446+16*i:][:16]
 		if e[4] == 0 {
@@ -82,40 +81,36 @@ func readTable(disk io.ReaderAt, head []byte, size int64) (*Table, error) {
 		}
 		t.Partitions = append(t.Partitions, Partition{
 			Number: i + 1, UUID: t.dosUUID(i + 1),
-			Start: int64(binary.LittleEndian.Uint32(e[8:])) * 512, Size: int64(binary.LittleEndian.Uint32(e[12:])) * 512,
+			Start: int64(le.Uint32(e[8:])) * 512, Size: int64(le.Uint32(e[12:])) * 512,
 		})
 	}
-	return t, nil
+	return t
 }
 
 // readGPT reads the entries that a header names (UEFI specification 2.10, 5.3.2
 // and 5.3.3). Those that the disk doesn't hold are left out.
-func readGPT(disk io.ReaderAt, header []byte, block, size int64) (*Table, error) {
+func readGPT(m *medium, header []byte, block int64) *Table {
 	t := &Table{Type: "gpt"}
-	first := binary.LittleEndian.Uint64(header[72:])
-	count := binary.LittleEndian.Uint32(header[80:])
-	entrySize := binary.LittleEndian.Uint32(header[84:])
-	if entrySize < 128 || entrySize > 1<<16 || first > uint64(size/block) {
-		return t, nil
+	first, count, entrySize := le.Uint64(header[72:]), le.Uint32(header[80:]), int64(le.Uint32(header[84:]))
+	if entrySize < 128 || entrySize > 4096 || first > uint64(m.size/block) {
+		return t
 	}
-	length := min(int64(count)*int64(entrySize), maxTable, size-int64(first)*block)
-	b := make([]byte, length-length%int64(entrySize))
-	if _, err := disk.ReadAt(b, int64(first)*block); err != nil {
-		return nil, fmt.Errorf("read the GPT's entries: %w", err)
-	}
-	for number := uint32(1); len(b) > 0; number, b = number+1, b[entrySize:] {
-		start, end := binary.LittleEndian.Uint64(b[32:]), binary.LittleEndian.Uint64(b[40:])
-		uuid := formatUUID(mixedEndian(b[16:32]))
+	for number := range min(count, maxEntries) {
+		e := m.at(int64(first)*block+int64(number)*entrySize, 128)
+		if e == nil {
+			break
+		}
+		uuid := formatUUID(mixedEndian(e[16:32]))
 		if uuid == "" {
 			continue
 		}
-		p := Partition{Number: number, UUID: uuid, Label: utf16String(b[56:128], binary.LittleEndian)}
-		if blocks := uint64(size / block); start <= end && end < blocks {
+		p := Partition{Number: number + 1, UUID: uuid, Label: utf16String(e[56:128], le)}
+		if start, end := le.Uint64(e[32:]), le.Uint64(e[40:]); start <= end && end < uint64(m.size/block) {
 			p.Start, p.Size = int64(start)*block, int64(end-start+1)*block
 		}
 		t.Partitions = append(t.Partitions, p)
 	}
-	return t, nil
+	return t
 }
 
 // mixedEndian turns a GUID as stored into the order in which it is printed:
@@ -124,7 +119,8 @@ func mixedEndian(b []byte) []byte {
 	return []byte{b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]}
 }
 
-// utf16String is the text up to the first NUL of a UTF-16 field.
+// utf16String is the text of a UTF-16 field, up to the first NUL and without blanks
+// at its end.
 func utf16String(b []byte, order binary.ByteOrder) string {
 	var units []uint16
 	for ; len(b) >= 2; b = b[2:] {
@@ -134,5 +130,5 @@ func utf16String(b []byte, order binary.ByteOrder) string {
 		}
 		units = append(units, u)
 	}
-	return string(utf16.Decode(units))
+	return label([]byte(string(utf16.Decode(units))))
 }

@@ -2,7 +2,6 @@ package blkid
 
 import (
 	"bytes"
-	"encoding/binary"
 	"testing"
 )
 
@@ -10,22 +9,22 @@ import (
 func gptDisk(b []byte, block int) {
 	h := b[block:]
 	copy(h, "EFI PART")
-	binary.LittleEndian.PutUint64(h[72:], 2)
-	binary.LittleEndian.PutUint32(h[80:], 128)
-	binary.LittleEndian.PutUint32(h[84:], 128)
+	le.PutUint64(h[72:], 2)
+	le.PutUint32(h[80:], 128)
+	le.PutUint32(h[84:], 128)
 	e := b[2*block+2*128:]
 	copy(e[16:], []byte{0x67, 0x45, 0x23, 0x01, 0xab, 0x89, 0xef, 0xcd, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef})
-	binary.LittleEndian.PutUint64(e[32:], 40)
-	binary.LittleEndian.PutUint64(e[40:], 47)
+	le.PutUint64(e[32:], 40)
+	le.PutUint64(e[40:], 47)
 	copy(e[56:], "c\x00\xe9\x00")
 }
 
 func dosDisk(b []byte) {
 	copy(b[510:], "\x55\xaa")
 	b[450] = 0x83
-	binary.LittleEndian.PutUint32(b[454:], 8)
-	binary.LittleEndian.PutUint32(b[458:], 16)
-	binary.LittleEndian.PutUint32(b[440:], 0xdeadbeef)
+	le.PutUint32(b[454:], 8)
+	le.PutUint32(b[458:], 16)
+	le.PutUint32(b[440:], 0xdeadbeef)
 }
 
 func TestTable(t *testing.T) {

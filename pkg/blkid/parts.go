@@ -70,9 +70,10 @@ func (f *Finder) Btrfs(ctx context.Context) ([]*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list /sys/class/block: %w", err)
 	}
+	look := f.look()
 	var members []*Device
 	for _, e := range entries {
-		if size, err := f.number("sys/class/block/" + e.Name() + "/size"); err == nil && size == 0 {
+		if look.empty(e.Name()) {
 			continue
 		}
 		d := &Device{Node: node(e.Name())}

@@ -2,24 +2,19 @@ package blkid
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 )
-
-// probeSize is how much of the beginning of a device Probe reads, in bytes. It
-// covers every signature below that counts from the beginning.
-const probeSize = 1 << 20
 
 // Kind says what a signature means to somebody who wants to write.
 type Kind string
 
 // The kinds.
 const (
-	// Blank: every place that was looked at is zero. Only a verdict says so.
+	// Blank: nothing is known to be there, and every place that [Inspect] looked
+	// at is zero. Only a verdict says so.
 	Blank Kind = "blank"
 	// Filesystem: it can be mounted.
 	Filesystem Kind = "filesystem"
@@ -32,7 +27,7 @@ const (
 	Member Kind = "member"
 	// PartitionTable: the device is a disk with partitions.
 	PartitionTable Kind = "partition table"
-	// Unknown: something that is none of these.
+	// Unknown: something that is none of these, or nothing that Probe knows.
 	Unknown Kind = "unknown"
 )
 
@@ -41,12 +36,13 @@ type Signature struct {
 	Kind Kind
 	// Type is the name that mount(8) and blkid(8) use: ext4, xfs, btrfs, vfat,
 	// swap, crypto_LUKS, LVM2_member, linux_raid_member, gpt, dos and so on;
-	// "dump" is an earlier dump, and "data" stands for unknown contents.
+	// "dump" is an earlier dump.
 	Type string
 	// UUID and Label are spelled as blkid(8) does; "" when there is none or it
 	// isn't read.
 	UUID, Label string
-	// Mountable is true for the filesystems a dump can be saved on.
+	// Mountable is true for the filesystems that the kernel can write, and that no other
+	// machine may have mounted.
 	Mountable bool
 }
 
@@ -71,12 +67,34 @@ type Contents struct {
 	// Needs says what its filesystem has on other devices and can't be mounted
 	// without, such as "an external journal"; "" for nothing.
 	Needs string
+	// DataAt is the offset in bytes of something that is not zero where no
+	// signature was found; -1 for none, and where Inspect didn't look.
+	DataAt int64
+	// sampled is set when Inspect has looked all over the device.
+	sampled bool
+}
+
+// String lists what there is.
+func (c *Contents) String() string {
+	var names []string
+	for _, s := range c.Signatures {
+		names = append(names, s.String())
+	}
+	switch {
+	case len(names) > 0:
+		return strings.Join(names, ", ")
+	case c.DataAt >= 0:
+		return fmt.Sprintf("unknown data at offset %#x", c.DataAt)
+	case c.sampled:
+		return "nothing (it is blank)"
+	}
+	return "nothing that is known"
 }
 
 // Verdict is what a device is to be taken for.
 type Verdict struct {
 	Kind Kind
-	// Signature is the one that decided; none for Blank.
+	// Signature is the one that decided; none for Blank, and where only data was found.
 	Signature Signature
 }
 
@@ -94,245 +112,105 @@ func (c *Contents) Verdict() Verdict {
 			}
 		}
 	}
-	return Verdict{Kind: Blank}
+	if c.sampled && c.DataAt < 0 {
+		return Verdict{Kind: Blank}
+	}
+	return Verdict{Kind: Unknown}
 }
 
-// Probe says what a device or image of size bytes holds: every signature found,
-// or a single "data", or nothing when the device is blank (its first MiB is zero
-// and nothing is known by its end).
-func Probe(r io.ReaderAt, size int64) (Contents, error) {
-	c := Contents{Size: size}
-	head := make([]byte, min(max(size, 0), probeSize))
-	n, err := r.ReadAt(head, 0)
-	if n < len(head) && !errors.Is(err, io.EOF) {
-		return c, fmt.Errorf("read the first %d bytes: %w", len(head), err)
+// memberOf says what a member is a part of.
+func (v Verdict) memberOf() string {
+	if what, ok := memberships[v.Signature.Type]; ok {
+		return what
 	}
-	head = head[:n]
-	c.Btrfs, c.Needs = readBtrfs(head), needs(head)
-	if c.Table, err = readTable(r, head, int64(n)); err != nil {
+	return "something else"
+}
+
+// MountTypes are the names under which a filesystem's drivers are known to mount(2), the
+// best one first.
+func (s Signature) MountTypes() []string {
+	switch s.Type {
+	case "ext2", "ext3":
+		// ext4's driver serves them, where it is built to.
+		return []string{s.Type, "ext4"}
+	case "ntfs":
+		return []string{"ntfs3"} // the driver called ntfs only read, before 6.9
+	}
+	return []string{s.Type}
+}
+
+// Probe says what a device or image of size bytes holds. It reads some 300 kB at
+// the beginning and the end, and the places where known formats keep something.
+// Finding nothing doesn't make a device blank: see [Inspect].
+func Probe(r io.ReaderAt, size int64) (Contents, error) {
+	c := Contents{Size: size, DataAt: -1}
+	m, err := newMedium(r, size)
+	if err != nil {
 		return c, err
 	}
-	add := func(s Signature) {
-		for _, f := range c.Signatures {
-			if f.Type == s.Type {
-				return
-			}
-		}
-		if s.Kind == "" {
-			s.Kind = kindOf(s)
-		}
-		c.Signatures = append(c.Signatures, s)
-	}
+	// First, since what a partition holds isn't the disk's.
+	m.table = readTable(m)
+	c.Table = m.table
+	c.Btrfs, c.Needs = readBtrfs(m.head), needs(m.head)
 	for _, p := range probers {
-		if s, ok := p(head); ok {
-			add(s)
+		if s, ok := p(m); ok {
+			c.add(s)
 		}
 	}
-	for _, m := range magics {
-		if hasAt(head, m.offset, m.magic) {
-			add(Signature{Type: m.name})
+	for _, g := range magics {
+		if m.has(g.offset, g.magic) {
+			c.add(Signature{Kind: g.kind, Type: g.name})
 		}
 	}
-	for _, m := range tailMagics {
-		offset := m.offset(size)
-		if offset < 0 || offset > size-int64(len(m.magic)) {
-			continue
-		}
-		b := make([]byte, len(m.magic))
-		if n, err := r.ReadAt(b, offset); n < len(b) {
-			return c, fmt.Errorf("read offset %#x: %w", offset, err)
-		}
-		if string(b) == m.magic {
-			add(Signature{Type: m.name})
+	if len(c.Signatures) == 0 {
+		if s, ok := probeLUKSCopy(m); ok {
+			c.add(s)
 		}
 	}
-	if len(c.Signatures) == 0 && len(bytes.TrimLeft(head, "\x00")) > 0 {
-		c.Signatures = append(c.Signatures, Signature{Kind: Unknown, Type: "data"})
+	return c, m.err
+}
+
+// Inspect is Probe, and where that finds nothing, a look at places all over the
+// device (see [Sample]): the one way to the verdict Blank.
+func Inspect(r io.ReaderAt, size int64) (Contents, error) {
+	c, err := Probe(r, size)
+	if err != nil || len(c.Signatures) > 0 {
+		return c, err
 	}
+	if c.DataAt, err = Sample(r, size); err != nil {
+		return c, err
+	}
+	c.sampled = true
 	return c, nil
 }
 
-func kindOf(s Signature) Kind {
-	switch s.Type {
-	case "swap":
-		return Swap
-	case "gpt", "dos":
-		return PartitionTable
-	case "crypto_LUKS", "LVM2_member", "linux_raid_member", "bcache", "zfs_member", "vdo", "stratis", "dm_integrity", "dm_verity", "ceph_bluestore", "oracleasm", "BitLocker":
-		return Member
-	case "hibernation", "jbd":
-		return Unknown
+// add adds a signature, the first of each type.
+func (c *Contents) add(s Signature) {
+	for _, f := range c.Signatures {
+		if f.Type == s.Type {
+			return
+		}
 	}
-	return Filesystem
+	c.Signatures = append(c.Signatures, s)
+}
+
+// probers know more than the type.
+var probers = []func(*medium) (Signature, bool){
+	probeMD, probeFirmwareRAID, probeDRBD, probeLVM, probeLUKS, probeZFS,
+	probeDump, probeExt, probeXFS, probeBtrfs, probeBcachefs, probeF2FS, probeFAT, probeExFAT, probeNTFS,
+	probeNILFS2, probeJFS, probeReiser, probeOCFS2, probeGFS2, probeEROFS, probeISO9660, probeMinix,
+	probeSwap, probeTable,
+}
+
+func probeTable(m *medium) (Signature, bool) {
+	if m.table == nil {
+		return Signature{}, false
+	}
+	return Signature{Kind: PartitionTable, Type: m.table.Type}, true
 }
 
 func hasAt(b []byte, offset int, magic string) bool {
 	return offset+len(magic) <= len(b) && string(b[offset:offset+len(magic)]) == magic
-}
-
-// magics are signatures of which only the type matters: whatever has one is
-// not to be overwritten. Offsets in bytes from the beginning; the kernel's or
-// the tool's own header is named where it isn't plain.
-var magics = []struct {
-	name   string
-	offset int
-	magic  string
-}{
-	{"crypto_LUKS", 0, "LUKS\xba\xbe"},
-	{"crypto_LUKS", 0x4000, "SKUL\xba\xbe"}, // LUKS2's second header, by its smallest metadata size
-	{"LVM2_member", 0x18, "LVM2 001"},       // label in sector 0 to 3
-	{"LVM2_member", 0x218, "LVM2 001"},
-	{"LVM2_member", 0x418, "LVM2 001"},
-	{"LVM2_member", 0x618, "LVM2 001"},
-	{"linux_raid_member", 0, "\xfc\x4e\x2b\xa9"},      // md 1.1 (include/uapi/linux/raid/md_p.h)
-	{"linux_raid_member", 0x1000, "\xfc\x4e\x2b\xa9"}, // md 1.2
-	{"gpt", 512, "EFI PART"},
-	{"gpt", 4096, "EFI PART"},
-	{"exfat", 3, "EXFAT   "},
-	{"ntfs", 3, "NTFS    "},
-	{"BitLocker", 3, "-FVE-FS-"},
-	{"f2fs", 0x400, "\x10\x20\xf5\xf2"},
-	{"erofs", 0x400, "\xe2\xe1\xf5\xe0"},
-	{"nilfs2", 0x406, "\x34\x34"},
-	{"squashfs", 0, "hsqs"},
-	{"jfs", 0x8000, "JFS1"},
-	{"iso9660", 0x8001, "CD001"},
-	{"udf", 0x8001, "BEA01"},
-	{"reiserfs", 0x10034, "ReIsEr"},
-	{"gfs2", 0x10000, "\x01\x16\x19\x70"},
-	{"bcache", 0x1018, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81"},
-	{"bcachefs", 0x1018, "\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef"},
-	{"zfs_member", 0x20000, "\x0c\xb1\xba\x00\x00\x00\x00\x00"}, // first uberblock of label 0
-	{"zfs_member", 0x20000, "\x00\x00\x00\x00\x00\xba\xb1\x0c"},
-	{"vdo", 0, "dmvdo001"},
-	{"stratis", 0x204, "!Stra0tis"},
-	{"dm_integrity", 0, "integrt\x00"},
-	{"dm_verity", 0, "verity\x00\x00"},
-	{"ceph_bluestore", 0, "bluestore block device"},
-	{"oracleasm", 0x20, "ORCLDISK"},
-	{"minix", 0x410, "\x7f\x13"},
-	{"minix", 0x410, "\x8f\x13"},
-	{"hibernation", 0x1000 - 10, "S1SUSPEND"},
-	{"hibernation", 0x2000 - 10, "S1SUSPEND"},
-	{"hibernation", 0x4000 - 10, "S1SUSPEND"},
-	{"hibernation", 0x10000 - 10, "S1SUSPEND"},
-}
-
-// tailMagics are signatures that count from the device's end.
-var tailMagics = []struct {
-	name   string
-	offset func(size int64) int64
-	magic  string
-}{
-	{"gpt", func(size int64) int64 { return size - 512 }, "EFI PART"},
-	{"gpt", func(size int64) int64 { return size - 4096 }, "EFI PART"},
-	// md 0.90: MD_NEW_SIZE_SECTORS of include/uapi/linux/raid/md_p.h, in either byte order.
-	{"linux_raid_member", func(size int64) int64 { return size&^0xffff - 0x10000 }, "\xfc\x4e\x2b\xa9"},
-	{"linux_raid_member", func(size int64) int64 { return size&^0xffff - 0x10000 }, "\xa9\x2b\x4e\xfc"},
-	// md 1.0: super_1_load of drivers/md/md.c.
-	{"linux_raid_member", func(size int64) int64 { return (size/512 - 16) &^ 7 * 512 }, "\xfc\x4e\x2b\xa9"},
-}
-
-// probers know more than the type.
-var probers = []func(head []byte) (Signature, bool){probeDump, probeExt, probeXFS, probeBtrfs, probeFAT, probeSwap, probeDOS}
-
-// probeExt reads struct ext4_super_block (kernel: fs/ext4/ext4.h).
-func probeExt(head []byte) (Signature, bool) {
-	if len(head) < 0x800 || !hasAt(head, 0x438, "\x53\xef") {
-		return Signature{}, false
-	}
-	sb := head[0x400:]
-	compat := binary.LittleEndian.Uint32(sb[0x5c:])
-	incompat := binary.LittleEndian.Uint32(sb[0x60:])
-	roCompat := binary.LittleEndian.Uint32(sb[0x64:])
-	s := Signature{UUID: formatUUID(sb[0x68:0x78]), Label: cString(sb[0x78:0x88]), Mountable: true}
-	// What ext3 may have: compression, filetype, recover, meta_bg;
-	// sparse_super, large_file, btree_dir.
-	const ext3Incompat, ext3RoCompat = 0x1 | 0x2 | 0x4 | 0x10, 0x7
-	switch {
-	case incompat&0x8 != 0:
-		return Signature{Type: "jbd"}, true // an external journal
-	case incompat&^ext3Incompat != 0 || roCompat&^ext3RoCompat != 0:
-		s.Type = "ext4"
-	case compat&0x4 != 0:
-		s.Type = "ext3"
-	default:
-		s.Type = "ext2"
-	}
-	return s, true
-}
-
-// probeXFS reads struct xfs_dsb (kernel: fs/xfs/libxfs/xfs_format.h).
-func probeXFS(head []byte) (Signature, bool) {
-	if len(head) < 0x200 || !hasAt(head, 0, "XFSB") {
-		return Signature{}, false
-	}
-	return Signature{Type: "xfs", UUID: formatUUID(head[32:48]), Label: cString(head[108:120]), Mountable: true}, true
-}
-
-// probeBtrfs reads struct btrfs_super_block (kernel: include/uapi/linux/btrfs_tree.h).
-func probeBtrfs(head []byte) (Signature, bool) {
-	const base = 0x10000
-	if len(head) < base+0x1000 || !hasAt(head, base+0x40, "_BHRfS_M") {
-		return Signature{}, false
-	}
-	sb := head[base:]
-	return Signature{Type: "btrfs", UUID: formatUUID(sb[0x20:0x30]), Label: cString(sb[0x12b:0x22b]), Mountable: true}, true
-}
-
-// probeFAT reads struct fat_boot_sector (kernel: include/uapi/linux/msdos_fs.h).
-// The label is the boot sector's, which mkfs.fat writes along with the root
-// directory's.
-func probeFAT(head []byte) (Signature, bool) {
-	if len(head) < 512 || !hasAt(head, 510, "\x55\xaa") {
-		return Signature{}, false
-	}
-	extended := 0
-	switch {
-	case hasAt(head, 0x52, "FAT32   "):
-		extended = 0x43
-	case hasAt(head, 0x36, "FAT12   "), hasAt(head, 0x36, "FAT16   "), hasAt(head, 0x36, "FAT     "):
-		extended = 0x27
-	default:
-		return Signature{}, false
-	}
-	serial := binary.LittleEndian.Uint32(head[extended:])
-	s := Signature{Type: "vfat", UUID: fmt.Sprintf("%04X-%04X", serial>>16, serial&0xffff), Mountable: true}
-	if label := strings.TrimRight(cString(head[extended+4:extended+15]), " "); label != "NO NAME" {
-		s.Label = label
-	}
-	return s, true
-}
-
-// probeSwap reads union swap_header (kernel: include/linux/swap.h); its place
-// depends on the page size of the machine that made it.
-func probeSwap(head []byte) (Signature, bool) {
-	for page := 4096; page <= 65536; page *= 2 {
-		if hasAt(head, page-10, "SWAPSPACE2") {
-			return Signature{Type: "swap", UUID: formatUUID(head[0x40c:0x41c]), Label: cString(head[0x41c:0x42c])}, true
-		}
-		if hasAt(head, page-10, "SWAP-SPACE") {
-			return Signature{Type: "swap"}, true
-		}
-	}
-	return Signature{}, false
-}
-
-// probeDOS finds an MBR: the boot signature, and four entries of which at least
-// one is used and all are plausible (kernel: block/partitions/msdos.c).
-func probeDOS(head []byte) (Signature, bool) {
-	if len(head) < 512 || !hasAt(head, 510, "\x55\xaa") {
-		return Signature{}, false
-	}
-	used := false
-	for entry := range 4 {
-		e := head[446+16*entry:][:16]
-		if e[0]&0x7f != 0 {
-			return Signature{}, false
-		}
-		used = used || e[4] != 0
-	}
-	return Signature{Type: "dos"}, used
 }
 
 // formatUUID prints 16 bytes as a UUID; all zeros is none.

@@ -2,21 +2,12 @@ package blkid
 
 import (
 	"bytes"
-	"encoding/binary"
-	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 )
-
-const testUUID = "01234567-89ab-cdef-0123-456789abcdef"
-
-var testUUIDBytes = []byte{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
 
 // probe is Probe's signatures.
 func probe(r io.ReaderAt, size int64) ([]Signature, error) {
@@ -24,65 +15,8 @@ func probe(r io.ReaderAt, size int64) ([]Signature, error) {
 	return c.Signatures, err
 }
 
-// plants put the superblock of each type that has a UUID and a label.
-var plants = []struct {
-	name   string
-	labels int // bytes at most
-	plant  func(b []byte, uuid [16]byte, label string) (wantUUID string)
-}{
-	{"ext2", 16, plantExt(0, 0, 0)},
-	{"ext3", 16, plantExt(4, 2, 1)},
-	{"ext4", 16, plantExt(4, 0x42, 1)},
-	{"ext4", 16, plantExt(0, 2, 0x400)},
-	{"xfs", 12, func(b []byte, uuid [16]byte, label string) string {
-		copy(b, "XFSB")
-		copy(b[32:], uuid[:])
-		copyLabel(b[108:120], label)
-		return formatUUID(uuid[:])
-	}},
-	{"btrfs", 255, func(b []byte, uuid [16]byte, label string) string {
-		copy(b[0x10040:], "_BHRfS_M")
-		copy(b[0x10020:], uuid[:])
-		copyLabel(b[0x1012b:0x1022b], label)
-		return formatUUID(uuid[:])
-	}},
-	{"swap", 16, func(b []byte, uuid [16]byte, label string) string {
-		copy(b[0xff6:], "SWAPSPACE2")
-		copy(b[0x40c:], uuid[:])
-		copyLabel(b[0x41c:0x42c], label)
-		return formatUUID(uuid[:])
-	}},
-	{"vfat", 11, plantFAT(0x43, 0x52, "FAT32   ")},
-	{"vfat", 11, plantFAT(0x27, 0x36, "FAT16   ")},
-}
-
-func plantExt(compat, incompat, roCompat uint32) func([]byte, [16]byte, string) string {
-	return func(b []byte, uuid [16]byte, label string) string {
-		sb := b[1024:]
-		copy(sb[0x38:], "\x53\xef")
-		binary.LittleEndian.PutUint32(sb[0x5c:], compat)
-		binary.LittleEndian.PutUint32(sb[0x60:], incompat)
-		binary.LittleEndian.PutUint32(sb[0x64:], roCompat)
-		copy(sb[0x68:], uuid[:])
-		copyLabel(sb[0x78:0x88], label)
-		return formatUUID(uuid[:])
-	}
-}
-
-func plantFAT(extended, at int, name string) func([]byte, [16]byte, string) string {
-	return func(b []byte, uuid [16]byte, label string) string {
-		clear(b[:512])
-		copy(b[510:], "\x55\xaa")
-		copy(b[extended:], uuid[:4])
-		copy(b[extended+4:], fmt.Sprintf("%-11s", label))
-		copy(b[at:], name)
-		return fmt.Sprintf("%02X%02X-%02X%02X", uuid[3], uuid[2], uuid[1], uuid[0])
-	}
-}
-
-func copyLabel(b []byte, label string) {
-	clear(b)
-	copy(b, label)
+func hasType(found []Signature, name string) bool {
+	return slices.ContainsFunc(found, func(s Signature) bool { return s.Type == name })
 }
 
 func TestProbe(t *testing.T) {
@@ -90,16 +24,27 @@ func TestProbe(t *testing.T) {
 		b := make([]byte, 2<<20)
 		uuid := p.plant(b, [16]byte(testUUIDBytes), "my disk")
 		got, err := probe(bytes.NewReader(b), int64(len(b)))
-		want := []Signature{{Kind: kindOf(Signature{Type: p.name}), Type: p.name, UUID: uuid, Label: "my disk", Mountable: p.name != "swap"}}
+		want := []Signature{{Kind: p.kind, Type: p.name, UUID: uuid, Label: "my disk", Mountable: !slices.Contains(unmountable, p.name)}}
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("Probe(%s) = %+v, %v; want %+v", p.name, got, err, want)
 		}
 	}
 	for _, m := range magics {
-		b := make([]byte, 2<<20)
-		copy(b[m.offset:], m.magic)
-		if got, err := probe(bytes.NewReader(b), int64(len(b))); err != nil || !slices.ContainsFunc(got, func(s Signature) bool { return s.Type == m.name }) {
+		b := make([]byte, 3<<20)
+		at := m.offset
+		if at < 0 {
+			at += int64(len(b))
+		}
+		copy(b[at:], m.magic)
+		if got, err := probe(bytes.NewReader(b), int64(len(b))); err != nil || !hasType(got, m.name) {
 			t.Errorf("Probe(%s at %#x) = %+v, %v", m.name, m.offset, got, err)
+		}
+	}
+	for _, magic := range []string{"S1SUSPEND", "S2SUSPEND", "ULSUSPEND", "LINHIB0001"} {
+		b := make([]byte, 1<<20)
+		copy(b[0x10000-10:], magic)
+		if got, err := probe(bytes.NewReader(b), int64(len(b))); err != nil || len(got) != 1 || got[0].Type != "swsuspend" || got[0].Kind != Unknown {
+			t.Errorf("Probe(%s) = %+v, %v", magic, got, err)
 		}
 	}
 	for _, size := range []int64{0, 1, 511, 512, 4096, 3 << 20} {
@@ -113,7 +58,7 @@ func TestProbe(t *testing.T) {
 	b := make([]byte, 2048)
 	copy(b[0x438:], "\x53\xef")
 	b[0x460] = 8
-	if got, _ := probe(bytes.NewReader(b), 2048); len(got) != 1 || got[0].Mountable {
+	if got, _ := probe(bytes.NewReader(b), 2048); len(got) != 1 || got[0].Mountable || got[0].Kind != Unknown {
 		t.Errorf("Probe(external journal) = %+v; want it not mountable", got)
 	}
 }
@@ -122,98 +67,136 @@ type badReader struct{}
 
 func (badReader) ReadAt([]byte, int64) (int, error) { return 0, os.ErrInvalid }
 
-// TestProbeRealTools holds the prober against what the tools write.
-func TestProbeRealTools(t *testing.T) {
-	tests := []struct {
-		tool string
-		size int64
-		args []string
-		want Signature
-	}{
-		{"mkfs.ext2", 8 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Kind: Filesystem, Type: "ext2", UUID: testUUID, Label: "my disk", Mountable: true}},
-		{"mkfs.ext3", 16 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Kind: Filesystem, Type: "ext3", UUID: testUUID, Label: "my disk", Mountable: true}},
-		{"mkfs.ext4", 16 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Kind: Filesystem, Type: "ext4", UUID: testUUID, Label: "my disk", Mountable: true}},
-		{"mkswap", 4 << 20, []string{"-U", testUUID, "-L", "my swap"}, Signature{Kind: Swap, Type: "swap", UUID: testUUID, Label: "my swap"}},
-		{"mkfs.xfs", 320 << 20, []string{"-q", "-m", "uuid=" + testUUID, "-L", "my disk"}, Signature{Kind: Filesystem, Type: "xfs", UUID: testUUID, Label: "my disk", Mountable: true}},
-		{"mkfs.btrfs", 256 << 20, []string{"-q", "-U", testUUID, "-L", "my disk"}, Signature{Kind: Filesystem, Type: "btrfs", UUID: testUUID, Label: "my disk", Mountable: true}},
-		{"mkfs.vfat", 8 << 20, []string{"-i", "1234abcd", "-n", "MY DISK"}, Signature{Kind: Filesystem, Type: "vfat", UUID: "1234-ABCD", Label: "MY DISK", Mountable: true}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.tool, func(t *testing.T) {
-			tool, err := exec.LookPath(tt.tool)
-			if err != nil {
-				if tool, err = exec.LookPath("/usr/sbin/" + tt.tool); err != nil {
-					t.Skip("not installed")
-				}
+// A member is a member, whatever filesystem shows inside, and whatever the
+// size of the device.
+func TestMemberWins(t *testing.T) {
+	sizes := []int{2 << 20, 2<<20 + 512, 2<<20 + 4096, 2<<20 + 65536 - 512, 2<<20 + 61440}
+	for _, m := range memberPlants {
+		for _, size := range sizes {
+			b := make([]byte, size)
+			uuid := plantExt(4, 0x42, 1)(b, [16]byte{9, 9}, "inside")
+			inside := bytes.Clone(b)
+			m.plant(b)
+			c, err := Probe(bytes.NewReader(b), int64(size))
+			v := c.Verdict()
+			if err != nil || v.Kind != Member || v.Signature.Type != m.name || memberships[v.Signature.Type] == "" {
+				t.Errorf("%s %s, %d bytes: %+v, %v; want it a member", m.name, m.what, size, v, err)
 			}
-			name := filepath.Join(t.TempDir(), "image")
-			if err := os.WriteFile(name, nil, 0o600); err != nil {
-				t.Fatal(err)
+			if b[0x438] == 0x53 && !slices.ContainsFunc(c.Signatures, func(s Signature) bool { return s.UUID == uuid }) {
+				t.Errorf("%s %s: %v; the filesystem inside is not named", m.name, m.what, c.Signatures)
 			}
-			if err := os.Truncate(name, tt.size); err != nil {
-				t.Fatal(err)
+			if c, err := Probe(bytes.NewReader(inside), int64(size)); err != nil || c.Verdict().Kind != Filesystem {
+				t.Errorf("without %s: %+v, %v; want a filesystem", m.name, c.Verdict(), err)
 			}
-			if out, err := exec.Command(tool, append(tt.args, name)...).CombinedOutput(); err != nil {
-				t.Fatalf("%s: %v\n%s", tt.tool, err, out)
-			}
-			f, err := os.Open(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			if got, err := probe(f, tt.size); err != nil || !slices.Equal(got, []Signature{tt.want}) {
-				t.Errorf("Probe = %+v, %v; want %+v", got, err, tt.want)
-			}
-		})
+		}
 	}
 }
 
-// FuzzProbe: a planted superblock is found whatever is around it; and in
-// anything, only what is blank is found blank, and names are printable.
-func FuzzProbe(f *testing.F) {
-	for i := range plants {
-		f.Add([]byte("some data"), uint16(i), testUUIDBytes, "label")
+// On disks with sectors of 4096 bytes Intel's metadata is two of those from the end.
+func TestIntelRAIDSectors(t *testing.T) {
+	b := make([]byte, 2<<20)
+	copy(b[len(b)-2*4096:], "Intel Raid ISM Cfg Sig. ")
+	if got, err := probe(bytes.NewReader(b), int64(len(b))); err != nil || !hasType(got, "isw_raid_member") {
+		t.Errorf("Probe = %v, %v", got, err)
 	}
-	f.Add([]byte{}, uint16(99), []byte{}, "")
-	f.Fuzz(func(t *testing.T, data []byte, kind uint16, id []byte, label string) {
-		// The data is repeated, so that it reaches all offsets.
-		b := make([]byte, 0x11000)
-		for n := 0; n < len(b) && len(data) > 0; n += copy(b[n:], data) {
-		}
-		var want *Signature
-		if i := int(kind); i < len(plants) {
-			p := plants[i]
-			var uuid [16]byte
-			copy(uuid[:], id)
-			label = strings.Trim(strings.ToValidUTF8(strings.ReplaceAll(label, "\x00", ""), ""), " ")
-			for len(label) > p.labels {
-				_, n := utf8.DecodeLastRuneInString(label)
-				label = strings.TrimRight(label[:len(label)-n], " ")
-			}
-			if p.name == "vfat" && label == "NO NAME" {
-				label = ""
-			}
-			want = &Signature{Kind: kindOf(Signature{Type: p.name}), Type: p.name, UUID: p.plant(b, uuid, label), Label: label, Mountable: p.name != "swap"}
-		}
+}
+
+func TestMDIdentity(t *testing.T) {
+	for _, m := range memberPlants[:5] {
+		b := make([]byte, 1<<20)
+		m.plant(b)
 		got, err := probe(bytes.NewReader(b), int64(len(b)))
-		if err != nil {
-			t.Fatalf("Probe: %v", err)
+		if err != nil || len(got) != 1 || got[0].UUID != testUUID {
+			t.Errorf("md %s: %+v, %v; want UUID %s", m.what, got, err, testUUID)
 		}
-		if want != nil && !slices.Contains(got, *want) {
-			t.Errorf("Probe = %+v; want %+v in it", got, *want)
+	}
+}
+
+// The superblock of a partition that ends where the disk ends is found at the
+// end of the disk as well, and isn't the disk's.
+func TestPartitionsMember(t *testing.T) {
+	const size, first = 4 << 20, 64 << 10
+	for _, m := range memberPlants {
+		if !strings.HasPrefix(m.what, "0.90") && m.what != "1.0" && m.name != "drbd" && m.what != "label 3" {
+			continue
 		}
-		if blank := len(bytes.Trim(b, "\x00")) == 0; blank != (len(got) == 0) {
-			t.Errorf("Probe = %+v; blank is %v", got, blank)
+		disk := make([]byte, size)
+		m.plant(disk[first:])
+		dosDisk(disk)
+		le.PutUint32(disk[454:], first/512)
+		le.PutUint32(disk[458:], (size-first)/512)
+		c, err := Probe(bytes.NewReader(disk), size)
+		if err != nil || c.Verdict().Kind != PartitionTable {
+			t.Errorf("%s %s: the disk is %+v, %v; want a disk with partitions", m.name, m.what, c.Verdict(), err)
 		}
-		for i, s := range got {
-			if s.Type == "" || !utf8.ValidString(s.Label) || s.Type == "data" && len(got) > 1 || slices.ContainsFunc(got[:i], func(o Signature) bool { return o.Type == s.Type }) {
-				t.Errorf("Probe = %+v", got)
-			}
+		c, err = Probe(bytes.NewReader(disk[first:]), size-first)
+		if err != nil || c.Verdict().Kind != Member {
+			t.Errorf("%s %s: the partition is %+v, %v; want a member", m.name, m.what, c.Verdict(), err)
 		}
-		// A device that ends early is no different from a short one.
-		short := int64(len(data)) % int64(len(b))
-		if _, err := Probe(io.NewSectionReader(bytes.NewReader(b), 0, short), short); err != nil {
-			t.Errorf("Probe of the first %d bytes: %v", short, err)
+	}
+	// But a disk that is a member may show the partitions of the array.
+	disk := make([]byte, size)
+	plantMD1(disk, (size/512-16)&^7)
+	dosDisk(disk)
+	if c, err := Probe(bytes.NewReader(disk), size); err != nil || c.Verdict().Kind != Member {
+		t.Errorf("a partitioned array's disk is %+v, %v; want a member", c.Verdict(), err)
+	}
+}
+
+// A second LUKS2 header makes a member where nothing else is, but not where a
+// filesystem was made later.
+func TestLUKSCopy(t *testing.T) {
+	for offset := 0x4000; offset <= 0x400000; offset *= 2 {
+		b := make([]byte, 5<<20)
+		copy(b[offset:], "SKUL\xba\xbe")
+		if c, err := Probe(bytes.NewReader(b), int64(len(b))); err != nil || c.Verdict().Kind != Member {
+			t.Errorf("second header at %#x: %+v, %v", offset, c.Verdict(), err)
 		}
-	})
+		plants[4].plant(b, [16]byte{1}, "xfs")
+		if c, err := Probe(bytes.NewReader(b), int64(len(b))); err != nil || c.Verdict().Kind != Filesystem {
+			t.Errorf("second header at %#x and XFS: %+v, %v", offset, c.Verdict(), err)
+		}
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	tests := []struct {
+		found []Signature
+		want  Kind
+	}{
+		{nil, Unknown},
+		{[]Signature{{Kind: Filesystem}, {Kind: Member}}, Member},
+		{[]Signature{{Kind: PartitionTable}, {Kind: Filesystem}}, Filesystem},
+		{[]Signature{{Kind: Unknown}, {Kind: Swap}}, Swap},
+		{[]Signature{{Kind: PartitionTable}, {Kind: Dump}}, Dump},
+	}
+	for _, tt := range tests {
+		c := Contents{Signatures: tt.found, DataAt: -1}
+		if got := c.Verdict().Kind; got != tt.want {
+			t.Errorf("verdict on %v = %s; want %s", tt.found, got, tt.want)
+		}
+	}
+}
+
+func TestMountTypes(t *testing.T) {
+	for name, want := range map[string]string{"ext2": "ext2 ext4", "ext3": "ext3 ext4", "ntfs": "ntfs3", "f2fs": "f2fs"} {
+		if got := strings.Join(Signature{Type: name}.MountTypes(), " "); got != want {
+			t.Errorf("MountTypes of %s = %s; want %s", name, got, want)
+		}
+	}
+}
+
+// Two filesystems are told apart by what they are, not by what blank fields
+// look like.
+func TestMinixIsNoExt(t *testing.T) {
+	b := make([]byte, 1<<20)
+	plantExt(0, 0, 0)(b, [16]byte{1}, "")
+	copy(b[0x410:], "\x8f\x13") // the count of free inodes
+	if got, err := probe(bytes.NewReader(b), int64(len(b))); err != nil || len(got) != 1 || got[0].Type != "ext2" {
+		t.Errorf("Probe = %v, %v; want ext2 alone", got, err)
+	}
+	clear(b[0x438:0x43a])
+	if got, err := probe(bytes.NewReader(b), int64(len(b))); err != nil || !hasType(got, "minix") {
+		t.Errorf("Probe = %v, %v; want minix", got, err)
+	}
 }

@@ -125,6 +125,9 @@ func (r *run) saveMemory(ctx context.Context, s sink, res *Result, w watcher) (n
 		if abandonErr := d.abandon(err); abandonErr != nil {
 			err = fmt.Errorf("%w; keeping what there is: %w", err, abandonErr)
 		}
+		if cut := done - d.size(); cut > 0 {
+			err = fmt.Errorf("%w; cut back by %d bytes, so that room stays free", err, cut)
+		}
 	} else if err = d.commit(); err != nil {
 		next = true
 	} else {

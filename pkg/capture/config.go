@@ -22,6 +22,12 @@ const (
 	DefaultStallTimeout  = 300 * time.Second
 )
 
+// DefaultKeepDumpDays is the default of [Config.KeepDumpDays].
+const DefaultKeepDumpDays = 7
+
+// maxDays bounds Config.KeepDumpDays: a century.
+const maxDays = 36525
+
 // maxConfigSize bounds what ParseConfig reads, in bytes.
 const maxConfigSize = 1 << 20
 
@@ -66,6 +72,14 @@ type Config struct {
 	// StallTimeoutSeconds is how long a target may go without any progress (a
 	// disk that stopped answering) before it is given up. Default: 300.
 	StallTimeoutSeconds int `json:"stall_timeout_seconds,omitempty"`
+	// KeepFree is what a dump leaves free in the filesystem of a directory or
+	// filesystem target, for a machine that comes up after the crash: a part ("10%"), or a
+	// size ("512M", "2G"; powers of 1024). Default: 5 % or 1 GiB, whichever is less.
+	KeepFree string `json:"keep_free,omitempty"`
+	// KeepDumpDays is how long a complete dump on a raw target is not
+	// overwritten: of a machine that crashes again and again, the first dump is the
+	// one to look at. 0 is not at all. Default: 7.
+	KeepDumpDays *int `json:"keep_dump_days,omitempty"`
 	// Watchdog makes Init arm and pet /dev/watchdog0, if there is one, so that
 	// the hardware resets a capture kernel that hangs.
 	Watchdog bool `json:"watchdog,omitempty"`
@@ -145,6 +159,12 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%w: %s is %d; want 0 to %d", ErrConfig, s.name, s.value, maxSeconds)
 		}
 	}
+	if _, err := parseReserve(c.KeepFree); err != nil {
+		return fmt.Errorf("%w: keep_free is %w", ErrConfig, err)
+	}
+	if days := c.KeepDumpDays; days != nil && (*days < 0 || *days > maxDays) {
+		return fmt.Errorf("%w: keep_dump_days is %d; want 0 to %d", ErrConfig, *days, maxDays)
+	}
 	return nil
 }
 
@@ -160,6 +180,23 @@ func (c Config) ValidateInit() error {
 		}
 	}
 	return nil
+}
+
+func (c Config) keepDump() time.Duration {
+	days := DefaultKeepDumpDays
+	if c.KeepDumpDays != nil {
+		days = *c.KeepDumpDays
+	}
+	return time.Duration(days) * 24 * time.Hour
+}
+
+// reserve is KeepFree as read; Validate has seen to it that it can be.
+func (c Config) reserve() reserve {
+	r, err := parseReserve(c.KeepFree)
+	if err != nil {
+		r, _ = parseReserve("")
+	}
+	return r
 }
 
 func (c Config) deviceTimeout() time.Duration {

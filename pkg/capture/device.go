@@ -19,6 +19,8 @@ var ErrNoDevice = errors.New("device did not appear")
 const (
 	firstPoll = 10 * time.Millisecond
 	lastPoll  = 500 * time.Millisecond
+	// settleTime is how long to wait for a second device of the same name.
+	settleTime = 250 * time.Millisecond
 	// probeTimeout bounds the reads from one device: a broken disk must not
 	// keep the others from being found.
 	probeTimeout = 10 * time.Second
@@ -38,17 +40,29 @@ func (f *deviceFinder) wait(ctx context.Context, ref blkid.Ref, timeout time.Dur
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	pause, why := firstPoll, error(nil)
+	var found *blkid.Device
 	for {
 		d, err := f.find(ctx, ref)
 		f.touch()
-		if err == nil {
+		switch {
+		case err == nil && (ref.Key == "" || found != nil):
 			return d, nil
+		case err == nil:
+			// What bears the same name may come a moment later.
+			found, pause = d, settleTime
+		case ref.Key == "" && errors.Is(err, blkid.ErrMember):
+			return nil, err // waiting makes nothing else of it
+		default:
+			found = nil
 		}
 		if ctx.Err() == nil || why == nil {
 			why = err
 		}
 		select {
 		case <-ctx.Done():
+			if found != nil {
+				return found, nil
+			}
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return nil, fmt.Errorf("%s: %w within %v: %w", ref, ErrNoDevice, timeout, why)
 			}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -23,17 +24,22 @@ const maxSuffix = 999
 // that the result can be stored.
 const fullSlack = 1 << 20
 
+// maxCuts bounds how often a dump is cut back until the reserve is free.
+const maxCuts = 4
+
 // directorySink is a new directory in a mounted filesystem.
 type directorySink struct {
 	sys   System
 	dir   string
 	shown string // dir as the user knows it
+	keep  reserve
 	after func() error
 }
 
 // newDirectory makes the directory for a dump of the given time inside parent.
-// prefix is cut from the names shown to users: the mount point.
-func newDirectory(sys System, parent, prefix string, t time.Time) (*directorySink, error) {
+// prefix is cut from the names shown to users: the mount point. keep is what a
+// dump leaves free of the filesystem.
+func newDirectory(sys System, parent, prefix string, t time.Time, keep reserve) (*directorySink, error) {
 	base := path.Join(parent, t.UTC().Format(timeLayout))
 	dir := base
 	for i := 1; ; i++ {
@@ -49,7 +55,7 @@ func newDirectory(sys System, parent, prefix string, t time.Time) (*directorySin
 	if err := sys.SyncDir(parent); err != nil {
 		return nil, fmt.Errorf("sync %s: %w", parent, err)
 	}
-	return &directorySink{sys: sys, dir: dir, shown: path.Join("/", strings.TrimPrefix(dir, prefix))}, nil
+	return &directorySink{sys: sys, dir: dir, shown: path.Join("/", strings.TrimPrefix(dir, prefix)), keep: keep}, nil
 }
 
 func (s *directorySink) location() string { return s.shown }
@@ -93,12 +99,22 @@ func (s *directorySink) rename(from, to string) error {
 func (s *directorySink) note(data []byte) error { return putBytes(s, ResultName, data) }
 
 func (s *directorySink) create(int64) (dump, error) {
+	// Without room nothing is begun; the log is there by now.
+	if room, space, err := s.keep.room(s.sys, s.dir); err == nil && room <= 0 {
+		return nil, s.full(space)
+	}
 	name := path.Join(s.dir, IncompleteName)
 	f, err := s.sys.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return &directoryDump{newWriteBehind(f, 0), s, name}, nil
+	return &directoryDump{newWriteBehind(f, 0), s, name, 0, false}, nil
+}
+
+// full says that the rest of the filesystem is kept free.
+func (s *directorySink) full(space Space) error {
+	return fmt.Errorf("%s: of %d MB, %d MB are free, and %d MB are to stay so (keep-free): %w",
+		s.shown, space.Total/1e6, max(space.Available, 0)/1e6, s.keep.of(space)/1e6, syscall.ENOSPC)
 }
 
 func (s *directorySink) close() error {
@@ -112,6 +128,32 @@ type directoryDump struct {
 	*writeBehind
 	sink *directorySink
 	name string
+	room int64 // bytes to write until the next look at the free space
+	// refused is set when the filesystem itself said that it is full: it, or a
+	// quota, has less room than it told.
+	refused bool
+}
+
+// Write stops where the reserve begins. How much room there is is asked again
+// for each window, as nobody but the filesystem knows what a block costs it.
+func (d *directoryDump) Write(p []byte) (int, error) {
+	written := 0
+	for len(p) > 0 {
+		if d.room <= 0 {
+			room, space, err := d.sink.keep.room(d.sink.sys, d.sink.dir)
+			if err == nil && room <= 0 {
+				return written, d.sink.full(space)
+			}
+			d.room = min(room, writeBehindWindow)
+		}
+		n, err := d.writeBehind.Write(p[:min(int64(len(p)), d.room)])
+		written, d.room, p = written+n, d.room-int64(n), p[n:]
+		if err != nil {
+			d.refused = isFull(err)
+			return written, err
+		}
+	}
+	return written, nil
 }
 
 func (d *directoryDump) size() int64 { return d.offset }
@@ -127,11 +169,24 @@ func (d *directoryDump) commit() error {
 	return d.sink.rename(d.name, path.Join(d.sink.dir, VMCoreName))
 }
 
-func (d *directoryDump) abandon(cause error) error {
-	var err error
-	if isFull(cause) {
-		d.offset = max(0, (d.offset-fullSlack)&^(fullSlack-1))
-		err = d.file.Truncate(d.offset)
+// abandon cuts the dump back as far as it went into the reserve: what the
+// filesystem counts, it may count late. Where the filesystem was full without
+// knowing, the dump gives back enough for the result.
+func (d *directoryDump) abandon(error) error {
+	syncErr, err := d.file.Sync(), error(nil)
+	for range maxCuts {
+		room, _, _ := d.sink.keep.room(d.sink.sys, d.sink.dir)
+		if d.refused && room >= 0 {
+			room = -fullSlack
+		}
+		d.refused = false
+		if room >= 0 || d.offset == 0 || err != nil {
+			break
+		}
+		d.offset = max(0, (d.offset+room)&^(fullSlack-1))
+		if err = d.file.Truncate(d.offset); err == nil {
+			syncErr = d.file.Sync()
+		}
 	}
-	return errors.Join(err, d.file.Sync(), d.file.Close(), d.sink.sys.SyncDir(d.sink.dir))
+	return errors.Join(err, syncErr, d.file.Close(), d.sink.sys.SyncDir(d.sink.dir))
 }

@@ -30,6 +30,8 @@ type fakeSystem struct {
 	shellErr   error
 	notInit    error
 	panicIn    string // method
+	// space is the room in a filesystem; nil is plenty.
+	space func(dir string) (Space, error)
 
 	mu     sync.Mutex
 	events []string
@@ -146,8 +148,15 @@ func (s *fakeSystem) Mount(source, target, fstype, data string) error {
 }
 
 func (s *fakeSystem) Unmount(target string) error { s.event("unmount %s", target); return nil }
-func (s *fakeSystem) Sync()                       { s.call("Sync"); s.event("sync") }
-func (s *fakeSystem) BecomeInit() error           { s.event("init"); return s.notInit }
+func (s *fakeSystem) Space(dir string) (Space, error) {
+	if s.space == nil {
+		return Space{1 << 50, 1 << 50}, nil
+	}
+	return s.space(dir)
+}
+
+func (s *fakeSystem) Sync()             { s.call("Sync"); s.event("sync") }
+func (s *fakeSystem) BecomeInit() error { s.event("init"); return s.notInit }
 
 func (s *fakeSystem) Console(name string) (io.Writer, error) {
 	if err := s.consoleErr[name]; err != nil {

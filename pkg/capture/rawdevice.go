@@ -12,12 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/gokexec/gokexec/pkg/blkid"
 )
-
-// ErrInUse means that a raw target holds something that is not to be lost.
-var ErrInUse = errors.New("device is not blank")
 
 // tarBlock is the unit of a tar stream, in bytes; two blocks of zeros end it.
 const tarBlock = 512
@@ -47,9 +42,15 @@ type rawSink struct {
 	time     time.Time
 }
 
+// rawPolicy is what a raw target may destroy.
+type rawPolicy struct {
+	overwrite bool          // whatever it holds, but a member of something
+	keep      time.Duration // a complete dump is kept for so long
+}
+
 // newRaw opens a device and begins an empty stream on it, unless the device
 // holds something else.
-func newRaw(sys System, name string, overwrite bool, t time.Time) (*rawSink, error) {
+func newRaw(sys System, name string, policy rawPolicy, t time.Time) (*rawSink, error) {
 	info, err := sys.Stat(name)
 	if err != nil {
 		return nil, err
@@ -66,13 +67,13 @@ func newRaw(sys System, name string, overwrite bool, t time.Time) (*rawSink, err
 		return nil, err
 	}
 	s := &rawSink{file: f, name: name, time: t}
-	if err := s.begin(overwrite); err != nil {
+	if err := s.begin(policy); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
 	}
 	return s, nil
 }
 
-func (s *rawSink) begin(overwrite bool) error {
+func (s *rawSink) begin(policy rawPolicy) error {
 	size, err := s.file.Size()
 	if err != nil {
 		return err
@@ -80,33 +81,13 @@ func (s *rawSink) begin(overwrite bool) error {
 	if s.capacity = size &^ (tarBlock - 1); s.capacity < resultRoom+3*tarBlock {
 		return fmt.Errorf("%w: %d bytes in all", syscall.ENOSPC, size)
 	}
-	if !overwrite {
-		c, err := blkid.Probe(s.file, size)
-		if err != nil {
-			return fmt.Errorf("can't see what it holds: %w", err)
-		}
-		if err := mayOverwrite(c.Signatures); err != nil {
-			return err
-		}
+	if err := policy.check(s.file, size, s.time); err != nil {
+		return err
 	}
 	if err := s.zero(0, 2*tarBlock); err != nil {
 		return err
 	}
 	return s.file.Sync()
-}
-
-// mayOverwrite refuses what is neither nothing, nor swap, nor a dump.
-func mayOverwrite(found []blkid.Signature) error {
-	var names []string
-	for _, f := range found {
-		if f.Type != "dump" && f.Type != "swap" {
-			names = append(names, f.String())
-		}
-	}
-	if len(names) > 0 {
-		return fmt.Errorf("%w: it holds %s; set overwrite to destroy that", ErrInUse, strings.Join(names, ", "))
-	}
-	return nil
 }
 
 func (s *rawSink) location() string { return s.name }

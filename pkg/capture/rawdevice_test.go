@@ -16,12 +16,11 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/blkid"
-
 	"github.com/gokexec/gokexec/pkg/elfcore"
 )
 
 func rawConfig(overwrite bool) Config {
-	return Config{Targets: []Target{{Type: TargetRaw, Device: "/dev/disk", Overwrite: overwrite}}, DeviceTimeoutSeconds: 1}
+	return Config{Targets: []Target{{Type: TargetRaw, Device: "/dev/disk", Overwrite: overwrite}}, DeviceTimeoutSeconds: 1, KeepDumpDays: new(0)}
 }
 
 func runRaw(s *fakeSystem, overwrite bool) (*Result, error) {
@@ -211,18 +210,16 @@ func TestRawRefuses(t *testing.T) {
 		{"swap", []func([]byte){put(4086, "SWAPSPACE2")}, ""},
 		{"swap of 64 KiB pages", []func([]byte){put(65526, "SWAPSPACE2")}, ""},
 		{"earlier dump", []func([]byte){earlier("dmesg.txt", 0o600)}, ""},
-		{"hibernated", []func([]byte){put(4086, "S1SUSPEND")}, "hibernation"},
+		{"hibernated", []func([]byte){put(4086, "S1SUSPEND")}, "swsuspend"},
 		{"ext", []func([]byte){put(0x438, "\x53\xef")}, "ext2"},
-		{"LUKS", []func([]byte){put(0, "LUKS\xba\xbe")}, "crypto_LUKS"},
-		{"LVM", []func([]byte){put(0x218, "LVM2 001")}, "LVM2_member"},
 		{"GPT", []func([]byte){put(512, "EFI PART")}, "gpt"},
 		{"GPT at the end only", []func([]byte){put(-512, "EFI PART")}, "gpt"},
 		{"MBR", []func([]byte){put(510, "\x55\xaa"), put(450, "\x83")}, "dos"},
-		{"md 1.0 at the end", []func([]byte){put(-8192, "\xfc\x4e\x2b\xa9")}, "linux_raid_member"},
-		{"md over an earlier dump", []func([]byte){earlier("vmcore", 0o600), put(4096, "\xfc\x4e\x2b\xa9")}, "linux_raid_member"},
-		{"somebody's tar", []func([]byte){earlier("dmesg.txt", 0o644)}, "data"},
-		{"another tar", []func([]byte){earlier("home/me", 0o600)}, "data"},
-		{"unknown", []func([]byte){put(1<<20-1, "x")}, "data"},
+		{"somebody's tar", []func([]byte){earlier("dmesg.txt", 0o644)}, "unknown data at offset 0x0"},
+		{"another tar", []func([]byte){earlier("home/me", 0o600)}, "unknown data at offset 0x0"},
+		{"unknown", []func([]byte){put(1<<20-1, "x")}, "unknown data at offset 0xfffff"},
+		{"unknown in the midst", []func([]byte){put(4<<20+5, "x")}, "unknown data at offset 0x400005"},
+		{"unknown at the end", []func([]byte){put(-1, "x")}, "unknown data at offset 0x7fffff"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 )
 
 // ErrNoDump means that no dump is in a tar stream.
@@ -22,6 +23,9 @@ type Dump struct {
 	Name string
 	// Offset is where the dump begins, in bytes; it can be read in place there.
 	Offset int64
+	// Time is when the kernel crashed that it is of, by the entry's modification
+	// time; zero for a bare ELF file.
+	Time time.Time
 	// Incomplete is set for an entry vmcore.incomplete and for one that the
 	// device or file is too short for.
 	Incomplete bool
@@ -67,7 +71,7 @@ func FindInTar(r io.ReaderAt, size int64) (*Dump, error) {
 			return nil, err
 		}
 		length := min(h.Size, section.Size()-offset)
-		d := &Dump{SectionReader: io.NewSectionReader(r, offset, length), Name: h.Name, Offset: offset,
+		d := &Dump{SectionReader: io.NewSectionReader(r, offset, length), Name: h.Name, Offset: offset, Time: h.ModTime,
 			Incomplete: name != VMCoreName || length < h.Size}
 		if !d.Incomplete {
 			return d, nil

@@ -31,6 +31,9 @@ type System interface {
 	Mount(source, target, fstype, data string) error
 	// Unmount unmounts, and detaches what is busy.
 	Unmount(target string) error
+	// Space is how much room a mounted filesystem has, as statfs(2) of a
+	// directory in it.
+	Space(dir string) (Space, error)
 	// Sync writes everything back, as sync(2).
 	Sync()
 

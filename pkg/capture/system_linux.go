@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
+	"math/bits"
 	"os"
 	"os/signal"
 	"sync"
@@ -73,6 +75,30 @@ func (*linuxSystem) Unmount(target string) error {
 		return fmt.Errorf("unmount %s: %w", target, err)
 	}
 	return nil
+}
+
+func (*linuxSystem) Space(dir string) (Space, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return Space{}, fmt.Errorf("statfs %s: %w", dir, err)
+	}
+	if s.Blocks == 0 {
+		return Space{}, fmt.Errorf("statfs %s: %w", dir, unix.ENOTSUP)
+	}
+	block := uint64(s.Frsize)
+	if block == 0 {
+		block = uint64(s.Bsize)
+	}
+	return Space{Total: bytesOf(s.Blocks, block), Available: bytesOf(s.Bavail, block)}, nil
+}
+
+// bytesOf multiplies, and stops at the largest number: some filesystems say that they
+// have no end.
+func bytesOf(blocks, size uint64) int64 {
+	if high, low := bits.Mul64(blocks, size); high == 0 && low <= math.MaxInt64 {
+		return int64(low)
+	}
+	return math.MaxInt64
 }
 
 func (*linuxSystem) Sync() { unix.Sync() }

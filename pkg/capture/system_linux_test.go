@@ -12,6 +12,19 @@ import (
 )
 
 // TestSystemFiles uses the real system where that needs no privileges.
+func TestSpace(t *testing.T) {
+	s, err := NewSystem().Space(t.TempDir())
+	if err != nil || s.Total <= 0 || s.Available < 0 || s.Available > s.Total {
+		t.Errorf("Space = %+v, %v", s, err)
+	}
+	if _, err := NewSystem().Space("/proc"); err == nil {
+		t.Error("Space of /proc: no error")
+	}
+	if got := bytesOf(1<<60, 4096); got != 1<<63-1 {
+		t.Errorf("bytesOf(1<<60, 4096) = %d", got)
+	}
+}
+
 func TestSystemFiles(t *testing.T) {
 	sys, dir := NewSystem(), t.TempDir()
 	sub := filepath.Join(dir, "sub")

@@ -30,7 +30,7 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		case !info.IsDir():
 			return nil, fmt.Errorf("%s: %w", t.Path, syscall.ENOTDIR)
 		}
-		return nilSafe(newDirectory(r.sys, t.Path, "", when))
+		return nilSafe(newDirectory(r.sys, t.Path, "", when, r.cfg.reserve()))
 	}
 	ref, err := blkid.ParseRef(t.Device)
 	if err != nil {
@@ -45,7 +45,7 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		r.say("%s is %s", ref, device.Node)
 	}
 	if t.Type == TargetRaw {
-		s, err := newRaw(r.sys, device.Node, t.Overwrite, when)
+		s, err := newRaw(r.sys, device.Node, rawPolicy{t.Overwrite, r.cfg.keepDump()}, when)
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +56,7 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		return nil, err
 	}
 	t.MountOptions = joinOptions(members, t.MountOptions)
-	return r.mount(t, index, device.Node, device.Signatures, when)
+	return r.mount(t, index, device, when)
 }
 
 func nilSafe(s *directorySink, err error) (sink, error) {
@@ -67,8 +67,9 @@ func nilSafe(s *directorySink, err error) (sink, error) {
 }
 
 // mount mounts a filesystem and makes the dump's directory in it.
-func (r *run) mount(t Target, index int, node string, found []blkid.Signature, when time.Time) (sink, error) {
-	types, err := fsTypes(t.FSType, node, found)
+func (r *run) mount(t Target, index int, device *blkid.Device, when time.Time) (sink, error) {
+	node := device.Node
+	types, err := fsTypes(t.FSType, node, &device.Contents)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (r *run) mount(t Target, index int, node string, found []blkid.Signature, w
 		if err := mkdirAll(r.sys, point, dir, 0o755); err != nil {
 			return nil, err
 		}
-		return newDirectory(r.sys, dir, point, when)
+		return newDirectory(r.sys, dir, point, when, r.cfg.reserve())
 	}()
 	if err != nil {
 		return nil, errors.Join(err, r.sys.Unmount(point))
@@ -98,27 +99,28 @@ func (r *run) mount(t Target, index int, node string, found []blkid.Signature, w
 	return s, nil
 }
 
-// fsTypes are the types to mount a device as, in order.
-func fsTypes(configured, node string, found []blkid.Signature) ([]string, error) {
+// fsTypes are the types to mount a device as, in order. A member of something
+// has none, whatever is configured.
+func fsTypes(configured, node string, c *blkid.Contents) ([]string, error) {
+	if v := c.Verdict(); v.Kind == blkid.Member {
+		return nil, fmt.Errorf("%s holds %s: %w", node, c, blkid.ErrMember)
+	}
 	if configured != "" {
-		return []string{configured}, nil
+		return blkid.Signature{Type: configured}.MountTypes(), nil
 	}
-	var names []string
-	for _, s := range found {
-		if !s.Mountable {
-			names = append(names, s.String())
-			continue
+	var mountable []blkid.Signature
+	for _, s := range c.Signatures {
+		if s.Mountable {
+			mountable = append(mountable, s)
 		}
-		if s.Type == "ext2" || s.Type == "ext3" {
-			// ext4's driver serves them, where it is built to.
-			return []string{s.Type, "ext4"}, nil
-		}
-		return []string{s.Type}, nil
 	}
-	if len(names) == 0 {
-		names = append(names, "nothing")
+	switch len(mountable) {
+	case 0:
+		return nil, fmt.Errorf("%s holds no filesystem to save on: found %s; name its fstype if it has one", node, c)
+	case 1:
+		return mountable[0].MountTypes(), nil
 	}
-	return nil, fmt.Errorf("%s holds no filesystem to save on: found %s; name its fstype if it has one", node, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%s holds %s, and which of them it is can't be told: name its fstype, or remove what is left over from earlier use (wipefs)", node, c)
 }
 
 func explainMount(err error, fstype string) error {

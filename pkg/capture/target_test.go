@@ -69,7 +69,7 @@ func TestRunFilesystem(t *testing.T) {
 				s.file(t, "/sys/class/block/cciss!c0d0/size", "8192\n")
 			}},
 		{name: "wrong UUID", target: Target{Device: "UUID=ffff"}, wantErr: "UUID=ffff: device did not appear within 1s: not among vda"},
-		{name: "no filesystem", target: Target{Device: "/dev/sdb"}, wantErr: "holds no filesystem to save on: found crypto_LUKS",
+		{name: "no filesystem", target: Target{Device: "/dev/sdb"}, wantErr: "/dev/sdb is a part of an encrypted volume (LUKS) (crypto_LUKS)",
 			prepare: func(s *fakeSystem, t *testing.T) {
 				s.device(t, "sdb", 1<<20, func(b []byte) { copy(b, "LUKS\xba\xbe") })
 			}},
@@ -122,23 +122,30 @@ func TestRunFilesystem(t *testing.T) {
 }
 
 func TestFSTypes(t *testing.T) {
+	fs := func(name string) blkid.Signature {
+		return blkid.Signature{Kind: blkid.Filesystem, Type: name, Mountable: true}
+	}
 	tests := []struct {
 		configured string
 		found      []blkid.Signature
 		want       string
+		err        string
 	}{
-		{"", []blkid.Signature{{Type: "xfs", Mountable: true}}, "xfs"},
-		{"", []blkid.Signature{{Type: "ext3", Mountable: true}}, "ext3 ext4"},
-		{"", []blkid.Signature{{Type: "gpt"}, {Type: "vfat", Mountable: true}}, "vfat"},
-		{"f2fs", nil, "f2fs"},
+		{"", []blkid.Signature{fs("xfs")}, "xfs", ""},
+		{"", []blkid.Signature{fs("ext3")}, "ext3 ext4", ""},
+		{"", []blkid.Signature{{Kind: blkid.PartitionTable, Type: "gpt"}, fs("vfat")}, "vfat", ""},
+		{"f2fs", nil, "f2fs", ""},
+		{"xfs", []blkid.Signature{fs("ext4"), fs("xfs")}, "xfs", ""},
+		{"", []blkid.Signature{fs("ext4"), fs("xfs")}, "", "which of them"},
+		{"", nil, "", "found nothing"},
+		{"", []blkid.Signature{{Kind: blkid.Filesystem, Type: "erofs"}}, "", "found erofs"},
+		{"", []blkid.Signature{fs("ext4"), {Kind: blkid.Member, Type: "drbd"}}, "", "only the whole"},
+		{"ext4", []blkid.Signature{fs("ext4"), {Kind: blkid.Member, Type: "drbd"}}, "", "only the whole"},
 	}
 	for _, tt := range tests {
-		got, err := fsTypes(tt.configured, "/dev/x", tt.found)
-		if err != nil || strings.Join(got, " ") != tt.want {
-			t.Errorf("fsTypes(%q, %v) = %q, %v; want %s", tt.configured, tt.found, got, err, tt.want)
+		got, err := fsTypes(tt.configured, "/dev/x", &blkid.Contents{Signatures: tt.found, DataAt: -1})
+		if strings.Join(got, " ") != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("fsTypes(%q, %v) = %q, %v; want %q, %q", tt.configured, tt.found, got, err, tt.want, tt.err)
 		}
-	}
-	if _, err := fsTypes("", "/dev/x", nil); err == nil || !strings.Contains(err.Error(), "found nothing") {
-		t.Errorf("fsTypes of a blank device: %v", err)
 	}
 }

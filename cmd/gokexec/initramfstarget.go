@@ -87,15 +87,18 @@ func (o *initramfsOptions) targetModules(e *env, tree *kmod.Tree, r *storage.Res
 		}
 		cfg.Modules = append(cfg.Modules, names...)
 	}
-	if r.FSType == "" {
-		return nil
+	var err error
+	for _, fstype := range r.Drivers {
+		var required, optional []string
+		if required, optional, err = tree.ModulesForFilesystem(fstype); err == nil {
+			cfg.Modules = append(cfg.Modules, required...)
+			cfg.OptionalModules = append(cfg.OptionalModules, optional...)
+			return nil
+		}
 	}
-	required, optional, err := tree.ModulesForFilesystem(r.FSType)
 	if err != nil {
-		return &loader.Problem{What: fmt.Sprintf("filesystem %s: %v", r.FSType, err), Hint: "kernel " + o.release + " can't mount it; take another target or kernel", Err: err}
+		return &loader.Problem{What: fmt.Sprintf("target %s: %v", r.Target, err), Hint: "kernel " + o.release + " can't mount it; take another target or kernel", Err: err}
 	}
-	cfg.Modules = append(cfg.Modules, required...)
-	cfg.OptionalModules = append(cfg.OptionalModules, optional...)
 	return nil
 }
 

@@ -37,8 +37,6 @@ func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
 	r.Devices = []string{d.name}
 	v, asked := d.Verdict(), r.Target.FSType
 	switch {
-	case v.Kind == blkid.Member:
-		return refuse("name what is made of it, if that is a plain disk; else "+instead, "%s is a part of something else (%s), which a dump would spoil", d.node(), v.Signature)
 	case v.Kind != blkid.Filesystem && asked == "":
 		return refuse(instead, "%s holds no filesystem, but a %s", d.node(), orNothing(d))
 	}
@@ -54,20 +52,18 @@ func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
 		return refuse("take another filesystem: the kernel finds that by a device name or number, which may be another's in the capture kernel", "the %s of %s has %s", found.Type, d.node(), d.Needs)
 	case !found.Mountable && asked == "":
 		return refuse("name the type to mount it as, if the kernel can write it: --fstype TYPE", "%s holds a %s, of which gokexec does not know whether a dump can be saved on it", d.node(), found)
-	case asked != "" && asked != found.Type && found.Mountable && !(isExt(asked) && isExt(found.Type)):
+	case asked != "" && asked != found.Type && found.Mountable && !slices.Contains(found.MountTypes(), asked):
 		return refuse("leave --fstype out", "%s holds a %s, not a %s", d.node(), found, asked)
 	}
-	r.FSType = found.Type
+	r.FSType, r.Drivers = found.Type, found.MountTypes()
 	if asked != "" {
-		r.FSType = asked
+		r.FSType, r.Drivers = asked, []string{asked}
 	}
 	if d.Btrfs != nil {
 		return m.members(ctx, r, d)
 	}
 	return nil
 }
-
-func isExt(fstype string) bool { return fstype == "ext2" || fstype == "ext3" || fstype == "ext4" }
 
 // members checks the devices of a btrfs.
 func (m *Machine) members(ctx context.Context, r *Resolved, d device) error {
@@ -107,7 +103,7 @@ func (m *Machine) members(ctx context.Context, r *Resolved, d device) error {
 }
 
 // raw checks that a device may be overwritten.
-func (m *Machine) raw(r *Resolved, d device) error {
+func (m *Machine) raw(ctx context.Context, r *Resolved, d device) error {
 	r.Devices = []string{d.name}
 	mounts, err := m.mounts()
 	if err != nil {
@@ -133,11 +129,8 @@ func (m *Machine) raw(r *Resolved, d device) error {
 			return refuse("--overwrite takes it all the same: the swap has to be made anew after a dump; or take a disk that nothing uses", "%s is swap space in use", b.node())
 		}
 	}
-	if r.Target.Overwrite {
-		return nil
-	}
-	if err := capture.CheckOverwrite(&d.Contents); err != nil {
-		return refuse("--overwrite lets a dump destroy that; else take an empty disk or partition", "%s: %v", d.node(), err)
+	if err := capture.CheckRaw(ctx, m.sys, d.node(), r.Target.Overwrite); err != nil {
+		return refuse("--overwrite lets a dump destroy that; else take an empty disk or partition", "%v", err)
 	}
 	return nil
 }

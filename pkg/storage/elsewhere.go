@@ -17,7 +17,10 @@ func Elsewhere(_ context.Context, t capture.Target) (*Resolved, error) {
 	if err := named(t); err != nil {
 		return nil, fmt.Errorf("target %s: %w", t, err)
 	}
-	r := &Resolved{Target: t, FSType: t.FSType}
+	r := &Resolved{Target: t}
+	if t.FSType != "" {
+		r.FSType, r.Drivers = t.FSType, []string{t.FSType}
+	}
 	r.warn("target %s is another machine's: whether it is there, what it holds and which drivers it needs was not looked at", t)
 	if ref, err := blkid.ParseRef(t.Device); err == nil && ref.Key == "" {
 		r.warn("%s may be another disk in the capture kernel: name it by UUID=, PARTUUID=, WWID= or SERIAL=", ref)

@@ -18,8 +18,10 @@ type Resolved struct {
 	// Target names its device by what stays the same; a directory is a
 	// filesystem target.
 	Target capture.Target
-	// FSType is the type of the filesystem; "" for a raw target.
-	FSType string
+	// FSType is the type of the filesystem; "" for a raw target. Drivers are the
+	// names of those that mount it, the best first.
+	FSType  string
+	Drivers []string
 	// Devices are the kernel names of the block devices whose drivers are
 	// needed: several for a btrfs of several.
 	Devices []string
@@ -148,7 +150,7 @@ func (m *Machine) named(ctx context.Context, t capture.Target) (*Resolved, error
 	}
 	r := &Resolved{Target: t}
 	if t.Type == capture.TargetRaw {
-		if err := m.raw(r, d); err != nil {
+		if err := m.raw(ctx, r, d); err != nil {
 			return nil, err
 		}
 		// A dump destroys the filesystem's UUID and label.
@@ -222,6 +224,9 @@ func (m *Machine) look(ctx context.Context, b block) (device, error) {
 	d, err := m.finder.Device(ctx, b.node())
 	if err != nil {
 		return device{}, err
+	}
+	if err := d.MemberOf(); err != nil {
+		return device{}, refuse("name what is made of it, if that can be there in a capture kernel; else another device", "%v", err)
 	}
 	return device{b, d}, nil
 }

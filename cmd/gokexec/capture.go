@@ -25,8 +25,9 @@ initramfs makes such an initramfs) it does so by itself, and reboots.
 
 A TARGET is dir:PATH, a folder of a mounted filesystem (or just PATH);
 fs:DEVICE[:PATH], a filesystem to be mounted; or raw:DEVICE, a block device, on which
-a tar stream is written: tar xf DEVICE brings it back. DEVICE is /dev/NAME, UUID=,
-LABEL= or PARTUUID=.
+a tar stream is written: tar xf DEVICE brings it back. DEVICE is /dev/NAME, UUID=, LABEL=,
+PARTUUID=, PARTLABEL=, WWID= or SERIAL=; in a value and in PATH \xHH stands for a byte, such
+as \x20 for a blank.
 
 In a folder of its own, named by the time of the crash, come dmesg.txt, vmcore (called
 vmcore.incomplete until all of it is on disk) and result.json. The log is on disk before

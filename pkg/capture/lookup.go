@@ -10,3 +10,9 @@ func NewFinder(sys System) *blkid.Finder {
 	f := &deviceFinder{sys: sys, touch: func() {}}
 	return &blkid.Finder{Root: sys.FS(), Probe: f.probe}
 }
+
+// MountTypes are the types that a capture will try to mount what a device holds
+// as, in order: the configured one, "" for none, or what is found there.
+func MountTypes(configured, node string, c *blkid.Contents) ([]string, error) {
+	return fsTypes(configured, node, c)
+}

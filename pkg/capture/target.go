@@ -83,7 +83,7 @@ func (r *run) mount(t Target, index int, device *blkid.Device, when time.Time) (
 		}
 	}
 	if err != nil {
-		return nil, explainMount(err, types[0])
+		return nil, explainMount(err, types[0], t.MountOptions)
 	}
 	dir := path.Join(point, t.Path)
 	s, err := func() (*directorySink, error) {
@@ -123,8 +123,10 @@ func fsTypes(configured, node string, c *blkid.Contents) ([]string, error) {
 	return nil, fmt.Errorf("%s holds %s, and which of them it is can't be told: name its fstype, or remove what is left over from earlier use (wipefs)", node, c)
 }
 
-func explainMount(err error, fstype string) error {
+func explainMount(err error, fstype, options string) error {
 	switch {
+	case errors.Is(err, syscall.ENOENT) && strings.Contains(options, "subvol"):
+		return fmt.Errorf("%w (is the subvolume gone? options %s)", err, options)
 	case errors.Is(err, syscall.ENODEV):
 		return fmt.Errorf("%w (this kernel has no driver for %s loaded)", err, fstype)
 	case errors.Is(err, syscall.EUCLEAN), errors.Is(err, syscall.EIO):

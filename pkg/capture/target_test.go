@@ -75,6 +75,8 @@ func TestRunFilesystem(t *testing.T) {
 			}},
 		{name: "no driver", target: Target{Device: "/dev/vda"}, wantErr: "no driver for ext4",
 			prepare: func(s *fakeSystem, t *testing.T) { s.mountErr["ext4"] = syscall.ENODEV }},
+		{name: "a subvolume that is gone", target: Target{Device: "/dev/vda", FSType: "btrfs", MountOptions: "subvol=/root"}, wantErr: "is the subvolume gone? options subvol=/root",
+			prepare: func(s *fakeSystem, t *testing.T) { s.mountErr["btrfs"] = syscall.ENOENT }},
 		{name: "damaged", target: Target{Device: "/dev/vda"}, wantErr: "the filesystem is damaged",
 			prepare: func(s *fakeSystem, t *testing.T) { s.mountErr["ext4"] = syscall.EUCLEAN }},
 		{name: "symbolic link", target: Target{Device: "/dev/vda", Path: "/var/crash"}, wantErr: "/var is a symbolic link",

@@ -55,10 +55,11 @@ func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
 	case asked != "" && asked != found.Type && found.Mountable && !slices.Contains(found.MountTypes(), asked):
 		return refuse("leave --fstype out", "%s holds a %s, not a %s", d.node(), found, asked)
 	}
-	r.FSType, r.Drivers = found.Type, found.MountTypes()
-	if asked != "" {
-		r.FSType, r.Drivers = asked, []string{asked}
+	drivers, err := capture.MountTypes(asked, d.node(), &d.Contents)
+	if err != nil {
+		return refuse(instead, "%v", err)
 	}
+	r.FSType, r.Drivers = found.Type, drivers
 	if d.Btrfs != nil {
 		return m.members(ctx, r, d)
 	}

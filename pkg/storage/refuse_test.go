@@ -102,6 +102,7 @@ func TestResolveRefuses(t *testing.T) {
 		{"iso9660", fsOn("/dev/vda", "/"), "read-only by design", holding(bytesAt(0x8001, "CD001"))},
 		{"no filesystem", fsOn("/dev/vda", "/"), "holds no filesystem", holding()},
 		{"swap as a filesystem", fsOn("/dev/vda", "/"), "holds no filesystem, but a swap", holding(bytesAt(4086, "SWAPSPACE2"))},
+		{"two filesystems at once", fsOn("/dev/vda", "/"), "can't be told", holding(ext4(dataUUID, ""), btrfsMember(otherUUID, 1, 1))},
 		{"a disk with partitions as a filesystem", fsOn("/dev/sda", "/"), "holds no filesystem", nil},
 		{"another type than it holds", capture.Target{Type: capture.TargetFilesystem, Device: "/dev/sda1", FSType: "xfs"}, "not a xfs", nil},
 		{"ext4 with an external journal", fsOn("/dev/vda", "/"), "an external journal", holding(ext4(dataUUID, ""), func(i []byte) { i[0x4e0] = 0 })},

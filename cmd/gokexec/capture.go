@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/blkid"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/kmod"
 	"github.com/gokexec/gokexec/pkg/loader"
@@ -44,9 +45,11 @@ the memory is touched. A page that can't be read is saved as zeros and counted.`
 			source := flags.String("source", capture.VMCorePath, "`FILE` with the old memory")
 			config := flags.String("config", "", "take targets and limits from the JSON `FILE`, as init does")
 			overwrite := flags.Bool("overwrite", false, "let raw: targets destroy what the device holds")
+			var limits limitOptions
+			limits.register(flags)
 			asJSON := flags.Bool("json", false, "report as JSON, as in result.json")
 			return func(ctx context.Context, e *env, args []string) error {
-				cfg, err := captureConfig(*config, args, *overwrite)
+				cfg, err := captureConfig(*config, args, *overwrite, &limits)
 				if err != nil {
 					return usageError("%w", err)
 				}
@@ -56,12 +59,17 @@ the memory is touched. A page that can't be read is saved as zeros and counted.`
 	}
 }
 
-func captureConfig(file string, targets []string, overwrite bool) (capture.Config, error) {
+func captureConfig(file string, targets []string, overwrite bool, limits *limitOptions) (capture.Config, error) {
 	if file == "" {
-		return targetConfig(targets, overwrite)
+		cfg, err := targetConfig(targets, overwrite)
+		if err != nil {
+			return cfg, err
+		}
+		limits.apply(&cfg)
+		return cfg, cfg.Validate()
 	}
-	if len(targets) > 0 || overwrite {
-		return capture.Config{}, errors.New("--config names the targets; give no others, and no --overwrite")
+	if len(targets) > 0 || overwrite || limits.given() {
+		return capture.Config{}, errors.New("--config names the targets and limits; give no others, and no --overwrite, --keep-free or --keep-dump")
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -110,10 +118,14 @@ func captureProblem(err error) error {
 	switch {
 	case errors.Is(err, capture.ErrNoVMCore):
 		hint = "only a kernel started by a panic of another one shows its memory; --source takes a saved dump"
+	case errors.Is(err, blkid.ErrMember):
+		hint = "no option lets a dump be written into a part of something else: the rest of it would differ"
+	case errors.Is(err, capture.ErrKept):
+		hint = "copy it away; --keep-dump DAYS says how long a complete dump is kept"
 	case errors.Is(err, capture.ErrInUse):
 		hint = "--overwrite destroys what the device holds"
 	case errors.Is(err, unix.ENOSPC):
-		hint = "the log and a part of the memory are saved; give a larger target"
+		hint = "the log and a part of the memory are saved; give a larger target; --keep-free says what it is to leave free"
 	}
 	return &loader.Problem{What: err.Error(), Hint: hint, Err: err}
 }

@@ -35,6 +35,7 @@ type initramfsOptions struct {
 	final, failure                   string
 	overwrite, watchdog, list, json  bool
 	deviceTimeout, stallTimeoutInSec int
+	limits                           limitOptions
 }
 
 func initramfsCommand() command {
@@ -72,6 +73,7 @@ For a machine that is not this one say --other-machine and name its modules: --s
 			flags.StringVar(&o.final, "final-action", string(capture.Reboot), "`ACTION` when all is saved: reboot, poweroff, halt or shell")
 			flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when not")
 			flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
+			o.limits.register(flags)
 			flags.BoolVar(&o.watchdog, "watchdog", false, "arm and pet the hardware watchdog while saving")
 			flags.IntVar(&o.deviceTimeout, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
 			flags.IntVar(&o.stallTimeoutInSec, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
@@ -148,6 +150,7 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 			cfg.Targets[i].FSType, cfg.Targets[i].MountOptions = o.fstype, o.mountOptions
 		}
 	}
+	o.limits.apply(&cfg)
 	cfg.FinalAction, cfg.FailureAction = capture.Action(o.final), capture.Action(o.failure)
 	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds, cfg.Watchdog = o.deviceTimeout, o.stallTimeoutInSec, o.watchdog
 	if (cfg.FinalAction == capture.Shell || cfg.FailureAction == capture.Shell) && o.shell == "" {

@@ -1,10 +1,13 @@
 package vm
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -80,12 +83,17 @@ func checkFolder(t *testing.T, dir string, nonce *vmlab.Nonce) (result capture.R
 	return result
 }
 
-// A disk that is too small and one with a bad spot: each keeps the log and what
-// it could hold, and the third gets all.
+// The member of a mirror is left alone; a full filesystem keeps its reserve free; a disk
+// that is too small and one with a bad spot keep the log and what they could
+// hold; and the last gets all.
 func TestVMCaptureCascade(t *testing.T) {
 	k := vmlab.GetTestKernel(t, "trixie-cloud")
 	// NVMe disks are found in any order; one of them, and virtio's, keep their names.
-	cfg := crashMachine(t, k, "--set", "nvme", "--set", "virtio_blk", "raw:/dev/nvme0n1", "raw:/dev/vda", "raw:/dev/vdb")
+	cfg := crashMachine(t, k, "--set", "nvme", "--set", "virtio_blk", "--fstype", "ext4",
+		"fs:/dev/vdc:/crash", "fs:UUID="+filesystemUUID+":/crash", "raw:/dev/nvme0n1", "raw:/dev/vda", "raw:/dev/vdb")
+	mirror, full := mirrorMember(t), emptyDisk(t, "full.img", 128<<20)
+	run(t, "mke2fs", "-q", "-t", "ext4", "-U", filesystemUUID, full)
+	before := checksum(t, mirror)
 	bad := emptyDisk(t, "bad.img", 1<<30)
 	good := emptyDisk(t, "good.img", 1<<30)
 	cfg.Disks = []vmlab.Disk{{Size: 100 << 20}}
@@ -93,7 +101,9 @@ func TestVMCaptureCascade(t *testing.T) {
 		"-blockdev", "driver=raw,node-name=bad,file.driver=blkdebug,file.image.driver=file,file.image.filename="+bad+
 			",file.inject-error.0.event=pwritev,file.inject-error.0.iotype=write,file.inject-error.0.sector=300000,file.inject-error.0.errno=5",
 		"-device", "virtio-blk-pci,drive=bad",
-		"-drive", "if=none,id=good,format=raw,cache=unsafe,file="+good, "-device", "virtio-blk-pci,drive=good")
+		"-drive", "if=none,id=good,format=raw,cache=unsafe,file="+good, "-device", "virtio-blk-pci,drive=good",
+		"-drive", "if=none,id=mirror,format=raw,cache=unsafe,file="+mirror, "-device", "virtio-blk-pci,drive=mirror",
+		"-drive", "if=none,id=full,format=raw,cache=unsafe,file="+full, "-device", "virtio-blk-pci,drive=full")
 	g := vmlab.Boot(t, cfg)
 	loadCrash(t, g)
 	nonce := g.Plant(50)
@@ -103,9 +113,13 @@ func TestVMCaptureCascade(t *testing.T) {
 	}
 	whole := openDump(t, good)
 	whole.checkNonce(t, nonce)
-	if whole.result.Outcome != capture.Complete || len(whole.result.Errors) != 2 {
-		t.Errorf("on the good disk: %+v; want complete, with the failures of the two others", whole.result)
+	if whole.result.Outcome != capture.Complete || len(whole.result.Errors) != 4 || !strings.Contains(whole.result.Errors[0], "a part of an md RAID array") {
+		t.Errorf("on the good disk: %+v; want complete, with the failures of the four others", whole.result)
 	}
+	if checksum(t, mirror) != before {
+		t.Error("the member of the mirror was written to")
+	}
+	checkReserve(t, full)
 	for _, tt := range []struct{ name, disk, says string }{
 		{"small", g.VM.Disk(0), "no space left"},
 		{"bad", bad, "input/output error"},
@@ -118,6 +132,77 @@ func TestVMCaptureCascade(t *testing.T) {
 		if part.log != whole.log {
 			t.Errorf("on the %s disk: the log has %d bytes; want the whole one of %d", tt.name, len(part.log), len(whole.log))
 		}
+	}
+}
+
+// mirrorMember makes a disk with ext4 that is a member of a RAID1 with metadata
+// 1.0, at its end: the filesystem shows as if the disk had it to itself.
+func mirrorMember(t *testing.T) string {
+	t.Helper()
+	disk := emptyDisk(t, "mirror.img", 64<<20)
+	run(t, "mke2fs", "-q", "-t", "ext4", disk)
+	// struct mdp_superblock_1 (include/uapi/linux/raid/md_p.h); 16 sectors from the end.
+	const sector = 64<<20/512 - 16
+	sb := make([]byte, 256)
+	binary.LittleEndian.PutUint32(sb, 0xa92b4efc)
+	binary.LittleEndian.PutUint32(sb[4:], 1)
+	binary.LittleEndian.PutUint64(sb[144:], sector)
+	f, err := os.OpenFile(disk, os.O_RDWR, 0)
+	if err == nil {
+		_, err = f.WriteAt(sb, sector*512)
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return disk
+}
+
+func checksum(t *testing.T, name string) [sha256.Size]byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(b)
+}
+
+// checkReserve looks into an ext4 that a dump was too large for: 5 % are free of
+// what is not root's, and the log, a part of the dump and the result are there.
+func checkReserve(t *testing.T, disk string) {
+	t.Helper()
+	counts := map[string]int64{}
+	for line := range strings.Lines(run(t, "debugfs", "-R", "show_super_stats -h", disk)) {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			counts[name], _ = strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		}
+	}
+	free := counts["Free blocks"] - counts["Reserved block count"]
+	if want := counts["Block count"] / 20; free < want || free > 2*want {
+		t.Errorf("%d blocks are free beside root's reserve; want 5 %%, %d", free, want)
+	}
+	out := t.TempDir()
+	run(t, "debugfs", "-R", "rdump /crash "+out, disk)
+	dirs, err := filepath.Glob(filepath.Join(out, "crash", "*"))
+	if err != nil || len(dirs) != 1 {
+		t.Fatalf("/crash holds %v, %v; want one dump", dirs, err)
+	}
+	var result capture.Result
+	b, err := os.ReadFile(filepath.Join(dirs[0], capture.ResultName))
+	if err == nil {
+		err = json.Unmarshal(b, &result)
+	}
+	if err != nil || result.Outcome != capture.Incomplete || !strings.Contains(strings.Join(result.Errors, " "), "are to stay so (keep-free)") {
+		t.Errorf("%s: %s, %v; want incomplete, and the reserve named", capture.ResultName, b, err)
+	}
+	info, err := os.Stat(filepath.Join(dirs[0], capture.IncompleteName))
+	if err != nil || info.Size() != result.VMCore.SavedBytes || info.Size() < 32<<20 {
+		t.Errorf("%s: %v, %v; want the %d bytes that the result says", capture.IncompleteName, info, err, result.VMCore.SavedBytes)
+	}
+	if log, err := os.ReadFile(filepath.Join(dirs[0], capture.LogName)); err != nil || !strings.Contains(string(log), "Kernel panic") {
+		t.Errorf("%s lacks the panic, %v", capture.LogName, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,10 @@ type initramfsOptions struct {
 	mountOptions                     string
 	otherMachine                     bool
 	final, failure                   string
-	overwrite, watchdog, list, json  bool
+	overwrite, list, json            bool
+	watchdog                         string
+	feedWatchdogs                    bool
+	watchdogs                        []kmod.Watchdog // of this machine, that run
 	deviceTimeout, stallTimeoutInSec int
 	limits                           limitOptions
 }
@@ -74,7 +78,8 @@ For a machine that is not this one say --other-machine and name its modules: --s
 			flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when not")
 			flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
 			o.limits.register(flags)
-			flags.BoolVar(&o.watchdog, "watchdog", false, "arm and pet the hardware watchdog while saving")
+			flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
+			flags.Lookup("watchdog").NoOptDefVal = watchdogYes
 			flags.IntVar(&o.deviceTimeout, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
 			flags.IntVar(&o.stallTimeoutInSec, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
 			flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
@@ -94,6 +99,9 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 	if err := o.chooseInit(); err != nil {
 		return err
 	}
+	if err := o.findWatchdogs(e); err != nil {
+		return err
+	}
 	settings, err := o.settings(args)
 	if err != nil {
 		return usageError("%w", err)
@@ -105,7 +113,7 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 	if err := settings.ValidateInit(); err != nil {
 		return usageError("%w", err)
 	}
-	root := os.DirFS(o.sysroot)
+	root := os.DirFS(cmp.Or(strings.TrimSuffix(o.sysroot, "/"), e.sysroot))
 	if o.release == "" {
 		if o.release, err = runningRelease(); err != nil {
 			return err
@@ -152,7 +160,7 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 	}
 	o.limits.apply(&cfg)
 	cfg.FinalAction, cfg.FailureAction = capture.Action(o.final), capture.Action(o.failure)
-	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds, cfg.Watchdog = o.deviceTimeout, o.stallTimeoutInSec, o.watchdog
+	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds, cfg.Watchdog = o.deviceTimeout, o.stallTimeoutInSec, o.feedWatchdogs
 	if (cfg.FinalAction == capture.Shell || cfg.FailureAction == capture.Shell) && o.shell == "" {
 		return cfg, errors.New("the action shell needs --shell FILE, such as a static busybox")
 	}
@@ -173,7 +181,7 @@ func (o *initramfsOptions) findModules(e *env, root fs.FS, targets []*storage.Re
 	tree, err := kmod.Open(root, o.release)
 	if errors.Is(err, kmod.ErrNoModules) && len(o.sets)+len(o.modules)+len(o.optional) == 0 {
 		fmt.Fprintf(e.stderr, "gokexec: warning: no modules of kernel %s under %s: the drivers must be built in\n", o.release, o.sysroot)
-		return nil
+		return o.addFirst(e, nil, cfg)
 	}
 	if err != nil {
 		return initramfsProblem(err, o)
@@ -190,7 +198,7 @@ func (o *initramfsOptions) findModules(e *env, root fs.FS, targets []*storage.Re
 			return err
 		}
 	}
-	return nil
+	return o.addFirst(e, tree, cfg)
 }
 
 // openFiles opens init and what is to be added. The caller closes them.
@@ -257,6 +265,9 @@ func initramfsProblem(err error, o *initramfsOptions) error {
 }
 
 func (o *initramfsOptions) print(e *env, r *initramfs.Report) error {
+	for _, note := range r.Notes {
+		fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", note)
+	}
 	if o.json {
 		return e.printJSON(r)
 	}

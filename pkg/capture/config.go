@@ -80,8 +80,9 @@ type Config struct {
 	// overwritten: of a machine that crashes again and again, the first dump is the
 	// one to look at. 0 is not at all. Default: 7.
 	KeepDumpDays *int `json:"keep_dump_days,omitempty"`
-	// Watchdog makes Init arm and pet /dev/watchdog0, if there is one, so that
-	// the hardware resets a capture kernel that hangs.
+	// Watchdog makes Init open and feed all hardware watchdogs, from when their
+	// drivers are there to the reboot: one that the crashed kernel armed would
+	// fire in the middle of a dump, and they reset a capture kernel that hangs.
 	Watchdog bool `json:"watchdog,omitempty"`
 }
 

@@ -46,6 +46,7 @@ type fault struct {
 	sync     error
 	hang     chan struct{} // writes from 1 MiB on wait for its closing
 	record   func(offset int64, b []byte)
+	stream   func() error // before each Write
 }
 
 func newFakeSystem(t *testing.T) *fakeSystem {
@@ -213,6 +214,15 @@ func (f *faultyFile) WriteAt(p []byte, offset int64) (int, error) {
 		f.record(offset, p)
 	}
 	return f.File.WriteAt(p, offset)
+}
+
+func (f *faultyFile) Write(p []byte) (int, error) {
+	if f.stream != nil {
+		if err := f.stream(); err != nil {
+			return 0, err
+		}
+	}
+	return f.File.Write(p)
 }
 
 func (f *faultyFile) Sync() error {

@@ -38,11 +38,11 @@ func (p *initProcess) finish(action Action, code int) Ending {
 		action = p.otherThanShell()
 	}
 	p.say("%s", action)
-	if p.dog != nil {
-		// A reboot stays guarded; a machine that is to stay down must not come up.
-		p.dog.stop(action == Halt)
-	}
 	p.out.flush(flushTimeout)
+	if p.dogs != nil {
+		// A reboot stays guarded; a machine that is to stay down must not come up.
+		p.dogs.stop(action == Halt)
+	}
 	err := p.reboot(action)
 	if err != nil {
 		p.say("%v; exiting, so that the kernel panics and reboots", err)

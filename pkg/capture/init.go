@@ -97,8 +97,8 @@ type initProcess struct {
 	sys    System
 	cfg    Config
 	out    *console
-	dog    *watchdog
-	broken bool // by a panic
+	dogs   *watchdogs // nil for none
+	broken bool       // by a panic
 }
 
 func (p *initProcess) say(format string, args ...any) {
@@ -196,13 +196,14 @@ func (p *initProcess) capture() (*Result, int) {
 	}
 	p.cfg = cfg
 	ctx := context.Background()
+	if cfg.Watchdog {
+		p.dogs = startWatchdogs(p.sys, p.say) // before the modules, which may take long
+	}
 	if err := p.loadModules(ctx); err != nil {
 		p.say("%v", err)
 	}
-	if cfg.Watchdog {
-		if p.dog, err = startWatchdog(p.sys); err != nil {
-			p.say("watchdog: %v", err)
-		}
+	if p.dogs != nil && p.dogs.look() == 0 {
+		p.say("watchdog: there is no /dev/watchdogN: is its driver in this initramfs?")
 	}
 	res, err := Run(ctx, cfg, Options{
 		System: p.sys, Version: p.opt.Version, Console: p.out, ReplaceLine: isScreen(p.terminal()),

@@ -199,42 +199,6 @@ func TestInitRebootFails(t *testing.T) {
 	}
 }
 
-// TestInitWatchdog: it is petted to the end, and disarmed only for what is to
-// stay.
-func TestInitWatchdog(t *testing.T) {
-	keepLimits(t)
-	for _, final := range []Action{Reboot, Halt} {
-		s := newInitSystem(t, `{"targets":[{"type":"raw","device":"/dev/disk"}],"watchdog":true,"final_action":"`+string(final)+`"}`)
-		s.file(t, watchdogPath, "")
-		s.file(t, "/sys/class/watchdog/watchdog0/timeout", "30\n")
-		synctest.Test(t, func(t *testing.T) {
-			// The disk comes after 50 s: over six periods of 7.5 s.
-			os.Rename(s.path("/dev/disk"), s.path("/dev/later"))
-			time.AfterFunc(50*time.Second, func() { os.Rename(s.path("/dev/later"), s.path("/dev/disk")) })
-			Init(InitOptions{System: s})
-			got := string(mustRead(t, s.path(watchdogPath)))
-			pets := strings.Count(got, "\x00")
-			if pets != 7 || strings.Contains(got, "V") != (final == Halt) {
-				t.Errorf("%s: watchdog got %q; want 7 pets, V only for halt", final, got)
-			}
-		})
-	}
-	s := newInitSystem(t, strings.Replace(goodConfig, "{", `{"watchdog":true,`, 1))
-	if end := Init(InitOptions{System: s}); end.ExitCode != ExitComplete || !strings.Contains(s.output(), "watchdog: ") {
-		t.Errorf("without a watchdog: %+v, shown:\n%s", end, s.output())
-	}
-}
-
-func TestPetInterval(t *testing.T) {
-	for content, want := range map[string]time.Duration{"60\n": 10 * time.Second, "16\n": 4 * time.Second, "1": 500 * time.Millisecond, "x": 5 * time.Second} {
-		s := newFakeSystem(t)
-		s.file(t, "/sys/class/watchdog/watchdog0/timeout", content)
-		if got := petInterval(s.FS()); got != want {
-			t.Errorf("petInterval(%q) = %v; want %v", content, got, want)
-		}
-	}
-}
-
 func TestIsScreen(t *testing.T) {
 	for name, want := range map[string]bool{"/dev/tty0": true, "/dev/tty12": true, "/dev/ttyS0": false, "/dev/tty": false, "/dev/hvc0": false, consolePath: false} {
 		if got := isScreen(name); got != want {

@@ -1,13 +1,10 @@
 package initramfs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
-	"slices"
 
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
@@ -35,7 +32,8 @@ type Config struct {
 	// the kernel does not have them or can't load them.
 	Modules         []string
 	OptionalModules []string
-	// ModuleParams are parameters by module name, as "io_timeout=60 x=1".
+	// ModuleParams are parameters by module name, as "io_timeout=60 x=1". They
+	// come behind those of modprobe.d in Root, so that they win.
 	ModuleParams map[string]string
 	// UnpackModules stores compressed modules unpacked. By default they stay
 	// as found: with Debian's xz modules that makes the archive smaller
@@ -55,6 +53,9 @@ type Report struct {
 	Entries     []Entry // in the archive's order
 	Modules     []kmod.Needed
 	Compression Compression // never Auto
+	// Notes tell what could not be taken over: firmware that is not there, install
+	// commands of modprobe.d, lines that are not understood.
+	Notes []string
 	// Unpacked is the size of the cpio archive, and Size that of what was
 	// written, in bytes. The capture kernel holds both in memory while it
 	// unpacks, and frees the latter afterwards.
@@ -93,7 +94,8 @@ func Build(w io.Writer, cfg Config) (*Report, error) {
 	}
 	want, known := config.arch()
 	l := make(layout)
-	if report.Modules, err = addModules(l, &cfg, &want, &known); err != nil {
+	a := &moduleAdder{layout: l, cfg: &cfg, kernel: config, report: report}
+	if err := a.addModules(&want, &known); err != nil {
 		return nil, err
 	}
 	if err := addInit(l, &cfg, want, known); err != nil {
@@ -175,81 +177,4 @@ func addInit(l layout, cfg *Config, want arch, known bool) error {
 		return fmt.Errorf("initramfs: /init: it is for %v; kernel %s is for %v", have, cfg.KernelVersion, want)
 	}
 	return l.file(File{Path: "init", Mode: 0o755, Content: cfg.Init, Size: cfg.InitSize})
-}
-
-// addModules adds the modules and their list. The modules tell the kernel's
-// architecture if its configuration did not.
-func addModules(l layout, cfg *Config, want *arch, known *bool) ([]kmod.Needed, error) {
-	if len(cfg.Modules)+len(cfg.OptionalModules) == 0 {
-		if len(cfg.ModuleParams) > 0 {
-			return nil, errors.New("initramfs: parameters for modules, but no modules")
-		}
-		return nil, nil
-	}
-	if cfg.KernelVersion == "" {
-		return nil, errors.New("initramfs: modules, but no kernel version")
-	}
-	tree, err := kmod.Open(cfg.Root, cfg.KernelVersion)
-	if err != nil {
-		return nil, fmt.Errorf("initramfs: %w", err)
-	}
-	needed, err := tree.Closure(cfg.Modules, cfg.OptionalModules)
-	if err != nil {
-		return nil, fmt.Errorf("initramfs: %w", err)
-	}
-	params := make(map[string]string)
-	for name, p := range cfg.ModuleParams {
-		params[kmod.NormalizeName(name)] = p
-	}
-	list := kmod.List{Kernel: cfg.KernelVersion}
-	for _, m := range needed {
-		mi, err := tree.Modinfo(m.Module)
-		if err != nil {
-			return nil, fmt.Errorf("initramfs: %w", err)
-		}
-		if err := mi.CheckKernel(cfg.KernelVersion); err != nil {
-			return nil, fmt.Errorf("initramfs: /%s: %w", m.Path, err)
-		}
-		a := arch{mi.Machine, mi.Class, mi.Order}
-		if *known && a != *want {
-			return nil, fmt.Errorf("initramfs: /%s: it is for %v; kernel %s is for %v", m.Path, a, cfg.KernelVersion, *want)
-		}
-		*want, *known = a, true
-		e := kmod.Entry{Name: m.Name, Optional: m.Optional, Params: params[m.Name]}
-		delete(params, m.Name)
-		if e.Path, err = addModule(l, cfg, tree, m.Module); err != nil {
-			return nil, err
-		}
-		list.Entries = append(list.Entries, e)
-	}
-	if len(params) > 0 {
-		return nil, fmt.Errorf("initramfs: parameters for modules that are not in it: %q", slices.Sorted(maps.Keys(params)))
-	}
-	text, err := list.AppendText(nil)
-	if err != nil {
-		return nil, fmt.Errorf("initramfs: %w", err)
-	}
-	return needed, l.file(Bytes(kmod.ListPath, 0o644, text))
-}
-
-func addModule(l layout, cfg *Config, tree *kmod.Tree, m kmod.Module) (string, error) {
-	packing := kmod.Plain
-	read := tree.Image
-	if !cfg.UnpackModules {
-		b, err := tree.File(m)
-		if err != nil {
-			return "", fmt.Errorf("initramfs: %w", err)
-		}
-		packing = kmod.PackingOf(b)
-		read = tree.File
-	}
-	name := "lib/modules/" + cfg.KernelVersion + "/" + m.Name + ".ko" + packing.Ext()
-	// Read when it is its turn to be written: one module in memory at a time.
-	return name, l.add(&item{path: name, mode: 0o100644, open: func() (io.ReaderAt, int64, error) {
-		b, err := read(m)
-		if err != nil {
-			return nil, 0, fmt.Errorf("initramfs: %w", err)
-		}
-		return bytes.NewReader(b), int64(len(b)), nil
-	}})
 }

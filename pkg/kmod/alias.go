@@ -1,9 +1,6 @@
 package kmod
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // Alias says that a module answers to a pattern: a name, or a modalias with
 // wildcards.
@@ -13,18 +10,20 @@ type Alias struct {
 }
 
 // ParseAlias reads modules.alias: lines "alias PATTERN MODULE", and comments.
+// Other lines are passed over: depmod writes an empty PATTERN for a module that
+// has MODULE_ALIAS("").
 func ParseAlias(b []byte) ([]Alias, error) {
 	var aliases []Alias
 	err := lines(b, func(_ int, line string) error {
 		rest, ok := strings.CutPrefix(line, "alias ")
 		if !ok {
-			return fmt.Errorf("%q is not \"alias PATTERN MODULE\"", clip(line))
+			return nil
 		}
 		// A pattern made from firmware strings (dmi:) may hold spaces; the
 		// module's name never does.
 		i := strings.LastIndexByte(rest, ' ')
 		if i <= 0 || !validName(rest[i+1:]) {
-			return fmt.Errorf("%q is not \"alias PATTERN MODULE\"", clip(line))
+			return nil
 		}
 		aliases = append(aliases, Alias{Pattern: rest[:i], Module: NormalizeName(rest[i+1:])})
 		return nil
@@ -37,23 +36,20 @@ func ParseAlias(b []byte) ([]Alias, error) {
 
 // ParseBuiltinAlias reads the aliases from modules.builtin.modinfo, which the
 // kernel's build writes: NUL-terminated MODULE.KEY=VALUE strings
-// (include/linux/moduleparam.h, __MODULE_INFO in built-in code).
-func ParseBuiltinAlias(b []byte) ([]Alias, error) {
-	if err := checkEntries(b); err != nil {
-		return nil, err
-	}
+// (include/linux/moduleparam.h, __MODULE_INFO in built-in code). Others are passed over.
+func ParseBuiltinAlias(b []byte) []Alias {
 	var aliases []Alias
-	for at, entry := range entries(b) {
+	for _, entry := range entries(b) {
 		tag, value, ok := strings.Cut(entry, "=")
 		name, key, dot := strings.Cut(tag, ".")
 		if !ok || !dot || !validName(name) {
-			return nil, fmt.Errorf("entry at byte %d: %q is not module.key=value", at, clip(entry))
+			continue
 		}
 		if key == "alias" && value != "" {
 			aliases = append(aliases, Alias{Pattern: value, Module: NormalizeName(name)})
 		}
 	}
-	return aliases, nil
+	return aliases
 }
 
 // Match reports whether the alias covers s, by the rules of fnmatch(3) without

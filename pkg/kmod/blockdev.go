@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/gokexec/gokexec/pkg/blkid"
@@ -39,18 +38,9 @@ func (t *Tree) ModulesForBlockDevice(root fs.FS, dev string) ([]string, error) {
 	if err := w.visit(dir); err != nil {
 		return nil, fmt.Errorf("block device %s: %w", dev, err)
 	}
-	var names []string
-	// Found from the disk upwards; buses go first.
-	for _, d := range slices.Backward(w.devices) {
-		found, err := t.modulesOf(d)
-		if err != nil {
-			return nil, fmt.Errorf("block device %s: /%s: %w", dev, d.dir, err)
-		}
-		for _, n := range found {
-			if !slices.Contains(names, n) {
-				names = append(names, n)
-			}
-		}
+	names, err := t.modulesOfAll(w)
+	if err != nil {
+		return nil, fmt.Errorf("block device %s: %w", dev, err)
 	}
 	return names, nil
 }
@@ -72,7 +62,7 @@ func (t *Tree) modulesOf(d device) ([]string, error) {
 		return names, nil
 	}
 	m, err := t.Lookup(d.modalias)
-	return m.Modules, err
+	return t.allowed(m.Modules), err
 }
 
 // device is one directory below sys/devices.

@@ -99,14 +99,16 @@ func (t *Tree) hard(m Module) ([]string, error) {
 }
 
 func (t *Tree) softdeps(m Module) (Softdep, error) {
-	if t.soft != nil {
-		return t.soft[m.Name], nil
+	conf := t.conf.softdeps(m.Name)
+	own := t.soft[m.Name]
+	if t.soft == nil {
+		mi, err := t.Modinfo(m)
+		if err != nil {
+			return Softdep{}, err
+		}
+		own = mi.Soft
 	}
-	mi, err := t.Modinfo(m)
-	if err != nil {
-		return Softdep{}, err
-	}
-	return mi.Soft, nil
+	return Softdep{Pre: slices.Concat(conf.Pre, own.Pre), Post: slices.Concat(conf.Post, own.Post)}, nil
 }
 
 type node struct {

@@ -79,18 +79,16 @@ type Softdep struct {
 }
 
 // ParseSoftdep reads modules.softdep: lines "softdep NAME pre: A B post: C",
-// and comments. A module may have several lines. The keys are normalised.
+// and comments. A module may have several lines. The keys are normalised. Other
+// lines are passed over, as kmod does.
 func ParseSoftdep(b []byte) (map[string]Softdep, error) {
 	soft := make(map[string]Softdep)
 	err := lines(b, func(_ int, line string) error {
 		words := strings.Fields(line)
 		if len(words) < 2 || words[0] != "softdep" || !validName(words[1]) {
-			return fmt.Errorf("%q is not \"softdep NAME ...\"", clip(line))
+			return nil
 		}
-		s, err := parseSoft(words[2:])
-		if err != nil {
-			return err
-		}
+		s := parseSoft(words[2:])
 		name := NormalizeName(words[1])
 		old := soft[name]
 		soft[name] = Softdep{Pre: append(old.Pre, s.Pre...), Post: append(old.Post, s.Post...)}
@@ -103,8 +101,9 @@ func ParseSoftdep(b []byte) (map[string]Softdep, error) {
 }
 
 // parseSoft reads "pre: a b post: c". Names before the first keyword mean
-// nothing, as in libkmod (libkmod-config.c): the cifs module has such lines.
-func parseSoft(words []string) (Softdep, error) {
+// nothing, as in libkmod (libkmod-config.c, kmod_config_add_softdep): the cifs
+// module has such lines. Any other word is a name, "x:" too.
+func parseSoft(words []string) Softdep {
 	var s Softdep
 	var to *[]string
 	for _, w := range words {
@@ -113,13 +112,11 @@ func parseSoft(words []string) (Softdep, error) {
 			to = &s.Pre
 		case w == "post:":
 			to = &s.Post
-		case strings.HasSuffix(w, ":"):
-			return Softdep{}, fmt.Errorf("unknown keyword %q: the keywords are pre: and post: only", clip(w))
 		case to != nil:
 			*to = append(*to, w)
 		}
 	}
-	return s, nil
+	return s
 }
 
 // ParseWeakdep reads modules.weakdep (kmod 33 and later): lines
@@ -129,7 +126,7 @@ func ParseWeakdep(b []byte) (map[string][]string, error) {
 	err := lines(b, func(_ int, line string) error {
 		words := strings.Fields(line)
 		if len(words) < 2 || words[0] != "weakdep" || !validName(words[1]) {
-			return fmt.Errorf("%q is not \"weakdep NAME ...\"", clip(line))
+			return nil
 		}
 		name := NormalizeName(words[1])
 		weak[name] = append(weak[name], words[2:]...)
@@ -143,15 +140,13 @@ func ParseWeakdep(b []byte) (map[string][]string, error) {
 
 // ParseBuiltin reads modules.builtin, which the kernel's build writes: one
 // path per line, ending in .ko, for each module that was built into the
-// kernel. It returns the normalised names.
+// kernel. It returns the normalised names. Other lines are passed over.
 func ParseBuiltin(b []byte) (map[string]bool, error) {
 	builtin := make(map[string]bool)
 	err := lines(b, func(_ int, line string) error {
-		name, err := checkModuleFile(line)
-		if err != nil {
-			return err
+		if name, err := checkModuleFile(line); err == nil {
+			builtin[name] = true
 		}
-		builtin[name] = true
 		return nil
 	})
 	if err != nil {

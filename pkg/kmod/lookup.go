@@ -20,7 +20,12 @@ func (m Match) Found() bool { return m.Builtin || len(m.Modules) > 0 }
 // aliases, as in modprobe(8). Without modules.alias every module of the
 // tree is read, which takes seconds for a distribution's kernel with
 // compressed modules.
+//
+// Aliases of modprobe.d come before all others, where what they lead to is there.
 func (t *Tree) Lookup(name string) (Match, error) {
+	if m := t.configured(name); m.Found() {
+		return m, nil
+	}
 	if m, ok := t.byName(name); ok {
 		return m, nil
 	}
@@ -77,7 +82,8 @@ func (t *Tree) readAliases(only func(path string) bool) error {
 		}
 		mi, err := t.Modinfo(m)
 		if err != nil {
-			return fmt.Errorf("read aliases: %w", err)
+			t.conf.Notes = append(t.conf.Notes, fmt.Sprintf("aliases are not known: %v", err))
+			continue // one odd module is no reason to be without all others
 		}
 		for _, a := range mi.Aliases {
 			aliases = append(aliases, Alias{Pattern: a, Module: name})

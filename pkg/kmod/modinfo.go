@@ -27,6 +27,8 @@ type Modinfo struct {
 	Soft Softdep
 	// Weak are modules this one may ask for while it runs.
 	Weak []string
+	// Firmware are the files it may ask for, below /lib/firmware; they may be patterns.
+	Firmware []string
 	// Signed says that a signature is appended to the module.
 	Signed bool
 	// Machine, Class and Order are those of the ELF header.
@@ -63,10 +65,7 @@ func ReadModinfo(r io.ReaderAt, size int64) (*Modinfo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("section .modinfo: %w", err)
 	}
-	mi, err := ParseModinfo(b)
-	if err != nil {
-		return nil, fmt.Errorf("section .modinfo: %w", err)
-	}
+	mi := ParseModinfo(b)
 	mi.Machine, mi.Class, mi.Order = f.Machine, f.Class, f.Data
 	if n := int64(len(moduleSigString)); size >= n {
 		tail := make([]byte, n)
@@ -78,63 +77,47 @@ func ReadModinfo(r io.ReaderAt, size int64) (*Modinfo, error) {
 }
 
 // ParseModinfo reads the contents of a .modinfo section: NUL-terminated
-// key=value strings, padded with further NULs. Unknown keys are skipped. The
-// fields that come from the ELF header stay empty.
-func ParseModinfo(b []byte) (*Modinfo, error) {
-	if err := checkEntries(b); err != nil {
-		return nil, err
-	}
+// key=value strings, padded with further NULs. Unknown keys are skipped, and so is
+// what neither kmod nor the kernel stumbles over: empty values, entries without
+// '=', names that are none. The fields that come from the ELF header stay empty.
+func ParseModinfo(b []byte) *Modinfo {
 	mi := &Modinfo{}
-	for at, entry := range entries(b) {
-		key, value, ok := strings.Cut(entry, "=")
-		if !ok || key == "" {
-			return nil, fmt.Errorf("entry at byte %d: %q is not key=value", at, entry)
-		}
-		if err := mi.set(key, value); err != nil {
-			return nil, fmt.Errorf("entry at byte %d: %w", at, err)
-		}
+	for _, entry := range entries(b) {
+		key, value, _ := strings.Cut(entry, "=")
+		mi.set(key, value)
 	}
-	return mi, nil
+	return mi
 }
 
-func (mi *Modinfo) set(key, value string) error {
+func (mi *Modinfo) set(key, value string) {
 	switch key {
 	case "name":
-		if !validName(value) {
-			return fmt.Errorf("name=%q is not a module name", value)
+		if validName(value) && mi.Name == "" {
+			mi.Name = NormalizeName(value)
 		}
-		if mi.Name != "" {
-			return fmt.Errorf("name=%q after name=%q", value, mi.Name)
-		}
-		mi.Name = NormalizeName(value)
 	case "vermagic":
 		mi.Vermagic = value
 	case "depends":
-		if value == "" {
-			return nil
-		}
-		for _, d := range strings.Split(value, ",") {
-			if !validName(d) {
-				return fmt.Errorf("depends=%q: %q is not a module name", value, d)
+		for _, d := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }) {
+			if validName(d) {
+				mi.Depends = append(mi.Depends, NormalizeName(d))
 			}
-			mi.Depends = append(mi.Depends, NormalizeName(d))
 		}
 	case "alias":
-		if value == "" {
-			return fmt.Errorf("alias is empty")
+		if value != "" {
+			mi.Aliases = append(mi.Aliases, value)
 		}
-		mi.Aliases = append(mi.Aliases, value)
+	case "firmware":
+		if value != "" {
+			mi.Firmware = append(mi.Firmware, value)
+		}
 	case "softdep":
-		soft, err := parseSoft(strings.Fields(value))
-		if err != nil {
-			return fmt.Errorf("softdep=%q: %w", value, err)
-		}
+		soft := parseSoft(strings.Fields(value))
 		mi.Soft.Pre = append(mi.Soft.Pre, soft.Pre...)
 		mi.Soft.Post = append(mi.Soft.Post, soft.Post...)
 	case "weakdep":
 		mi.Weak = append(mi.Weak, strings.Fields(value)...)
 	}
-	return nil
 }
 
 // CheckKernel returns an error if a kernel of the given release (uname -r)
@@ -155,19 +138,15 @@ func (mi *Modinfo) CheckKernel(version string) error {
 	return fmt.Errorf("built for kernel %q; want %q", release, version)
 }
 
-// checkEntries refuses a list of NUL-terminated strings whose last one is cut.
-func checkEntries(b []byte) error {
-	if len(b) > 0 && b[len(b)-1] != 0 {
-		return fmt.Errorf("last entry at byte %d does not end with NUL", bytes.LastIndexByte(b, 0)+1)
-	}
-	return nil
-}
-
-// entries yields the strings that aren't empty, each with its offset in bytes.
+// entries yields the strings that aren't empty, each with its offset in bytes. The
+// last one may lack its NUL.
 func entries(b []byte) iter.Seq2[int, string] {
 	return func(yield func(int, string) bool) {
 		for pos := 0; pos < len(b); {
 			n := bytes.IndexByte(b[pos:], 0)
+			if n < 0 {
+				n = len(b) - pos
+			}
 			if n > 0 && !yield(pos, string(b[pos:pos+n])) {
 				return
 			}

@@ -21,8 +21,13 @@ var ErrNoModules = errors.New("no modules of this kernel version")
 
 // moduleDirs are the places of module trees below a root. They are the same
 // directory on a merged /usr; a package unpacked by itself has only one, and
-// it is the second from Debian 13 on.
-var moduleDirs = []string{"lib/modules", "usr/lib/modules"}
+// it is the second from Debian 13 on. NixOS and Guix have none of both, but
+// links to the system that was booted.
+var moduleDirs = []string{
+	"lib/modules", "usr/lib/modules",
+	"run/booted-system/kernel-modules/lib/modules", "run/current-system/kernel-modules/lib/modules",
+	"run/booted-system/kernel/lib/modules", "run/current-system/kernel/lib/modules",
+}
 
 // Module is a module's file.
 type Module struct {
@@ -44,6 +49,8 @@ type Tree struct {
 	// hasBuiltin says that modules.builtin was there.
 	hasBuiltin     bool
 	builtinAliases []Alias
+
+	conf *Modprobe
 
 	deps map[string][]string // from modules.dep; nil without it
 	soft map[string]Softdep  // from modules.softdep; nil without it
@@ -81,8 +88,8 @@ func Versions(root fs.FS) ([]string, error) {
 }
 
 // Open finds the modules of a kernel version (as in uname -r) below
-// lib/modules or usr/lib/modules of root, and reads depmod's indexes where
-// they are.
+// lib/modules or usr/lib/modules of root, or where NixOS and Guix have them, and
+// reads depmod's indexes where they are, and modprobe.d.
 func Open(root fs.FS, version string) (*Tree, error) {
 	if err := checkVersion(version); err != nil {
 		return nil, err
@@ -93,6 +100,7 @@ func Open(root fs.FS, version string) (*Tree, error) {
 		return nil, err
 	}
 	t.dir = dir
+	t.conf = ReadModprobe(root)
 	if err := t.readBuiltin(); err != nil {
 		return nil, err
 	}
@@ -167,7 +175,7 @@ func (t *Tree) readBuiltin() error {
 	if t.builtin, t.hasBuiltin, err = index(t, "modules.builtin", ParseBuiltin); err != nil {
 		return err
 	}
-	t.builtinAliases, _, err = index(t, "modules.builtin.modinfo", ParseBuiltinAlias)
+	t.builtinAliases, _, err = index(t, "modules.builtin.modinfo", func(b []byte) ([]Alias, error) { return ParseBuiltinAlias(b), nil })
 	return err
 }
 
@@ -301,8 +309,7 @@ func (t *Tree) Image(m Module) ([]byte, error) {
 	return b, nil
 }
 
-// Modinfo reads what a module says of itself. A module whose name is not its
-// file's is an error.
+// Modinfo reads what a module says of itself.
 func (t *Tree) Modinfo(m Module) (*Modinfo, error) {
 	if mi, ok := t.infos[m.Name]; ok {
 		return mi, nil
@@ -328,9 +335,6 @@ func (t *Tree) readModinfo(m Module) (*Modinfo, error) {
 	mi, err := ReadModinfo(r, size)
 	if err != nil {
 		return nil, err
-	}
-	if mi.Name != "" && mi.Name != m.Name {
-		return nil, fmt.Errorf("the module in it is named %q", mi.Name)
 	}
 	return mi, nil
 }

@@ -25,7 +25,9 @@ func TestOpen(t *testing.T) {
 		{"other version", map[string]string{"lib/modules/6.1/kernel/a.ko": "", "usr/lib/modules/5.4/x": ""}, "", "kernel 6.12.0-test: no modules of this kernel version; there are 5.4, 6.1"},
 		{"nothing", map[string]string{"etc/x": ""}, "", "/lib/modules and /usr/lib/modules are missing or empty"},
 		{"bad modules.dep", map[string]string{"lib/modules/" + v + "/modules.dep": "x\n"}, "", "/lib/modules/6.12.0-test/modules.dep: line 1"},
-		{"bad modules.builtin", map[string]string{"lib/modules/" + v + "/kernel/a.ko": "", "lib/modules/" + v + "/modules.builtin": "x\n"}, "", "modules.builtin: line 1"},
+		{"odd modules.builtin", map[string]string{"lib/modules/" + v + "/kernel/a.ko": "", "lib/modules/" + v + "/modules.builtin": "x\n"}, "lib/modules/" + v, ""},
+		{"NixOS", map[string]string{"run/booted-system/kernel-modules": "-> /nix/store/x-linux-modules", "nix/store/x-linux-modules/lib/modules/" + v + "/kernel/a.ko": ""}, "nix/store/x-linux-modules/lib/modules/" + v, ""},
+		{"Guix", map[string]string{"run/current-system/kernel": "-> /gnu/store/x-linux", "gnu/store/x-linux/lib/modules/" + v + "/modules.dep": ""}, "gnu/store/x-linux/lib/modules/" + v, ""},
 		{"hole in modules.dep", map[string]string{"lib/modules/" + v + "/modules.dep": "a.ko: b.ko\n"}, "", "a.ko needs b.ko, which has no line of its own"},
 	}
 	for _, tt := range tests {

@@ -23,7 +23,7 @@ func CheckCapture(root fs.FS, host *Host, plan *Plan) []Finding {
 		}
 		findings = append(findings, c.cmdline())
 	}
-	return append(findings, c.watchdogs(), c.encryption(), c.graphics(), c.reloads())
+	return append(findings, c.watchdogs(), c.hotMemory(), c.encryption(), c.graphics(), c.reloads())
 }
 
 // captureCheck is what the checks share.

@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
 // cmdline looks for words that a capture kernel needs, or that hurt it. What
@@ -48,47 +50,71 @@ func (c *captureCheck) cmdline() Finding {
 		Remedy: "leave --cmdline-exact out, or mend it (" + strings.Join(why, "; ") + ")"}
 }
 
-// watchdogs looks for one that runs: after the panic nobody pets it.
+// watchdogs looks for those that run: after the panic nobody feeds them.
 func (c *captureCheck) watchdogs() Finding {
 	const name = "watchdog"
-	dirs, err := fs.Glob(c.root, "sys/class/watchdog/watchdog*")
+	dogs, err := kmod.Watchdogs(c.root)
 	if err != nil {
 		return unknown(name, "%v", err)
 	}
-	for _, dir := range dirs {
-		identity := c.read.optional(dir + "/identity")
-		if c.read.optional(dir+"/state") != "active" || strings.Contains(identity, "Software Watchdog") {
-			continue // one in software ends with the kernel
+	var guarded []string
+	for _, dog := range dogs {
+		if dog.Software {
+			continue
 		}
-		what := fmt.Sprintf("%s (%s) runs, and resets the machine", path.Base(dir), identity)
-		if timeout := c.read.optional(dir + "/timeout"); timeout != "" {
-			what += " " + timeout + " s after the panic"
+		what := fmt.Sprintf("%s (%s) runs, and resets the machine", dog.Name, dog.Identity)
+		if dog.Timeout != "" {
+			what += " " + dog.Timeout + " s after the panic"
 		}
-		module := c.driverOf(dir)
-		if module != "" && c.initrd != nil && c.initrd.Modules[module] {
-			return ok(name, "%s; its driver %s is in the initrd", what, module)
+		missing := c.missingModules(dog.Drivers)
+		if len(dog.Drivers) > 0 && len(missing) == 0 && c.initrd != nil {
+			guarded = append(guarded, fmt.Sprintf("%s; its driver %s is in the initrd", what, strings.Join(dog.Drivers, ", ")))
+			continue
 		}
 		remedy := "a capture kernel must pet it: gokexec initramfs --watchdog"
-		if module != "" {
+		for _, module := range missing {
 			remedy += " --module " + module
 		}
 		return Finding{Check: name, Level: Warning, Detail: what + ", in the middle of a dump",
 			Remedy: remedy + ", or the driver in the distribution's capture initramfs"}
 	}
+	if len(guarded) > 0 {
+		return ok(name, "%s", strings.Join(guarded, "; "))
+	}
 	return ok(name, "none runs")
 }
 
-// driverOf is the module that drives a class device; "" when it is built in or unknown.
-func (c *captureCheck) driverOf(dir string) string {
-	links, ok := c.root.(fs.ReadLinkFS)
-	if !ok {
-		return ""
+// missingModules are those that the initrd lacks, as far as they are not built into the capture kernel.
+func (c *captureCheck) missingModules(names []string) []string {
+	var missing []string
+	for _, n := range names {
+		if c.initrd != nil && c.initrd.Modules[n] || c.tree != nil && c.tree.Builtin(n) {
+			continue
+		}
+		missing = append(missing, n)
 	}
-	target, err := links.ReadLink(dir + "/device/driver/module")
-	if err != nil {
-		return ""
+	return missing
+}
+
+// hotMemory looks for virtio-mem devices, whose driver the capture kernel needs before it reads the
+// old memory (fs/proc/vmcore.c, register_vmcore_cb).
+func (c *captureCheck) hotMemory() Finding {
+	const name = "virtio-mem"
+	devices, err := kmod.HotMemory(c.root)
+	switch {
+	case err != nil:
+		return unknown(name, "%v", err)
+	case len(devices) == 0:
+		return ok(name, "no such memory")
+	case c.initrd == nil || c.initrd.Inner != "" || c.tree == nil:
+		return unknown(name, "whether the capture kernel has its driver virtio_mem")
 	}
-	return path.Base(target)
+	if missing := c.missingModules([]string{"virtio_mem"}); len(missing) > 0 {
+		return Finding{Check: name, Level: Warning,
+			Detail: fmt.Sprintf("%s lacks virtio_mem: the capture kernel reads memory that the host has unplugged, or misses what it has plugged", c.plan.Initrd.Path),
+			Remedy: "make the initrd anew: gokexec initramfs finds the driver by itself; or dracut --add-drivers virtio_mem"}
+	}
+	return ok(name, "the capture kernel has its driver")
 }
 
 // argonMemory is what cryptsetup lets Argon2 use by default to unlock a LUKS2 disk, in

@@ -35,6 +35,12 @@ func (b block) partition() bool { return b.name != b.disk }
 func (m *Machine) blockByNode(node string) (block, error) {
 	root := m.sys.FS()
 	real, err := linkfs.Resolve(root, strings.TrimPrefix(path.Clean(node), "/"))
+	if kernel, ok := strings.CutPrefix(path.Clean(node), "/dev/"); ok && errors.Is(err, fs.ErrNotExist) {
+		// Without its node it still may be known what it is.
+		if b, sysErr := m.block(strings.ReplaceAll(kernel, "/", "!")); sysErr == nil {
+			return b, nil
+		}
+	}
 	if err != nil {
 		return block{}, err
 	}

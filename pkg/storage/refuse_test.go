@@ -3,6 +3,8 @@ package storage
 import (
 	"encoding/binary"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -55,6 +57,12 @@ func TestResolveRefuses(t *testing.T) {
 			virtual("md0", "md/level", "raid1\n")(b)
 			b.disk("virtual/block/md0/md0p1", ext4(dataUUID, ""))
 			b.file("sys/class/block/md0p1/partition", "1\n")
+		}},
+		{"md without its node", fsOn("/dev/md0", "/"), "an md RAID", func(b *bench) {
+			virtual("md0", "md/level", "raid1\n")(b)
+			if err := os.Remove(filepath.Join(b.dir, "dev/md0")); err != nil {
+				b.t.Fatal(err)
+			}
 		}},
 		{"loop", raw("/dev/loop0"), "a loop device", virtual("loop0")},
 		{"zram", raw("/dev/zram0"), "zram", virtual("zram0")},

@@ -190,3 +190,22 @@ func TestResolveWithoutSignature(t *testing.T) {
 		t.Errorf("Resolve = %+v, %v; want the name, with a warning", r, err)
 	}
 }
+
+// udev reads the UUIDs of more filesystems than a capture does: such a device is
+// found by something else, or refused.
+func TestResolveUnreadIdentity(t *testing.T) {
+	b := newBench(t)
+	b.partition("sda", 2, bytesAt(0x410, "\x7f\x13"))
+	b.disk(pci+"0000:00:05.0/virtio2/block/vda", bytesAt(0x410, "\x7f\x13"))
+	b.link("dev/disk/by-uuid/aa", "../../sda2")
+	b.link("dev/disk/by-uuid/bb", "../../vda")
+	target := capture.Target{Type: capture.TargetFilesystem, Device: "UUID=aa", FSType: "minix"}
+	if r, err := b.Resolve(t.Context(), target); err != nil || r.Target.Device != "PARTUUID=part-sda-2" {
+		t.Errorf("Resolve = %+v, %v; want the partition's", r, err)
+	}
+	target.Device = "UUID=bb"
+	var refusal *Refusal
+	if _, err := b.Resolve(t.Context(), target); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "a capture can't find /dev/vda by UUID=bb") {
+		t.Errorf("Resolve: %v; want a refusal", err)
+	}
+}

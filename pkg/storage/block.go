@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -46,11 +45,11 @@ func (m *Machine) blockByNode(node string) (block, error) {
 	}
 	name, ok := strings.CutPrefix(real, "dev/")
 	if !ok {
-		return block{}, fmt.Errorf("%s leads to /%s, outside of /dev", node, real)
+		return block{}, refuse("name a device: fs:/dev/NAME, raw:/dev/NAME", "%s leads to /%s, outside of /dev", node, real)
 	}
 	b, err := m.block(strings.ReplaceAll(name, "/", "!"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return b, fmt.Errorf("%s is no block device that the kernel knows", node)
+		return b, refuse("lsblk shows those that there are", "%s is no block device that the kernel knows", node)
 	}
 	return b, err
 }

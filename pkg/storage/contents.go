@@ -36,15 +36,14 @@ func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
 	const instead = "take a device with a filesystem directly on it, or a whole disk: raw:DEVICE"
 	r.Devices = []string{d.name}
 	v, asked := d.Verdict(), r.Target.FSType
-	switch {
-	case v.Kind != blkid.Filesystem && asked == "":
+	if v.Kind != blkid.Filesystem && asked == "" {
 		return refuse(instead, "%s holds no filesystem, but a %s", d.node(), orNothing(d))
 	}
 	found := v.Signature
 	if v.Kind != blkid.Filesystem {
 		found = blkid.Signature{Type: asked}
 	}
-	if err := CheckFSType(found.Type); err != nil {
+	if err := errors.Join(CheckFSType(found.Type), CheckFSType(asked)); err != nil {
 		return err
 	}
 	switch {

@@ -101,6 +101,8 @@ func TestResolveRefuses(t *testing.T) {
 		{"an absent label", fsOn("LABEL=x:var", "/"), "is not on this machine", nil},
 		{"an absent PARTUUID", raw("PARTUUID=ffff"), "is not on this machine", nil},
 		{"an absent name", raw("/dev/sdz"), "is not on this machine", nil},
+		{"a character device", raw("/dev/null"), "no block device that the kernel knows", func(b *bench) { b.file("dev/null", "") }},
+		{"an image file", raw("/srv/image"), "outside of /dev", func(b *bench) { b.file("srv/image", "") }},
 		{"an absent link", raw("/dev/disk/by-id/x"), "is not on this machine", nil},
 		{"an LVM member", fsOn("/dev/vda", "/"), "(LVM2_member)", holding(bytesAt(0x218, "LVM2 001"))},
 		{"a LUKS member with a filesystem inside", fsOn("/dev/vda", "/"), "(crypto_LUKS)", holding(ext4(dataUUID, ""), bytesAt(0, "LUKS\xba\xbe"))},

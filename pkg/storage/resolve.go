@@ -202,6 +202,9 @@ func (m *Machine) find(ctx context.Context, ref blkid.Ref) (device, error) {
 
 // absent says that a name leads nowhere on this machine.
 func (m *Machine) absent(ref blkid.Ref, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("can't look for %s: %w", ref, err)
+	}
 	instead := "lsblk -f shows the devices and their UUIDs"
 	if ref.Key == "LABEL" && strings.Contains(ref.Value, ":") {
 		instead = "if a path is meant, it begins with a slash: fs:LABEL=NAME:/PATH; " + instead

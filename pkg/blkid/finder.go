@@ -122,7 +122,7 @@ func (f *Finder) Device(ctx context.Context, name string) (*Device, error) {
 	if d.Contents, err = look.probe(ctx, name); err != nil {
 		return nil, err
 	}
-	look.identify(ctx, d, kernelName(name))
+	look.identify(ctx, d, look.kernelName(name))
 	return d, nil
 }
 

@@ -121,6 +121,12 @@ func TestFind(t *testing.T) {
 			m.attribute("dm-0/dm/name", "mpatha")
 			m.attribute("sda/holders/dm-0/x", "")
 		}, "/dev/sda", "the multipath map /dev/mapper/mpatha", ErrMember},
+		{"a path by udev's link", func(m *machine) {
+			m.disk("sda", ext4)
+			m.disks["/dev/disk/by-path/pci-1"] = m.disks["/dev/sda"]
+			m.sysfs["dev/disk/by-path/pci-1"] = &fstest.MapFile{Data: []byte("../../sda"), Mode: fs.ModeSymlink}
+			m.attribute("sda/holders/md127/x", "")
+		}, "/dev/disk/by-path/pci-1", "a part of the array /dev/md127", ErrMember},
 		{"a partition of a path", func(m *machine) {
 			m.disk("sda")
 			m.partition("sda", "sda1", 1, ext4)
@@ -141,6 +147,22 @@ func TestFind(t *testing.T) {
 			m.disk("sda", dosDisk, func(b []byte) { plantMD1(b, (len(b)/512-16)&^7) })
 			m.partition("sda", "sda1", 1, ext4)
 		}, "UUID=" + testUUID, "/dev/sda1 lies on /dev/sda, which is a part of an md RAID array (linux_raid_member)", ErrMember},
+		{"a disk with a partition in a volume group", func(m *machine) {
+			m.disk("sda", dosDisk)
+			m.partition("sda", "sda1", 1)
+			m.partition("sda", "sda2", 2, func(b []byte) { plantLVM(b, 1) })
+		}, "/dev/sda", "/dev/sda has the partition /dev/sda2, which is a part of an LVM volume group", ErrMember},
+		{"a disk with a partition in use", func(m *machine) {
+			m.disk("sda", dosDisk)
+			m.partition("sda", "sda1", 1)
+			m.attribute("sda1/holders/dm-0/x", "")
+			m.attribute("dm-0/dm/name", "vg-root")
+		}, "/dev/sda", "which is a part of /dev/mapper/vg-root", ErrMember},
+		{"the other partition of that disk", func(m *machine) {
+			m.disk("sda", dosDisk)
+			m.partition("sda", "sda1", 1, ext4)
+			m.partition("sda", "sda2", 2, func(b []byte) { plantLVM(b, 1) })
+		}, "/dev/sda1", "/dev/sda1", nil},
 		{"a path of an NVMe disk", func(m *machine) {
 			m.attribute("nvme0c0n1/size", "99")
 			m.attribute("nvme0c0n1/hidden", "1")

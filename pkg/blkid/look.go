@@ -62,7 +62,8 @@ func (l *look) identify(ctx context.Context, d *Device, name string) {
 
 // membership finds out what a device is a part of: by its own signature, by what uses
 // it, and, for a partition, by those of its disk: an array of whole disks may have
-// partitions, which show on its members.
+// partitions, which show on its members. Who writes to a disk writes to its partitions,
+// so these count as well.
 func (l *look) membership(ctx context.Context, d *Device, name string) {
 	if v := d.Verdict(); v.Kind == Member {
 		d.member = fmt.Errorf("%s is a part of %s (%s): %w", d.Node, v.memberOf(), v.Signature.Type, ErrMember)
@@ -73,6 +74,7 @@ func (l *look) membership(ctx context.Context, d *Device, name string) {
 		return
 	}
 	if l.text(name+"/partition") == "" {
+		l.partitionsMember(ctx, d, name)
 		return
 	}
 	disk := l.disk(name)
@@ -87,6 +89,23 @@ func (l *look) membership(ctx context.Context, d *Device, name string) {
 	c, err := l.probe(ctx, node(disk))
 	if v := c.Verdict(); err == nil && v.Kind == Member {
 		d.member = fmt.Errorf("%s lies on %s, which is a part of %s (%s): %w", d.Node, node(disk), v.memberOf(), v.Signature.Type, ErrMember)
+	}
+}
+
+// partitionsMember looks for a member among the partitions of a disk.
+func (l *look) partitionsMember(ctx context.Context, d *Device, name string) {
+	found, _ := fs.Glob(l.Root, "sys/class/block/"+name+"/*/partition")
+	for _, f := range found {
+		part := path.Base(path.Dir(f))
+		c, err := l.probe(ctx, node(part))
+		switch v := c.Verdict(); {
+		case err == nil && v.Kind == Member:
+			d.member = fmt.Errorf("%s has the partition %s, which is a part of %s (%s): %w", d.Node, node(part), v.memberOf(), v.Signature.Type, ErrMember)
+			return
+		case l.holder(part, false) != "":
+			d.member = fmt.Errorf("%s has the partition %s, which is a part of %s: %w", d.Node, node(part), l.holder(part, false), ErrMember)
+			return
+		}
 	}
 }
 
@@ -118,8 +137,16 @@ func (l *look) holder(name string, whole bool) string {
 // (kernel: drivers/base/core.c, device_get_devnode).
 func node(name string) string { return "/dev/" + strings.ReplaceAll(name, "!", "/") }
 
-func kernelName(node string) string {
-	return strings.ReplaceAll(strings.TrimPrefix(node, "/dev/"), "/", "!")
+// kernelName is the sysfs name of the device of a path: udev's links lead there
+// in one step.
+func (l *look) kernelName(name string) string {
+	if target, err := fs.ReadLink(l.Root, strings.TrimPrefix(name, "/")); err == nil {
+		if !path.IsAbs(target) {
+			target = path.Join(path.Dir(name), target)
+		}
+		name = target
+	}
+	return strings.ReplaceAll(strings.TrimPrefix(name, "/dev/"), "/", "!")
 }
 
 // partition fills in the PARTUUID and PARTLABEL of a block device by its sysfs

@@ -238,8 +238,9 @@ type Target struct {
 	FSType string `json:"fstype,omitempty"`
 	// MountOptions are given to mount(2) as its data, such as "subvol=@crash".
 	MountOptions string `json:"mount_options,omitempty"`
-	// Overwrite lets a raw target destroy what the device holds. Without it
-	// only a blank device, swap space or an earlier dump is overwritten.
+	// Overwrite lets a raw target destroy what the device holds, unless that is a
+	// part of something else (a RAID, a volume group). Without it only a blank
+	// device, swap space or an earlier dump is overwritten (see Config.KeepDumpDays).
 	Overwrite bool `json:"overwrite,omitempty"`
 }
 

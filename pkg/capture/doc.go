@@ -21,6 +21,14 @@
 // On a raw block device, a tar stream with the same three entries: "tar xf
 // /dev/X" brings them back, and [FindInTar] and [OpenRaw] read the dump in place.
 //
+// # What is left alone
+//
+// A device that is a part of something else, such as a RAID, is neither mounted
+// nor written to (package blkid tells). A raw device that is not blank is
+// overwritten only if it is told so, or holds swap or an older dump. Of a filesystem
+// a part stays free (Config.KeepFree), so that the machine can come up again: a dump that
+// has no room beside it is cut, and the next target is tried.
+//
 // A page of the old memory that can't be read is saved as zeros, counted, and
 // the dump's outcome is "incomplete". A target that fails in the midst keeps the
 // log and vmcore.incomplete.

@@ -194,3 +194,52 @@ func TestKeptDump(t *testing.T) {
 		t.Errorf("with a clock at 1970: %v; want ErrKept", err)
 	}
 }
+
+// A device that is found just before the time is over is taken.
+func TestFoundAtTheLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeSystem(t)
+		s.file(t, "/sys/class/block/loop0/size", "0\n")
+		go func() {
+			time.Sleep(400 * time.Millisecond)
+			s.device(t, "vda", 1<<20, ext4Disk("crash"))
+		}()
+		f := &deviceFinder{sys: s, touch: func() {}}
+		begin := time.Now()
+		d, err := f.wait(t.Context(), blkid.Ref{Key: "LABEL", Value: "crash"}, 700*time.Millisecond)
+		if took := time.Since(begin); err != nil || d.Node != "/dev/vda" || took > 700*time.Millisecond {
+			t.Errorf("wait = %+v, %v after %v; want /dev/vda", d, err, took)
+		}
+	})
+}
+
+// What the capture will say of a raw target is known before.
+func TestCheckRaw(t *testing.T) {
+	s := newFakeSystem(t)
+	s.device(t, "blank", 8<<20)
+	s.device(t, "ext4", 8<<20, ext4Disk(""))
+	s.device(t, "data", 8<<20, at(5<<20, "x"))
+	s.device(t, "dump", 8<<20, func(b []byte) {
+		h, err := tarHeader(VMCoreName, 1<<20, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(b, h)
+	})
+	for _, tt := range []struct {
+		name        string
+		plain, over error
+	}{
+		{"blank", nil, nil}, {"dump", nil, nil}, {"ext4", ErrInUse, nil}, {"data", ErrInUse, nil}, {"none", os.ErrNotExist, os.ErrNotExist},
+	} {
+		for _, over := range []bool{false, true} {
+			want := tt.plain
+			if over {
+				want = tt.over
+			}
+			if err := CheckRaw(t.Context(), s, "/dev/"+tt.name, over); !errors.Is(err, want) || want == nil && err != nil {
+				t.Errorf("CheckRaw(%s, overwrite %v) = %v; want %v", tt.name, over, err, want)
+			}
+		}
+	}
+}

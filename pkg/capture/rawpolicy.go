@@ -20,18 +20,21 @@ var (
 	ErrKept = errors.New("an earlier dump is kept")
 )
 
+// inspectTimeout bounds the look at a whole device: some hundred places of a
+// disk that may be busy.
+const inspectTimeout = 60 * time.Second
+
 // firstPlausible is before every dump, and after what a clock says that has lost
 // its battery.
 var firstPlausible = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // CheckRaw looks whether a raw target may destroy what a device holds, as the
-// capture will do, with the defaults of its configuration; it only reads. The error wraps
-// [ErrInUse], [ErrKept] or [blkid.ErrMember].
+// capture will do; it only reads. That a dump there is kept for some days is no
+// error. The error wraps [ErrInUse] or [blkid.ErrMember].
 func CheckRaw(ctx context.Context, sys System, node string, overwrite bool) error {
 	finder := &deviceFinder{sys: sys, touch: func() {}}
-	_, err := within(ctx, probeTimeout, "look at "+node, func() (struct{}, error) {
+	_, err := within(ctx, inspectTimeout, "look at "+node, func() (struct{}, error) {
 		return struct{}{}, finder.read(node, func(dev File, size int64) error {
-			// A dump that is kept today may be overwritten when it comes to it.
 			return rawPolicy{overwrite: overwrite}.check(dev, size, time.Now())
 		})
 	})

@@ -96,20 +96,6 @@ func (b block) diskDir() string {
 	return b.dir
 }
 
-// holders are the names of the devices that are made of this one, or of the disk
-// that it is a part of.
-func (m *Machine) holders(b block) []string {
-	var names []string
-	for _, dir := range []string{b.dir, b.diskDir()} {
-		entries, _ := fs.ReadDir(m.sys.FS(), dir+"/holders")
-		for _, e := range entries {
-			names = append(names, e.Name())
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // attribute reads a file of sysfs of one line; a missing one is "".
 func (m *Machine) attribute(name string) string {
 	real, err := linkfs.Resolve(m.sys.FS(), name)

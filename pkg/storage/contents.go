@@ -110,9 +110,6 @@ func (m *Machine) raw(ctx context.Context, r *Resolved, d device) error {
 		return err
 	}
 	for _, b := range append(m.parts(d.block), d.block) {
-		if h := m.holders(b); len(h) > 0 {
-			return refuse("take a disk that nothing uses", "%s is in use by %s", b.node(), strings.Join(h, ", "))
-		}
 		for _, c := range mounts {
 			if m.isOn(c, []string{b.name}) {
 				return refuse("save to its filesystem, or take a disk that nothing uses: fs:"+c.Point, "%s is mounted on %s: a dump would destroy its filesystem", b.node(), c.Point)

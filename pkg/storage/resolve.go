@@ -221,9 +221,6 @@ func (m *Machine) look(ctx context.Context, b block) (device, error) {
 	if m.attribute(b.dir+"/ro") == "1" {
 		return device{}, refuse("name another device, or make it writable: blockdev --setrw", "%s is read-only", b.node())
 	}
-	if h := m.holders(b); len(h) > 0 {
-		return device{}, refuse("name another disk: what is made of this one is not there in a capture kernel, and would be spoilt", "%s is in use by %s", b.node(), strings.Join(h, ", "))
-	}
 	d, err := m.finder.Device(ctx, b.node())
 	if err != nil {
 		return device{}, err

@@ -9,9 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,8 +25,6 @@ const (
 	// MaxFile is the most that ReadFile reads, in bytes: the longest texts, such as
 	// the memory map of a large machine, have some MiB.
 	MaxFile = 16 << 20
-	// maxLinks is how many symbolic links one name may pass through (MAXSYMLINKS, include/linux/namei.h).
-	maxLinks = 40
 )
 
 // Tree is a directory as chroot(2) would show it: an absolute link and ".." lead to its top, nothing leads out
@@ -47,55 +43,8 @@ func Open(dir string) (*Tree, error) {
 
 // resolve follows the links in name, the last one only if told to.
 func (t *Tree) resolve(op, name string, last bool) (string, error) {
-	fail := func(err error) (string, error) { return "", &fs.PathError{Op: op, Path: name, Err: cause(err)} }
-	if !fs.ValidPath(name) {
-		return fail(fs.ErrInvalid)
-	}
-	done, rest := ".", strings.Split(name, "/")
-	for links := 0; len(rest) > 0; {
-		elem := rest[0]
-		rest = rest[1:]
-		switch elem {
-		case "", ".":
-			continue
-		case "..":
-			done = path.Dir(done)
-			continue
-		}
-		next := path.Join(done, elem)
-		if !last && len(rest) == 0 {
-			return next, nil
-		}
-		info, err := t.root.Lstat(next)
-		if err != nil {
-			return fail(err)
-		}
-		if info.Mode()&fs.ModeSymlink == 0 {
-			done = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return fail(unix.ELOOP)
-		}
-		to, err := t.root.Readlink(next)
-		if err != nil {
-			return fail(err)
-		}
-		if path.IsAbs(to) {
-			done = "."
-		}
-		rest = append(strings.Split(to, "/"), rest...)
-	}
-	return done, nil
-}
-
-// cause is the error without operation and path.
-func cause(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
+	fail := func(name string, err error) error { return &fs.PathError{Op: op, Path: name, Err: cause(err)} }
+	return links{fail: fail, lstat: t.root.Lstat, readlink: t.root.Readlink, keepLast: !last}.resolve(name)
 }
 
 // Open implements fs.FS.

@@ -5,11 +5,11 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/linkfs"
+	"github.com/gokexec/gokexec/internal/rootfs"
 )
 
 // resolve follows the symbolic links of a name inside root.
-func resolve(root fs.FS, name string) (string, error) { return linkfs.Resolve(root, name) }
+func resolve(root fs.FS, name string) (string, error) { return rootfs.Resolve(root, name) }
 
 // readFile reads a file of root, following links inside root. The file may
 // have at most limit bytes.

@@ -2,13 +2,12 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/linkfs"
+	"github.com/gokexec/gokexec/internal/rootfs"
 )
 
 // maxAttribute bounds what is read of a file of sysfs, in bytes.
@@ -34,7 +33,7 @@ func (b block) partition() bool { return b.name != b.disk }
 // blockByNode finds the block device of a node, through whatever links lead to it.
 func (m *Machine) blockByNode(node string) (block, error) {
 	root := m.sys.FS()
-	real, err := linkfs.Resolve(root, strings.TrimPrefix(path.Clean(node), "/"))
+	real, err := rootfs.Resolve(root, strings.TrimPrefix(path.Clean(node), "/"))
 	if kernel, ok := strings.CutPrefix(path.Clean(node), "/dev/"); ok && errors.Is(err, fs.ErrNotExist) {
 		// Without its node it still may be known what it is.
 		if b, sysErr := m.block(strings.ReplaceAll(kernel, "/", "!")); sysErr == nil {
@@ -46,18 +45,18 @@ func (m *Machine) blockByNode(node string) (block, error) {
 	}
 	name, ok := strings.CutPrefix(real, "dev/")
 	if !ok {
-		return block{}, fmt.Errorf("%s leads to /%s, outside of /dev", node, real)
+		return block{}, refuse("name a device: fs:/dev/NAME, raw:/dev/NAME", "%s leads to /%s, outside of /dev", node, real)
 	}
 	b, err := m.block(strings.ReplaceAll(name, "/", "!"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return b, fmt.Errorf("%s is no block device that the kernel knows", node)
+		return b, refuse("lsblk shows those that there are", "%s is no block device that the kernel knows", node)
 	}
 	return b, err
 }
 
 // block finds a block device by the kernel's name.
 func (m *Machine) block(name string) (block, error) {
-	dir, err := linkfs.Resolve(m.sys.FS(), "sys/class/block/"+name)
+	dir, err := rootfs.Resolve(m.sys.FS(), "sys/class/block/"+name)
 	if err != nil {
 		return block{}, err
 	}
@@ -70,7 +69,7 @@ func (m *Machine) block(name string) (block, error) {
 
 // blockByNumber finds a block device by MAJOR:MINOR.
 func (m *Machine) blockByNumber(number string) (block, error) {
-	dir, err := linkfs.Resolve(m.sys.FS(), "sys/dev/block/"+number)
+	dir, err := rootfs.Resolve(m.sys.FS(), "sys/dev/block/"+number)
 	if err != nil {
 		return block{}, err
 	}
@@ -97,23 +96,9 @@ func (b block) diskDir() string {
 	return b.dir
 }
 
-// holders are the names of the devices that are made of this one, or of the disk
-// that it is a part of.
-func (m *Machine) holders(b block) []string {
-	var names []string
-	for _, dir := range []string{b.dir, b.diskDir()} {
-		entries, _ := fs.ReadDir(m.sys.FS(), dir+"/holders")
-		for _, e := range entries {
-			names = append(names, e.Name())
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // attribute reads a file of sysfs of one line; a missing one is "".
 func (m *Machine) attribute(name string) string {
-	real, err := linkfs.Resolve(m.sys.FS(), name)
+	real, err := rootfs.Resolve(m.sys.FS(), name)
 	if err != nil {
 		return ""
 	}
@@ -126,7 +111,7 @@ func (m *Machine) attribute(name string) string {
 
 // there reports whether a name leads to something.
 func (m *Machine) there(name string) bool {
-	_, err := linkfs.Resolve(m.sys.FS(), name)
+	_, err := rootfs.Resolve(m.sys.FS(), name)
 	return err == nil
 }
 

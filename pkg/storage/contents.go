@@ -36,15 +36,14 @@ func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
 	const instead = "take a device with a filesystem directly on it, or a whole disk: raw:DEVICE"
 	r.Devices = []string{d.name}
 	v, asked := d.Verdict(), r.Target.FSType
-	switch {
-	case v.Kind != blkid.Filesystem && asked == "":
+	if v.Kind != blkid.Filesystem && asked == "" {
 		return refuse(instead, "%s holds no filesystem, but a %s", d.node(), orNothing(d))
 	}
 	found := v.Signature
 	if v.Kind != blkid.Filesystem {
 		found = blkid.Signature{Type: asked}
 	}
-	if err := CheckFSType(found.Type); err != nil {
+	if err := errors.Join(CheckFSType(found.Type), CheckFSType(asked)); err != nil {
 		return err
 	}
 	switch {
@@ -111,9 +110,6 @@ func (m *Machine) raw(ctx context.Context, r *Resolved, d device) error {
 		return err
 	}
 	for _, b := range append(m.parts(d.block), d.block) {
-		if h := m.holders(b); len(h) > 0 {
-			return refuse("take a disk that nothing uses", "%s is in use by %s", b.node(), strings.Join(h, ", "))
-		}
 		for _, c := range mounts {
 			if m.isOn(c, []string{b.name}) {
 				return refuse("save to its filesystem, or take a disk that nothing uses: fs:"+c.Point, "%s is mounted on %s: a dump would destroy its filesystem", b.node(), c.Point)

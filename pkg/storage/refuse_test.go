@@ -86,12 +86,12 @@ func TestResolveRefuses(t *testing.T) {
 			b.file("sys/devices/virtual/nvme-fabrics/ctl/nvme1/transport", "rdma\n")
 			b.link("sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1", "../../nvme-fabrics/ctl/nvme1")
 		}},
-		{"a disk that has a holder", raw("/dev/vda"), "in use by md0", func(b *bench) {
+		{"a disk that has a holder", raw("/dev/vda"), "md0", func(b *bench) {
 			holding()(b)
 			b.file("sys/class/block/vda/holders/md0", "")
 		}},
-		{"a disk whose partition has a holder", raw("/dev/sda"), "in use by dm-0", func(b *bench) { b.file("sys/class/block/sda1/holders/dm-0", "") }},
-		{"a partition whose disk has a holder", raw("/dev/sda1"), "in use by dm-0", func(b *bench) { b.file("sys/class/block/sda/holders/dm-0", "") }},
+		{"a disk whose partition has a holder", raw("/dev/sda"), "dm-0", func(b *bench) { b.file("sys/class/block/sda1/holders/dm-0", "") }},
+		{"a partition whose disk has a holder", raw("/dev/sda1"), "md0", func(b *bench) { b.file("sys/class/block/sda/holders/md0", "") }},
 		{"something else that is on no disk", dir("/data/crash"), "no block device that can be found here", mounted("ecryptfs /home/.x")},
 		{"a read-only disk", raw("/dev/vda"), "is read-only", func(b *bench) {
 			holding()(b)
@@ -101,6 +101,8 @@ func TestResolveRefuses(t *testing.T) {
 		{"an absent label", fsOn("LABEL=x:var", "/"), "is not on this machine", nil},
 		{"an absent PARTUUID", raw("PARTUUID=ffff"), "is not on this machine", nil},
 		{"an absent name", raw("/dev/sdz"), "is not on this machine", nil},
+		{"a character device", raw("/dev/null"), "no block device that the kernel knows", func(b *bench) { b.file("dev/null", "") }},
+		{"an image file", raw("/srv/image"), "outside of /dev", func(b *bench) { b.file("srv/image", "") }},
 		{"an absent link", raw("/dev/disk/by-id/x"), "is not on this machine", nil},
 		{"an LVM member", fsOn("/dev/vda", "/"), "(LVM2_member)", holding(bytesAt(0x218, "LVM2 001"))},
 		{"a LUKS member with a filesystem inside", fsOn("/dev/vda", "/"), "(crypto_LUKS)", holding(ext4(dataUUID, ""), bytesAt(0, "LUKS\xba\xbe"))},

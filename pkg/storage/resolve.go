@@ -202,6 +202,9 @@ func (m *Machine) find(ctx context.Context, ref blkid.Ref) (device, error) {
 
 // absent says that a name leads nowhere on this machine.
 func (m *Machine) absent(ref blkid.Ref, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("can't look for %s: %w", ref, err)
+	}
 	instead := "lsblk -f shows the devices and their UUIDs"
 	if ref.Key == "LABEL" && strings.Contains(ref.Value, ":") {
 		instead = "if a path is meant, it begins with a slash: fs:LABEL=NAME:/PATH; " + instead
@@ -217,9 +220,6 @@ func (m *Machine) look(ctx context.Context, b block) (device, error) {
 	}
 	if m.attribute(b.dir+"/ro") == "1" {
 		return device{}, refuse("name another device, or make it writable: blockdev --setrw", "%s is read-only", b.node())
-	}
-	if h := m.holders(b); len(h) > 0 {
-		return device{}, refuse("name another disk: what is made of this one is not there in a capture kernel, and would be spoilt", "%s is in use by %s", b.node(), strings.Join(h, ", "))
 	}
 	d, err := m.finder.Device(ctx, b.node())
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/linkfs"
+	"github.com/gokexec/gokexec/internal/rootfs"
 )
 
 // seen is a path of the running machine, and where it lies.
@@ -40,7 +40,7 @@ func (m *Machine) see(name string) (seen, error) {
 	if rel == "" {
 		rel = "."
 	}
-	real, err := linkfs.ResolveNew(m.sys.FS(), rel)
+	real, err := rootfs.ResolveNew(m.sys.FS(), rel)
 	if err != nil {
 		return seen{}, err
 	}

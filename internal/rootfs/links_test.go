@@ -1,4 +1,4 @@
-package linkfs
+package rootfs
 
 import (
 	"errors"

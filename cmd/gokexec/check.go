@@ -74,8 +74,7 @@ no kernel lock is taken.`,
 
 // unarmed tells whether a crash kernel is wanted and none is loaded.
 func (e *env) unarmed(sysroot string, host *loader.Host) bool {
-	_, wanted := e.dir(sysroot).Wanted()
-	return wanted && host.CrashLoaded != nil && !*host.CrashLoaded
+	return wantedIn(e.dir(sysroot)) && host.CrashLoaded != nil && !*host.CrashLoaded
 }
 
 func unarmedFinding() loader.Finding {

@@ -146,6 +146,9 @@ func (e *env) mayUseLoad(arch loader.Arch, a hotplug.Attempt) error {
 	return nil
 }
 
+// handOverTimeout is how long the service manager may take to note a job.
+const handOverTimeout = 30 * time.Second
+
 // handOver notes an event and has a unit look after it, one of its own for each
 // event: a start of one that is running already would be no start, and that one
 // may have looked before this event.
@@ -155,7 +158,11 @@ func (e *env) handOver(ctx context.Context, unit string) error {
 		return nil
 	}
 	withPath()
-	out, err := exec.CommandContext(ctx, "systemctl", "--no-block", "start", unit).CombinedOutput()
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "systemctl", "--no-block", "start", unit)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return nil
 	}

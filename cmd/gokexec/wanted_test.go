@@ -330,6 +330,29 @@ func TestUnlessLoaded(t *testing.T) {
 	b.want(exitUsage, "", "--unless-loaded goes with --crash", "load", "--boot", "--unless-loaded", b.vmlinuz)
 }
 
+// The first load is killed: that is said before any event.
+func TestFirstLoadKilled(t *testing.T) {
+	b := newBench(t)
+	lock, err := b.state().LockReload(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitNotLoaded, "", "", "status") // it is under way
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitStale, "one is wanted, and was lost", "", "status")
+	b.want(exitStale, "one is wanted, and none is loaded", "", "check")
+	b.want(exitStale, "", "nothing can be reloaded", "hotplug")
+	b.want(exitStale, "the last look could not mend it", "", "status")
+	b.load()
+	b.want(exitOK, "", "", "hotplug")
+	b.wantArmed("after a load")
+}
+
 // Attempts that the kernel counts are not used up by events.
 func TestLostWithLimit(t *testing.T) {
 	b := newBench(t)

@@ -3,6 +3,8 @@ package hotplug
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +20,19 @@ func arm(t *testing.T, dir statedir.Dir, w statedir.Wanted) {
 	if err = errors.Join(err, lock.Want(w), lock.Release()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// leave puts a file into the directory; is tells whether it is there.
+func leave(d statedir.Dir, name string) {
+	err := os.MkdirAll(string(d), 0o700)
+	if err = errors.Join(err, os.WriteFile(filepath.Join(string(d), name), nil, 0o600)); err != nil {
+		panic(err)
+	}
+}
+
+func is(d statedir.Dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(string(d), name))
+	return err == nil
 }
 
 // While a crash kernel is wanted and none is loaded, each look says so and tries,

@@ -108,7 +108,8 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, 
 			Hint: "its files are gone or unreadable; load with gokexec load --crash"}
 	}
 	defer spec.Close()
-	if changed := state.changedFiles(spec); len(changed) > 0 {
+	changed := state.changedFiles(spec)
+	if len(changed) > 0 {
 		l.report("changed since the last load, and taken as they are now: " + strings.Join(changed, ", "))
 	}
 	method := opt.Method

@@ -110,7 +110,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 			if err := e.mayUseLoad(arch, a); err != nil {
 				return err
 			}
-			_, _, err := e.loader(arch, loader.DefaultWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
+			_, _, err := e.loader(arch, hotplugWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
 			if o.daemon {
 				debug.FreeOSMemory() // of the images, which are many times what it needs otherwise
 			}
@@ -128,6 +128,10 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	}
 	return err
 }
+
+// hotplugWait is how long a busy kernel is tried again. Nobody waits for it, and the next
+// event may be hours away.
+const hotplugWait = 2 * time.Minute
 
 // mayUseLoad keeps repeated attempts from using up the loads that a kernel counts
 // (kexec_load_limit_panic): the last ones are the administrator's.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -351,6 +352,23 @@ func TestFirstLoadKilled(t *testing.T) {
 	b.load()
 	b.want(exitOK, "", "", "hotplug")
 	b.wantArmed("after a load")
+}
+
+// A kernel that is busy for longer than an explicit load waits leaves nothing stale.
+func TestHotplugBusyKernel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.load()
+		b.kernel.AddMemory(dimm())
+		b.kernel.Busy = 80
+		began := time.Now()
+		b.want(exitFailure, "", "another program holds the kexec lock", "reload")
+		b.want(exitOK, "", "the kernel is busy", "hotplug")
+		if waited := time.Since(began); b.kernel.Busy != 0 || waited < 20*time.Second || waited > 3*time.Minute {
+			t.Errorf("%d busy answers left after %v", b.kernel.Busy, waited)
+		}
+		b.wantArmed("afterwards")
+	})
 }
 
 // Attempts that the kernel counts are not used up by events.

@@ -234,6 +234,7 @@ func TestDaemonTriesAgain(t *testing.T) {
 			ended := make(chan error)
 			go func() { ended <- h.Daemon(ctx, func() error { return <-events }) }()
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			many := len(attempts)
 			if many < 6 || many > 15 || h.Dir.Problem() == "" || !h.Dir.Marked() {
 				t.Errorf("lost %v: %d attempts in an hour, problem %q; want some", lost, many, h.Dir.Problem())
@@ -244,8 +245,10 @@ func TestDaemonTriesAgain(t *testing.T) {
 				}
 			}
 			time.Sleep(100 * time.Hour)
+			synctest.Wait()
 			stopped := len(attempts)
 			time.Sleep(100 * time.Hour)
+			synctest.Wait()
 			if len(attempts) != stopped || stopped > MaxAttempts+1 {
 				t.Errorf("lost %v: %d attempts, then %d; want an end", lost, stopped, len(attempts))
 			}
@@ -255,6 +258,7 @@ func TestDaemonTriesAgain(t *testing.T) {
 			if !lost { // what is lost is given up then; a stale header is looked at for each event
 				events <- nil
 				time.Sleep(time.Minute)
+				synctest.Wait()
 				if m.look(ctx).State != Accurate || h.Dir.Problem() != "" || h.Dir.Marked() {
 					t.Errorf("after the next event: %+v, problem %q; want it accurate", m.look(ctx), h.Dir.Problem())
 				}

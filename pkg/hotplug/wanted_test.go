@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -224,17 +225,24 @@ func TestDaemonTriesAgain(t *testing.T) {
 			if lost {
 				arm(t, h.Dir, statedir.Wanted{Failures: 1, Last: time.Now()})
 			}
-			var attempts []time.Time
+			var made []time.Time // guarded by m.mu
 			h.Reload = func(ctx context.Context, a Attempt) error {
-				attempts = append(attempts, time.Now())
+				m.mu.Lock()
+				made = append(made, time.Now())
+				m.mu.Unlock()
 				return m.reload(ctx, a)
+			}
+			after := func(d time.Duration) []time.Time {
+				time.Sleep(d)
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				return slices.Clone(made)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			events := make(chan error)
 			ended := make(chan error)
 			go func() { ended <- h.Daemon(ctx, func() error { return <-events }) }()
-			time.Sleep(time.Hour)
-			synctest.Wait()
+			attempts := after(time.Hour)
 			many := len(attempts)
 			if many < 6 || many > 15 || h.Dir.Problem() == "" || !h.Dir.Marked() {
 				t.Errorf("lost %v: %d attempts in an hour, problem %q; want some", lost, many, h.Dir.Problem())
@@ -244,13 +252,9 @@ func TestDaemonTriesAgain(t *testing.T) {
 					t.Errorf("lost %v: attempt %d was %v after the one before", lost, i, pause)
 				}
 			}
-			time.Sleep(100 * time.Hour)
-			synctest.Wait()
-			stopped := len(attempts)
-			time.Sleep(100 * time.Hour)
-			synctest.Wait()
-			if len(attempts) != stopped || stopped > MaxAttempts+1 {
-				t.Errorf("lost %v: %d attempts, then %d; want an end", lost, stopped, len(attempts))
+			stopped, later := len(after(100*time.Hour)), len(after(100*time.Hour))
+			if later != stopped || stopped > MaxAttempts+1 {
+				t.Errorf("lost %v: %d attempts, then %d; want an end", lost, stopped, later)
 			}
 			m.mu.Lock()
 			m.fail = nil
@@ -258,7 +262,6 @@ func TestDaemonTriesAgain(t *testing.T) {
 			if !lost { // what is lost is given up then; a stale header is looked at for each event
 				events <- nil
 				time.Sleep(time.Minute)
-				synctest.Wait()
 				if m.look(ctx).State != Accurate || h.Dir.Problem() != "" || h.Dir.Marked() {
 					t.Errorf("after the next event: %+v, problem %q; want it accurate", m.look(ctx), h.Dir.Problem())
 				}

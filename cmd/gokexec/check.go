@@ -91,8 +91,7 @@ func (e *env) unarmed(sysroot string, root fs.FS, host *loader.Host) (bool, erro
 		return false, err
 	}
 	defer done()
-	_, wanted := dir.Wanted()
-	return wanted && host.CrashLoaded != nil && !*host.CrashLoaded, nil
+	return wantedIn(dir) && host.CrashLoaded != nil && !*host.CrashLoaded, nil
 }
 
 func unarmedFinding() loader.Finding {

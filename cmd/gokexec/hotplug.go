@@ -110,7 +110,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 			if err := e.mayUseLoad(arch, a); err != nil {
 				return err
 			}
-			_, _, err := e.loader(arch, loader.DefaultWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
+			_, _, err := e.loader(arch, hotplugWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
 			if o.daemon {
 				debug.FreeOSMemory() // of the images, which are many times what it needs otherwise
 			}
@@ -129,6 +129,10 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	return err
 }
 
+// hotplugWait is how long a busy kernel is tried again. Nobody waits for it, and the next
+// event may be hours away.
+const hotplugWait = 2 * time.Minute
+
 // mayUseLoad keeps repeated attempts from using up the loads that a kernel counts
 // (kexec_load_limit_panic): the last ones are the administrator's.
 func (e *env) mayUseLoad(arch loader.Arch, a hotplug.Attempt) error {
@@ -146,6 +150,9 @@ func (e *env) mayUseLoad(arch loader.Arch, a hotplug.Attempt) error {
 	return nil
 }
 
+// handOverTimeout is how long the service manager may take to note a job.
+const handOverTimeout = 30 * time.Second
+
 // handOver notes an event and has a unit look after it, one of its own for each
 // event: a start of one that is running already would be no start, and that one
 // may have looked before this event.
@@ -155,7 +162,11 @@ func (e *env) handOver(ctx context.Context, unit string) error {
 		return nil
 	}
 	withPath()
-	out, err := exec.CommandContext(ctx, "systemctl", "--no-block", "start", unit).CombinedOutput()
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "systemctl", "--no-block", "start", unit)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return nil
 	}

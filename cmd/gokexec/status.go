@@ -66,6 +66,8 @@ type statusReport struct {
 	Wanted  bool          `json:"wanted"`                    // a crash kernel was loaded, and not explicitly unloaded since
 	Event   bool          `json:"unattended_event"`          // memory or CPUs have changed, and nobody has looked
 	Problem string        `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not mend
+
+	loading bool // a gokexec loads or looks just now
 }
 
 func (e *env) status(sysroot string, asJSON bool) error {
@@ -88,7 +90,7 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	defer done()
 	stateDir := string(dir)
 	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: loader.ReadTruth(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
-	_, r.Wanted = dir.Wanted()
+	r.Wanted = wantedIn(dir)
 	loaded := r.Truth.Accuracy != loader.NotLoaded
 	if r.CrashLoaded != nil {
 		r.CrashLoaded = &loaded // which was looked at twice
@@ -96,6 +98,7 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	if r.Truth.Foreign || !loaded {
 		r.Noted = nil
 	}
+	r.loading = r.unarmed() && dir.Locked()
 	if asJSON {
 		if err := e.printJSON(r); err != nil {
 			return err
@@ -157,6 +160,20 @@ func copyNotes(root fs.FS) (string, error) {
 	return dir, nil
 }
 
+func (r *statusReport) unarmedLine() string {
+	if r.loading {
+		return "               one is wanted, and a load or look is under way"
+	}
+	return "               one is wanted, and was lost; gokexec hotplug or reload loads it, gokexec unload --crash says that none is wanted"
+}
+
+// wantedIn tells whether a crash kernel is wanted, also if the load that was to be the
+// first was killed.
+func wantedIn(dir statedir.Dir) bool {
+	_, wanted := dir.Wanted()
+	return wanted || dir.Interrupted()
+}
+
 func truthExit(t *loader.Truth) int {
 	switch t.Accuracy {
 	case loader.Accurate:
@@ -173,7 +190,7 @@ func (r *statusReport) print(w io.Writer) {
 	fmt.Fprintf(w, "crash kernel:  %s\n", loadedWord(r.CrashLoaded))
 	switch {
 	case r.unarmed():
-		fmt.Fprintln(w, "               one is wanted, and was lost; gokexec hotplug or reload loads it, gokexec unload --crash says that none is wanted")
+		fmt.Fprintln(w, r.unarmedLine())
 	case r.Noted != nil:
 		fmt.Fprintf(w, "               last loaded by gokexec: %s, %s\n", r.Noted.Asked.Kernel.Path, r.Noted.Loaded.Format("2006-01-02 15:04:05 MST"))
 	case r.Truth.Foreign:

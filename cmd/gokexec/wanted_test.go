@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -330,6 +331,46 @@ func TestUnlessLoaded(t *testing.T) {
 		t.Errorf("--json: %s, %v", &b.stdout, err)
 	}
 	b.want(exitUsage, "", "--unless-loaded goes with --crash", "load", "--boot", "--unless-loaded", b.vmlinuz)
+}
+
+// The first load is killed: that is said before any event.
+func TestFirstLoadKilled(t *testing.T) {
+	b := newBench(t)
+	lock, err := b.state().LockReload(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitNotLoaded, "", "", "status") // it is under way
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitStale, "one is wanted, and was lost", "", "status")
+	b.want(exitStale, "one is wanted, and none is loaded", "", "check")
+	b.want(exitStale, "", "nothing can be reloaded", "hotplug")
+	b.want(exitStale, "the last look could not mend it", "", "status")
+	b.load()
+	b.want(exitOK, "", "", "hotplug")
+	b.wantArmed("after a load")
+}
+
+// A kernel that is busy for longer than an explicit load waits leaves nothing stale.
+func TestHotplugBusyKernel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.load()
+		b.kernel.AddMemory(dimm())
+		b.kernel.Busy = 80
+		began := time.Now()
+		b.want(exitFailure, "", "another program holds the kexec lock", "reload")
+		b.want(exitOK, "", "the kernel is busy", "hotplug")
+		if waited := time.Since(began); b.kernel.Busy != 0 || waited < 20*time.Second || waited > 3*time.Minute {
+			t.Errorf("%d busy answers left after %v", b.kernel.Busy, waited)
+		}
+		b.wantArmed("afterwards")
+	})
 }
 
 // Attempts that the kernel counts are not used up by events.

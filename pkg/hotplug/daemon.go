@@ -63,6 +63,9 @@ func (h *Handler) Daemon(ctx context.Context, wait func() error) error {
 	}
 }
 
+// notifyTimeout is how long the service manager may take to read a state.
+const notifyTimeout = 5 * time.Second
+
 // Notify tells the service manager a state, such as "READY=1"
 // (sd_notify(3)). Without one it does nothing.
 func Notify(state string) error {
@@ -77,6 +80,10 @@ func Notify(state string) error {
 	if err != nil {
 		return fmt.Errorf("notify the service manager: %w", err)
 	}
-	_, err = conn.Write([]byte(state))
+	// A service manager that hangs is not waited for.
+	err = conn.SetWriteDeadline(time.Now().Add(notifyTimeout))
+	if err == nil {
+		_, err = conn.Write([]byte(state))
+	}
 	return errors.Join(err, conn.Close())
 }

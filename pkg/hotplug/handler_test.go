@@ -83,19 +83,6 @@ func (m *machine) handler(dir statedir.Dir) *Handler {
 	}}
 }
 
-// leave puts a file into the directory; is tells whether it is there.
-func leave(d statedir.Dir, name string) {
-	err := os.MkdirAll(string(d), 0o700)
-	if err = errors.Join(err, os.WriteFile(filepath.Join(string(d), name), nil, 0o600)); err != nil {
-		panic(err)
-	}
-}
-
-func is(d statedir.Dir, name string) bool {
-	_, err := os.Lstat(filepath.Join(string(d), name))
-	return err == nil
-}
-
 func TestEvent(t *testing.T) {
 	refused := errors.New("kexec_load_disabled is 1")
 	for _, tt := range []struct {

@@ -3,6 +3,9 @@ package hotplug
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +21,19 @@ func arm(t *testing.T, dir statedir.Dir, w statedir.Wanted) {
 	if err = errors.Join(err, lock.Want(w), lock.Release()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// leave puts a file into the directory; is tells whether it is there.
+func leave(d statedir.Dir, name string) {
+	err := os.MkdirAll(string(d), 0o700)
+	if err = errors.Join(err, os.WriteFile(filepath.Join(string(d), name), nil, 0o600)); err != nil {
+		panic(err)
+	}
+}
+
+func is(d statedir.Dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(string(d), name))
+	return err == nil
 }
 
 // While a crash kernel is wanted and none is loaded, each look says so and tries,
@@ -209,16 +225,24 @@ func TestDaemonTriesAgain(t *testing.T) {
 			if lost {
 				arm(t, h.Dir, statedir.Wanted{Failures: 1, Last: time.Now()})
 			}
-			var attempts []time.Time
+			var made []time.Time // guarded by m.mu
 			h.Reload = func(ctx context.Context, a Attempt) error {
-				attempts = append(attempts, time.Now())
+				m.mu.Lock()
+				made = append(made, time.Now())
+				m.mu.Unlock()
 				return m.reload(ctx, a)
+			}
+			after := func(d time.Duration) []time.Time {
+				time.Sleep(d)
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				return slices.Clone(made)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			events := make(chan error)
 			ended := make(chan error)
 			go func() { ended <- h.Daemon(ctx, func() error { return <-events }) }()
-			time.Sleep(time.Hour)
+			attempts := after(time.Hour)
 			many := len(attempts)
 			if many < 6 || many > 15 || h.Dir.Problem() == "" || !h.Dir.Marked() {
 				t.Errorf("lost %v: %d attempts in an hour, problem %q; want some", lost, many, h.Dir.Problem())
@@ -228,11 +252,9 @@ func TestDaemonTriesAgain(t *testing.T) {
 					t.Errorf("lost %v: attempt %d was %v after the one before", lost, i, pause)
 				}
 			}
-			time.Sleep(100 * time.Hour)
-			stopped := len(attempts)
-			time.Sleep(100 * time.Hour)
-			if len(attempts) != stopped || stopped > MaxAttempts+1 {
-				t.Errorf("lost %v: %d attempts, then %d; want an end", lost, stopped, len(attempts))
+			stopped, later := len(after(100*time.Hour)), len(after(100*time.Hour))
+			if later != stopped || stopped > MaxAttempts+1 {
+				t.Errorf("lost %v: %d attempts, then %d; want an end", lost, stopped, later)
 			}
 			m.mu.Lock()
 			m.fail = nil

@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 // stateName is the record of the last good crash load in the state directory.
-const stateName = "crash.json"
+const stateName = statedir.RecordName
 
 // stateVersion rises when a field changes its meaning.
 const stateVersion = 2

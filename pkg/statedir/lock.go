@@ -61,11 +61,13 @@ func (d Dir) Inherited() *Lock { return &Lock{dir: d, inherited: true} }
 // Inherited tells whether another process holds the lock for this one.
 func (l *Lock) Inherited() bool { return l.inherited }
 
-// Locked tells whether somebody holds the reload lock at this moment.
+// Locked tells whether somebody holds the reload lock at this moment. It makes no file.
 func (d Dir) Locked() bool {
-	file, err := d.openReload()
+	file, err := os.OpenFile(d.path(reloadName), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return false
+		if file = d.openPlace(); file == nil {
+			return false
+		}
 	}
 	defer file.Close()
 	held, err := tryFlock(file)
@@ -81,6 +83,10 @@ func (l *Lock) Done() error { return l.dir.remove(loadingName) }
 // Interrupted tells whether a load was begun and never done: under the lock that
 // means that its process was killed.
 func (l *Lock) Interrupted() bool { return l.dir.exists(loadingName) }
+
+// Interrupted is Lock.Interrupted for who does not hold the lock: a load that is under
+// way is not meant.
+func (d Dir) Interrupted() bool { return d.exists(loadingName) && !d.Locked() }
 
 // Dir is where the lock is.
 func (l *Lock) Dir() Dir { return l.dir }
@@ -142,17 +148,25 @@ func (d Dir) openReload() (*os.File, error) {
 	if err == nil {
 		return f, nil
 	}
+	if f := d.openPlace(); f != nil {
+		return f, nil
+	}
+	return nil, fmt.Errorf("%w: %w, and of %q none is this user's alone", ErrNoLock, err, d.places())
+}
+
+// openPlace opens the first of places that is private, nil if none is.
+func (d Dir) openPlace() *os.File {
 	for _, place := range d.places() {
-		f, openErr := os.OpenFile(place, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-		if openErr != nil {
+		f, err := os.OpenFile(place, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
 			continue
 		}
 		if private(f) {
-			return f, nil
+			return f
 		}
 		f.Close()
 	}
-	return nil, fmt.Errorf("%w: %w, and of %q none is this user's alone", ErrNoLock, err, d.places())
+	return nil
 }
 
 // places are the files for the lock besides the directory's own: the directories

@@ -36,6 +36,9 @@ func TestLockReload(t *testing.T) {
 	if d.Locked() {
 		t.Error("a new directory is locked")
 	}
+	if _, err := os.Lstat(string(d)); err == nil {
+		t.Error("a look at the lock has made the directory")
+	}
 	l := lock(t, d)
 	if !d.Locked() || l.File() == nil || l.Inherited() {
 		t.Errorf("locked: %v, file %v, inherited %v", d.Locked(), l.File(), l.Inherited())

@@ -14,8 +14,9 @@ const module = "github.com/gokexec/gokexec/"
 func layers() [][]string {
 	return [][]string{
 		{"pkg/memmap", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/uname", "internal/getopt", "internal/fdt"},
-		{"pkg/elfcore", "pkg/kmod"},
-		{"pkg/printk", "pkg/bootimage", "pkg/initramfs", "pkg/kdumpfile"},
+		{"pkg/vmcore", "pkg/kmod"},
+		{"pkg/elfcore", "pkg/printk", "pkg/bootimage", "pkg/initramfs"},
+		{"pkg/kcore", "pkg/kdumpfile"},
 		{"pkg/loader", "pkg/capture"},
 		{"pkg/hotplug", "internal/kexeccmd"},
 		{"cmd/gokexec"},

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/dumptest"
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 func TestNotes(t *testing.T) {
@@ -76,8 +76,8 @@ func TestNotesDamaged(t *testing.T) {
 				} else if len(f.Damage) != 1 || !strings.Contains(f.Damage[0].Error(), tt.wantErr) {
 					t.Errorf("Damage = %v; want %q", f.Damage, tt.wantErr)
 				}
-				if _, err := f.VMCoreInfo(); !errors.Is(err, elfcore.ErrNoVMCoreInfo) {
-					t.Errorf("VMCoreInfo() = %v; want %v", err, elfcore.ErrNoVMCoreInfo)
+				if _, err := f.VMCoreInfo(); !errors.Is(err, vmcore.ErrNoVMCoreInfo) {
+					t.Errorf("VMCoreInfo() = %v; want %v", err, vmcore.ErrNoVMCoreInfo)
 				}
 			})
 		}

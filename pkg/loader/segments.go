@@ -12,6 +12,7 @@ import (
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -187,7 +188,7 @@ func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfc
 
 // addHeader makes and places the elfcorehdr, with room for the kernel to update it.
 func (p *Plan) addHeader(l *layout, host *Host, hotplug bool, opt elfcore.BuildOptions) (at memmap.Range, err error) {
-	header, err := elfcore.Build(host.Dump, opt)
+	header, err := host.Dump.Header(opt)
 	if err != nil {
 		return at, &Problem{What: err.Error(), Hint: headerHint(err), Err: err}
 	}
@@ -224,7 +225,7 @@ func (p *Plan) noDump(host *Host) error {
 }
 
 func headerHint(err error) string {
-	if errors.Is(err, elfcore.ErrKcoreUnreadable) {
+	if errors.Is(err, kcore.ErrKcoreUnreadable) {
 		return "the addresses are in /proc/kcore (CONFIG_PROC_KCORE), which only root can read; --method file does without"
 	}
 	return "use --method file"

@@ -1,4 +1,4 @@
-package elfcore_test
+package vmcore_test
 
 import (
 	"bytes"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 const vmcoreinfoText = `OSRELEASE=6.12.107+deb13-cloud-amd64
@@ -26,7 +26,7 @@ CRASHTIME=1732291200
 `
 
 func TestParseVMCoreInfo(t *testing.T) {
-	v, err := elfcore.ParseVMCoreInfo([]byte(vmcoreinfoText))
+	v, err := vmcore.ParseVMCoreInfo([]byte(vmcoreinfoText))
 	if err != nil || v.Malformed != nil {
 		t.Fatalf("ParseVMCoreInfo() = %v, Malformed %v", err, v.Malformed)
 	}
@@ -82,7 +82,7 @@ func TestParseVMCoreInfoDamaged(t *testing.T) {
 		{"the page is padded", "OSRELEASE=6.1\nSYMBOL(kept)=ff" + strings.Repeat("\x00", 4096-14-15), "", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v, err := elfcore.ParseVMCoreInfo([]byte(tt.text))
+			v, err := vmcore.ParseVMCoreInfo([]byte(tt.text))
 			if tt.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
 					t.Errorf("ParseVMCoreInfo() = %v; want %q", err, tt.wantErr)
@@ -113,7 +113,7 @@ func FuzzParseVMCoreInfo(f *testing.F) {
 	f.Add([]byte(vmcoreinfoText), uint64(0xffffffff81000000), int64(-5))
 	f.Add([]byte("garbage"), uint64(0), int64(1))
 	f.Fuzz(func(t *testing.T, text []byte, addr uint64, number int64) {
-		v, err := elfcore.ParseVMCoreInfo(text)
+		v, err := vmcore.ParseVMCoreInfo(text)
 		if err == nil && len(v.Malformed) > bytes.Count(text, []byte("\n"))+1 {
 			t.Errorf("%d malformed lines of %d", len(v.Malformed), bytes.Count(text, []byte("\n"))+1)
 		}
@@ -122,7 +122,7 @@ func FuzzParseVMCoreInfo(f *testing.F) {
 		}
 		all := fmt.Appendf(bytes.Clone(text), "\nSYMBOL(fuzz_sym)=%x\nNUMBER(fuzz_num)=%d\nNUMBER(fuzz_hex)=0x%x\nSIZE(fuzz)=%d\n",
 			addr, number, uint64(number), addr)
-		v, err = elfcore.ParseVMCoreInfo(all)
+		v, err = vmcore.ParseVMCoreInfo(all)
 		if err != nil {
 			t.Fatalf("ParseVMCoreInfo(%q) = %v", all, err)
 		}

@@ -24,7 +24,7 @@ ARCHES  := amd64 arm64 riscv64 ppc64le s390x loong64 arm 386
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.release=$(RELEASE)"
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help build cross demo test check unit fuzz vm vm-built bench deps generate man completions install deb rpm clean
+.PHONY: help build cross demo test check unit fuzz vm vm-built test-full bench deps generate man completions install deb rpm clean
 
 help:
 	@echo 'make build     bin/gokexec, static'
@@ -35,6 +35,7 @@ help:
 	@echo 'make fuzz      each fuzz target for FUZZTIME (10s)'
 	@echo 'make vm        the tests in QEMU'
 	@echo 'make vm-built  the tests on kernels that no package has: they are built first (20 minutes, once)'
+	@echo 'make test-full everything, on every kernel, without a limit of time: check, unit, vm, vm-built, fuzz'
 	@echo 'make bench     benchmarks, with kexec-tools beside in the same VM'
 	@echo 'make generate  rebuild what is generated and committed'
 	@echo 'make install   to DESTDIR: the binary, as kexec and vmcore-dmesg too (DROPIN=no: not), man'
@@ -84,6 +85,11 @@ vm:
 vm-built:
 	@scripts/deps built
 	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_BUILT=all CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMBuilt' ./test/vm
+
+# Its parts can be run alone: GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_MATRIX=full make vm, and so on.
+test-full: export GOKEXEC_VM_REQUIRED = 1
+test-full: export GOKEXEC_VM_MATRIX = full
+test-full: deps check unit vm vm-built fuzz
 
 FUZZTIME ?= 10s
 fuzz:

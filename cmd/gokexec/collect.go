@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/internal/recordfs"
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/loader"
 )
 
@@ -63,7 +63,7 @@ func (e *env) collect(arch loader.Arch, path string) error {
 	} {
 		_, _ = fs.ReadFile(record, name) // not on every machine
 	}
-	if kcore, err := elfcore.OpenKcore(record, host.Iomem); err == nil {
+	if kcore, err := kcore.OpenKcore(record, host.Iomem); err == nil {
 		_, _ = kcore.VMCoreInfo() // older kernels have none in there
 		kcore.Close()
 	}

@@ -10,10 +10,10 @@ import (
 	"slices"
 
 	"github.com/gokexec/gokexec/pkg/capture"
-	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/printk"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // dumpFile is a dump and the files it is in.
@@ -105,9 +105,9 @@ func dumpProblem(path string, dump *dumpFile, err error) error {
 		p.Hint = "a dump is wanted: ELF (/proc/vmcore, a saved vmcore), what makedumpfile writes, compressed or flattened, or gokexec's raw device"
 	case errors.Is(err, kdumpfile.ErrSplit):
 		p.Hint = "give all the files that makedumpfile --split wrote, or join them by makedumpfile --reassemble"
-	case errors.Is(err, elfcore.ErrNoVMCoreInfo):
+	case errors.Is(err, vmcore.ErrNoVMCoreInfo):
 		p.Hint = noVMCoreInfoHint(dump)
-	case errors.Is(err, elfcore.ErrNotInDump), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, vmcore.ErrNotInDump), errors.Is(err, io.ErrUnexpectedEOF):
 		p.Hint = "the memory that the log is in is not in this dump: a filter left it out, or the end is missing; a log that was saved beside it may be all there is"
 	case errors.Is(err, printk.ErrNoLog):
 		p.Hint = "the kernel's note does not say where the log is; crash(8) and drgn find it by the kernel's debug information"
@@ -121,7 +121,7 @@ func noVMCoreInfoHint(dump *dumpFile) string {
 	switch {
 	case dump == nil:
 		return ""
-	case slices.ContainsFunc(dump.Notes(), func(n elfcore.Note) bool { return n.Name == "QEMU" }):
+	case slices.ContainsFunc(dump.Notes(), func(n vmcore.Note) bool { return n.Name == "QEMU" }):
 		return "this is a dump by QEMU, which knows nothing of the guest's kernel unless that tells it: start the guest with -device vmcoreinfo (libvirt: <features><vmcoreinfo state='on'/></features>)" + byDebugInfo
 	case dump.missing() != "":
 		return "the note may have been in what is missing or damaged" + byDebugInfo

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -73,11 +74,11 @@ func (o *headerOptions) build(e *env) error {
 	if err != nil {
 		return err
 	}
-	machine, err := elfcore.ReadMachine(root)
+	machine, err := kcore.ReadMachine(root)
 	if err != nil {
 		return headerProblem(err)
 	}
-	header, err := elfcore.Build(machine, elfcore.BuildOptions{})
+	header, err := machine.Header(elfcore.BuildOptions{})
 	if err != nil {
 		return headerProblem(err)
 	}
@@ -125,9 +126,9 @@ func (o *headerOptions) showLoaded(e *env) error {
 	if err != nil {
 		return err
 	}
-	header, at, err := elfcore.ReadLoaded(root, hint)
+	header, at, err := kcore.ReadLoaded(root, hint)
 	switch {
-	case errors.Is(err, elfcore.ErrNoCrashKernel), errors.Is(err, elfcore.ErrNoHeader):
+	case errors.Is(err, kcore.ErrNoCrashKernel), errors.Is(err, kcore.ErrNoHeader):
 		return &exitError{code: exitNotLoaded, err: headerProblem(err)}
 	case err != nil:
 		return &exitError{code: exitUnknown, err: headerProblem(err)}
@@ -140,11 +141,11 @@ func headerProblem(err error) error {
 	switch {
 	case errors.Is(err, memmap.ErrAddressesHidden), errors.Is(err, os.ErrPermission):
 		p.Hint = "run as root"
-	case errors.Is(err, elfcore.ErrKcoreUnreadable):
+	case errors.Is(err, kcore.ErrKcoreUnreadable):
 		p.Hint = "the kernel needs CONFIG_PROC_KCORE, must not be locked down for confidentiality, and the reader be root"
-	case errors.Is(err, elfcore.ErrNoCrashKernel):
+	case errors.Is(err, kcore.ErrNoCrashKernel):
 		p.Hint = "boot with crashkernel=256M"
-	case errors.Is(err, elfcore.ErrNoHeader):
+	case errors.Is(err, kcore.ErrNoHeader):
 		p.Hint = "gokexec load --crash loads one"
 	}
 	return p

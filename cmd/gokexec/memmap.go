@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -55,13 +55,13 @@ func (e *env) memmap(sysroot string, asJSON bool) error {
 		return err
 	}
 	// All of it where it is a machine that can dump; else the memory map will do.
-	machine, err := elfcore.ReadMachine(root)
+	machine, err := kcore.ReadMachine(root)
 	if err != nil {
 		iomem, err := memmap.ReadIomem(root)
 		if err != nil {
 			return headerProblem(err)
 		}
-		machine = &elfcore.Machine{Iomem: iomem}
+		machine = &kcore.Machine{Iomem: iomem}
 	}
 	r := newMemmapReport(machine)
 	if asJSON {
@@ -71,7 +71,7 @@ func (e *env) memmap(sysroot string, asJSON bool) error {
 	return nil
 }
 
-func newMemmapReport(m *elfcore.Machine) *memmapReport {
+func newMemmapReport(m *kcore.Machine) *memmapReport {
 	r := &memmapReport{RAM: []rangeLine{}, Reserved: []rangeLine{}}
 	ram := m.Iomem.SystemRAM()
 	for _, res := range m.Iomem.Walk() {

@@ -15,6 +15,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/printk"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 func vmcoreDmesgProgram() program {
@@ -96,7 +97,7 @@ func (e *env) vmcoreDmesg(path string) int {
 	}
 	say(0, "the log is damaged in %d places, the first: %v", stats.Damaged, stats.Err)
 	switch {
-	case stats.Unread > 0 && errors.Is(stats.ReadErr, elfcore.ErrNotInDump):
+	case stats.Unread > 0 && errors.Is(stats.ReadErr, vmcore.ErrNotInDump):
 		return 30
 	case stats.Unread > 0 && log.Format == printk.FormatBytes:
 		return 52
@@ -183,11 +184,11 @@ func openCode(err error) int {
 // logCode is the exit code for a log that can't be found.
 func logCode(err error, dump *dumpFile) int {
 	var missing *printk.MissingError
-	var read *printk.ReadError
+	var read *vmcore.ReadError
 	switch {
 	case errors.As(err, &missing):
 		return missingCode(missing)
-	case errors.As(err, &read) && errors.Is(err, elfcore.ErrNotInDump):
+	case errors.As(err, &read) && errors.Is(err, vmcore.ErrNotInDump):
 		return 30
 	case errors.As(err, &read):
 		switch read.What {
@@ -197,9 +198,9 @@ func logCode(err error, dump *dumpFile) int {
 			return 41
 		}
 		return 65
-	case errors.Is(err, elfcore.ErrNoVMCoreInfo) && dump.Incomplete():
+	case errors.Is(err, vmcore.ErrNoVMCoreInfo) && dump.Incomplete():
 		return 22
-	case errors.Is(err, elfcore.ErrNoVMCoreInfo), errors.Is(err, printk.ErrNoLog):
+	case errors.Is(err, vmcore.ErrNoVMCoreInfo), errors.Is(err, printk.ErrNoLog):
 		return 50
 	}
 	return 65

@@ -14,9 +14,9 @@ const module = "github.com/gokexec/gokexec/"
 func layers() [][]string {
 	return [][]string{
 		{"pkg/memmap", "pkg/blkid", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/fdt", "pkg/statedir"},
-		{"pkg/elfcore", "pkg/kmod"},
-		{"pkg/printk", "pkg/bootimage", "pkg/kdumpfile"},
-		{"pkg/initramfs"},
+		{"pkg/vmcore", "pkg/kmod"},
+		{"pkg/elfcore", "pkg/printk", "pkg/bootimage"},
+		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},
 		{"pkg/loader", "pkg/capture"},
 		{"pkg/hotplug", "pkg/storage", "internal/kexeccmd"},
 		{"cmd/gokexec"},

@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/pkg/printk"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // LogText is the log of a dump as vmcore-dmesg prints it. It has to be undamaged.
-func LogText(t testing.TB, d printk.Dump) string {
+func LogText(t testing.TB, d vmcore.Memory) string {
 	t.Helper()
 	log, err := printk.Read(d)
 	if err != nil {

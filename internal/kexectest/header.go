@@ -11,6 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -133,12 +134,12 @@ const headerRoom = 1 << 20
 func (k *Kernel) writeHeader(at uint64) {
 	k.t.Helper()
 	k.headerAt = at
-	machine, err := elfcore.ReadMachine(os.DirFS(k.Dir))
+	machine, err := kcore.ReadMachine(os.DirFS(k.Dir))
 	if err != nil || machine.MapErr != nil {
 		return // a machine that tells nothing of itself: a test of that
 	}
 	machine.Firmware = nil // the kernel does not know of it
-	header, err := elfcore.Build(machine, elfcore.BuildOptions{Exclude: elfcore.LowMiB()})
+	header, err := machine.Header(elfcore.BuildOptions{Exclude: elfcore.LowMiB()})
 	if err != nil {
 		k.t.Fatal(err)
 	}

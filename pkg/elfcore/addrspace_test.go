@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/dumptest"
-	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // TestReadVirtAtTranslated reads from dumps without p_vaddr, by what VMCOREINFO tells.
@@ -74,7 +74,7 @@ func TestReadVirtAtTranslated(t *testing.T) {
 			b := make([]byte, 64)
 			n, err := f.ReadVirtAt(b, tt.virt)
 			if tt.want == 0 {
-				if !errors.Is(err, elfcore.ErrNotInDump) {
+				if !errors.Is(err, vmcore.ErrNotInDump) {
 					t.Errorf("ReadVirtAt(%#x) = %d, %v; want ErrNotInDump", tt.virt, n, err)
 				}
 				return
@@ -143,7 +143,7 @@ func TestReadVirtAtPageTables(t *testing.T) {
 				b := make([]byte, 32)
 				n, err := f.ReadVirtAt(b, r.virt)
 				if r.want == nil {
-					if !errors.Is(err, elfcore.ErrNotInDump) {
+					if !errors.Is(err, vmcore.ErrNotInDump) {
 						t.Errorf("%s: ReadVirtAt(%#x) = %d, %v; want ErrNotInDump", r.name, r.virt, n, err)
 					}
 				} else if err != nil || !bytes.Equal(b, r.want) {
@@ -179,7 +179,7 @@ func TestReadVirtAt(t *testing.T) {
 	} {
 		b := make([]byte, tt.n)
 		n, err := f.ReadVirtAt(b, tt.virt)
-		if !bytes.Equal(b[:n], tt.want) || (err != nil) != (n < tt.n) || err != nil && !errors.Is(err, elfcore.ErrNotInDump) {
+		if !bytes.Equal(b[:n], tt.want) || (err != nil) != (n < tt.n) || err != nil && !errors.Is(err, vmcore.ErrNotInDump) {
 			t.Errorf("ReadVirtAt(%d bytes, %#x) = %d (%x), %v; want %d", tt.n, tt.virt, n, b[:n], err, len(tt.want))
 		}
 	}
@@ -191,7 +191,7 @@ type flatMemory uint64
 func (m flatMemory) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 	for i := range b {
 		if uint64(addr)+uint64(i) >= uint64(m) {
-			return i, elfcore.ErrNotInDump
+			return i, vmcore.ErrNotInDump
 		}
 		b[i] = byte((uint64(addr) + uint64(i)) >> 12)
 	}
@@ -204,34 +204,34 @@ func TestNewAddressSpace(t *testing.T) {
 	le, be := binary.ByteOrder(binary.LittleEndian), binary.ByteOrder(binary.BigEndian)
 	for _, tt := range []struct {
 		name     string
-		platform elfcore.Platform
+		platform vmcore.Platform
 		info     string
 		physBase *uint64
 		virt     uint64
 		want     byte // page; 0: not in the dump
 	}{
-		{"x86_64, phys_base from the dump's header", elfcore.Platform{Machine: elf.EM_X86_64, Order: le, Word: 8}, "A=1", &base, 0xffffffff80001000, 0x31},
-		{"x86_64, VMCOREINFO wins", elfcore.Platform{Machine: elf.EM_X86_64, Order: le, Word: 8}, "NUMBER(phys_base)=8192", &base, 0xffffffff80001000, 3},
-		{"x86_64, nothing known", elfcore.Platform{Machine: elf.EM_X86_64, Order: le, Word: 8}, "A=1", nil, 0xffffffff80001000, 0},
-		{"i386", elfcore.Platform{Machine: elf.EM_386, Order: le, Word: 4}, "A=1", &base, 0xc0005000, 5},
-		{"i386, 2 GiB for the kernel", elfcore.Platform{Machine: elf.EM_386, Order: le, Word: 4}, "SYMBOL(_stext)=81000000", nil, 0x80005000, 5},
-		{"arm", elfcore.Platform{Machine: elf.EM_ARM, Order: le, Word: 4}, "SYMBOL(_stext)=c0008000", &base, 0xc0005000, 0x35},
-		{"ppc", elfcore.Platform{Machine: elf.EM_PPC, Order: be, Word: 4}, "A=1", nil, 0xc0005000, 5},
-		{"mips", elfcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 4}, "A=1", nil, 0xa0005000, 5},
-		{"mips64 image", elfcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 8}, "A=1", nil, 0xffffffff80005000, 5},
-		{"mips64 direct map", elfcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 8}, "A=1", nil, 0xa800000000005000, 5},
-		{"mips64 vmalloc", elfcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 8}, "A=1", nil, 0xc000000000005000, 0},
+		{"x86_64, phys_base from the dump's header", vmcore.Platform{Machine: elf.EM_X86_64, Order: le, Word: 8}, "A=1", &base, 0xffffffff80001000, 0x31},
+		{"x86_64, VMCOREINFO wins", vmcore.Platform{Machine: elf.EM_X86_64, Order: le, Word: 8}, "NUMBER(phys_base)=8192", &base, 0xffffffff80001000, 3},
+		{"x86_64, nothing known", vmcore.Platform{Machine: elf.EM_X86_64, Order: le, Word: 8}, "A=1", nil, 0xffffffff80001000, 0},
+		{"i386", vmcore.Platform{Machine: elf.EM_386, Order: le, Word: 4}, "A=1", &base, 0xc0005000, 5},
+		{"i386, 2 GiB for the kernel", vmcore.Platform{Machine: elf.EM_386, Order: le, Word: 4}, "SYMBOL(_stext)=81000000", nil, 0x80005000, 5},
+		{"arm", vmcore.Platform{Machine: elf.EM_ARM, Order: le, Word: 4}, "SYMBOL(_stext)=c0008000", &base, 0xc0005000, 0x35},
+		{"ppc", vmcore.Platform{Machine: elf.EM_PPC, Order: be, Word: 4}, "A=1", nil, 0xc0005000, 5},
+		{"mips", vmcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 4}, "A=1", nil, 0xa0005000, 5},
+		{"mips64 image", vmcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 8}, "A=1", nil, 0xffffffff80005000, 5},
+		{"mips64 direct map", vmcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 8}, "A=1", nil, 0xa800000000005000, 5},
+		{"mips64 vmalloc", vmcore.Platform{Machine: elf.EM_MIPS, Order: be, Word: 8}, "A=1", nil, 0xc000000000005000, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			info, err := elfcore.ParseVMCoreInfo([]byte(tt.info + "\n"))
+			info, err := vmcore.ParseVMCoreInfo([]byte(tt.info + "\n"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			a := elfcore.NewAddressSpace(tt.platform, info, flatMemory(1<<20), tt.physBase)
+			a := vmcore.NewAddressSpace(tt.platform, info, flatMemory(1<<20), vmcore.Hints{PhysBase: tt.physBase})
 			b := []byte{0}
 			n, err := a.ReadVirtAt(b, tt.virt)
 			if tt.want == 0 {
-				if n != 0 || !errors.Is(err, elfcore.ErrNotInDump) {
+				if n != 0 || !errors.Is(err, vmcore.ErrNotInDump) {
 					t.Errorf("ReadVirtAt(%#x) = %d, %v; want ErrNotInDump", tt.virt, n, err)
 				}
 			} else if n != 1 || err != nil || b[0] != tt.want {

@@ -91,7 +91,7 @@ func Diff(loaded, wanted *Header, ignore memmap.Set) []Difference {
 
 func (n NoteRange) physRange() memmap.Range {
 	l := Load{Phys: n.Addr, MemSize: n.Size}
-	return l.physRange()
+	return l.PhysRange()
 }
 
 // moved returns the memory that a reads from elsewhere than its own address,
@@ -115,7 +115,7 @@ func (h *Header) moves() map[uint64]memmap.Set {
 	for i := range h.Loads {
 		if l := &h.Loads[i]; l.Offset != uint64(l.Phys) {
 			delta := l.Offset - uint64(l.Phys)
-			rs[delta] = append(rs[delta], l.physRange())
+			rs[delta] = append(rs[delta], l.PhysRange())
 		}
 	}
 	sets := make(map[uint64]memmap.Set, len(rs))

@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // ErrNotCore reports a file that is not an ELF core file at all.
 var ErrNotCore = errors.New("not an ELF core file")
-
-// ErrNotInDump reports an address whose memory the dump doesn't hold: no PT_LOAD
-// covers it, or it can't be translated to a physical address.
-var ErrNotInDump = errors.New("address not in the dump")
 
 // maxProgs bounds the program headers. A vmcore has one PT_LOAD per RAM range; the kernel's
 // own builder can't exceed 65535 (kernel/crash_core.c, crash_prepare_elf64_headers).
@@ -37,9 +35,9 @@ type File struct {
 	Class   elf.Class
 	Order   binary.ByteOrder
 	Machine elf.Machine
-	Flags   uint32 // e_flags
-	Notes   []Note // of all PT_NOTE segments, in file order
-	Loads   []Load // the PT_LOAD segments, in file order
+	Flags   uint32        // e_flags
+	Notes   []vmcore.Note // of all PT_NOTE segments, in file order
+	Loads   []Load        // the PT_LOAD segments, in file order
 
 	// Damage lists what is wrong with the file although the rest can be read: missing
 	// data at its end (wraps io.ErrUnexpectedEOF), notes that overrun their segment, a
@@ -49,10 +47,10 @@ type File struct {
 	r    io.ReaderAt
 	size int64
 
-	phys, virt []span        // sorted, disjoint
-	space      *AddressSpace // for what no PT_LOAD has; nil without VMCOREINFO
+	phys, virt []span               // sorted, disjoint
+	space      *vmcore.AddressSpace // for what no PT_LOAD has; nil without VMCOREINFO
 
-	info    *VMCoreInfo
+	info    *vmcore.VMCoreInfo
 	infoErr error
 }
 
@@ -73,14 +71,15 @@ func New(r io.ReaderAt, size int64) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("elfcore: %w", err)
 	}
-	f.readNotes(noteSegs)
+	notes, damage := vmcore.ReadNotes(r, f.Order, noteSegs...)
+	f.Notes, f.Damage = notes, append(f.Damage, damage...)
 	f.phys, f.virt = f.buildSpans()
-	f.info, f.infoErr = f.readVMCoreInfo()
-	if f.infoErr != nil && !errors.Is(f.infoErr, ErrNoVMCoreInfo) {
+	f.info, f.infoErr = vmcore.FindVMCoreInfo(f.Notes, f.r)
+	if f.infoErr != nil && !errors.Is(f.infoErr, vmcore.ErrNoVMCoreInfo) {
 		f.Damage = append(f.Damage, f.infoErr)
 	}
 	if f.info != nil {
-		f.space = newAddressSpace(f.Platform(), f.info, f, nil, f.segmentPhys)
+		f.space = vmcore.NewAddressSpace(f.Platform(), f.info, f, vmcore.Hints{Segment: f.segmentPhys})
 	}
 	return f, nil
 }
@@ -200,17 +199,14 @@ func (f *File) decodeProg(b []byte) progHeader {
 	}
 }
 
-// noteSegment is where a PT_NOTE lies in the file, in bytes.
-type noteSegment struct{ off, size int64 }
-
 // readProgs reads the program headers: PT_LOAD into f.Loads, PT_NOTE into the result.
-func (f *File) readProgs(phoff int64, phnum uint64) ([]noteSegment, error) {
+func (f *File) readProgs(phoff int64, phnum uint64) ([]vmcore.Extent, error) {
 	entsize := phdrSize64
 	if f.Class == elf.ELFCLASS32 {
 		entsize = phdrSize32
 	}
 	br := bufio.NewReaderSize(io.NewSectionReader(f.r, phoff, int64(phnum)*int64(entsize)), 1<<16)
-	var notes []noteSegment
+	var notes []vmcore.Extent
 	var end uint64 // of the data the program headers promise
 	var b [phdrSize64]byte
 	for i := range phnum {
@@ -229,7 +225,7 @@ func (f *File) readProgs(phoff int64, phnum uint64) ([]noteSegment, error) {
 			end = max(end, p.off+p.filesz)
 		}
 		if elf.ProgType(p.typ) == elf.PT_NOTE {
-			notes = append(notes, noteSegment{off: int64(p.off), size: int64(p.filesz)})
+			notes = append(notes, vmcore.Extent{Offset: int64(p.off), Size: int64(p.filesz)})
 			continue
 		}
 		if p.memsz < p.filesz {
@@ -263,6 +259,27 @@ func (f *File) Incomplete() bool {
 		}
 	}
 	return false
+}
+
+// VMCoreInfo returns the dump's parsed VMCOREINFO note. The error is vmcore.ErrNoVMCoreInfo when
+// there is none (perhaps because the notes are damaged: see Damage), or says what is wrong with it.
+func (f *File) VMCoreInfo() (*vmcore.VMCoreInfo, error) { return f.info, f.infoErr }
+
+// NoteData returns a reader of the whole descriptor of one of f.Notes.
+func (f *File) NoteData(n *vmcore.Note) *io.SectionReader { return n.Data(f.r) }
+
+// Platform returns how the machine of the dump lays out its data. The ELF class alone
+// doesn't tell: the dump of a 32-bit machine with more than 4 GiB (PAE, LPAE) is ELF64.
+func (f *File) Platform() vmcore.Platform {
+	p := vmcore.Platform{Machine: f.Machine, Order: f.Order, Word: 8}
+	switch f.Machine {
+	case elf.EM_386, elf.EM_ARM, elf.EM_PPC, elf.EM_SH:
+		p.Word = 4
+	}
+	if f.Class == elf.ELFCLASS32 {
+		p.Word = 4
+	}
+	return p
 }
 
 // readFull fills b from file offset off; what names the thing for the error.

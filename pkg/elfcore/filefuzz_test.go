@@ -10,6 +10,7 @@ import (
 	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // FuzzNew opens arbitrary bytes. What is accepted agrees with debug/elf where that accepts it,
@@ -46,7 +47,7 @@ func FuzzNew(f *testing.F) {
 			} {
 				n, err := read(make([]byte, 64))
 				if n < 0 || n > 64 || (n == 64) != (err == nil) ||
-					err != nil && !errors.Is(err, elfcore.ErrNotInDump) && !errors.Is(err, io.ErrUnexpectedEOF) {
+					err != nil && !errors.Is(err, vmcore.ErrNotInDump) && !errors.Is(err, io.ErrUnexpectedEOF) {
 					t.Errorf("read at %#x = %d, %v", a, n, err)
 				}
 			}

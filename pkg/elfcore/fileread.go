@@ -5,12 +5,13 @@ import (
 	"io"
 
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // ReadPhysAt fills b with the dead machine's memory at the physical address addr, across
 // segment borders. Memory that a filter left out (beyond p_filesz, within p_memsz) reads as
 // zeroes, which is what makedumpfile -E means by it. It returns the number of bytes read; when
-// that is less than len(b), the error says why: ErrNotInDump where no segment covers the
+// that is less than len(b), the error says why: vmcore.ErrNotInDump where no segment covers the
 // address, io.ErrUnexpectedEOF where the file ends before the data, or the reader's own error.
 func (f *File) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 	n := 0
@@ -18,7 +19,7 @@ func (f *File) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 		a := uint64(addr) + uint64(n)
 		s, ok := findSpan(f.phys, a)
 		if !ok || a < uint64(addr) {
-			return n, fmt.Errorf("elfcore: physical address %#x: %w", a, ErrNotInDump)
+			return n, fmt.Errorf("elfcore: physical address %#x: %w", a, vmcore.ErrNotInDump)
 		}
 		m, err := f.readSpan(b[n:], s, a)
 		n += m
@@ -31,13 +32,13 @@ func (f *File) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 
 // ReadVirtAt is ReadPhysAt for a virtual address of the dead kernel. It is looked up in the
 // PT_LOADs' p_vaddr first; where no segment has it, the kernel image and the direct map are
-// computed from VMCOREINFO, and on x86_64 the kernel's page tables are walked.
+// computed from VMCOREINFO, and the kernel's page tables are walked (vmcore.AddressSpace).
 func (f *File) ReadVirtAt(b []byte, addr uint64) (int, error) {
 	n := 0
 	for n < len(b) {
 		a := addr + uint64(n)
 		if a < addr {
-			return n, fmt.Errorf("elfcore: virtual address %#x wraps: %w", addr, ErrNotInDump)
+			return n, fmt.Errorf("elfcore: virtual address %#x wraps: %w", addr, vmcore.ErrNotInDump)
 		}
 		var m int
 		var err error
@@ -56,9 +57,9 @@ func (f *File) ReadVirtAt(b []byte, addr uint64) (int, error) {
 
 func (f *File) readTranslated(b []byte, addr uint64) (int, error) {
 	if f.space == nil {
-		return 0, fmt.Errorf("no PT_LOAD, and no VMCOREINFO to tell a mapping: %w", ErrNotInDump)
+		return 0, fmt.Errorf("no PT_LOAD, and no VMCOREINFO to tell a mapping: %w", vmcore.ErrNotInDump)
 	}
-	return f.space.readRun(b, addr)
+	return f.space.ReadRun(b, addr)
 }
 
 // segmentPhys translates a virtual address by the PT_LOADs.

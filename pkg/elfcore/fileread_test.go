@@ -9,6 +9,7 @@ import (
 	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 func TestReadPhysAt(t *testing.T) {
@@ -37,15 +38,15 @@ func TestReadPhysAt(t *testing.T) {
 			{"nothing", 0x500, 0, nil, nil},
 			{"within", 0x2010, 16, pattern(0x2010, 16), nil},
 			{"to the last byte", 0xffff, 1, pattern(0xffff, 1), nil},
-			{"over the end", 0xfff0, 32, pattern(0xfff0, 16), elfcore.ErrNotInDump},
-			{"before the first", 0xfff, 2, nil, elfcore.ErrNotInDump},
-			{"hole", 0x4000, 1, nil, elfcore.ErrNotInDump},
-			{"into the hole", 0x3ff8, 16, pattern(0x3ff8, 8), elfcore.ErrNotInDump},
+			{"over the end", 0xfff0, 32, pattern(0xfff0, 16), vmcore.ErrNotInDump},
+			{"before the first", 0xfff, 2, nil, vmcore.ErrNotInDump},
+			{"hole", 0x4000, 1, nil, vmcore.ErrNotInDump},
+			{"into the hole", 0x3ff8, 16, pattern(0x3ff8, 8), vmcore.ErrNotInDump},
 			{"across a border", 0x2ff0, 32, pattern(0x2ff0, 32), nil},
 			{"across data, filtered, data", 0x17f8, 0x810, cat(pattern(0x17f8, 8), zero(0x800), pattern(0x2000, 8)), nil},
 			{"overlapping segments", 0x2000, 0x2000, pattern(0x2000, 0x2000), nil},
 			{"data wins over filtered", 0x8000, 0x3000, cat(zero(0x1000), pattern(0x9000, 0x1000), zero(0x1000)), nil},
-			{"top of the address space", ^memmap.PhysAddr(0), 2, nil, elfcore.ErrNotInDump},
+			{"top of the address space", ^memmap.PhysAddr(0), 2, nil, vmcore.ErrNotInDump},
 		} {
 			t.Run(fm.name+"/"+tt.name, func(t *testing.T) {
 				b := bytes.Repeat([]byte{0xee}, tt.size)
@@ -63,7 +64,7 @@ func TestReadPhysAtEnd(t *testing.T) {
 	c := formats[0].core
 	c.Loads = []dumptest.Load{{Phys: 0xfffffffffffff000, Data: pattern(1, 4096)}, {Phys: 0, Data: pattern(0, 4096)}}
 	f := newFile(t, c.Bytes())
-	if n, err := f.ReadPhysAt(make([]byte, 32), 0xfffffffffffffff0); n != 16 || !errors.Is(err, elfcore.ErrNotInDump) {
+	if n, err := f.ReadPhysAt(make([]byte, 32), 0xfffffffffffffff0); n != 16 || !errors.Is(err, vmcore.ErrNotInDump) {
 		t.Errorf("ReadPhysAt() = %d, %v; want 16, ErrNotInDump", n, err)
 	}
 }
@@ -96,7 +97,7 @@ func TestReadTruncated(t *testing.T) {
 			}
 			b := make([]byte, 80)
 			n, err := f.ReadPhysAt(b, 0)
-			if n != 80-cut || !bytes.Equal(b[:n], pattern(0, n)) || !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, elfcore.ErrNotInDump) {
+			if n != 80-cut || !bytes.Equal(b[:n], pattern(0, n)) || !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, vmcore.ErrNotInDump) {
 				t.Errorf("%s: cut by %d: ReadPhysAt() = %d, %v; want %d, io.ErrUnexpectedEOF", fm.name, cut, n, err, 80-cut)
 			}
 			if n, err := f.ReadPhysAt(b[:8], 80); n != 8 || err != nil {
@@ -132,7 +133,7 @@ func TestReadHuge(t *testing.T) {
 	if n, err := f.ReadPhysAt(b, 1<<32+64<<40-8); n != 8 || err != nil {
 		t.Errorf("ReadPhysAt(last bytes) = %d, %v; want 8, nil", n, err)
 	}
-	if n, err := f.ReadVirtAt(b, 0xffff888100000000+64<<40-4); n != 4 || !errors.Is(err, elfcore.ErrNotInDump) {
+	if n, err := f.ReadVirtAt(b, 0xffff888100000000+64<<40-4); n != 4 || !errors.Is(err, vmcore.ErrNotInDump) {
 		t.Errorf("ReadVirtAt(over the end) = %d, %v; want 4, ErrNotInDump", n, err)
 	}
 }

@@ -157,7 +157,7 @@ func (h *Header) putEhdr(b []byte) {
 	ehdr, phdr := headerSizes(h.Class)
 	copy(b, elf.ELFMAG)
 	b[elf.EI_CLASS] = byte(h.Class)
-	b[elf.EI_DATA] = byte(dataEncoding(h.Order))
+	b[elf.EI_DATA] = byte(DataEncoding(h.Order))
 	b[elf.EI_VERSION] = byte(elf.EV_CURRENT)
 	o := h.Order
 	o.PutUint16(b[16:], uint16(elf.ET_CORE))
@@ -175,9 +175,9 @@ func (h *Header) putEhdr(b []byte) {
 	o.PutUint16(tail[4:], uint16(h.progs()))
 }
 
-// dataEncoding returns the ELF name of a byte order. It looks at what the order
+// DataEncoding returns the ELF name of a byte order. It looks at what the order
 // does, since binary.NativeEndian equals neither of the others.
-func dataEncoding(o binary.ByteOrder) elf.Data {
+func DataEncoding(o binary.ByteOrder) elf.Data {
 	if o.Uint16([]byte{1, 0}) == 1 {
 		return elf.ELFDATA2LSB
 	}
@@ -198,4 +198,13 @@ func (p *progHeader) encode(b []byte, c elf.Class, o binary.ByteOrder) {
 	for i, v := range []uint64{p.off, p.vaddr, p.paddr, p.filesz, p.memsz} {
 		o.PutUint64(b[8+8*i:], v)
 	}
+}
+
+// HotplugSegmentSize returns how many bytes the elfcorehdr's segment must have
+// for the kernel to rewrite the header in place: elfcorehdrSize bytes, as
+// crash_elfcorehdr_size gives them, and the 64 of the ELF header, which x86
+// leaves out (arch/x86/kernel/crash.c, arch_crash_get_elfcorehdr_size), in
+// whole pages. The page size, in bytes, is a power of two.
+func HotplugSegmentSize(elfcorehdrSize, page uint64) uint64 {
+	return (elfcorehdrSize + ehdrSize64 + page - 1) &^ (page - 1)
 }

@@ -22,6 +22,11 @@ func load(phys memmap.PhysAddr, virt, size uint64) Load {
 	return Load{Phys: phys, Virt: virt, Offset: uint64(phys), FileSize: size, MemSize: size, Flags: rwx}
 }
 
+// ram is a segment of the direct map.
+func ram(start, end memmap.PhysAddr) Load {
+	return load(start, 0xffff888000000000+uint64(start), uint64(end-start))
+}
+
 func header64() *Header {
 	return &Header{
 		Machine: elf.EM_X86_64, Order: binary.LittleEndian, Class: elf.ELFCLASS64,

@@ -22,8 +22,8 @@ type Backup struct {
 
 // BuildOptions say what a built header has that the machine doesn't tell.
 type BuildOptions struct {
-	// Exclude is memory to leave out besides what Machine.Excluded has. The
-	// kernel leaves out the first MiB on x86: see LowMiB.
+	// Exclude is memory to leave out of the RAM. The kernel leaves out the first
+	// MiB on x86: see LowMiB.
 	Exclude memmap.Set
 
 	// Backup, if not nil, makes the capture kernel read its Source from its Dest.
@@ -34,43 +34,29 @@ type BuildOptions struct {
 // itself and leaves it out of its own headers (arch/x86/kernel/crash.c).
 func LowMiB() memmap.Set { return memmap.NewSet(memmap.Range{End: 1 << 20}) }
 
-// Excluded returns the memory that a dump must not hold: that of the crash
-// kernel, high and low; what crashkernel=,cma lends it; what the firmware of riscv
-// lets nobody read; and on x86 the aperture of the GART, which reads nothing but
-// errors.
-func (m *Machine) Excluded() memmap.Set {
-	rs := append(append(m.Iomem.CrashKernel(), m.CMA...), m.Firmware...)
-	if m.Map == nil || m.Map.Machine == elf.EM_X86_64 || m.Map.Machine == elf.EM_386 {
-		for _, r := range m.Iomem.Named("GART") {
-			rs = append(rs, r.Range())
-		}
-	}
-	return memmap.NewSet(rs...)
+// Inputs are what a header is built from.
+type Inputs struct {
+	Map        *KernelMap
+	CPUNotes   []NoteRange // of every present CPU, by number
+	VMCoreInfo NoteRange
+	RAM        memmap.Set // all that the dump is to hold
 }
 
-// Build returns the header for a dump of the machine, with the layout of
+// Build returns the header for a dump of a machine, with the layout of
 // crash_prepare_elf64_headers: the notes of each CPU, VMCOREINFO, the kernel
 // text mapping and the RAM, ascending. Adjacent ranges become one.
 //
-// The error wraps m.MapErr if the machine has no Map, ErrNoKernelText, or
-// ErrTooManyRanges.
-func Build(m *Machine, opt BuildOptions) (*Header, error) {
-	if m.Map == nil {
-		return nil, fmt.Errorf("build elfcorehdr: virtual addresses of memory not known: %w", m.MapErr)
-	}
-	k := m.Map
-	h := &Header{Machine: k.Machine, Order: k.Order, Class: k.Class, VMCoreInfo: m.VMCoreInfo}
-	for _, c := range m.CPUs {
-		h.CPUNotes = append(h.CPUNotes, c.Notes)
-	}
+// The error wraps ErrNoKernelText or ErrTooManyRanges.
+func Build(in *Inputs, opt BuildOptions) (*Header, error) {
+	k := in.Map
+	h := &Header{Machine: k.Machine, Order: k.Order, Class: k.Class, CPUNotes: slices.Clone(in.CPUNotes), VMCoreInfo: in.VMCoreInfo}
 	switch {
 	case k.Text.MemSize > 0:
 		h.Loads = append(h.Loads, k.Text)
 	case k.Machine == elf.EM_X86_64:
-		return nil, fmt.Errorf("build elfcorehdr: %w: no segment of /proc/kcore has it, or /proc/iomem not exactly one %q", ErrNoKernelText, nameKernelCode)
+		return nil, fmt.Errorf("build elfcorehdr: %w: no segment of /proc/kcore has it, or /proc/iomem not exactly one %q", ErrNoKernelText, "Kernel code")
 	}
-	ram := m.Iomem.SystemRAM().Minus(m.Excluded()).Minus(opt.Exclude)
-	h.Loads = append(h.Loads, ramLoads(ram, k, opt.Backup)...)
+	h.Loads = append(h.Loads, ramLoads(in.RAM.Minus(opt.Exclude), k, opt.Backup)...)
 	if err := h.check(); err != nil {
 		return nil, fmt.Errorf("build elfcorehdr: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -22,9 +23,9 @@ func ExampleBuild() {
 		fmt.Println(err)
 		return
 	}
-	machine := &elfcore.Machine{
+	machine := &kcore.Machine{
 		Iomem:      iomem,
-		CPUs:       []elfcore.CPUNotes{{CPU: 0, Notes: elfcore.NoteRange{Addr: 0x1f001000, Size: 504}}},
+		CPUs:       []kcore.CPUNotes{{CPU: 0, Notes: elfcore.NoteRange{Addr: 0x1f001000, Size: 504}}},
 		VMCoreInfo: elfcore.NoteRange{Addr: 0x2a3000, Size: 0x1024},
 		Map: &elfcore.KernelMap{
 			Machine: elf.EM_X86_64, Class: elf.ELFCLASS64, Order: binary.LittleEndian,
@@ -33,7 +34,7 @@ func ExampleBuild() {
 		},
 	}
 	opt := elfcore.BuildOptions{Exclude: elfcore.LowMiB()}
-	loaded, err := elfcore.Build(machine, opt)
+	loaded, err := machine.Header(opt)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -43,7 +44,7 @@ func ExampleBuild() {
 	fmt.Println(loaded.Coverage())
 
 	iomem.Resources = append(iomem.Resources, &memmap.Resource{Start: 0x100000000, Last: 0x13fffffff, Name: "System RAM"})
-	wanted, err := elfcore.Build(machine, opt)
+	wanted, err := machine.Header(opt)
 	if err != nil {
 		fmt.Println(err)
 		return

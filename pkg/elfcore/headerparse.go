@@ -100,6 +100,17 @@ func parseEhdr(b []byte) (h *Header, phnum int, err error) {
 	return h, int(o.Uint16(tail[4:])), nil
 }
 
+// HeaderSize returns how many bytes the elfcorehdr that begins with b has, ELF header and
+// program headers. A few dozen bytes are enough to tell; the error is as of ParseHeader.
+func HeaderSize(b []byte) (int, error) {
+	h, phnum, err := parseEhdr(b)
+	if err != nil {
+		return 0, fmt.Errorf("elfcorehdr: %w", err)
+	}
+	ehdr, phdr := headerSizes(h.Class)
+	return ehdr + phnum*phdr, nil
+}
+
 // decodeProg reads a program header from b, which is long enough.
 func decodeProg(b []byte, c elf.Class, o binary.ByteOrder) progHeader {
 	f := File{Class: c, Order: o}
@@ -132,14 +143,14 @@ func (h *Header) add(p *progHeader) error {
 func (h *Header) Coverage() memmap.Set {
 	rs := make([]memmap.Range, 0, len(h.Loads))
 	for i := range h.Loads {
-		rs = append(rs, h.Loads[i].physRange())
+		rs = append(rs, h.Loads[i].PhysRange())
 	}
 	return memmap.NewSet(rs...)
 }
 
-// physRange returns the physical memory of l; what passes the end of the 64-bit
+// PhysRange returns the physical memory of l; what passes the end of the 64-bit
 // space is cut off.
-func (l *Load) physRange() memmap.Range {
+func (l *Load) PhysRange() memmap.Range {
 	r, ok := memmap.RangeOf(l.Phys, l.MemSize)
 	if !ok {
 		r = memmap.Range{Start: l.Phys, End: math.MaxUint64}

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/dumptest"
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 func TestNotes(t *testing.T) {
@@ -76,10 +76,40 @@ func TestNotesDamaged(t *testing.T) {
 				} else if len(f.Damage) != 1 || !strings.Contains(f.Damage[0].Error(), tt.wantErr) {
 					t.Errorf("Damage = %v; want %q", f.Damage, tt.wantErr)
 				}
-				if _, err := f.VMCoreInfo(); !errors.Is(err, elfcore.ErrNoVMCoreInfo) {
-					t.Errorf("VMCoreInfo() = %v; want %v", err, elfcore.ErrNoVMCoreInfo)
+				if _, err := f.VMCoreInfo(); !errors.Is(err, vmcore.ErrNoVMCoreInfo) {
+					t.Errorf("VMCoreInfo() = %v; want %v", err, vmcore.ErrNoVMCoreInfo)
 				}
 			})
+		}
+	}
+}
+
+// Of several notes the first that has anything to say counts.
+func TestFindVMCoreInfo(t *testing.T) {
+	info := func(text string) dumptest.Note { return note("VMCOREINFO", 0, text) }
+	for _, tt := range []struct {
+		name  string
+		notes []dumptest.Note
+		want  string // OSRELEASE
+		none  bool   // ErrNoVMCoreInfo
+	}{
+		{"one", []dumptest.Note{info("OSRELEASE=a\n")}, "a", false},
+		{"two", []dumptest.Note{info("OSRELEASE=a\n"), info("OSRELEASE=b\n")}, "a", false},
+		{"the first is empty", []dumptest.Note{info(""), note("CORE", 1, "status"), info("OSRELEASE=b\n")}, "b", false},
+		{"the first is zeroes", []dumptest.Note{info("\x00\x00\x00\x00"), info("OSRELEASE=b\n")}, "b", false},
+		{"the first is garbage", []dumptest.Note{info("garbage"), info("OSRELEASE=b\n")}, "b", false},
+		{"empty", []dumptest.Note{info("")}, "", true},
+		{"both empty", []dumptest.Note{info(""), info("\x00")}, "", true},
+		{"garbage", []dumptest.Note{info("garbage")}, "", false},
+		{"Xen's alone", []dumptest.Note{note("VMCOREINFO_XEN", 0, "OSRELEASE=x\n")}, "", true},
+	} {
+		for _, fm := range formats {
+			c := fm.core
+			c.Notes = tt.notes
+			v, err := newFile(t, c.Bytes()).VMCoreInfo()
+			if tt.want != "" && (err != nil || v.OSRelease != tt.want) || tt.want == "" && (err == nil || errors.Is(err, vmcore.ErrNoVMCoreInfo) != tt.none) {
+				t.Errorf("%s, %s: VMCoreInfo() = %+v, %v; want %q", tt.name, fm.name, v, err, tt.want)
+			}
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // Compressed is a dump in makedumpfile's compressed format, from one file or from the parts of a
@@ -21,12 +21,12 @@ type Compressed struct {
 
 	parts   []*part // sorted by page
 	base    uint64  // page frame number of bit 0 of the bitmaps
-	notes   []elfcore.Note
+	notes   []vmcore.Note
 	noteIn  io.ReaderAt
-	info    *elfcore.VMCoreInfo
+	info    *vmcore.VMCoreInfo
 	infoErr error
 	damage  []error
-	space   *elfcore.AddressSpace
+	space   *vmcore.AddressSpace
 	codec   codec
 	cache   pageCache
 	whole   func() error // the answer to whether all of it is there
@@ -54,7 +54,7 @@ func join(parts []*part) (*Compressed, error) {
 		p.Machine = machineOf(c.info)
 	}
 	base := c.Header.PhysBase
-	c.space = elfcore.NewAddressSpace(c.Header.platform, c.info, c, &base)
+	c.space = vmcore.NewAddressSpace(c.Header.platform, c.info, c, vmcore.Hints{PhysBase: &base})
 	c.whole = sync.OnceValue(func() error {
 		for _, p := range parts {
 			if err := p.whole(); err != nil {
@@ -127,21 +127,21 @@ func (c *Compressed) readNotes(p *part) {
 		}
 		return n != 0
 	}
-	c.infoErr = elfcore.ErrNoVMCoreInfo
+	c.infoErr = vmcore.ErrNoVMCoreInfo
 	if inFile("notes", p.noteOffset, p.NotesSize) {
-		notes, damage := elfcore.ReadNotes(p.file, p.platform.Order, int64(p.noteOffset), int64(p.NotesSize))
+		notes, damage := vmcore.ReadNotes(p.file, p.platform.Order, vmcore.Extent{Offset: int64(p.noteOffset), Size: int64(p.NotesSize)})
 		c.notes, c.noteIn, c.damage = notes, p.file, append(c.damage, damage...)
-		c.info, c.infoErr = elfcore.FindVMCoreInfo(notes, p.file)
+		c.info, c.infoErr = vmcore.FindVMCoreInfo(notes, p.file)
 	}
 	if c.info == nil && p.infoSize <= maxInfo && inFile("VMCOREINFO", p.infoOffset, p.infoSize) {
 		text := make([]byte, p.infoSize)
 		if n, err := p.file.ReadAt(text, int64(p.infoOffset)); n < len(text) {
 			c.infoErr = fmt.Errorf("read VMCOREINFO: %w", noEOF(err))
 		} else {
-			c.info, c.infoErr = elfcore.ParseVMCoreInfo(text)
+			c.info, c.infoErr = vmcore.ParseVMCoreInfo(text)
 		}
 	}
-	if c.infoErr != nil && !errors.Is(c.infoErr, elfcore.ErrNoVMCoreInfo) {
+	if c.infoErr != nil && !errors.Is(c.infoErr, vmcore.ErrNoVMCoreInfo) {
 		c.damage = append(c.damage, c.infoErr)
 	}
 }
@@ -150,16 +150,16 @@ func (c *Compressed) readNotes(p *part) {
 const maxInfo = 1 << 20
 
 // Platform tells machine, word size and byte order, by the name of the machine in the header.
-func (c *Compressed) Platform() elfcore.Platform { return c.Header.platform }
+func (c *Compressed) Platform() vmcore.Platform { return c.Header.platform }
 
 // VMCoreInfo returns what the kernel says about itself.
-func (c *Compressed) VMCoreInfo() (*elfcore.VMCoreInfo, error) { return c.info, c.infoErr }
+func (c *Compressed) VMCoreInfo() (*vmcore.VMCoreInfo, error) { return c.info, c.infoErr }
 
 // Notes returns the ELF notes, which dumps have from version 4 on.
-func (c *Compressed) Notes() []elfcore.Note { return c.notes }
+func (c *Compressed) Notes() []vmcore.Note { return c.notes }
 
 // NoteData returns a reader of the whole descriptor of one of Notes.
-func (c *Compressed) NoteData(n *elfcore.Note) *io.SectionReader { return n.Data(c.noteIn) }
+func (c *Compressed) NoteData(n *vmcore.Note) *io.SectionReader { return n.Data(c.noteIn) }
 
 // Damage lists what is wrong with the files although the rest can be read.
 func (c *Compressed) Damage() []error {
@@ -188,7 +188,7 @@ func (c *Compressed) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 	for n < len(b) {
 		a := uint64(addr) + uint64(n)
 		if a < uint64(addr) {
-			return n, fmt.Errorf("kdumpfile: physical address %#x wraps: %w", uint64(addr), elfcore.ErrNotInDump)
+			return n, fmt.Errorf("kdumpfile: physical address %#x wraps: %w", uint64(addr), vmcore.ErrNotInDump)
 		}
 		m, err := c.readPage(b[n:], a/bs, a%bs)
 		n += m
@@ -228,12 +228,12 @@ func (c *Compressed) readPage(b []byte, pfn, off uint64) (int, error) {
 // decodePage unpacks a page into dst; its size or 0 is returned.
 func (c *Compressed) decodePage(dst []byte, pfn uint64) (int, error) {
 	if pfn < c.base {
-		return 0, elfcore.ErrNotInDump
+		return 0, vmcore.ErrNotInDump
 	}
 	pfn -= c.base
 	i := slices.IndexFunc(c.parts, func(p *part) bool { return pfn >= p.StartPage && pfn < p.EndPage })
 	if i < 0 {
-		return 0, elfcore.ErrNotInDump
+		return 0, vmcore.ErrNotInDump
 	}
 	p := c.parts[i]
 	index, err := p.index(pfn)
@@ -241,7 +241,7 @@ func (c *Compressed) decodePage(dst []byte, pfn uint64) (int, error) {
 	case err == errNotStored && p.isMemory(pfn):
 		return 0, ErrExcluded
 	case err == errNotStored:
-		return 0, elfcore.ErrNotInDump
+		return 0, vmcore.ErrNotInDump
 	case err != nil:
 		return 0, err
 	}

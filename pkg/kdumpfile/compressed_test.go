@@ -17,9 +17,9 @@ import (
 
 	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/internal/imagetest"
-	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // The encoders are used again: to make one takes longer than to use it.
@@ -126,7 +126,7 @@ func checkMemory(t *testing.T, d kdumpfile.Dump, c *dumptest.Core, excluded func
 			phys := l.Phys + uint64(off)
 			n, err := d.ReadPhysAt(got, memmap.PhysAddr(phys))
 			if excluded != nil && (excluded(phys) || excluded(phys+uint64(len(got))-1)) {
-				if !errors.Is(err, kdumpfile.ErrExcluded) || !errors.Is(err, elfcore.ErrNotInDump) {
+				if !errors.Is(err, kdumpfile.ErrExcluded) || !errors.Is(err, vmcore.ErrNotInDump) {
 					t.Fatalf("ReadPhysAt(%#x) = %d, %v; want ErrExcluded", phys, n, err)
 				}
 				continue
@@ -169,7 +169,7 @@ func TestCompressed(t *testing.T) {
 					if p := d.Platform(); p.Machine != a.Machine || p.Order != a.Order || p.Word != a.Word {
 						t.Errorf("Platform() = %+v; want %v %v %d", p, a.Machine, a.Order, a.Word)
 					}
-					if n, err := d.ReadPhysAt(make([]byte, 10), 0x7fff0000); n != 0 || !errors.Is(err, elfcore.ErrNotInDump) || errors.Is(err, kdumpfile.ErrExcluded) {
+					if n, err := d.ReadPhysAt(make([]byte, 10), 0x7fff0000); n != 0 || !errors.Is(err, vmcore.ErrNotInDump) || errors.Is(err, kdumpfile.ErrExcluded) {
 						t.Errorf("ReadPhysAt(where there is no memory) = %d, %v; want ErrNotInDump", n, err)
 					}
 					h := d.(*kdumpfile.Compressed).Header
@@ -177,7 +177,7 @@ func TestCompressed(t *testing.T) {
 						t.Errorf("Header = %+v", h)
 					}
 					if _, err := d.VMCoreInfo(); version < 3 {
-						if !errors.Is(err, elfcore.ErrNoVMCoreInfo) {
+						if !errors.Is(err, vmcore.ErrNoVMCoreInfo) {
 							t.Errorf("VMCoreInfo() = %v; want ErrNoVMCoreInfo before version 3", err)
 						}
 						return

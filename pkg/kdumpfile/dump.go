@@ -8,6 +8,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // Errors that callers tell apart.
@@ -18,24 +19,24 @@ var (
 	// are missing.
 	ErrSplit = errors.New("part of a split dump")
 	// ErrExcluded means that a page was memory of the machine and a filter left it out. It is an
-	// elfcore.ErrNotInDump.
-	ErrExcluded = fmt.Errorf("page left out by the dump's filter: %w", elfcore.ErrNotInDump)
+	// vmcore.ErrNotInDump.
+	ErrExcluded = fmt.Errorf("page left out by the dump's filter: %w", vmcore.ErrNotInDump)
 )
 
 // Dump is the memory of a dead machine. Its methods may be called concurrently if the files
 // may be read so.
 type Dump interface {
 	// Platform tells machine, word size and byte order.
-	Platform() elfcore.Platform
-	// VMCoreInfo returns what the kernel says about itself, or elfcore.ErrNoVMCoreInfo.
-	VMCoreInfo() (*elfcore.VMCoreInfo, error)
+	Platform() vmcore.Platform
+	// VMCoreInfo returns what the kernel says about itself, or vmcore.ErrNoVMCoreInfo.
+	VMCoreInfo() (*vmcore.VMCoreInfo, error)
 	// Notes returns the ELF notes: the registers of each CPU, VMCOREINFO.
-	Notes() []elfcore.Note
+	Notes() []vmcore.Note
 	// NoteData returns a reader of the whole descriptor of one of Notes.
-	NoteData(n *elfcore.Note) *io.SectionReader
+	NoteData(n *vmcore.Note) *io.SectionReader
 	// ReadPhysAt fills b with the memory at a physical address, ReadVirtAt with that at a virtual
 	// address of the dead kernel. They return the number of bytes read; when that is less
-	// than len(b), the error says why: elfcore.ErrNotInDump (ErrExcluded where that is known),
+	// than len(b), the error says why: vmcore.ErrNotInDump (ErrExcluded where that is known),
 	// io.ErrUnexpectedEOF where the file ends, or the file's own error.
 	ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error)
 	ReadVirtAt(b []byte, addr uint64) (int, error)
@@ -148,7 +149,7 @@ type ELF struct {
 }
 
 // Notes returns the ELF notes.
-func (e *ELF) Notes() []elfcore.Note { return e.File.Notes }
+func (e *ELF) Notes() []vmcore.Note { return e.File.Notes }
 
 // Damage lists what is wrong with the file and with the stream it came in.
 func (e *ELF) Damage() []error {

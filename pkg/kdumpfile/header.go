@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // The compressed format, diskdump_mod.h and IMPLEMENTATION of makedumpfile. In units of BlockSize:
@@ -58,7 +58,7 @@ type Header struct {
 	infoSize   uint64
 	eraseAt    uint64
 
-	platform     elfcore.Platform
+	platform     vmcore.Platform
 	pages32      uint32 // max_mapnr of the header
 	subBlocks    uint64
 	bitmapBlocks uint64
@@ -280,9 +280,9 @@ func (h *Header) twoBitmaps() bool {
 
 // platform makes a Platform of what uname -m says; QEMU writes S390X. The Machine is EM_NONE for a name
 // that isn't known.
-func platform(machine string, o binary.ByteOrder, word int) elfcore.Platform {
+func platform(machine string, o binary.ByteOrder, word int) vmcore.Platform {
 	machine = strings.ToLower(machine)
-	p := elfcore.Platform{Order: o, Word: word}
+	p := vmcore.Platform{Order: o, Word: word}
 	for _, m := range []struct {
 		prefix  string
 		machine elf.Machine
@@ -311,7 +311,7 @@ func platform(machine string, o binary.ByteOrder, word int) elfcore.Platform {
 
 // machineOf tells a 64-bit machine by what its kernel exports, where the header names none: QEMU
 // calls arm64 "Unknown". (arch/*/kernel/vmcore_info.c)
-func machineOf(info *elfcore.VMCoreInfo) elf.Machine {
+func machineOf(info *vmcore.VMCoreInfo) elf.Machine {
 	for _, m := range []struct {
 		key     string
 		machine elf.Machine

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -76,7 +77,7 @@ func (f Fingerprint) matches(root fs.FS, iomem *memmap.Iomem) bool {
 }
 
 func (f Fingerprint) read(root fs.FS, iomem *memmap.Iomem) (string, error) {
-	k, err := elfcore.OpenKcore(root, iomem)
+	k, err := kcore.OpenKcore(root, iomem)
 	if err != nil {
 		return "", err
 	}
@@ -119,14 +120,14 @@ func hashPages(digest hash.Hash, b []byte, at memmap.PhysAddr) {
 // Generation names the memory and CPUs that the machine under root has now:
 // equal strings, equal machines. It is empty if they can't be read.
 func Generation(root fs.FS) string {
-	m, err := elfcore.ReadMachine(root)
+	m, err := kcore.ReadMachine(root)
 	if err != nil {
 		return ""
 	}
 	return generationOf(m)
 }
 
-func generationOf(m *elfcore.Machine) string {
+func generationOf(m *kcore.Machine) string {
 	digest := sha256.New()
 	fmt.Fprintln(digest, m.Iomem.SystemRAM().Minus(m.Excluded()).Ranges())
 	for _, c := range m.CPUs {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/purgatory"
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -47,8 +47,8 @@ type Host struct {
 	Handover string // what a reboot by kexec hands on to the next kernel; "": nothing
 
 	// For loading by segments.
-	Dump *elfcore.Machine // what an elfcorehdr is built from; nil: see Unread
-	X86  *X86             // nil on other architectures
+	Dump *kcore.Machine // what an elfcorehdr is built from; nil: see Unread
+	X86  *X86           // nil on other architectures
 
 	// Of arm64 and riscv64.
 	DeviceTree *fdt.Tree // what the running kernel was booted with; nil: see Unread
@@ -125,13 +125,13 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 // since 6.19.
 var bootLoadedFiles = []string{"sys/kernel/kexec/loaded", "sys/kernel/kexec_loaded"}
 
-// dumpKey stands in Unread for what elfcore.ReadMachine reads.
+// dumpKey stands in Unread for what kcore.ReadMachine reads.
 const dumpKey = "sys/devices/system/cpu"
 
 // memory reads the memory map, once: that of Dump, if there is one.
 func (r hostReader) memory() {
 	h := r.h
-	dump, err := elfcore.ReadMachine(r.root)
+	dump, err := kcore.ReadMachine(r.root)
 	if err == nil {
 		h.Dump, h.Iomem, h.Crash = dump, dump.Iomem, dump.Iomem.CrashKernel()
 		return

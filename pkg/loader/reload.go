@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -62,7 +62,7 @@ func fileHeader(root fs.FS, host *Host) memmap.PhysAddr {
 	if !found || host.Iomem == nil {
 		return 0
 	}
-	k, err := elfcore.OpenKcore(root, host.Iomem)
+	k, err := kcore.OpenKcore(root, host.Iomem)
 	if err != nil {
 		return 0
 	}

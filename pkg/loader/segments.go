@@ -12,6 +12,7 @@ import (
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -192,7 +193,7 @@ func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfc
 
 // addHeader makes and places the elfcorehdr, with room for the kernel to update it.
 func (p *Plan) addHeader(l *layout, host *Host, hotplug bool, opt elfcore.BuildOptions) (at memmap.Range, err error) {
-	header, err := elfcore.Build(host.Dump, opt)
+	header, err := host.Dump.Header(opt)
 	if err != nil {
 		return at, &Problem{What: err.Error(), Hint: headerHint(err), Err: err}
 	}
@@ -226,14 +227,14 @@ func hotplugFlag(m elf.Machine) LoadFlags {
 func (p *Plan) noDump(host *Host) error {
 	err := host.Unread[dumpKey]
 	otherwise := "--method file has the kernel build it"
-	if errors.Is(err, elfcore.ErrNoCrashNotes) {
+	if errors.Is(err, kcore.ErrNoCrashNotes) {
 		otherwise = "boot a kernel with CONFIG_CRASH_DUMP"
 	}
 	return &Problem{What: "the elfcorehdr can't be built: " + errorText(err), Hint: readHint(err, otherwise), Err: err}
 }
 
 func headerHint(err error) string {
-	if errors.Is(err, elfcore.ErrKcoreUnreadable) {
+	if errors.Is(err, kcore.ErrKcoreUnreadable) {
 		return readHint(err, "the addresses are in /proc/kcore (CONFIG_PROC_KCORE), which lockdown=confidentiality hides; --method file does without")
 	}
 	return "use --method file"

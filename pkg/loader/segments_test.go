@@ -16,6 +16,7 @@ import (
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -236,7 +237,7 @@ func TestSegmentRefusals(t *testing.T) {
 		{"no hotplug", nil, func(s *Spec) { s.Hotplug = HotplugOn }, unix.EINVAL, "crash_elfcorehdr_size"},
 		{"not relocatable", nil, func(s *Spec) { s.Kernel = FromBytes("k", fixed.Bytes()) }, unix.ENOEXEC, "CONFIG_RELOCATABLE"},
 		{"no room", nil, func(s *Spec) { s.Kernel = FromBytes("k", small.Bytes()) }, unix.EADDRNOTAVAIL, "enlarge crashkernel="},
-		{"no kcore", func(m *kexectest.Machine) { m.Remove("proc/kcore") }, nil, elfcore.ErrKcoreUnreadable, "/proc/kcore"},
+		{"no kcore", func(m *kexectest.Machine) { m.Remove("proc/kcore") }, nil, kcore.ErrKcoreUnreadable, "/proc/kcore"},
 		{"no notes", func(m *kexectest.Machine) { m.Remove("sys/devices") }, nil, nil, "elfcorehdr can't be built"},
 		{"no crash memory", func(m *kexectest.Machine) { m.Write("proc/iomem", "00100000-3ffdefff : System RAM\n") }, nil, unix.EADDRNOTAVAIL, "no memory is reserved"},
 		{"lockdown", func(m *kexectest.Machine) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -129,7 +130,7 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 	case !*loaded:
 		return &Truth{Accuracy: NotLoaded}
 	}
-	machine, err := elfcore.ReadMachine(root)
+	machine, err := kcore.ReadMachine(root)
 	if err != nil {
 		return unverified("the machine can't be read: %v", err)
 	}
@@ -146,7 +147,7 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 			hint, placed = state.Elfcorehdr, state.Method == Segments && state.Elfcorehdr != 0
 		}
 	}
-	loaded, at, err := elfcore.ReadLoaded(root, hint)
+	loaded, at, err := kcore.ReadLoaded(root, hint)
 	if err != nil {
 		t.Reason = truthReason(err)
 		return t
@@ -158,7 +159,7 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 		return t
 	}
 	t.Header = at
-	wanted, err := elfcore.Build(machine, elfcore.BuildOptions{})
+	wanted, err := machine.Header(elfcore.BuildOptions{})
 	if err != nil {
 		t.Reason = fmt.Sprintf("there is nothing to compare it with: %v", err)
 		return t
@@ -173,16 +174,16 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 
 func truthReason(err error) string {
 	switch {
-	case errors.Is(err, elfcore.ErrManyHeaders):
+	case errors.Is(err, kcore.ErrManyHeaders):
 		return "several loads have left a header, and it is not known which is in use: " + err.Error()
-	case errors.Is(err, elfcore.ErrNoHeader), errors.Is(err, elfcore.ErrNotMapped):
+	case errors.Is(err, kcore.ErrNoHeader), errors.Is(err, kcore.ErrNotMapped):
 		return "the kernel does not show the crash memory: " + err.Error()
 	}
 	return "the loaded header can't be read: " + err.Error()
 }
 
 // mismatches are the differences that matter.
-func mismatches(root fs.FS, machine *elfcore.Machine, loaded, wanted *elfcore.Header) []Mismatch {
+func mismatches(root fs.FS, machine *kcore.Machine, loaded, wanted *elfcore.Header) []Mismatch {
 	// By design the kernel's own headers have the firmware's memory on riscv, and lack
 	// the first MiB on x86.
 	ignore := machine.FirmwareRAM()
@@ -212,7 +213,7 @@ func mismatches(root fs.FS, machine *elfcore.Machine, loaded, wanted *elfcore.He
 // offlineCPU tells whether the notes at that address are those of a CPU that does
 // not run (Documentation/ABI/testing/sysfs-devices-system-cpu). One that can't be
 // taken offline has no such file.
-func offlineCPU(root fs.FS, machine *elfcore.Machine, notes memmap.PhysAddr) bool {
+func offlineCPU(root fs.FS, machine *kcore.Machine, notes memmap.PhysAddr) bool {
 	r := newReader(root)
 	for _, c := range machine.CPUs {
 		if c.Notes.Addr == notes {

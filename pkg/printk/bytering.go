@@ -6,33 +6,35 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // byteRing is the log before Linux 3.5, kernel/printk.c: a ring of characters, in which lines
 // begin with their priority, "<6>", and with CONFIG_PRINTK_TIME the time.
 type byteRing struct {
-	*machine
+	*vmcore.Reader
 	buf   uint64 // virtual address
 	size  uint64 // bytes
 	start uint64 // offset of the oldest character
 	n     uint64 // characters in the ring
 }
 
-func newByteRing(m *machine) (*byteRing, error) {
-	l := &layout{info: m.info}
-	bufPtr, endPtr, lenPtr := l.symbol("log_buf"), l.symbol("log_end"), l.symbol("log_buf_len")
-	if l.err != nil {
-		return nil, l.err
+func newByteRing(m *vmcore.Reader) (*byteRing, error) {
+	l := &vmcore.Layout{Info: m.Info}
+	bufPtr, endPtr, lenPtr := l.Symbol("log_buf"), l.Symbol("log_end"), l.Symbol("log_buf_len")
+	if l.Err != nil {
+		return nil, l.Err
 	}
-	buf, err := m.readUlong(bufPtr, "log_buf")
+	buf, err := m.Ulong(bufPtr, "log_buf")
 	if err != nil {
 		return nil, err
 	}
-	end, err := m.readU32(endPtr, "log_end")
+	end, err := m.Uint32(endPtr, "log_end")
 	if err != nil {
 		return nil, err
 	}
-	size, err := m.readU32(lenPtr, "log_buf_len")
+	size, err := m.Uint32(lenPtr, "log_buf_len")
 	if err != nil {
 		return nil, err
 	}
@@ -42,12 +44,12 @@ func newByteRing(m *machine) (*byteRing, error) {
 	n := min(end, size)
 	// log_end counts all characters since boot and so wraps; logged_chars doesn't, but
 	// "dmesg -c" sets it to 0.
-	if addr, ok := m.info.Symbol("logged_chars"); ok {
-		if logged, err := m.readU32(addr, "logged_chars"); err == nil {
+	if addr, ok := m.Info.Symbol("logged_chars"); ok {
+		if logged, err := m.Uint32(addr, "logged_chars"); err == nil {
 			n = max(n, min(logged, size))
 		}
 	}
-	b := &byteRing{machine: m, buf: buf, size: uint64(size), n: uint64(n)}
+	b := &byteRing{Reader: m, buf: buf, size: uint64(size), n: uint64(n)}
 	b.start = (uint64(end)%b.size + b.size - b.n) % b.size
 	return b, nil
 }
@@ -63,7 +65,7 @@ func (r *byteRing) chunks(st *Stats, yield func([]byte) bool) {
 	blank := uint64(0) // bytes in a row that are zero, as no character is
 	for left := r.n; left > 0; {
 		want := min(left, r.size-pos, chunkSize)
-		got, err := r.core.ReadVirtAt(buf[:want], r.buf+pos)
+		got, err := r.ReadVirtAt(buf[:want], r.buf+pos)
 		if rest := bytes.TrimRight(buf[:got], "\x00"); len(rest) == 0 {
 			blank += uint64(got)
 		} else {
@@ -84,7 +86,7 @@ func (r *byteRing) chunks(st *Stats, yield func([]byte) bool) {
 			if unreadable++; unreadable > maxUnreadablePages {
 				return
 			}
-			st.damage("log buffer at %d: %w", pos+step, &ReadError{Err: err})
+			st.damage("log buffer at %d: %w", pos+step, &vmcore.ReadError{Err: err})
 			step = min(want, step+4096-(r.buf+pos+step)%4096)
 		}
 		left -= step

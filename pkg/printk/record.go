@@ -5,6 +5,8 @@ import (
 	"iter"
 	"math"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // Format is how the kernel keeps its log.
@@ -72,7 +74,7 @@ type Stats struct {
 	Damaged  uint64 // places that are inconsistent or can't be read
 	Unread   uint64 // of the Damaged places, those that can't be read
 	Err      error  // the first damage, nil if Damaged is 0
-	ReadErr  error  // the first of the Unread, a *ReadError; nil if Unread is 0
+	ReadErr  error  // the first of the Unread, a *vmcore.ReadError; nil if Unread is 0
 }
 
 // damage counts a damaged place and describes the first.
@@ -81,7 +83,7 @@ func (s *Stats) damage(format string, args ...any) {
 		s.Err = fmt.Errorf(format, args...)
 	}
 	// The cause comes last.
-	if read, ok := args[len(args)-1].(*ReadError); ok {
+	if read, ok := args[len(args)-1].(*vmcore.ReadError); ok {
 		if s.Unread++; s.ReadErr == nil {
 			s.ReadErr = read
 		}

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // recordLog is the log of Linux 3.5 to 5.9, kernel/printk.c (later kernel/printk/printk.c):
 // records of variable length, each a struct printk_log with the text and a dictionary behind it. A
 // header with len 0 sends the reader back to the beginning of the buffer.
 type recordLog struct {
-	*machine
+	*vmcore.Reader
 	recordLayout
 
 	buf         uint64 // virtual address
@@ -30,35 +30,35 @@ type recordLayout struct {
 	wideLevel                     bool // 3.5: one u16 for facility and level
 }
 
-func newRecordLog(m *machine) (*recordLog, error) {
-	r := &recordLog{machine: m}
+func newRecordLog(m *vmcore.Reader) (*recordLog, error) {
+	r := &recordLog{Reader: m}
 	// struct log was renamed in 3.11.
 	name := "printk_log"
-	if _, ok := m.info.Size(name); !ok {
-		if _, ok := m.info.Size("log"); ok {
+	if _, ok := m.Info.Size(name); !ok {
+		if _, ok := m.Info.Size("log"); ok {
 			name = "log"
 		}
 	}
-	l := &layout{info: m.info}
-	bufPtr, lenPtr := l.symbol("log_buf"), l.symbol("log_buf_len")
-	firstPtr, nextPtr := l.symbol("log_first_idx"), l.symbol("log_next_idx")
-	r.hdrSize = l.size(name)
-	r.tsNsec, r.length, r.textLen = l.offset(name+".ts_nsec"), l.offset(name+".len"), l.offset(name+".text_len")
-	l.fits(name+".ts_nsec", r.tsNsec, 8, r.hdrSize)
-	l.fits(name+".len", r.length, 2, r.hdrSize)
-	l.fits(name+".text_len", r.textLen, 2, r.hdrSize)
-	if l.err != nil {
-		return nil, l.err
+	l := &vmcore.Layout{Info: m.Info}
+	bufPtr, lenPtr := l.Symbol("log_buf"), l.Symbol("log_buf_len")
+	firstPtr, nextPtr := l.Symbol("log_first_idx"), l.Symbol("log_next_idx")
+	r.hdrSize = l.Size(name)
+	r.tsNsec, r.length, r.textLen = l.Offset(name+".ts_nsec"), l.Offset(name+".len"), l.Offset(name+".text_len")
+	l.Fits(name+".ts_nsec", r.tsNsec, 8, r.hdrSize)
+	l.Fits(name+".len", r.length, 2, r.hdrSize)
+	l.Fits(name+".text_len", r.textLen, 2, r.hdrSize)
+	if l.Err != nil {
+		return nil, l.Err
 	}
 	// facility, flags and level follow dict_len, caller_id (5.1, CONFIG_PRINTK_CALLER) follows
 	// them; they are not exported.
-	r.dict, r.hasDict = m.info.Offset(name + ".dict_len")
+	r.dict, r.hasDict = m.Info.Offset(name + ".dict_len")
 	r.hasDict = r.hasDict && r.hdrSize >= 4 && r.dict <= r.hdrSize-4
 	r.hasCaller = r.hasDict && r.hdrSize-r.dict >= 8
-	r.wideLevel = strings.HasPrefix(m.info.OSRelease, "3.5.") || strings.HasPrefix(m.info.OSRelease, "3.5-")
+	r.wideLevel = strings.HasPrefix(m.Info.OSRelease, "3.5.") || strings.HasPrefix(m.Info.OSRelease, "3.5-")
 
 	var err error
-	if r.buf, err = m.readUlong(bufPtr, "log_buf"); err != nil {
+	if r.buf, err = m.Ulong(bufPtr, "log_buf"); err != nil {
 		return nil, err
 	}
 	var v [3]uint32
@@ -66,7 +66,7 @@ func newRecordLog(m *machine) (*recordLog, error) {
 		addr uint64
 		name string
 	}{{lenPtr, "log_buf_len"}, {firstPtr, "log_first_idx"}, {nextPtr, "log_next_idx"}} {
-		if v[i], err = m.readU32(f.addr, f.name); err != nil {
+		if v[i], err = m.Uint32(f.addr, f.name); err != nil {
 			return nil, err
 		}
 	}
@@ -77,10 +77,10 @@ func newRecordLog(m *machine) (*recordLog, error) {
 	if r.next > r.size {
 		return nil, fmt.Errorf("log_next_idx is %d, beyond log_buf_len %d", r.next, r.size)
 	}
-	if addr, ok := m.info.Symbol("log_first_seq"); ok {
+	if addr, ok := m.Info.Symbol("log_first_seq"); ok {
 		var b [8]byte
-		if _, err := m.core.ReadVirtAt(b[:], addr); err == nil {
-			r.firstSeq = m.order.Uint64(b[:])
+		if _, err := m.ReadVirtAt(b[:], addr); err == nil {
+			r.firstSeq = m.Order.Uint64(b[:])
 		}
 	}
 	return r, nil
@@ -95,7 +95,7 @@ type recordPass struct {
 }
 
 func (r *recordLog) records(st *Stats, yield func(Record) bool) {
-	p := &recordPass{recordLog: r, st: st, win: newWindow(r.core, textWindow), seq: r.firstSeq}
+	p := &recordPass{recordLog: r, st: st, win: newWindow(r.Memory, textWindow), seq: r.firstSeq}
 	first := r.first
 	if first >= r.size {
 		st.damage("log_first_idx is %d, beyond log_buf_len %d", first, r.size)
@@ -164,14 +164,14 @@ func (p *recordPass) header(idx, limit uint64) (h recordHeader, err error) {
 	if err != nil {
 		return h, err
 	}
-	h.length = uint64(p.order.Uint16(b[p.length:]))
-	h.textLen = int(p.order.Uint16(b[p.textLen:]))
+	h.length = uint64(p.Order.Uint16(b[p.length:]))
+	h.textLen = int(p.Order.Uint16(b[p.textLen:]))
 	if h.length == 0 {
 		return h, errWrap
 	}
 	used := p.hdrSize + uint64(h.textLen)
 	if p.hasDict {
-		used += uint64(p.order.Uint16(b[p.dict:]))
+		used += uint64(p.Order.Uint16(b[p.dict:]))
 	}
 	switch {
 	case h.length%recordAlign != 0 || h.length > limit-idx:
@@ -184,17 +184,17 @@ func (p *recordPass) header(idx, limit uint64) (h recordHeader, err error) {
 }
 
 func (r *recordLog) decode(b []byte) Record {
-	rec := Record{Time: nanoseconds(r.order.Uint64(b[r.tsNsec:])), HasTime: true, Facility: -1, Level: -1}
+	rec := Record{Time: nanoseconds(r.Order.Uint64(b[r.tsNsec:])), HasTime: true, Facility: -1, Level: -1}
 	switch {
 	case r.hasDict && r.wideLevel:
-		pri := r.order.Uint16(b[r.dict+2:])
+		pri := r.Order.Uint16(b[r.dict+2:])
 		rec.Facility, rec.Level = int(pri>>3), int(pri&7)
 	case r.hasDict:
 		rec.Facility = int(b[r.dict+2])
-		rec.Flags, rec.Level = r.flagsLevel(b[r.dict+3])
+		rec.Flags, rec.Level = flagsLevel(r.Reader, b[r.dict+3])
 	}
 	if r.hasCaller {
-		rec.Caller, rec.HasCaller = r.order.Uint32(b[r.dict+4:]), true
+		rec.Caller, rec.HasCaller = r.Order.Uint32(b[r.dict+4:]), true
 	}
 	return rec
 }
@@ -209,7 +209,7 @@ func (p *recordPass) resync(idx, limit uint64) uint64 {
 		h, err := p.header(idx, limit)
 		if err != nil {
 			// What is not in the dump can't be searched: go on behind the page.
-			if errors.Is(err, elfcore.ErrNotInDump) {
+			if errors.Is(err, vmcore.ErrNotInDump) {
 				idx |= ^pageMask &^ (recordAlign - 1)
 				if unreadable++; unreadable > maxUnreadablePages {
 					return limit

@@ -3,13 +3,15 @@ package printk
 import (
 	"errors"
 	"fmt"
+
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // ring is the lockless log of Linux 5.10 and later, kernel/printk/printk_ringbuffer.[ch]:
 // an array of descriptors and one of printk_info, both indexed by the low bits of a descriptor's
 // ID, and a ring of text blocks that descriptors refer to by logical position.
 type ring struct {
-	*machine
+	*vmcore.Reader
 	ringLayout
 
 	descs, infos, data uint64 // virtual addresses
@@ -49,35 +51,35 @@ const (
 	emptyLineLpos = 3 // there is no text; once called NO_LPOS
 )
 
-func newRing(m *machine) (*ring, error) {
-	r := &ring{machine: m}
-	l := &layout{info: m.info}
-	prbPtr := l.symbol("prb")
-	descRing, dataRing := l.offset("printk_ringbuffer.desc_ring"), l.offset("printk_ringbuffer.text_data_ring")
-	countBits, sizeBits := l.offset("prb_desc_ring.count_bits"), l.offset("prb_data_ring.size_bits")
-	descs, infos := l.offset("prb_desc_ring.descs"), l.offset("prb_desc_ring.infos")
-	headID, tailID := l.offset("prb_desc_ring.head_id"), l.offset("prb_desc_ring.tail_id")
-	data := l.offset("prb_data_ring.data")
-	counter := l.offset("atomic_long_t.counter")
+func newRing(m *vmcore.Reader) (*ring, error) {
+	r := &ring{Reader: m}
+	l := &vmcore.Layout{Info: m.Info}
+	prbPtr := l.Symbol("prb")
+	descRing, dataRing := l.Offset("printk_ringbuffer.desc_ring"), l.Offset("printk_ringbuffer.text_data_ring")
+	countBits, sizeBits := l.Offset("prb_desc_ring.count_bits"), l.Offset("prb_data_ring.size_bits")
+	descs, infos := l.Offset("prb_desc_ring.descs"), l.Offset("prb_desc_ring.infos")
+	headID, tailID := l.Offset("prb_desc_ring.head_id"), l.Offset("prb_desc_ring.tail_id")
+	data := l.Offset("prb_data_ring.data")
+	counter := l.Offset("atomic_long_t.counter")
 	r.readLayout(l, counter)
-	if l.err != nil {
-		return nil, l.err
+	if l.Err != nil {
+		return nil, l.Err
 	}
 
-	prb, err := m.readUlong(prbPtr, "prb")
+	prb, err := m.Ulong(prbPtr, "prb")
 	if err != nil {
 		return nil, err
 	}
 	descRing += prb
 	dataRing += prb
-	cb, err1 := m.readU32(descRing+countBits, "prb desc_ring.count_bits")
-	sb, err2 := m.readU32(dataRing+sizeBits, "prb text_data_ring.size_bits")
-	r.descs, err = m.readUlong(descRing+descs, "prb desc_ring.descs")
+	cb, err1 := m.Uint32(descRing+countBits, "prb desc_ring.count_bits")
+	sb, err2 := m.Uint32(dataRing+sizeBits, "prb text_data_ring.size_bits")
+	r.descs, err = m.Ulong(descRing+descs, "prb desc_ring.descs")
 	var err3, err4, err5, err6 error
-	r.infos, err3 = m.readUlong(descRing+infos, "prb desc_ring.infos")
-	r.data, err4 = m.readUlong(dataRing+data, "prb text_data_ring.data")
-	r.head, err5 = m.readUlong(descRing+headID+counter, "prb desc_ring.head_id")
-	r.tail, err6 = m.readUlong(descRing+tailID+counter, "prb desc_ring.tail_id")
+	r.infos, err3 = m.Ulong(descRing+infos, "prb desc_ring.infos")
+	r.data, err4 = m.Ulong(dataRing+data, "prb text_data_ring.data")
+	r.head, err5 = m.Ulong(descRing+headID+counter, "prb desc_ring.head_id")
+	r.tail, err6 = m.Ulong(descRing+tailID+counter, "prb desc_ring.tail_id")
 	for _, e := range []error{err1, err2, err, err3, err4, err5, err6} {
 		if e != nil {
 			return nil, e
@@ -96,38 +98,38 @@ func newRing(m *machine) (*ring, error) {
 }
 
 // readLayout takes the members of prb_desc and printk_info from VMCOREINFO.
-func (r *ring) readLayout(l *layout, counter uint64) {
-	r.descSize = l.size("prb_desc")
-	r.stateVar = l.offset("prb_desc.state_var") + counter
-	lpos := l.offset("prb_desc.text_blk_lpos")
-	r.begin, r.next = lpos+l.offset("prb_data_blk_lpos.begin"), lpos+l.offset("prb_data_blk_lpos.next")
-	word := uint64(r.word)
-	l.fits("prb_desc.state_var", r.stateVar, word, r.descSize)
-	l.fits("prb_desc.text_blk_lpos.begin", r.begin, word, r.descSize)
-	l.fits("prb_desc.text_blk_lpos.next", r.next, word, r.descSize)
+func (r *ring) readLayout(l *vmcore.Layout, counter uint64) {
+	r.descSize = l.Size("prb_desc")
+	r.stateVar = l.Offset("prb_desc.state_var") + counter
+	lpos := l.Offset("prb_desc.text_blk_lpos")
+	r.begin, r.next = lpos+l.Offset("prb_data_blk_lpos.begin"), lpos+l.Offset("prb_data_blk_lpos.next")
+	word := uint64(r.Word)
+	l.Fits("prb_desc.state_var", r.stateVar, word, r.descSize)
+	l.Fits("prb_desc.text_blk_lpos.begin", r.begin, word, r.descSize)
+	l.Fits("prb_desc.text_blk_lpos.next", r.next, word, r.descSize)
 
-	r.infoSize = l.size("printk_info")
-	r.seq, r.tsNsec = l.offset("printk_info.seq"), l.offset("printk_info.ts_nsec")
-	r.textLen = l.offset("printk_info.text_len")
-	l.fits("printk_info.seq", r.seq, 8, r.infoSize)
-	l.fits("printk_info.ts_nsec", r.tsNsec, 8, r.infoSize)
-	l.fits("printk_info.text_len", r.textLen, 2, r.infoSize)
+	r.infoSize = l.Size("printk_info")
+	r.seq, r.tsNsec = l.Offset("printk_info.seq"), l.Offset("printk_info.ts_nsec")
+	r.textLen = l.Offset("printk_info.text_len")
+	l.Fits("printk_info.seq", r.seq, 8, r.infoSize)
+	l.Fits("printk_info.ts_nsec", r.tsNsec, 8, r.infoSize)
+	l.Fits("printk_info.text_len", r.textLen, 2, r.infoSize)
 
 	// The rest is good to have, and no log is refused for want of it.
-	r.callerID, r.hasCaller = r.info.Offset("printk_info.caller_id")
+	r.callerID, r.hasCaller = r.Info.Offset("printk_info.caller_id")
 	r.hasCaller = r.hasCaller && r.callerID <= r.infoSize && r.infoSize-r.callerID >= 4
 	// facility, and flags and level as bit fields, fill the bytes between text_len and
 	// caller_id; they are not exported.
 	r.hasLevel = r.hasCaller && r.callerID == r.textLen+4
 
-	size, ok1 := r.info.Size("dev_printk_info")
-	off, ok2 := r.info.Offset("printk_info.dev_info")
+	size, ok1 := r.Info.Size("dev_printk_info")
+	off, ok2 := r.Info.Offset("printk_info.dev_info")
 	if !ok1 || !ok2 || off > r.infoSize || size > r.infoSize-off {
 		return
 	}
 	member := func(name, length string) (o, n uint64) {
-		o, ok1 := r.info.Offset("dev_printk_info." + name)
-		n, ok2 := r.info.Length(length)
+		o, ok1 := r.Info.Offset("dev_printk_info." + name)
+		n, ok2 := r.Info.Length(length)
 		if !ok1 || !ok2 || o > size || n > size-o {
 			return 0, 0
 		}
@@ -139,7 +141,7 @@ func (r *ring) readLayout(l *layout, counter uint64) {
 }
 
 // ulongMask keeps what fits an unsigned long of the dead machine.
-func (r *ring) ulongMask() uint64 { return ^uint64(0) >> (64 - 8*r.word) }
+func (r *ring) ulongMask() uint64 { return ^uint64(0) >> (64 - 8*r.Word) }
 
 func (r *ring) idMask() uint64 { return r.ulongMask() >> 2 }
 
@@ -162,8 +164,8 @@ const (
 
 func (r *ring) records(st *Stats, yield func(Record) bool) {
 	rd := &reader{ring: r, st: st,
-		descs: newWindow(r.core, structWindow), infos: newWindow(r.core, structWindow),
-		txt: newWindow(r.core, textWindow)}
+		descs: newWindow(r.Memory, structWindow), infos: newWindow(r.Memory, structWindow),
+		txt: newWindow(r.Memory, textWindow)}
 	n := (r.head-r.tail)&r.idMask() + 1
 	id := r.tail
 	if n > r.count {
@@ -195,7 +197,7 @@ func (r *reader) record(id uint64) (rec Record, ok bool) {
 		r.st.damage("descriptor %#x: %w", id, err)
 		return rec, false
 	}
-	sv := r.ulong(desc[r.stateVar:])
+	sv := r.Decode(desc[r.stateVar:])
 	if got := sv & r.idMask(); got != id {
 		// desc_reserve advances head_id first and then takes the descriptor over
 		// from the record of the wrap before. On the first wrap, which begins
@@ -210,7 +212,7 @@ func (r *reader) record(id uint64) (rec Record, ok bool) {
 		return rec, false
 	}
 	r.bad = 0
-	switch sv >> (8*r.word - 2) {
+	switch sv >> (8*r.Word - 2) {
 	case stateReserved:
 		r.st.Reserved++
 		return rec, false
@@ -219,7 +221,7 @@ func (r *reader) record(id uint64) (rec Record, ok bool) {
 		r.st.Reusable++
 		return rec, false
 	}
-	begin, next := r.ulong(desc[r.begin:]), r.ulong(desc[r.next:])
+	begin, next := r.Decode(desc[r.begin:]), r.Decode(desc[r.next:])
 
 	at = index * r.infoSize
 	info, err := r.infos.bytes(r.ring.infos+at, int(r.infoSize), r.count*r.infoSize-at)
@@ -232,22 +234,22 @@ func (r *reader) record(id uint64) (rec Record, ok bool) {
 	if rec.Seq&(r.count-1) != index {
 		r.st.damage("descriptor %#x: sequence number %d doesn't belong to it", id, rec.Seq)
 	}
-	r.readText(&rec, id, begin, next, int(r.order.Uint16(info[r.textLen:])))
+	r.readText(&rec, id, begin, next, int(r.Order.Uint16(info[r.textLen:])))
 	return rec, true
 }
 
 func (r *ring) decodeInfo(info []byte, last *Record) Record {
 	rec := Record{
-		Seq:  r.order.Uint64(info[r.seq:]),
-		Time: nanoseconds(r.order.Uint64(info[r.tsNsec:])), HasTime: true,
+		Seq:  r.Order.Uint64(info[r.seq:]),
+		Time: nanoseconds(r.Order.Uint64(info[r.tsNsec:])), HasTime: true,
 		Facility: -1, Level: -1,
 	}
 	if r.hasCaller {
-		rec.Caller, rec.HasCaller = r.order.Uint32(info[r.callerID:]), true
+		rec.Caller, rec.HasCaller = r.Order.Uint32(info[r.callerID:]), true
 	}
 	if r.hasLevel {
 		rec.Facility = int(info[r.textLen+2])
-		rec.Flags, rec.Level = r.flagsLevel(info[r.textLen+3])
+		rec.Flags, rec.Level = flagsLevel(r.Reader, info[r.textLen+3])
 	}
 	if r.devInfoSize > 0 {
 		dev := info[r.devInfo:][:r.devInfoSize]
@@ -273,23 +275,23 @@ func (r *reader) readText(rec *Record, id, begin, next uint64, textLen int) {
 		r.st.damage("descriptor %#x: %w", id, err)
 		return
 	}
-	if room := size - uint64(r.word); uint64(textLen) > room {
+	if room := size - uint64(r.Word); uint64(textLen) > room {
 		r.st.damage("descriptor %#x: text of %d bytes in a block for %d", id, textLen, room)
 		textLen = int(room)
 	}
-	b, err := r.txt.bytes(r.data+start, r.word+textLen, r.size-start)
+	b, err := r.txt.bytes(r.data+start, r.Word+textLen, r.size-start)
 	if err != nil {
 		rec.TextLost = true
 		r.st.damage("text of descriptor %#x: %w", id, err)
 		return
 	}
 	// A block begins with the ID of its record (printk_ringbuffer.c, "Data Rings").
-	if owner := r.ulong(b); owner != id {
+	if owner := r.Decode(b); owner != id {
 		rec.TextLost = true
 		r.st.damage("text of descriptor %#x belongs to %#x", id, owner)
 		return
 	}
-	rec.Text = b[r.word:]
+	rec.Text = b[r.Word:]
 }
 
 var errBadBlock = errors.New("impossible text block")
@@ -301,7 +303,7 @@ var errBadBlock = errors.New("impossible text block")
 // is ("printk_ringbuffer: don't needlessly wrap data blocks around").
 func (r *ring) block(begin, next uint64) (start, size uint64, err error) {
 	mask := r.ulongMask()
-	word := uint64(r.word)
+	word := uint64(r.Word)
 	wrap := func(lpos uint64) uint64 { return lpos & mask &^ (r.size - 1) }
 	switch last := next - 1; {
 	case begin%word != 0 || next%word != 0:

@@ -1,9 +1,11 @@
 package printk
 
+import "github.com/gokexec/gokexec/pkg/vmcore"
+
 // window reads ahead, so that small structures that follow each other don't cost a read
 // each, without holding the array they are in.
 type window struct {
-	core Dump
+	core vmcore.Memory
 	buf  []byte
 	addr uint64 // virtual address of buf[0]
 	n    int    // bytes of buf that are valid
@@ -23,7 +25,7 @@ const maxUnreadablePages = 4096
 const maxGarbage = maxUnreadablePages * 4096
 
 // newWindow returns a window of size bytes; no request may be larger.
-func newWindow(core Dump, size int) *window {
+func newWindow(core vmcore.Memory, size int) *window {
 	return &window{core: core, buf: make([]byte, size)}
 }
 
@@ -43,7 +45,7 @@ func (w *window) bytes(addr uint64, n int, room uint64) ([]byte, error) {
 	got, err := w.core.ReadVirtAt(w.buf[:want], addr)
 	w.addr, w.n = addr, got
 	if got < n {
-		err = &ReadError{Err: err}
+		err = &vmcore.ReadError{Err: err}
 		if page := addr & pageMask; (addr+uint64(got))&pageMask == page {
 			w.badPage, w.badErr = page, err
 		}

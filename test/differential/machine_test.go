@@ -12,7 +12,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/internal/recordfs"
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -153,7 +153,7 @@ func collected(t *testing.T, path string) *machine {
 	}
 	// What kexec-tools reads and gokexec doesn't. The symbol is VMCOREINFO's, so
 	// that nothing of it is of gokexec's making.
-	kcore, err := elfcore.OpenKcore(root, iomem)
+	kcore, err := kcore.OpenKcore(root, iomem)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -23,7 +23,7 @@ func TestMachineWithoutKcore(t *testing.T) {
 	for _, tree := range trees {
 		m := collected(t, tree)
 		root := os.DirFS(m.Dir)
-		with, err := elfcore.ReadMachine(root)
+		with, err := kcore.ReadMachine(root)
 		if err != nil || with.Map == nil {
 			t.Fatalf("%s: %v, %v", m.name, err, with.MapErr)
 		}
@@ -41,7 +41,7 @@ func TestMachineWithoutKcore(t *testing.T) {
 		}
 		mem.Close()
 		m.Remove("proc/kcore")
-		without, err := elfcore.ReadMachine(root)
+		without, err := kcore.ReadMachine(root)
 		if err != nil {
 			t.Fatalf("%s: %v", m.name, err)
 		}
@@ -50,7 +50,7 @@ func TestMachineWithoutKcore(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.Contains(string(cmdline), "nokaslr") {
-			if without.Map != nil || !errors.Is(without.MapErr, elfcore.ErrNotEnough) || !errors.Is(without.MapErr, elfcore.ErrKcoreUnreadable) {
+			if without.Map != nil || !errors.Is(without.MapErr, kcore.ErrNotEnough) || !errors.Is(without.MapErr, kcore.ErrKcoreUnreadable) {
 				t.Errorf("%s has a random direct map: got %+v, %v; want ErrNotEnough", m.name, without.Map, without.MapErr)
 			}
 			continue

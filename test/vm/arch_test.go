@@ -21,7 +21,7 @@ func archMachine(t *testing.T, k *vmlab.Kernel) vmlab.Config {
 	}
 	return vmlab.Config{
 		Kernel: k, Memory: 512, CPUs: 2, CrashKernel: "128M",
-		Disks: []vmlab.Disk{disk},
+		Disks: []vmlab.Disk{disk}, Modules: anyModule(k),
 		Files: []vmlab.File{
 			vmlab.Executable("/bin/gokexec", vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)),
 			{Path: guestKernel, Source: k.Image},

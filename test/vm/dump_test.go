@@ -6,12 +6,15 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // savedDump is what a capture left on a raw disk.
@@ -118,6 +121,37 @@ func (d *savedDump) checkRanges(t *testing.T, iomem *memmap.Iomem, lowIncluded b
 	for _, r := range got.Minus(want).Ranges() {
 		if r.Size() >= 4096 {
 			t.Errorf("the dump has %v, which is no memory of the machine", r)
+		}
+	}
+}
+
+// moduleAddresses tells where the guest's kernel has the struct module of each loaded module.
+func moduleAddresses(t *testing.T, g *vmlab.Guest) map[string]uint64 {
+	t.Helper()
+	const head, tail = "/sys/module/", "/sections/.gnu.linkonce.this_module"
+	addrs := map[string]uint64{}
+	for _, path := range g.Glob(head + "*" + tail) {
+		addr, err := strconv.ParseUint(strings.TrimSpace(g.ReadFile(path)), 0, 64)
+		if err != nil || addr == 0 {
+			t.Fatalf("%s: %#x, %v; want an address", path, addr, err)
+		}
+		addrs[strings.TrimSuffix(strings.TrimPrefix(path, head), tail)] = addr
+	}
+	if len(addrs) == 0 && g.VM.Config.Kernel.ModulesRoot != "" {
+		t.Error("the guest has no modules; page tables are not tested")
+	}
+	return addrs
+}
+
+// checkModules reads the modules' names out of the dump. No PT_LOAD has their addresses, so
+// that the kernel's page tables are walked.
+func (d *savedDump) checkModules(t *testing.T, addrs map[string]uint64) {
+	t.Helper()
+	for name, addr := range addrs {
+		const nameOffset = 24 // in struct module, behind state and list (include/linux/module.h)
+		b := make([]byte, 56)
+		if _, err := d.core.ReadVirtAt(b, addr+nameOffset); err != nil || vmcore.CString(b) != name {
+			t.Errorf("module %s at %#x: the dump has the name %q, %v", name, addr, b, err)
 		}
 	}
 }

@@ -28,9 +28,17 @@ func crashMachine(t *testing.T, k *vmlab.Kernel, args ...string) vmlab.Config {
 	}
 	return vmlab.Config{
 		Kernel: k, Memory: 512, CrashKernel: "128M",
-		Disks: []vmlab.Disk{{}},
+		Disks: []vmlab.Disk{{}}, Modules: anyModule(k),
 		Files: append(userland(t, k), vmlab.File{Path: guestInitrd, Source: captureInitramfs(t, k, args...)}),
 	}
+}
+
+// anyModule is a module that needs no hardware, for a dump that has one; built kernels have none.
+func anyModule(k *vmlab.Kernel) []string {
+	if k.ModulesRoot == "" {
+		return nil
+	}
+	return []string{"dummy"}
 }
 
 // userland is gokexec, a kernel to load, and a shell to make trouble with.

@@ -90,6 +90,7 @@ func crashSegments(t *testing.T, g *vmlab.Guest) *savedDump {
 	}
 	g.WriteFile("/dev/kmsg", "<3>gokexec-test: last words\n")
 	nonce := g.Plant(200)
+	modules := moduleAddresses(t, g)
 	var low *vmlab.Nonce
 	if g.VM.Config.Kernel.Arch == "amd64" {
 		if low, err = g.VM.PlantAt(lowPages...); err != nil {
@@ -109,6 +110,7 @@ func crashSegments(t *testing.T, g *vmlab.Guest) *savedDump {
 		d.checkNonce(t, low)
 	}
 	d.checkRanges(t, iomem, true, firmware...)
+	d.checkModules(t, modules)
 	if !strings.Contains(d.log, "gokexec-test: last words") {
 		t.Errorf("the log lacks the last words; it ends:\n%s", lastLines(d.log, 15))
 	}

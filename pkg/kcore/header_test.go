@@ -1,4 +1,4 @@
-package elfcore
+package kcore
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -34,13 +35,13 @@ func sysrootX86() sysroot {
 	}, kcoreX86()}
 }
 
-func mustBuild(t testing.TB, root fs.FS, opt BuildOptions) *Header {
+func mustBuild(t testing.TB, root fs.FS, opt elfcore.BuildOptions) *elfcore.Header {
 	t.Helper()
 	m, err := ReadMachine(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := Build(m, opt)
+	h, err := m.Header(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,35 +50,39 @@ func mustBuild(t testing.TB, root fs.FS, opt BuildOptions) *Header {
 
 const directX86 = 0xffff9a4540000000
 
-func ram(start, end memmap.PhysAddr) Load {
+func load(phys memmap.PhysAddr, virt, size uint64) elfcore.Load {
+	return elfcore.Load{Phys: phys, Virt: virt, Offset: uint64(phys), FileSize: size, MemSize: size, Flags: elf.PF_R | elf.PF_W | elf.PF_X}
+}
+
+func ram(start, end memmap.PhysAddr) elfcore.Load {
 	return load(start, directX86+uint64(start), uint64(end-start))
 }
 
 func TestBuild(t *testing.T) {
 	text := load(0x2200000, 0xffffffff9f200000, 0x3700000)
-	backup := &Backup{memmap.Range{Start: 0x1000, End: 0x9fc00}, 0x1cf60000}
+	backup := &elfcore.Backup{Source: memmap.Range{Start: 0x1000, End: 0x9fc00}, Dest: 0x1cf60000}
 	saved := ram(0x1000, 0x9fc00)
 	saved.Offset = 0x1cf60000
 	tests := []struct {
 		name  string
 		files map[string]string
-		opt   BuildOptions
-		want  []Load
+		opt   elfcore.BuildOptions
+		want  []elfcore.Load
 	}{
-		{"plain", nil, BuildOptions{}, []Load{
+		{"plain", nil, elfcore.BuildOptions{}, []elfcore.Load{
 			text, ram(0x1000, 0x9fc00), ram(0x100000, 0x15000000), ram(0x1d000000, 0x1ffe0000), ram(0x100000000, 0x140000000),
 		}},
-		{"as the kernel", nil, BuildOptions{Exclude: LowMiB()}, []Load{
+		{"as the kernel", nil, elfcore.BuildOptions{Exclude: elfcore.LowMiB()}, []elfcore.Load{
 			text, ram(0x100000, 0x15000000), ram(0x1d000000, 0x1ffe0000), ram(0x100000000, 0x140000000),
 		}},
-		{"backup", nil, BuildOptions{Backup: backup}, []Load{
+		{"backup", nil, elfcore.BuildOptions{Backup: backup}, []elfcore.Load{
 			text, saved, ram(0x100000, 0x15000000), ram(0x1d000000, 0x1ffe0000), ram(0x100000000, 0x140000000),
 		}},
-		{"CMA", map[string]string{cmaPath: "10000000-13ffffff\n110000000-110000fff\n"}, BuildOptions{Exclude: LowMiB()}, []Load{
+		{"CMA", map[string]string{cmaPath: "10000000-13ffffff\n110000000-110000fff\n"}, elfcore.BuildOptions{Exclude: elfcore.LowMiB()}, []elfcore.Load{
 			text, ram(0x100000, 0x10000000), ram(0x14000000, 0x15000000), ram(0x1d000000, 0x1ffe0000),
 			ram(0x100000000, 0x110000000), ram(0x110001000, 0x140000000),
 		}},
-		{"CMA under the old name", map[string]string{cmaOldPath: "10000000-13ffffff\n"}, BuildOptions{Exclude: LowMiB()}, []Load{
+		{"CMA under the old name", map[string]string{cmaOldPath: "10000000-13ffffff\n"}, elfcore.BuildOptions{Exclude: elfcore.LowMiB()}, []elfcore.Load{
 			text, ram(0x100000, 0x10000000), ram(0x14000000, 0x15000000), ram(0x1d000000, 0x1ffe0000), ram(0x100000000, 0x140000000),
 		}},
 		{"low crash kernel, GART, adjacent ranges", map[string]string{"proc/iomem": `00100000-1fffffff : System RAM
@@ -88,15 +93,15 @@ func TestBuild(t *testing.T) {
   130000000-13fffffff : Crash kernel
 140000000-14fffffff : System RAM
 150000000-15fffffff : System RAM (virtio_mem)
-`}, BuildOptions{}, []Load{
+`}, elfcore.BuildOptions{}, []elfcore.Load{
 			text, ram(0x100000, 0x15000000), ram(0x1d000000, 0x1e000000), ram(0x1f000000, 0x20000000),
 			ram(0x100000000, 0x130000000), ram(0x140000000, 0x160000000),
 		}},
-		{"backup within a range", nil, BuildOptions{
-			Exclude: LowMiB(), Backup: &Backup{memmap.Range{Start: 0x200000, End: 0x300000}, 0x1c000000},
-		}, []Load{
+		{"backup within a range", nil, elfcore.BuildOptions{
+			Exclude: elfcore.LowMiB(), Backup: &elfcore.Backup{Source: memmap.Range{Start: 0x200000, End: 0x300000}, Dest: 0x1c000000},
+		}, []elfcore.Load{
 			text, ram(0x100000, 0x200000),
-			{Phys: 0x200000, Virt: directX86 + 0x200000, Offset: 0x1c000000, FileSize: 1 << 20, MemSize: 1 << 20, Flags: rwx},
+			{Phys: 0x200000, Virt: directX86 + 0x200000, Offset: 0x1c000000, FileSize: 1 << 20, MemSize: 1 << 20, Flags: elf.PF_R | elf.PF_W | elf.PF_X},
 			ram(0x300000, 0x15000000), ram(0x1d000000, 0x1ffe0000), ram(0x100000000, 0x140000000),
 		}},
 	}
@@ -106,10 +111,10 @@ func TestBuild(t *testing.T) {
 			for name, text := range tt.files {
 				root.MapFS[name] = file(text)
 			}
-			want := &Header{
+			want := &elfcore.Header{
 				Machine: elf.EM_X86_64, Class: elf.ELFCLASS64, Order: binary.LittleEndian,
-				CPUNotes:   []NoteRange{{0x1f001000, 504}, {0x1f003000, 1024}, {0x13ff01000, 504}},
-				VMCoreInfo: NoteRange{0x100c66000, 0x1024},
+				CPUNotes:   []elfcore.NoteRange{{Addr: 0x1f001000, Size: 504}, {Addr: 0x1f003000, Size: 1024}, {Addr: 0x13ff01000, Size: 504}},
+				VMCoreInfo: elfcore.NoteRange{Addr: 0x100c66000, Size: 0x1024},
 				Loads:      tt.want,
 			}
 			if got := mustBuild(t, root, tt.opt); !reflect.DeepEqual(got, want) {
@@ -123,18 +128,18 @@ func TestBuild(t *testing.T) {
 func TestBuildHighMemory(t *testing.T) {
 	m := &Machine{
 		Iomem:      mustIomem(t, "80000000-bfffffff : System RAM\n  88000000-8bffffff : Crash kernel\n"),
-		VMCoreInfo: NoteRange{0x80001000, 0x1024},
-		Map: &KernelMap{
+		VMCoreInfo: elfcore.NoteRange{Addr: 0x80001000, Size: 0x1024},
+		Map: &elfcore.KernelMap{
 			Machine: elf.EM_ARM, Class: elf.ELFCLASS32, Order: binary.LittleEndian, Direct: 0x40000000, LowEnd: 0xb0000000,
 		},
 	}
-	h, err := Build(m, BuildOptions{Backup: &Backup{memmap.Range{Start: 0xb8000000, End: 0xb9000000}, 0x88000000}})
+	h, err := m.Header(elfcore.BuildOptions{Backup: &elfcore.Backup{Source: memmap.Range{Start: 0xb8000000, End: 0xb9000000}, Dest: 0x88000000}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	moved := load(0xb8000000, 0xffffffff, 0x1000000)
 	moved.Offset = 0x88000000
-	want := []Load{
+	want := []elfcore.Load{
 		load(0x80000000, 0xc0000000, 0x8000000), load(0x8c000000, 0xcc000000, 0x24000000),
 		load(0xb0000000, 0xffffffff, 0x8000000), moved, load(0xb9000000, 0xffffffff, 0x7000000),
 	}
@@ -187,7 +192,7 @@ func TestReadMachineErrors(t *testing.T) {
 
 func TestReadVMCoreInfoOldFormat(t *testing.T) {
 	root := fstest.MapFS{vmcoreinfoPath: file("1e2d000 1024\n")}
-	if got, err := readVMCoreInfoNote(root); got != (NoteRange{0x1e2d000, 0x1024}) || err != nil {
+	if got, err := readVMCoreInfoNote(root); got != (elfcore.NoteRange{Addr: 0x1e2d000, Size: 0x1024}) || err != nil {
 		t.Errorf("readVMCoreInfoNote = %v, %v; want 0x1e2d000, 0x1024", got, err)
 	}
 }
@@ -199,16 +204,16 @@ func TestBuildErrors(t *testing.T) {
 	if err != nil || m.Map != nil || !errors.Is(m.MapErr, ErrKcoreUnreadable) {
 		t.Fatalf("ReadMachine without kcore = %+v, %v; want MapErr to be ErrKcoreUnreadable", m, err)
 	}
-	if _, err := Build(m, BuildOptions{}); !errors.Is(err, ErrKcoreUnreadable) {
+	if _, err := m.Header(elfcore.BuildOptions{}); !errors.Is(err, ErrKcoreUnreadable) {
 		t.Errorf("Build without a map = %v; want ErrKcoreUnreadable", err)
 	}
-	m.Map = &KernelMap{Machine: elf.EM_X86_64, Class: elf.ELFCLASS64, Order: binary.LittleEndian}
-	if _, err := Build(m, BuildOptions{}); !errors.Is(err, ErrNoKernelText) {
+	m.Map = &elfcore.KernelMap{Machine: elf.EM_X86_64, Class: elf.ELFCLASS64, Order: binary.LittleEndian}
+	if _, err := m.Header(elfcore.BuildOptions{}); !errors.Is(err, elfcore.ErrNoKernelText) {
 		t.Errorf("Build without kernel text = %v; want ErrNoKernelText", err)
 	}
 	m.Map.Text = load(0x2200000, 0xffffffff81000000, 0x1000)
 	m.Iomem = manyRanges(65534)
-	if _, err := Build(m, BuildOptions{}); !errors.Is(err, ErrTooManyRanges) {
+	if _, err := m.Header(elfcore.BuildOptions{}); !errors.Is(err, elfcore.ErrTooManyRanges) {
 		t.Errorf("Build of 65534 ranges = %v; want ErrTooManyRanges", err)
 	}
 }
@@ -230,18 +235,9 @@ func TestHotplugSegmentSize(t *testing.T) {
 		{4096 - 63, 4096, 8192},
 	}
 	for _, tt := range tests {
-		if got := HotplugSegmentSize(tt.size, tt.page); got != tt.want {
-			t.Errorf("HotplugSegmentSize(%d, %d) = %d; want %d", tt.size, tt.page, got, tt.want)
+		if got := elfcore.HotplugSegmentSize(tt.size, tt.page); got != tt.want {
+			t.Errorf("elfcore.HotplugSegmentSize(%d, %d) = %d; want %d", tt.size, tt.page, got, tt.want)
 		}
-	}
-	for _, path := range []string{hdrSizePath, hdrSizeOldPath} {
-		root := fstest.MapFS{path: file("917616\n")}
-		if got, err := ReadHotplugHeaderSize(root); got != 917616 || err != nil {
-			t.Errorf("ReadHotplugHeaderSize of %s = %d, %v; want 917616", path, got, err)
-		}
-	}
-	if _, err := ReadHotplugHeaderSize(fstest.MapFS{}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("ReadHotplugHeaderSize = %v; want fs.ErrNotExist", err)
 	}
 }
 
@@ -255,11 +251,11 @@ func FuzzBuild(f *testing.F) {
 		in := func(i int) bool { return i >= int(from) && i < int(to) }
 		ramBits = ramBits[:min(len(ramBits), 64)]
 		m := &Machine{
-			Iomem: new(memmap.Iomem), VMCoreInfo: NoteRange{1, 2},
-			Map: &KernelMap{Machine: elf.EM_PPC64, Class: elf.ELFCLASS64, Order: binary.BigEndian, Direct: 0xc000000000000000},
+			Iomem: new(memmap.Iomem), VMCoreInfo: elfcore.NoteRange{Addr: 1, Size: 2},
+			Map: &elfcore.KernelMap{Machine: elf.EM_PPC64, Class: elf.ELFCLASS64, Order: binary.BigEndian, Direct: 0xc000000000000000},
 		}
 		for i := range int(cpus) {
-			m.CPUs = append(m.CPUs, CPUNotes{i, NoteRange{memmap.PhysAddr(i) << 12, 504}})
+			m.CPUs = append(m.CPUs, CPUNotes{i, elfcore.NoteRange{Addr: memmap.PhysAddr(i) << 12, Size: 504}})
 		}
 		for i := range 8 * len(ramBits) {
 			r := &memmap.Resource{Start: memmap.PhysAddr(i) * unit, Last: memmap.PhysAddr(i)*unit + unit - 1, Name: "System RAM"}
@@ -271,8 +267,8 @@ func FuzzBuild(f *testing.F) {
 			}
 		}
 		const dest = 1 << 40
-		backup := &Backup{memmap.Range{Start: memmap.PhysAddr(from) * unit, End: memmap.PhysAddr(to) * unit}, dest}
-		h, err := Build(m, BuildOptions{Backup: backup})
+		backup := &elfcore.Backup{Source: memmap.Range{Start: memmap.PhysAddr(from) * unit, End: memmap.PhysAddr(to) * unit}, Dest: dest}
+		h, err := m.Header(elfcore.BuildOptions{Backup: backup})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,10 +309,10 @@ func FuzzBuild(f *testing.F) {
 		if n := len(file.Progs) - len(h.Loads); n != int(cpus)+1 {
 			t.Errorf("%d PT_NOTEs; want %d", n, int(cpus)+1)
 		}
-		if ds := Diff(h, h, memmap.Set{}); len(ds) != 0 {
-			t.Errorf("Diff with itself = %v", ds)
+		if ds := elfcore.Diff(h, h, memmap.Set{}); len(ds) != 0 {
+			t.Errorf("elfcore.Diff with itself = %v", ds)
 		}
-		if !slices.IsSortedFunc(h.Loads, func(a, b Load) int { return int(a.Phys/unit) - int(b.Phys/unit) }) {
+		if !slices.IsSortedFunc(h.Loads, func(a, b elfcore.Load) int { return int(a.Phys/unit) - int(b.Phys/unit) }) {
 			t.Errorf("segments are not ascending: %v", h.Loads)
 		}
 	})
@@ -325,13 +321,13 @@ func FuzzBuild(f *testing.F) {
 func BenchmarkBuild(b *testing.B) {
 	for _, n := range []int{16, 256, 2048, 8192, 32768} {
 		m := &Machine{
-			Iomem: manyRanges(n), VMCoreInfo: NoteRange{1, 2}, CMA: []memmap.Range{{Start: 1 << 20, End: 1 << 21}},
-			Map: &KernelMap{Machine: elf.EM_PPC64, Class: elf.ELFCLASS64, Order: binary.LittleEndian},
+			Iomem: manyRanges(n), VMCoreInfo: elfcore.NoteRange{Addr: 1, Size: 2}, CMA: []memmap.Range{{Start: 1 << 20, End: 1 << 21}},
+			Map: &elfcore.KernelMap{Machine: elf.EM_PPC64, Class: elf.ELFCLASS64, Order: binary.LittleEndian},
 		}
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				h, err := Build(m, BuildOptions{Exclude: LowMiB()})
+				h, err := m.Header(elfcore.BuildOptions{Exclude: elfcore.LowMiB()})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -339,8 +335,8 @@ func BenchmarkBuild(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				read, err := ParseHeader(text)
-				if err != nil || len(Diff(read, h, memmap.Set{})) != 0 {
+				read, err := elfcore.ParseHeader(text)
+				if err != nil || len(elfcore.Diff(read, h, memmap.Set{})) != 0 {
 					b.Fatal(err)
 				}
 			}

@@ -1,7 +1,8 @@
-package elfcore
+package kcore
 
 import (
 	"cmp"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -20,8 +22,6 @@ const (
 	vmcoreinfoPath = "sys/kernel/vmcoreinfo"
 	cmaPath        = "sys/kernel/kexec/crash_cma_ranges"
 	cmaOldPath     = "sys/kernel/kexec_crash_cma_ranges"
-	hdrSizePath    = "sys/kernel/kexec/crash_elfcorehdr_size"
-	hdrSizeOldPath = "sys/kernel/crash_elfcorehdr_size"
 )
 
 // defaultNotesSize is the size of a CPU's notes where the kernel doesn't tell
@@ -35,18 +35,18 @@ var ErrNoCrashNotes = errors.New("no CPU has crash_notes: the kernel can't dump"
 // CPUNotes are the notes of one CPU.
 type CPUNotes struct {
 	CPU   int // its number in the kernel
-	Notes NoteRange
+	Notes elfcore.NoteRange
 }
 
 // Machine is what an elfcorehdr is built from.
 type Machine struct {
 	Iomem      *memmap.Iomem
-	CPUs       []CPUNotes     // of every present CPU, online or not, by number
-	VMCoreInfo NoteRange      // where the kernel keeps its VMCOREINFO note
-	CMA        []memmap.Range // memory of crashkernel=,cma
-	Firmware   []memmap.Range // riscv: memory that the firmware keeps kernels from
-	Map        *KernelMap     // nil if /proc/kcore doesn't tell it; see MapErr
-	MapErr     error          // why Map is nil
+	CPUs       []CPUNotes         // of every present CPU, online or not, by number
+	VMCoreInfo elfcore.NoteRange  // where the kernel keeps its VMCOREINFO note
+	CMA        []memmap.Range     // memory of crashkernel=,cma
+	Firmware   []memmap.Range     // riscv: memory that the firmware keeps kernels from
+	Map        *elfcore.KernelMap // nil if /proc/kcore doesn't tell it; see MapErr
+	MapErr     error              // why Map is nil
 }
 
 // ReadMachine reads /proc/iomem, the CPUs' crash_notes, vmcoreinfo, the CMA ranges and
@@ -120,33 +120,33 @@ func readCPUNotes(root fs.FS) ([]CPUNotes, error) {
 	return cpus, nil
 }
 
-func readCrashNotes(root fs.FS, dir string) (NoteRange, error) {
+func readCrashNotes(root fs.FS, dir string) (elfcore.NoteRange, error) {
 	addr, err := readNumber(root, dir+"/crash_notes", 16, 64)
 	if err != nil {
-		return NoteRange{}, err
+		return elfcore.NoteRange{}, err
 	}
 	size, err := readNumber(root, dir+"/crash_notes_size", 10, 32)
 	if errors.Is(err, fs.ErrNotExist) {
 		size, err = defaultNotesSize, nil
 	}
-	return NoteRange{memmap.PhysAddr(addr), size}, err
+	return elfcore.NoteRange{Addr: memmap.PhysAddr(addr), Size: size}, err
 }
 
 // readVMCoreInfoNote reads /sys/kernel/vmcoreinfo (kernel/ksysfs.c,
 // vmcoreinfo_show): address and size, both hexadecimal. Only the address has
 // 0x, and in old kernels neither has.
-func readVMCoreInfoNote(root fs.FS) (NoteRange, error) {
+func readVMCoreInfoNote(root fs.FS) (elfcore.NoteRange, error) {
 	text, err := readSmall(root, vmcoreinfoPath)
 	if err != nil {
-		return NoteRange{}, err
+		return elfcore.NoteRange{}, err
 	}
 	a, s, ok := strings.Cut(text, " ")
 	addr, err1 := strconv.ParseUint(strings.TrimPrefix(a, "0x"), 16, 64)
 	size, err2 := strconv.ParseUint(s, 16, 32)
 	if !ok || err1 != nil || err2 != nil || size == 0 {
-		return NoteRange{}, fmt.Errorf("/%s: %.200q is not an address and a size", vmcoreinfoPath, text)
+		return elfcore.NoteRange{}, fmt.Errorf("/%s: %.200q is not an address and a size", vmcoreinfoPath, text)
 	}
-	return NoteRange{memmap.PhysAddr(addr), size}, nil
+	return elfcore.NoteRange{Addr: memmap.PhysAddr(addr), Size: size}, nil
 }
 
 // readCMA reads the ranges of crashkernel=,cma (kernel/kexec_core.c,
@@ -179,27 +179,6 @@ func readCMA(root fs.FS) ([]memmap.Range, error) {
 	return rs, nil
 }
 
-// ReadHotplugHeaderSize reads crash_elfcorehdr_size: the bytes of program
-// headers that the kernel wants room for, to be able to rewrite the header when
-// CPUs or memory come and go. The error wraps fs.ErrNotExist where the kernel
-// can't (before 6.6, and without CONFIG_CRASH_HOTPLUG). See HotplugSegmentSize.
-func ReadHotplugHeaderSize(root fs.FS) (uint64, error) {
-	n, err := readNumber(root, hdrSizePath, 10, 32)
-	if errors.Is(err, fs.ErrNotExist) {
-		n, err = readNumber(root, hdrSizeOldPath, 10, 32)
-	}
-	return n, err
-}
-
-// HotplugSegmentSize returns how many bytes the elfcorehdr's segment must have
-// for the kernel to rewrite the header in place: elfcorehdrSize bytes, as
-// ReadHotplugHeaderSize gives them, and the 64 of the ELF header, which x86
-// leaves out (arch/x86/kernel/crash.c, arch_crash_get_elfcorehdr_size), in
-// whole pages. The page size, in bytes, is a power of two.
-func HotplugSegmentSize(elfcorehdrSize, page uint64) uint64 {
-	return (elfcorehdrSize + ehdrSize64 + page - 1) &^ (page - 1)
-}
-
 // readNumber reads a file that holds an unsigned number and a newline.
 func readNumber(root fs.FS, name string, base, bits int) (uint64, error) {
 	text, err := readSmall(root, name)
@@ -229,4 +208,31 @@ func readSmall(root fs.FS, name string) (string, error) {
 		return "", fmt.Errorf("/%s: larger than %d bytes", name, limit)
 	}
 	return strings.TrimSuffix(string(b), "\n"), nil
+}
+
+// Excluded returns the memory that a dump must not hold: that of the crash
+// kernel, high and low; what crashkernel=,cma lends it; what the firmware of riscv
+// lets nobody read; and on x86 the aperture of the GART, which reads nothing but
+// errors.
+func (m *Machine) Excluded() memmap.Set {
+	rs := append(append(m.Iomem.CrashKernel(), m.CMA...), m.Firmware...)
+	if m.Map == nil || m.Map.Machine == elf.EM_X86_64 || m.Map.Machine == elf.EM_386 {
+		for _, r := range m.Iomem.Named("GART") {
+			rs = append(rs, r.Range())
+		}
+	}
+	return memmap.NewSet(rs...)
+}
+
+// Header returns the elfcorehdr of the machine: see elfcore.Build. What Excluded has is
+// left out besides opt.Exclude. The error wraps MapErr if the machine has no Map.
+func (m *Machine) Header(opt elfcore.BuildOptions) (*elfcore.Header, error) {
+	if m.Map == nil {
+		return nil, fmt.Errorf("build elfcorehdr: virtual addresses of memory not known: %w", m.MapErr)
+	}
+	in := &elfcore.Inputs{Map: m.Map, VMCoreInfo: m.VMCoreInfo, RAM: m.Iomem.SystemRAM().Minus(m.Excluded())}
+	for _, c := range m.CPUs {
+		in.CPUNotes = append(in.CPUNotes, c.Notes)
+	}
+	return elfcore.Build(in, opt)
 }

@@ -1,15 +1,13 @@
-package elfcore_test
+package vmcore_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/gokexec/gokexec/internal/dumptest"
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 const vmcoreinfoText = `OSRELEASE=6.12.107+deb13-cloud-amd64
@@ -28,7 +26,7 @@ CRASHTIME=1732291200
 `
 
 func TestParseVMCoreInfo(t *testing.T) {
-	v, err := elfcore.ParseVMCoreInfo([]byte(vmcoreinfoText))
+	v, err := vmcore.ParseVMCoreInfo([]byte(vmcoreinfoText))
 	if err != nil || v.Malformed != nil {
 		t.Fatalf("ParseVMCoreInfo() = %v, Malformed %v", err, v.Malformed)
 	}
@@ -84,7 +82,7 @@ func TestParseVMCoreInfoDamaged(t *testing.T) {
 		{"the page is padded", "OSRELEASE=6.1\nSYMBOL(kept)=ff" + strings.Repeat("\x00", 4096-14-15), "", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v, err := elfcore.ParseVMCoreInfo([]byte(tt.text))
+			v, err := vmcore.ParseVMCoreInfo([]byte(tt.text))
 			if tt.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
 					t.Errorf("ParseVMCoreInfo() = %v; want %q", err, tt.wantErr)
@@ -115,7 +113,7 @@ func FuzzParseVMCoreInfo(f *testing.F) {
 	f.Add([]byte(vmcoreinfoText), uint64(0xffffffff81000000), int64(-5))
 	f.Add([]byte("garbage"), uint64(0), int64(1))
 	f.Fuzz(func(t *testing.T, text []byte, addr uint64, number int64) {
-		v, err := elfcore.ParseVMCoreInfo(text)
+		v, err := vmcore.ParseVMCoreInfo(text)
 		if err == nil && len(v.Malformed) > bytes.Count(text, []byte("\n"))+1 {
 			t.Errorf("%d malformed lines of %d", len(v.Malformed), bytes.Count(text, []byte("\n"))+1)
 		}
@@ -124,7 +122,7 @@ func FuzzParseVMCoreInfo(f *testing.F) {
 		}
 		all := fmt.Appendf(bytes.Clone(text), "\nSYMBOL(fuzz_sym)=%x\nNUMBER(fuzz_num)=%d\nNUMBER(fuzz_hex)=0x%x\nSIZE(fuzz)=%d\n",
 			addr, number, uint64(number), addr)
-		v, err = elfcore.ParseVMCoreInfo(all)
+		v, err = vmcore.ParseVMCoreInfo(all)
 		if err != nil {
 			t.Fatalf("ParseVMCoreInfo(%q) = %v", all, err)
 		}
@@ -136,34 +134,4 @@ func FuzzParseVMCoreInfo(f *testing.F) {
 			t.Errorf("read %#x, %#x, %d, %d; want %#x, %d", sym, size, num, hex, addr, number)
 		}
 	})
-}
-
-// Of several notes the first that has anything to say counts.
-func TestFindVMCoreInfo(t *testing.T) {
-	info := func(text string) dumptest.Note { return note("VMCOREINFO", 0, text) }
-	for _, tt := range []struct {
-		name  string
-		notes []dumptest.Note
-		want  string // OSRELEASE
-		none  bool   // ErrNoVMCoreInfo
-	}{
-		{"one", []dumptest.Note{info("OSRELEASE=a\n")}, "a", false},
-		{"two", []dumptest.Note{info("OSRELEASE=a\n"), info("OSRELEASE=b\n")}, "a", false},
-		{"the first is empty", []dumptest.Note{info(""), note("CORE", 1, "status"), info("OSRELEASE=b\n")}, "b", false},
-		{"the first is zeroes", []dumptest.Note{info("\x00\x00\x00\x00"), info("OSRELEASE=b\n")}, "b", false},
-		{"the first is garbage", []dumptest.Note{info("garbage"), info("OSRELEASE=b\n")}, "b", false},
-		{"empty", []dumptest.Note{info("")}, "", true},
-		{"both empty", []dumptest.Note{info(""), info("\x00")}, "", true},
-		{"garbage", []dumptest.Note{info("garbage")}, "", false},
-		{"Xen's alone", []dumptest.Note{note("VMCOREINFO_XEN", 0, "OSRELEASE=x\n")}, "", true},
-	} {
-		for _, fm := range formats {
-			c := fm.core
-			c.Notes = tt.notes
-			v, err := newFile(t, c.Bytes()).VMCoreInfo()
-			if tt.want != "" && (err != nil || v.OSRelease != tt.want) || tt.want == "" && (err == nil || errors.Is(err, elfcore.ErrNoVMCoreInfo) != tt.none) {
-				t.Errorf("%s, %s: VMCoreInfo() = %+v, %v; want %q", tt.name, fm.name, v, err, tt.want)
-			}
-		}
-	}
 }

@@ -1,4 +1,4 @@
-package elfcore
+package kcore
 
 import (
 	"debug/elf"
@@ -12,7 +12,9 @@ import (
 	"strings"
 
 	"github.com/gokexec/gokexec/internal/uname"
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // devMemPath is physical memory, for kernels that give it away: without
@@ -25,7 +27,7 @@ var ErrNotEnough = errors.New("VMCOREINFO doesn't tell the direct map")
 // mapFromNote makes the kernel map from the VMCOREINFO note alone, read through
 // /dev/mem, for kernels without /proc/kcore. On x86 it is enough only without
 // KASLR, since the address of the direct map is not among what it tells.
-func mapFromNote(root fs.FS, iomem *memmap.Iomem, note NoteRange) (*KernelMap, error) {
+func mapFromNote(root fs.FS, iomem *memmap.Iomem, note elfcore.NoteRange) (*elfcore.KernelMap, error) {
 	f, err := root.Open(devMemPath)
 	if err != nil {
 		return nil, rootError(err)
@@ -35,11 +37,11 @@ func mapFromNote(root fs.FS, iomem *memmap.Iomem, note NoteRange) (*KernelMap, e
 	if !ok {
 		return nil, fmt.Errorf("/%s: %T of this file system has no ReadAt", devMemPath, f)
 	}
-	core := &File{Class: elf.ELFCLASS64, Order: binary.LittleEndian, r: r, size: math.MaxInt64}
-	if note.Addr <= math.MaxInt64 && note.Size <= math.MaxInt64 {
-		core.readNotes([]noteSegment{{int64(note.Addr), int64(note.Size)}})
+	if note.Addr > math.MaxInt64 || note.Size > math.MaxInt64 {
+		return nil, fmt.Errorf("/%s: %w", devMemPath, vmcore.ErrNoVMCoreInfo)
 	}
-	info, err := core.readVMCoreInfo()
+	notes, _ := vmcore.ReadNotes(r, binary.LittleEndian, vmcore.Extent{Offset: int64(note.Addr), Size: int64(note.Size)})
+	info, err := vmcore.FindVMCoreInfo(notes, r)
 	if err != nil {
 		return nil, fmt.Errorf("/%s: %w", devMemPath, err)
 	}
@@ -51,9 +53,12 @@ func mapFromNote(root fs.FS, iomem *memmap.Iomem, note NoteRange) (*KernelMap, e
 }
 
 // mapFromVMCoreInfo knows the architecture by what only its VMCOREINFO has.
-func mapFromVMCoreInfo(v *VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*KernelMap, error) {
-	m := &KernelMap{Class: elf.ELFCLASS64, Order: binary.LittleEndian}
-	number := func(name string) uint64 { return numberOr(v, name, 0) }
+func mapFromVMCoreInfo(v *vmcore.VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*elfcore.KernelMap, error) {
+	m := &elfcore.KernelMap{Class: elf.ELFCLASS64, Order: binary.LittleEndian}
+	number := func(name string) uint64 {
+		n, _ := v.Number(name)
+		return uint64(n)
+	}
 	has := func(names ...string) bool {
 		for _, name := range names {
 			if _, ok := v.Number(name); !ok {
@@ -67,7 +72,7 @@ func mapFromVMCoreInfo(v *VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*K
 	switch {
 	case has("phys_base", "pgtable_l5_enabled"): // arch/x86/kernel/vmcore_info_64.c
 		m.Machine = elf.EM_X86_64
-		switch kaslr := v.values["KERNELOFFSET"]; {
+		switch kaslr, _ := v.Lookup("KERNELOFFSET"); {
 		case !uname.AtLeast(v.OSRelease, 4, 20):
 			return nil, fmt.Errorf("%w: it is of Linux %s, older than 4.20", ErrNotEnough, v.OSRelease)
 		case strings.Trim(kaslr, "0") != "" || !slices.Contains(cmdline, "nokaslr"):
@@ -77,7 +82,7 @@ func mapFromVMCoreInfo(v *VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*K
 		if m.Direct = 0xffff888000000000; number("pgtable_l5_enabled") != 0 {
 			m.Direct = 0xff11000000000000
 		}
-		text = startKernelMap - number("phys_base")
+		text = vmcore.StartKernelMap - number("phys_base")
 	case has("kimage_voffset", "VA_BITS", "PHYS_OFFSET"): // arch/arm64/kernel/vmcore_info.c
 		m.Machine = elf.EM_AARCH64
 		bits := number("VA_BITS")
@@ -94,7 +99,7 @@ func mapFromVMCoreInfo(v *VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*K
 		return nil, fmt.Errorf("%w: it is of an architecture whose map is not known", ErrNotEnough)
 	}
 	if !image.Empty() {
-		m.Text = textLoad(image, uint64(image.Start)+text)
+		m.Text = elfcore.TextLoad(image, uint64(image.Start)+text)
 	}
 	return m, nil
 }

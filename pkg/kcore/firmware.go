@@ -1,4 +1,4 @@
-package elfcore
+package kcore
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package elfcore
+package vmcore
 
 import (
 	"debug/elf"
@@ -7,7 +7,23 @@ import (
 
 // linearMap is a stretch of virtual addresses that is mapped with one offset:
 // physical = virtual + delta, modulo 1<<64. last is inclusive.
-type linearMap struct{ first, last, delta uint64 }
+type linearMap struct {
+	first, last, delta uint64
+
+	// fixed says that nothing else can be mapped there. Otherwise the page tables, where
+	// they are known, have the say.
+	fixed bool
+}
+
+func (m *linearMap) has(addr uint64) bool { return addr >= m.first && addr <= m.last }
+
+// run is how many bytes the mapping has from addr on.
+func (m *linearMap) run(addr uint64) uint64 {
+	if n := m.last - addr; n != ^uint64(0) {
+		return n + 1
+	}
+	return ^uint64(0)
+}
 
 // mapAt maps size bytes at virt to phys. A size that goes beyond the address space is cut.
 func mapAt(virt, phys, size uint64) linearMap {
@@ -15,7 +31,7 @@ func mapAt(virt, phys, size uint64) linearMap {
 	if carry != 0 {
 		last = ^uint64(0)
 	}
-	return linearMap{virt, last, phys - virt}
+	return linearMap{first: virt, last: last, delta: phys - virt}
 }
 
 // numberOr returns the NUMBER name, or def.
@@ -26,7 +42,9 @@ func numberOr(v *VMCoreInfo, name string, def uint64) uint64 {
 	return def
 }
 
-const startKernelMap = 0xffffffff80000000 // __START_KERNEL_map, x86_64
+// StartKernelMap is where x86_64 maps the kernel image: __START_KERNEL_map
+// (arch/x86/include/asm/page_64_types.h).
+const StartKernelMap = 0xffffffff80000000
 
 // linearX86 knows the kernel image (arch/x86/include/asm/page_64.h, __phys_addr_nodebug).
 // phys_base already contains the KASLR move of the physical address, and symbols that of the
@@ -43,7 +61,9 @@ func linearX86(v *VMCoreInfo, physBase *uint64) []linearMap {
 		if size == 0 || size > 1<<31 {
 			size = 1 << 30
 		}
-		maps = append(maps, mapAt(startKernelMap, uint64(base), size))
+		image := mapAt(StartKernelMap, uint64(base), size)
+		image.fixed = true
+		maps = append(maps, image)
 	}
 	return append(maps, linearGeneric(v)...)
 }
@@ -65,6 +85,14 @@ func linearGeneric(v *VMCoreInfo) []linearMap {
 // arm64ImageSpan is more than an arm64 kernel image takes, in bytes.
 const arm64ImageSpan = 256 << 20
 
+// arm64Bits is vabits_actual: a kernel built for 52 bits may run with fewer.
+func arm64Bits(v *VMCoreInfo, built int64) int64 {
+	if t1sz, ok := v.Number("TCR_EL1_T1SZ"); ok && t1sz > 8 && t1sz <= 32 {
+		return 64 - t1sz
+	}
+	return built
+}
+
 // linearARM64 follows arch/arm64/include/asm/memory.h, __virt_to_phys_nodebug. Since 5.4 the
 // direct map is the lower half of the kernel's addresses and the image lies in the upper one; before
 // it was the other way round. Where a symbol of the image lies tells which.
@@ -76,10 +104,7 @@ func linearARM64(v *VMCoreInfo) []linearMap {
 	phys, hasPhys := v.Number("PHYS_OFFSET")
 	voffset, hasImage := v.Number("kimage_voffset")
 
-	actual := vaBits // vabits_actual: a 52-bit kernel may run with 48
-	if t1sz, ok := v.Number("TCR_EL1_T1SZ"); ok && t1sz > 8 && t1sz <= 32 {
-		actual = 64 - t1sz
-	}
+	actual := arm64Bits(v, vaBits)
 	pageOffset := -(uint64(1) << vaBits)
 	half := -(uint64(1) << (actual - 1))
 	flipped := true
@@ -90,11 +115,11 @@ func linearARM64(v *VMCoreInfo) []linearMap {
 			break
 		}
 	}
-	direct := linearMap{pageOffset, half - 1, uint64(phys) - pageOffset}
-	image := linearMap{half, ^uint64(0), -uint64(voffset)}
+	direct := linearMap{pageOffset, half - 1, uint64(phys) - pageOffset, true}
+	image := linearMap{half, ^uint64(0), -uint64(voffset), false}
 	if !flipped {
-		direct = linearMap{half, ^uint64(0), uint64(phys) - half}
-		image = linearMap{pageOffset, half - 1, -uint64(voffset)}
+		direct = linearMap{half, ^uint64(0), uint64(phys) - half, true}
+		image = linearMap{pageOffset, half - 1, -uint64(voffset), false}
 	}
 	var maps []linearMap
 	if hasImage {
@@ -117,7 +142,7 @@ func linearRISCV(v *VMCoreInfo) []linearMap {
 	link, hasLink := v.Number("KERNEL_LINK_ADDR")
 	delta, hasDelta := v.Number("va_kernel_pa_offset")
 	if hasLink && hasDelta {
-		maps = append(maps, linearMap{uint64(link), ^uint64(0), -uint64(delta)})
+		maps = append(maps, linearMap{first: uint64(link), last: ^uint64(0), delta: -uint64(delta)})
 	}
 	return append(maps, linearGeneric(v)...)
 }

@@ -1,4 +1,4 @@
-package elfcore
+package kcore
 
 import (
 	"debug/elf"
@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -20,7 +21,7 @@ type fakeKcore struct {
 	machine elf.Machine
 	class   elf.Class
 	order   binary.ByteOrder
-	loads   []Load // Offset is filled in
+	loads   []elfcore.Load // Offset is filled in
 	notes   []byte
 
 	head   []byte // made by file
@@ -28,9 +29,9 @@ type fakeKcore struct {
 	reads  int
 }
 
-// ramLoadAt is a kcore segment.
-func kcoreLoad(phys memmap.PhysAddr, virt, size uint64) Load {
-	return Load{Phys: phys, Virt: virt, FileSize: size, MemSize: size, Flags: rwx}
+// kcoreLoad is a segment of kcore.
+func kcoreLoad(phys memmap.PhysAddr, virt, size uint64) elfcore.Load {
+	return elfcore.Load{Phys: phys, Virt: virt, FileSize: size, MemSize: size, Flags: elf.PF_R | elf.PF_W | elf.PF_X}
 }
 
 // build makes the headers, and gives each segment room in the file.
@@ -41,28 +42,59 @@ func (k *fakeKcore) build() *fakeKcore {
 	if k.order == nil {
 		k.order = binary.LittleEndian
 	}
-	ehdr, phdr := headerSizes(k.class)
-	n := 1 + len(k.loads)
-	h := &Header{Machine: k.machine, Class: k.class, Order: k.order}
-	k.head = make([]byte, ehdr+n*phdr)
-	h.putEhdr(k.head)
-	tail := 56
+	ehdr, phdr := 64, 56
 	if k.class == elf.ELFCLASS32 {
-		tail = 44
+		ehdr, phdr = 52, 32
 	}
-	k.order.PutUint16(k.head[tail:], uint16(n)) // cut, as the kernel does
-	note := progHeader{typ: uint32(elf.PT_NOTE), off: uint64(len(k.head)), filesz: uint64(len(k.notes))}
-	note.encode(k.head[ehdr:], k.class, k.order)
+	n := 1 + len(k.loads)
+	k.head = make([]byte, ehdr+n*phdr)
+	k.putEhdr(uint16(ehdr), uint16(phdr), uint16(n)) // cut, as the kernel does
+	k.putProg(k.head[ehdr:], elf.PT_NOTE, &elfcore.Load{Offset: uint64(len(k.head)), FileSize: uint64(len(k.notes))})
 	off := (uint64(len(k.head)+len(k.notes)) + 4095) &^ 4095
 	for i := range k.loads {
 		l := &k.loads[i]
 		l.Offset = off
 		off += (l.FileSize + 4095) &^ 4095
-		p := progHeader{typ: uint32(elf.PT_LOAD), flags: uint32(l.Flags), off: l.Offset, vaddr: l.Virt, paddr: uint64(l.Phys), filesz: l.FileSize, memsz: l.MemSize}
-		p.encode(k.head[ehdr+(1+i)*phdr:], k.class, k.order)
+		k.putProg(k.head[ehdr+(1+i)*phdr:], elf.PT_LOAD, l)
 	}
 	k.head = append(k.head, k.notes...)
 	return k
+}
+
+func (k *fakeKcore) putEhdr(ehdr, phdr, phnum uint16) {
+	b, o := k.head, k.order
+	copy(b, elf.ELFMAG)
+	b[elf.EI_CLASS], b[elf.EI_DATA], b[elf.EI_VERSION] = byte(k.class), byte(elfcore.DataEncoding(o)), byte(elf.EV_CURRENT)
+	o.PutUint16(b[16:], uint16(elf.ET_CORE))
+	o.PutUint16(b[18:], uint16(k.machine))
+	o.PutUint32(b[20:], uint32(elf.EV_CURRENT))
+	tail := b[52:]
+	if k.class == elf.ELFCLASS32 {
+		o.PutUint32(b[28:], uint32(ehdr))
+		tail = b[40:]
+	} else {
+		o.PutUint64(b[32:], uint64(ehdr))
+	}
+	o.PutUint16(tail, ehdr)
+	o.PutUint16(tail[2:], phdr)
+	o.PutUint16(tail[4:], phnum)
+}
+
+func (k *fakeKcore) putProg(b []byte, typ elf.ProgType, l *elfcore.Load) {
+	o := k.order
+	o.PutUint32(b, uint32(typ))
+	fields := []uint64{l.Offset, l.Virt, uint64(l.Phys), l.FileSize, l.MemSize}
+	if k.class == elf.ELFCLASS32 {
+		for i, v := range fields {
+			o.PutUint32(b[4+4*i:], uint32(v))
+		}
+		o.PutUint32(b[24:], uint32(l.Flags))
+		return
+	}
+	o.PutUint32(b[4:], uint32(l.Flags))
+	for i, v := range fields {
+		o.PutUint64(b[8+8*i:], v)
+	}
 }
 
 // put stores b at a physical address.
@@ -165,7 +197,7 @@ const iomemX86 = `00000000-00000fff : Reserved
 // kcoreX86 is a kernel from 4.11 on, with KASLR.
 func kcoreX86() *fakeKcore {
 	none := memmap.PhysAddr(math.MaxUint64)
-	k := &fakeKcore{machine: elf.EM_X86_64, loads: []Load{
+	k := &fakeKcore{machine: elf.EM_X86_64, loads: []elfcore.Load{
 		kcoreLoad(0x2200000, 0xffffffff9f200000, 0x3700000),    // KCORE_TEXT
 		kcoreLoad(none, 0xffffb30000000000, 0x1fffffffffff),    // vmalloc
 		kcoreLoad(none, 0xffffffffc0000000, 0x3f000000),        // modules

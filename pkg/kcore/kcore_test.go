@@ -1,4 +1,4 @@
-package elfcore
+package kcore
 
 import (
 	"debug/elf"
@@ -12,7 +12,9 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 func TestKcoreMap(t *testing.T) {
@@ -24,7 +26,7 @@ func TestKcoreMap(t *testing.T) {
 		kcore  *fakeKcore
 		direct uint64
 		lowEnd memmap.PhysAddr
-		text   Load
+		text   elfcore.Load
 		mapped string
 		virt   map[memmap.PhysAddr]uint64
 	}{
@@ -36,7 +38,7 @@ func TestKcoreMap(t *testing.T) {
 		},
 		{
 			name: "x86 before 4.11", iomem: iomemX86,
-			kcore: &fakeKcore{machine: elf.EM_X86_64, loads: []Load{
+			kcore: &fakeKcore{machine: elf.EM_X86_64, loads: []elfcore.Load{
 				kcoreLoad(0, 0xffffffffa0000000, 0x5f000000), // modules
 				kcoreLoad(0, 0xffffffff82200000, 0x3700000),  // text
 				kcoreLoad(0, 0xffffc90000000000, 0x1fffffffffff),
@@ -51,7 +53,7 @@ func TestKcoreMap(t *testing.T) {
 		},
 		{
 			name: "arm64, _text below Kernel code", iomem: iomemARM64,
-			kcore: &fakeKcore{machine: elf.EM_AARCH64, loads: []Load{
+			kcore: &fakeKcore{machine: elf.EM_AARCH64, loads: []elfcore.Load{
 				kcoreLoad(0x40200000, 0xffffd5e6a1c00000, 0x2670000),
 				kcoreLoad(none, 0xffff800080000000, 0x7dfff0000000),
 				kcoreLoad(0x40000000, 0xffff7bca00000000, 0x40000000),
@@ -63,7 +65,7 @@ func TestKcoreMap(t *testing.T) {
 		{
 			name:  "ppc64 big endian, no text mapping",
 			iomem: "00000000-3fffffff : System RAM\n  00000000-018effff : Kernel code\n",
-			kcore: &fakeKcore{machine: elf.EM_PPC64, order: binary.BigEndian, loads: []Load{
+			kcore: &fakeKcore{machine: elf.EM_PPC64, order: binary.BigEndian, loads: []elfcore.Load{
 				kcoreLoad(none, 0xc008000000000000, 0x100000), kcoreLoad(0, 0xc000000000000000, 0x40000000),
 				kcoreLoad(0x40000000, 0xc000000040000000, 0x10000000), // removed meanwhile
 			}},
@@ -72,7 +74,7 @@ func TestKcoreMap(t *testing.T) {
 		{
 			name:  "ppc64le, all of RAM in one segment at 0",
 			iomem: "00000000-3fffffff : System RAM\n40000000-4fffffff : System RAM\n",
-			kcore: &fakeKcore{machine: elf.EM_PPC64, order: binary.LittleEndian, loads: []Load{
+			kcore: &fakeKcore{machine: elf.EM_PPC64, order: binary.LittleEndian, loads: []elfcore.Load{
 				kcoreLoad(none, 0xc008000000000000, 0x100000), kcoreLoad(0, 0xc000000000000000, 0x50000000),
 			}},
 			direct: 0xc000000000000000, mapped: "[0x0-0x50000000)",
@@ -80,7 +82,7 @@ func TestKcoreMap(t *testing.T) {
 		{
 			name:  "riscv without a segment for the text",
 			iomem: "80080000-bfffffff : System RAM\n  80200000-823fffff : Kernel image\n    80202000-80f6afff : Kernel code\n",
-			kcore: &fakeKcore{machine: elf.EM_RISCV, loads: []Load{
+			kcore: &fakeKcore{machine: elf.EM_RISCV, loads: []elfcore.Load{
 				kcoreLoad(none, 0xff20000000000000, 0x3fffffffffffff), kcoreLoad(0x80080000, 0xff60000000080000, 0x3ff80000),
 			}, notes: vmcoreinfoNote("OSRELEASE=6.6.0\nPAGESIZE=4096\nNUMBER(va_kernel_pa_offset)=0xffffffff00000000\n")},
 			direct: 0xff5fffff80000000, text: load(0x80200000, 0xffffffff80200000, 0x2200000),
@@ -89,7 +91,7 @@ func TestKcoreMap(t *testing.T) {
 		{
 			name:  "arm with high memory",
 			iomem: "80000000-bfffffff : System RAM\n  80208000-80bfffff : Kernel code\n",
-			kcore: &fakeKcore{machine: elf.EM_ARM, class: elf.ELFCLASS32, loads: []Load{
+			kcore: &fakeKcore{machine: elf.EM_ARM, class: elf.ELFCLASS32, loads: []elfcore.Load{
 				kcoreLoad(0xffffffff, 0xf0800000, 0xf000000), kcoreLoad(0x80000000, 0xc0000000, 0x30000000),
 			}},
 			direct: 0x40000000, lowEnd: 0xb0000000, mapped: "[0x80000000-0xb0000000)",
@@ -132,12 +134,12 @@ func TestKcoreErrors(t *testing.T) {
 		wantErr string
 	}{
 		{"empty", strings.NewReader(""), ErrKcoreUnreadable, ""},
-		{"not ELF", strings.NewReader(strings.Repeat("x", 100)), ErrNotCore, ""},
+		{"not ELF", strings.NewReader(strings.Repeat("x", 100)), elfcore.ErrNotCore, ""},
 		{"cut headers", strings.NewReader(string(kcoreX86().head[:200])), io.ErrUnexpectedEOF, "program headers 0 to 7 of 8"},
 		{"no RAM", (&fakeKcore{machine: elf.EM_X86_64}).build(), ErrNoDirectMap, ""},
-		{"no RAM of iomem", (&fakeKcore{machine: elf.EM_X86_64, loads: []Load{kcoreLoad(1<<40, 1<<63, 4096)}}).build(), ErrNoDirectMap, ""},
-		{"no addresses on arm64", (&fakeKcore{machine: elf.EM_AARCH64, loads: []Load{kcoreLoad(0, 1<<63, 4096)}}).build(), ErrNoDirectMap, "none of 1 segments"},
-		{"fine", (&fakeKcore{machine: elf.EM_X86_64, loads: []Load{ram}}).build(), nil, ""},
+		{"no RAM of iomem", (&fakeKcore{machine: elf.EM_X86_64, loads: []elfcore.Load{kcoreLoad(1<<40, 1<<63, 4096)}}).build(), ErrNoDirectMap, ""},
+		{"no addresses on arm64", (&fakeKcore{machine: elf.EM_AARCH64, loads: []elfcore.Load{kcoreLoad(0, 1<<63, 4096)}}).build(), ErrNoDirectMap, "none of 1 segments"},
+		{"fine", (&fakeKcore{machine: elf.EM_X86_64, loads: []elfcore.Load{ram}}).build(), nil, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -227,8 +229,8 @@ func TestKcoreVMCoreInfo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, err := k.VMCoreInfo(); !errors.Is(err, ErrNoVMCoreInfo) {
-		t.Errorf("VMCoreInfo without a note = %v, %v; want ErrNoVMCoreInfo", v, err)
+	if v, err := k.VMCoreInfo(); !errors.Is(err, vmcore.ErrNoVMCoreInfo) {
+		t.Errorf("VMCoreInfo without a note = %v, %v; want vmcore.ErrNoVMCoreInfo", v, err)
 	}
 	fake.notes = vmcoreinfoNote("OSRELEASE=6.12.0\nPAGESIZE=4096\nNUMBER(phys_base)=35651584\n")
 	if k, err = NewKcore(fake.build(), mustIomem(t, iomemX86)); err != nil {
@@ -270,7 +272,7 @@ func FuzzKcore(f *testing.F) {
 		if r, ok := memmap.RangeOf(memmap.PhysAddr(addr), uint64(n)); !ok || !mapped.Contains(r) || n < len(buf) && err == nil {
 			t.Errorf("ReadPhysAt(%#x) = %d, %v; mapped are %v", addr, n, err, mapped)
 		}
-		if i := slices.IndexFunc(k.ram, func(l Load) bool { return k.Map.Virt(l.Phys) != l.Virt }); i >= 0 {
+		if i := slices.IndexFunc(k.ram, func(l elfcore.Load) bool { return k.Map.Virt(l.Phys) != l.Virt }); i >= 0 {
 			t.Errorf("Virt(%v) = %#x; want %#x", k.ram[i].Phys, k.Map.Virt(k.ram[i].Phys), k.ram[i].Virt)
 		}
 	})

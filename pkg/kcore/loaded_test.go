@@ -1,4 +1,4 @@
-package elfcore
+package kcore
 
 import (
 	"debug/elf"
@@ -10,17 +10,30 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // bytesOf returns the encoded header, with the changes made to it.
-func bytesOf(t testing.TB, h *Header) []byte {
+func bytesOf(t testing.TB, h *elfcore.Header) []byte {
 	t.Helper()
 	b, err := h.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func header64() *elfcore.Header {
+	return &elfcore.Header{
+		Machine: elf.EM_X86_64, Order: binary.LittleEndian, Class: elf.ELFCLASS64,
+		CPUNotes:   []elfcore.NoteRange{{Addr: 0x1f001000, Size: 0x1f8}},
+		VMCoreInfo: elfcore.NoteRange{Addr: 0x100c66000, Size: 0x1024},
+		Loads: []elfcore.Load{
+			load(0x2200000, 0xffffffff81000000, 0x3600000),
+			load(0x100000, 0xffff888000100000, 0x14f00000),
+		},
+	}
 }
 
 func TestReadLoaded(t *testing.T) {
@@ -41,7 +54,7 @@ func TestReadLoaded(t *testing.T) {
 		iomem   string
 		memory  map[memmap.PhysAddr][]byte
 		hint    memmap.PhysAddr
-		want    *Header
+		want    *elfcore.Header
 		addr    memmap.PhysAddr
 		wantErr error
 	}{
@@ -79,7 +92,7 @@ func TestReadLoaded(t *testing.T) {
 // On other architectures an old header may survive on the first page.
 func TestFindHeaderArm64(t *testing.T) {
 	iomem := mustIomem(t, "40000000-7fffffff : System RAM\n  57000000-76ffffff : Crash kernel\n")
-	fake := (&fakeKcore{machine: elf.EM_AARCH64, loads: []Load{kcoreLoad(0x40000000, 0xffff000000000000, 0x40000000)}}).build()
+	fake := (&fakeKcore{machine: elf.EM_AARCH64, loads: []elfcore.Load{kcoreLoad(0x40000000, 0xffff000000000000, 0x40000000)}}).build()
 	h := header64()
 	h.Machine = elf.EM_AARCH64
 	fake.put(0x57000000, bytesOf(t, h))
@@ -140,7 +153,7 @@ func FuzzReadLoaded(f *testing.F) {
 	f.Add(bytesOf(f, header64()), uint32(0xf000), uint32(1))
 	f.Fuzz(func(t *testing.T, b []byte, at, hint uint32) {
 		const start, size = 0x20000000, 0x10000
-		fake := (&fakeKcore{machine: elf.EM_X86_64, loads: []Load{kcoreLoad(start, 0xffff888000000000+start, size)}}).build()
+		fake := (&fakeKcore{machine: elf.EM_X86_64, loads: []elfcore.Load{kcoreLoad(start, 0xffff888000000000+start, size)}}).build()
 		at %= size
 		b = b[:min(len(b), int(size-at))]
 		region := make([]byte, size)
@@ -151,12 +164,12 @@ func FuzzReadLoaded(f *testing.F) {
 		}
 		h, addr, err := k.FindHeader(memmap.Range{Start: start, End: start + size}, start+memmap.PhysAddr(hint))
 		if err != nil {
-			if want, perr := ParseHeader(region[at:]); perr == nil && at%headerAlign == 0 && want.Machine == elf.EM_X86_64 && want.Order == binary.LittleEndian && errors.Is(err, ErrNoHeader) {
+			if want, perr := elfcore.ParseHeader(region[at:]); perr == nil && at%headerAlign == 0 && want.Machine == elf.EM_X86_64 && want.Order == binary.LittleEndian && errors.Is(err, ErrNoHeader) {
 				t.Errorf("FindHeader = %v; want the header at %#x", err, at)
 			}
 			return
 		}
-		want, err := ParseHeader(region[addr-start:])
+		want, err := elfcore.ParseHeader(region[addr-start:])
 		if err != nil || !reflect.DeepEqual(h, want) {
 			t.Errorf("FindHeader = %+v at %v; want %+v, %v", h, addr, want, err)
 		}

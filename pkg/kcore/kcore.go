@@ -1,8 +1,7 @@
-package elfcore
+package kcore
 
 import (
 	"cmp"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 const kcorePath = "proc/kcore"
@@ -34,16 +35,16 @@ var (
 
 // Kcore is the running kernel's memory, /proc/kcore (fs/proc/kcore.c).
 type Kcore struct {
-	Map KernelMap
+	Map elfcore.KernelMap
 
 	// Loads are the PT_LOADs in their order: kernel text, vmalloc space, RAM
 	// and more. Phys is ^uint64(0) where the kernel gives no physical address;
 	// kernels before 4.11 give 0 in all of them.
-	Loads []Load
+	Loads []elfcore.Load
 
 	r       io.ReaderAt
-	ram     []Load // those of the direct map, by Phys
-	notes   noteSegment
+	ram     []elfcore.Load // those of the direct map, by Phys
+	notes   vmcore.Extent
 	closeFn func() error
 }
 
@@ -80,80 +81,21 @@ func (k *Kcore) Close() error {
 // NewKcore reads the program headers of r, in the format of /proc/kcore, and
 // nothing else. See OpenKcore.
 func NewKcore(r io.ReaderAt, iomem *memmap.Iomem) (*Kcore, error) {
-	k := &Kcore{r: r}
-	if err := k.readProgs(); err != nil {
+	k := &Kcore{r: liveReader{r}}
+	live, err := elfcore.ReadLive(k.r)
+	if err != nil {
 		return nil, err
 	}
+	k.Map = elfcore.KernelMap{Machine: live.Machine, Class: live.Class, Order: live.Order}
+	k.Loads, k.notes = live.Loads, live.Notes
 	if err := k.resolve(iomem); err != nil {
 		return nil, err
 	}
 	return k, nil
 }
 
-// readProgs reads the ELF header and program headers, in bounded pieces.
-func (k *Kcore) readProgs() error {
-	var b [ehdrSize64]byte
-	if _, err := k.r.ReadAt(b[:], 0); err != nil {
-		return fmt.Errorf("%w: ELF header: %w", ErrKcoreUnreadable, noEOF(rootError(err)))
-	}
-	h, phnum, err := parseEhdr(b[:])
-	if err != nil {
-		return err
-	}
-	k.Map = KernelMap{Machine: h.Machine, Class: h.Class, Order: h.Order}
-	ehdr, phdr := headerSizes(h.Class)
-	first := make([]byte, phdr)
-	if _, err := k.r.ReadAt(first, int64(ehdr)); err != nil {
-		return fmt.Errorf("program header 0: %w", noEOF(rootError(err)))
-	}
-	total := trueCount(phnum, ehdr, phdr, decodeProg(first, h.Class, h.Order))
-	if total > maxProgs {
-		return fmt.Errorf("%d program headers, more than %d", total, maxProgs)
-	}
-	const batch = 1024
-	buf := make([]byte, min(batch, total)*phdr)
-	for i := 0; i < total; i += batch {
-		n := min(batch, total-i)
-		if _, err := k.r.ReadAt(buf[:n*phdr], int64(ehdr+i*phdr)); err != nil {
-			return fmt.Errorf("program headers %d to %d of %d: %w", i, i+n-1, total, noEOF(rootError(err)))
-		}
-		for j := range n {
-			k.add(decodeProg(buf[j*phdr:], h.Class, h.Order))
-		}
-	}
-	return nil
-}
-
-// trueCount returns the number of program headers of a kcore. The kernel
-// stores it in 16 bits whatever it is; but the notes, which the first header
-// points to, follow the headers at once.
-func trueCount(phnum, ehdr, phdr int, first progHeader) int {
-	room := first.off - uint64(ehdr)
-	if elf.ProgType(first.typ) != elf.PT_NOTE || first.off < uint64(ehdr) || room%uint64(phdr) != 0 || room > math.MaxInt32 {
-		return phnum
-	}
-	if n := int(room / uint64(phdr)); n > phnum && n&math.MaxUint16 == phnum {
-		return n
-	}
-	return phnum
-}
-
-func (k *Kcore) add(p progHeader) {
-	switch elf.ProgType(p.typ) {
-	case elf.PT_NOTE:
-		if p.off <= math.MaxInt64 && p.filesz <= math.MaxInt64-p.off {
-			k.notes = noteSegment{int64(p.off), int64(p.filesz)}
-		}
-	case elf.PT_LOAD:
-		if k.Map.Class == elf.ELFCLASS32 && p.paddr == math.MaxUint32 {
-			p.paddr = math.MaxUint64
-		}
-		k.Loads = append(k.Loads, newLoad(p))
-	}
-}
-
 // readable reports whether the memory of l can be read at its offset.
-func (l *Load) readable() bool {
+func readable(l *elfcore.Load) bool {
 	return l.MemSize > 0 && l.Offset <= math.MaxInt64 && l.FileSize <= math.MaxInt64-l.Offset
 }
 
@@ -176,15 +118,15 @@ func (k *Kcore) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 		got, err := k.r.ReadAt(b[n:n+m], int64(l.Offset+skip))
 		n += got
 		if got < m {
-			return n, fmt.Errorf("/%s: physical address %v: %w", kcorePath, addr+memmap.PhysAddr(n), noEOF(rootError(err)))
+			return n, fmt.Errorf("/%s: physical address %v: %w", kcorePath, addr+memmap.PhysAddr(n), err)
 		}
 	}
 	return n, nil
 }
 
 // find returns the segment of the direct map that holds the address, or nil.
-func (k *Kcore) find(addr memmap.PhysAddr) *Load {
-	i, ok := slices.BinarySearchFunc(k.ram, addr, func(l Load, a memmap.PhysAddr) int { return cmp.Compare(l.Phys, a) })
+func (k *Kcore) find(addr memmap.PhysAddr) *elfcore.Load {
+	i, ok := slices.BinarySearchFunc(k.ram, addr, func(l elfcore.Load, a memmap.PhysAddr) int { return cmp.Compare(l.Phys, a) })
 	if !ok {
 		i--
 	}
@@ -198,22 +140,30 @@ func (k *Kcore) find(addr memmap.PhysAddr) *Load {
 func (k *Kcore) Mapped() memmap.Set {
 	rs := make([]memmap.Range, 0, len(k.ram))
 	for i := range k.ram {
-		rs = append(rs, k.ram[i].physRange())
+		rs = append(rs, k.ram[i].PhysRange())
 	}
 	return memmap.NewSet(rs...)
 }
 
 // VMCoreInfo returns the running kernel's VMCOREINFO, which /proc/kcore has
 // among its notes since 4.19. The error wraps ErrNoVMCoreInfo if it is not there.
-func (k *Kcore) VMCoreInfo() (*VMCoreInfo, error) {
-	f := &File{
-		Class: k.Map.Class, Order: k.Map.Order, Machine: k.Map.Machine,
-		r: k.r, size: math.MaxInt64,
+func (k *Kcore) VMCoreInfo() (*vmcore.VMCoreInfo, error) {
+	notes, _ := vmcore.ReadNotes(k.r, k.Map.Order, k.notes)
+	return vmcore.FindVMCoreInfo(notes, k.r)
+}
+
+// liveReader reads /proc/kcore. Its errors wrap ErrKcoreUnreadable.
+type liveReader struct{ io.ReaderAt }
+
+func (r liveReader) ReadAt(b []byte, off int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(b, off)
+	if n == len(b) {
+		return n, nil
 	}
-	if k.notes.size > 0 {
-		f.readNotes([]noteSegment{k.notes})
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
 	}
-	return f.readVMCoreInfo()
+	return n, fmt.Errorf("%w: %w", ErrKcoreUnreadable, rootError(err))
 }
 
 // rootError puts the leading slash, which paths in an fs.FS don't have, back

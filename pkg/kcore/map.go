@@ -1,48 +1,16 @@
-package elfcore
+package kcore
 
 import (
 	"cmp"
 	"debug/elf"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
 
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
-
-// KernelMap says where a kernel maps its memory.
-type KernelMap struct {
-	Machine elf.Machine
-	Class   elf.Class
-	Order   binary.ByteOrder
-
-	// Direct is what to add to a physical address to have its virtual address
-	// in the direct map, modulo 2^64, or 2^32 for ELFCLASS32: PAGE_OFFSET on
-	// x86. It also holds for memory that /proc/kcore doesn't have: on 6.1, a
-	// DIMM that was added but is not online.
-	Direct uint64
-
-	// LowEnd is the first byte of memory that is not in the direct map, where
-	// there is such: high memory, on 32-bit machines. 0 means all is in it.
-	LowEnd memmap.PhysAddr
-
-	// Text is the kernel image where it is mapped apart from the direct map,
-	// from _text to _end. MemSize is 0 where it isn't.
-	Text Load
-}
-
-// Virt returns the address of a in the direct map: all ones if it has none.
-func (m *KernelMap) Virt(a memmap.PhysAddr) uint64 {
-	v := uint64(a) + m.Direct
-	if m.Class != elf.ELFCLASS32 {
-		return v
-	}
-	if m.LowEnd != 0 && a >= m.LowEnd {
-		return math.MaxUint32
-	}
-	return v & math.MaxUint32
-}
 
 // addrMask returns the bits of a virtual address of the class.
 func addrMask(c elf.Class) uint64 {
@@ -69,7 +37,7 @@ func (k *Kcore) resolve(iomem *memmap.Iomem) error {
 	bytes := make(map[uint64]uint64)
 	for i := range k.Loads {
 		l := &k.Loads[i]
-		if l.Phys == noPhys || !l.readable() || !ram.Overlaps(l.physRange()) {
+		if l.Phys == noPhys || !readable(l) || !ram.Overlaps(l.PhysRange()) {
 			continue
 		}
 		bytes[(l.Virt-uint64(l.Phys))&mask] += l.FileSize
@@ -84,13 +52,13 @@ func (k *Kcore) resolve(iomem *memmap.Iomem) error {
 	}
 	for i := range k.Loads {
 		l := &k.Loads[i]
-		if l.Phys != noPhys && l.readable() && (l.Virt-uint64(l.Phys))&mask == k.Map.Direct && ram.Overlaps(l.physRange()) {
+		if l.Phys != noPhys && readable(l) && (l.Virt-uint64(l.Phys))&mask == k.Map.Direct && ram.Overlaps(l.PhysRange()) {
 			k.ram = append(k.ram, *l)
 		}
 	}
-	slices.SortFunc(k.ram, func(a, b Load) int { return cmp.Compare(a.Phys, b.Phys) })
+	slices.SortFunc(k.ram, func(a, b elfcore.Load) int { return cmp.Compare(a.Phys, b.Phys) })
 	if k.Map.Class == elf.ELFCLASS32 {
-		k.Map.LowEnd = k.ram[len(k.ram)-1].physRange().End
+		k.Map.LowEnd = k.ram[len(k.ram)-1].PhysRange().End
 	}
 	k.findText(iomem)
 	return nil
@@ -100,7 +68,7 @@ func (k *Kcore) resolve(iomem *memmap.Iomem) error {
 // "update physical address for kcore ram and text" (4.11), when all were 0. Since
 // then what has none has noPhys; on ppc64 all of RAM may be one segment, at 0.
 func (k *Kcore) unaddressed() bool {
-	return !slices.ContainsFunc(k.Loads, func(l Load) bool { return l.Phys != 0 })
+	return !slices.ContainsFunc(k.Loads, func(l elfcore.Load) bool { return l.Phys != 0 })
 }
 
 const (
@@ -120,13 +88,13 @@ func (k *Kcore) addressOld(iomem *memmap.Iomem, ram memmap.Set) error {
 	if m := k.Map.Machine; m != elf.EM_X86_64 && m != elf.EM_386 || len(k.Loads) == 0 {
 		return fmt.Errorf("%w: none of %d segments has a physical address", ErrNoDirectMap, len(k.Loads))
 	}
-	lowest := slices.MinFunc(k.Loads, func(a, b Load) int { return cmp.Compare(a.Virt, b.Virt) })
+	lowest := slices.MinFunc(k.Loads, func(a, b elfcore.Load) int { return cmp.Compare(a.Virt, b.Virt) })
 	base := lowest.Virt &^ (pageOffsetAlign - 1)
 	text := -1
 	for i := range k.Loads {
 		l := &k.Loads[i]
 		l.Phys = noPhys
-		if k.Map.Machine == elf.EM_X86_64 && l.Virt >= startKernelMap && l.Virt-startKernelMap < kernelImageSize &&
+		if k.Map.Machine == elf.EM_X86_64 && l.Virt >= vmcore.StartKernelMap && l.Virt-vmcore.StartKernelMap < kernelImageSize &&
 			(text < 0 || l.Virt < k.Loads[text].Virt) {
 			text = i
 			continue
@@ -156,23 +124,15 @@ func (k *Kcore) findText(iomem *memmap.Iomem) {
 	}
 	for i := range k.Loads {
 		l := &k.Loads[i]
-		if l.Phys == noPhys || (l.Virt-uint64(l.Phys))&addrMask(k.Map.Class) == k.Map.Direct || !l.physRange().Contains(code[0].Range()) {
+		if l.Phys == noPhys || (l.Virt-uint64(l.Phys))&addrMask(k.Map.Class) == k.Map.Direct || !l.PhysRange().Contains(code[0].Range()) {
 			continue
 		}
 		if k.Map.Text.MemSize == 0 || l.MemSize < k.Map.Text.MemSize {
-			k.Map.Text = textLoad(l.physRange(), l.Virt)
+			k.Map.Text = elfcore.TextLoad(l.PhysRange(), l.Virt)
 		}
 	}
 	if k.Map.Text.MemSize == 0 {
 		k.textFromVMCoreInfo(iomem)
-	}
-}
-
-// textLoad returns the PT_LOAD for the kernel image in r, mapped at virt.
-func textLoad(r memmap.Range, virt uint64) Load {
-	return Load{
-		Phys: r.Start, Virt: virt, Offset: uint64(r.Start),
-		FileSize: r.Size(), MemSize: r.Size(), Flags: elf.PF_R | elf.PF_W | elf.PF_X,
 	}
 }
 
@@ -189,6 +149,6 @@ func (k *Kcore) textFromVMCoreInfo(iomem *memmap.Iomem) {
 	}
 	image := kernelImage(iomem)
 	if delta, ok := v.Number(offset); ok && !image.Empty() {
-		k.Map.Text = textLoad(image, uint64(image.Start)+uint64(delta))
+		k.Map.Text = elfcore.TextLoad(image, uint64(image.Start)+uint64(delta))
 	}
 }

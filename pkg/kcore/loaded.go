@@ -1,4 +1,4 @@
-package elfcore
+package kcore
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -27,6 +28,8 @@ var (
 const (
 	headerAlign = 4096      // segments begin at a page, whatever its size is
 	scanChunk   = 256 << 10 // bytes of the region read at once
+
+	shortest, longest = 52, 64 // bytes of an ELF header, of the two classes
 )
 
 // ReadLoaded returns the elfcorehdr that the running kernel would crash with
@@ -36,7 +39,7 @@ const (
 //
 // It reads /proc/iomem and /proc/kcore and takes no kexec lock. The error wraps
 // ErrNoCrashKernel, or one of OpenKcore's or FindHeader's.
-func ReadLoaded(root fs.FS, hint memmap.PhysAddr) (*Header, memmap.PhysAddr, error) {
+func ReadLoaded(root fs.FS, hint memmap.PhysAddr) (*elfcore.Header, memmap.PhysAddr, error) {
 	iomem, err := memmap.ReadIomem(root)
 	if err != nil {
 		return nil, 0, err
@@ -62,7 +65,7 @@ func ReadLoaded(root fs.FS, hint memmap.PhysAddr) (*Header, memmap.PhysAddr, err
 // of the last load, and several headers found without one are ErrManyHeaders.
 // The error may also wrap ErrNotMapped if nothing of the region can be read,
 // ErrKcoreUnreadable if reading fails, or ErrNoHeader.
-func (k *Kcore) FindHeader(crash memmap.Range, hint memmap.PhysAddr) (*Header, memmap.PhysAddr, error) {
+func (k *Kcore) FindHeader(crash memmap.Range, hint memmap.PhysAddr) (*elfcore.Header, memmap.PhysAddr, error) {
 	if k.Mapped().Intersect(memmap.NewSet(crash)).Empty() {
 		return nil, 0, fmt.Errorf("crash region %v: %w", crash, ErrNotMapped)
 	}
@@ -154,15 +157,15 @@ func (k *Kcore) scan(crash memmap.Range) ([]memmap.PhysAddr, error) {
 // likely reports whether b begins as a header of this machine does. Headers of
 // either class can be loaded.
 func (k *Kcore) likely(b []byte) bool {
-	return len(b) >= ehdrSize32 && bytes.HasPrefix(b, []byte(elf.ELFMAG)) &&
-		elf.Data(b[elf.EI_DATA]) == dataEncoding(k.Map.Order) &&
+	return len(b) >= shortest && bytes.HasPrefix(b, []byte(elf.ELFMAG)) &&
+		elf.Data(b[elf.EI_DATA]) == elfcore.DataEncoding(k.Map.Order) &&
 		elf.Type(k.Map.Order.Uint16(b[16:])) == elf.ET_CORE &&
 		elf.Machine(k.Map.Order.Uint16(b[18:])) == k.Map.Machine
 }
 
 // headerAt returns the header at addr, or nil if there is none. The kernel may
 // be rewriting it (arch_crash_handle_hotplug_event), so two reads must agree.
-func (k *Kcore) headerAt(crash memmap.Range, addr memmap.PhysAddr) (*Header, error) {
+func (k *Kcore) headerAt(crash memmap.Range, addr memmap.PhysAddr) (*elfcore.Header, error) {
 	const tries = 8
 	var last []byte
 	for range tries {
@@ -174,7 +177,7 @@ func (k *Kcore) headerAt(crash memmap.Range, addr memmap.PhysAddr) (*Header, err
 			last = b
 			continue
 		}
-		h, err := ParseHeader(b)
+		h, err := elfcore.ParseHeader(b)
 		if err != nil {
 			return nil, nil // not a header, whatever it looked like
 		}
@@ -187,20 +190,15 @@ func (k *Kcore) headerAt(crash memmap.Range, addr memmap.PhysAddr) (*Header, err
 // there is nothing like that.
 func (k *Kcore) headerBytes(crash memmap.Range, addr memmap.PhysAddr) ([]byte, error) {
 	room := memmap.Range{Start: addr, End: crash.End}.Size()
-	b := make([]byte, min(ehdrSize64, room))
+	b := make([]byte, min(longest, room))
 	if err := k.read(b, addr); err != nil {
 		return nil, ignoreUnmapped(err)
 	}
 	if !k.likely(b) {
 		return nil, nil
 	}
-	h, phnum, err := parseEhdr(b)
-	if err != nil {
-		return nil, nil
-	}
-	ehdr, phdr := headerSizes(h.Class)
-	size := uint64(ehdr + phnum*phdr) // at most 4 MiB
-	if size > room {
+	size, err := elfcore.HeaderSize(b) // at most 4 MiB
+	if err != nil || uint64(size) > room {
 		return nil, nil
 	}
 	b = make([]byte, size)
@@ -220,8 +218,5 @@ func ignoreUnmapped(err error) error {
 // read fills b from the physical address.
 func (k *Kcore) read(b []byte, addr memmap.PhysAddr) error {
 	_, err := k.ReadPhysAt(b, addr)
-	if err != nil && !errors.Is(err, ErrNotMapped) {
-		return fmt.Errorf("%w: %w", ErrKcoreUnreadable, err)
-	}
 	return err
 }

@@ -1,4 +1,4 @@
-package elfcore
+package kcore
 
 import (
 	"debug/elf"
@@ -7,7 +7,9 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 func TestMapFromVMCoreInfo(t *testing.T) {
@@ -19,8 +21,8 @@ func TestMapFromVMCoreInfo(t *testing.T) {
 		direct, text        uint64 // text: less its physical address
 		err                 string
 	}{
-		{name: "x86", info: x86 + "NUMBER(pgtable_l5_enabled)=0\n", cmdline: "quiet nokaslr", machine: elf.EM_X86_64, direct: 0xffff888000000000, text: startKernelMap},
-		{name: "x86, 5 levels", info: x86 + "NUMBER(pgtable_l5_enabled)=1\n", cmdline: "nokaslr", machine: elf.EM_X86_64, direct: 0xff11000000000000, text: startKernelMap},
+		{name: "x86", info: x86 + "NUMBER(pgtable_l5_enabled)=0\n", cmdline: "quiet nokaslr", machine: elf.EM_X86_64, direct: 0xffff888000000000, text: vmcore.StartKernelMap},
+		{name: "x86, 5 levels", info: x86 + "NUMBER(pgtable_l5_enabled)=1\n", cmdline: "nokaslr", machine: elf.EM_X86_64, direct: 0xff11000000000000, text: vmcore.StartKernelMap},
 		{name: "x86, KASLR", info: x86 + "NUMBER(pgtable_l5_enabled)=0\n", cmdline: "quiet", err: "random"},
 		{name: "x86, moved", info: strings.Replace(x86, "SET=0", "SET=1d000000", 1) + "NUMBER(pgtable_l5_enabled)=0\n", cmdline: "nokaslr", err: "random"},
 		{name: "x86, old", info: strings.Replace(x86, "6.12.1", "4.19.0", 1) + "NUMBER(pgtable_l5_enabled)=0\n", cmdline: "nokaslr", err: "older than 4.20"},
@@ -37,7 +39,7 @@ func TestMapFromVMCoreInfo(t *testing.T) {
 				"dev/mem":      {Data: append(make([]byte, 4096), vmcoreinfoNote(tt.info)...)},
 				"proc/cmdline": {Data: []byte(tt.cmdline + "\n")},
 			}
-			m, err := mapFromNote(root, iomem, NoteRange{4096, uint64(len(vmcoreinfoNote(tt.info)))})
+			m, err := mapFromNote(root, iomem, elfcore.NoteRange{Addr: 4096, Size: uint64(len(vmcoreinfoNote(tt.info)))})
 			if tt.err != "" {
 				if !errors.Is(err, ErrNotEnough) || !strings.Contains(err.Error(), tt.err) {
 					t.Fatalf("mapFromNote = %+v, %v; want ErrNotEnough, %q", m, err, tt.err)
@@ -53,10 +55,10 @@ func TestMapFromVMCoreInfo(t *testing.T) {
 		})
 	}
 	root := fstest.MapFS{"dev/mem": {Data: make([]byte, 8192)}, "proc/cmdline": {}}
-	if _, err := mapFromNote(root, iomem, NoteRange{4096, 4096}); !errors.Is(err, ErrNoVMCoreInfo) {
-		t.Errorf("zeroes instead of a note: %v; want ErrNoVMCoreInfo", err)
+	if _, err := mapFromNote(root, iomem, elfcore.NoteRange{Addr: 4096, Size: 4096}); !errors.Is(err, vmcore.ErrNoVMCoreInfo) {
+		t.Errorf("zeroes instead of a note: %v; want vmcore.ErrNoVMCoreInfo", err)
 	}
-	if _, err := mapFromNote(root, iomem, NoteRange{memmap.PhysAddr(1) << 63, 4096}); err == nil {
+	if _, err := mapFromNote(root, iomem, elfcore.NoteRange{Addr: memmap.PhysAddr(1) << 63, Size: 4096}); err == nil {
 		t.Error("a note beyond what a file can have was read")
 	}
 }

@@ -1,4 +1,4 @@
-package elfcore
+package vmcore
 
 import (
 	"bytes"
@@ -160,13 +160,6 @@ func (v *VMCoreInfo) hex(key string) (uint64, bool) {
 	return n, err == nil
 }
 
-// VMCoreInfo returns the dump's parsed VMCOREINFO note. The error is ErrNoVMCoreInfo when there
-// is none (perhaps because the notes are damaged: see Damage), or says what is wrong with it.
-func (f *File) VMCoreInfo() (*VMCoreInfo, error) { return f.info, f.infoErr }
-
-// readVMCoreInfo parses the VMCOREINFO of f.Notes.
-func (f *File) readVMCoreInfo() (*VMCoreInfo, error) { return FindVMCoreInfo(f.Notes, f.r) }
-
 // FindVMCoreInfo parses the VMCOREINFO note of notes, which were read from r: of several the
 // first that has anything to say. QEMU hands on what a guest wrote, which may be nothing, before
 // the kernel's own. A Xen dump has one for the hypervisor as well, named VMCOREINFO_XEN. The error
@@ -201,7 +194,7 @@ func (n *Note) vmcoreInfo(r io.ReaderAt) (*VMCoreInfo, error) {
 	if text == nil {
 		text = make([]byte, n.Size())
 		if _, err := io.ReadFull(n.Data(r), text); err != nil {
-			return nil, fmt.Errorf("vmcoreinfo: read note: %w", noEOF(err))
+			return nil, fmt.Errorf("vmcoreinfo: read note: %w", unexpectedEOF(err))
 		}
 	}
 	if len(bytes.TrimRight(text, "\x00")) == 0 {

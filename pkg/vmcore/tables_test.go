@@ -1,0 +1,300 @@
+package vmcore_test
+
+import (
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
+)
+
+// pages is physical memory by page of 4 KiB; what was never written is not in the dump.
+type pages map[uint64]*[4096]byte
+
+func (p pages) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
+	for i := range b {
+		page := p[(uint64(addr)+uint64(i))>>12]
+		if page == nil {
+			return i, fmt.Errorf("%v: %w", addr, vmcore.ErrNotInDump)
+		}
+		b[i] = page[(uint64(addr)+uint64(i))&4095]
+	}
+	return len(b), nil
+}
+
+func (p pages) put(addr, value uint64) {
+	if p[addr>>12] == nil {
+		p[addr>>12] = new([4096]byte)
+	}
+	binary.LittleEndian.PutUint64(p[addr>>12][addr&4095:], value)
+}
+
+// paging is one layout of page tables, as the kernel that has it would set them up.
+type paging struct {
+	name    string
+	machine elf.Machine
+	info    string
+	page    uint // log2 of the page size
+	index   uint // bits of an index
+	bits    uint // of a virtual address
+	levels  int
+	physTop uint // physical addresses have fewer bits
+	root    uint64
+	largest int // level of the largest leaf, 0 being a page
+
+	table func(phys uint64) uint64
+	leaf  func(phys uint64, level int) uint64
+}
+
+const (
+	rootPhys = 0x80400000
+	riscvOf  = "SYMBOL(swapper_pg_dir)=ffffffff80400000\nNUMBER(KERNEL_LINK_ADDR)=0xffffffff80000000\nNUMBER(va_kernel_pa_offset)=0xffffffff00000000\n"
+)
+
+func armTable(phys uint64) uint64 { return phys | 3 }
+func armLeaf(phys uint64, level int) uint64 {
+	if level == 0 {
+		return phys | 0x0060000000000703
+	}
+	return phys | 0x0060000000000701
+}
+func arm64High(phys uint64) uint64 { return phys&(1<<48-1) | phys>>48<<12 } // pages of 64 KiB
+func armLPA2(phys uint64) uint64   { return phys&(1<<50-1) | phys>>50<<8 }
+func riscvPTE(phys uint64) uint64  { return phys >> 12 << 10 }
+
+func pagings() []paging {
+	arm := func(name string, page uint, built, actual, bits uint, levels, largest int) paging {
+		p := paging{name: "arm64 " + name, machine: elf.EM_AARCH64, page: page, index: page - 3, bits: bits, levels: levels, physTop: 48, largest: largest,
+			table: armTable, leaf: armLeaf}
+		// The image begins 2 GiB above the direct map of the fewest bits (arch/arm64/include/asm/memory.h).
+		voffset := -(uint64(1) << (min(actual, 48) - 1))
+		p.info = fmt.Sprintf("PAGESIZE=%d\nNUMBER(VA_BITS)=%d\nNUMBER(TCR_EL1_T1SZ)=%#x\nNUMBER(kimage_voffset)=%#x\nNUMBER(PHYS_OFFSET)=0x80000000\nSYMBOL(_stext)=%x\nSYMBOL(swapper_pg_dir)=%x\n",
+			1<<page, built, 64-actual, voffset, voffset+0x80010000, voffset+rootPhys)
+		return p
+	}
+	wide := func(p paging, pack func(uint64) uint64) paging {
+		p.physTop = 52
+		p.table = func(phys uint64) uint64 { return armTable(pack(phys)) }
+		p.leaf = func(phys uint64, level int) uint64 {
+			// With LPA2 the bits of the shareability are the address's.
+			return armLeaf(0, level)&^0x300 | pack(phys)
+		}
+		return p
+	}
+	riscv := func(name string, bits uint, levels int, info string) paging {
+		return paging{name: "riscv64 " + name, machine: elf.EM_RISCV, page: 12, index: 9, bits: bits, levels: levels, physTop: 56, largest: 2,
+			info:  "PAGESIZE=4096\n" + info + riscvOf,
+			table: func(phys uint64) uint64 { return riscvPTE(phys) | 1 },
+			leaf:  func(phys uint64, _ int) uint64 { return riscvPTE(phys) | 0xe7 }}
+	}
+	x86 := func(name string, bits uint, levels int, sme uint64, info string) paging {
+		return paging{name: "x86_64 " + name, machine: elf.EM_X86_64, page: 12, index: 9, bits: bits, levels: levels, physTop: 46, largest: 2,
+			info:  "PAGESIZE=4096\nNUMBER(phys_base)=0\nSYMBOL(init_top_pgt)=ffffffff80400000\n" + info,
+			root:  0x400000,
+			table: func(phys uint64) uint64 { return phys | 0x63 | sme },
+			leaf: func(phys uint64, level int) uint64 {
+				if level == 0 {
+					return phys | 0x63 | sme
+				}
+				return phys | 0x10e3 | sme // with the PAT bit
+			}}
+	}
+	return []paging{
+		x86("4 levels", 48, 4, 0, ""),
+		x86("5 levels", 57, 5, 0, "NUMBER(pgtable_l5_enabled)=1\n"),
+		x86("SME", 48, 4, 1<<47, "NUMBER(sme_mask)=140737488355328\n"),
+		arm("4 KiB, 39 bits", 12, 39, 39, 39, 3, 1),
+		arm("4 KiB, 48 bits", 12, 48, 48, 48, 4, 2),
+		wide(arm("4 KiB, 52 bits, LPA2", 12, 52, 52, 52, 5, 2), armLPA2),
+		arm("4 KiB, built for 52 bits, without LPA2", 12, 52, 48, 48, 4, 2),
+		arm("16 KiB, 47 bits", 14, 47, 47, 47, 3, 1),
+		arm("16 KiB, 48 bits", 14, 48, 48, 48, 4, 1),
+		arm("16 KiB, built for 52 bits, without LPA2", 14, 52, 47, 47, 3, 1),
+		wide(arm("16 KiB, 52 bits, LPA2", 14, 52, 52, 52, 4, 1), armLPA2),
+		arm("64 KiB, 42 bits", 16, 42, 42, 42, 2, 1),
+		arm("64 KiB, 48 bits", 16, 48, 48, 48, 3, 1),
+		wide(arm("64 KiB, 52 bits", 16, 52, 52, 52, 3, 1), arm64High),
+		wide(arm("64 KiB, built for 52 bits, 48 used", 16, 52, 48, 52, 3, 1), arm64High),
+		riscv("Sv39", 39, 3, "NUMBER(VA_BITS)=39\n"),
+		riscv("Sv48", 48, 4, "NUMBER(VA_BITS)=48\n"),
+		riscv("Sv57", 57, 5, "NUMBER(VA_BITS)=57\n"),
+		riscv("Sv39 by its direct map", 39, 3, "NUMBER(PAGE_OFFSET)=0xffffffd600000000\n"),
+		riscv("Sv48 by its direct map", 48, 4, "NUMBER(PAGE_OFFSET)=0xffffaf8000000000\n"),
+		riscv("Sv57 by its direct map", 57, 5, "NUMBER(PAGE_OFFSET)=0xff60000000000000\n"),
+	}
+}
+
+// kernelAddress is a random address of the kernel's half that no fixed mapping has.
+func (p *paging) kernelAddress(r *rand.Rand) uint64 {
+	switch p.machine {
+	case elf.EM_AARCH64:
+		// Behind the direct map and far from the image.
+		return ^uint64(0) - 1<<34 - r.Uint64N(1<<35)
+	case elf.EM_RISCV:
+		return -(uint64(1) << (p.bits - 1)) + r.Uint64N(1<<30)
+	}
+	return -(uint64(1) << (p.bits - 1)) + r.Uint64N(1<<(p.bits-2))
+}
+
+// TestPageTables maps random pages of every size and asks for addresses in them.
+func TestPageTables(t *testing.T) {
+	for _, p := range pagings() {
+		t.Run(p.name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, uint64(p.bits)))
+			mem, next := pages{}, uint64(0x90000000)
+			root := uint64(rootPhys)
+			if p.root != 0 {
+				root = p.root
+			}
+			mem.put(root, 0)
+			tables := map[[2]uint64]uint64{} // level and prefix of the address to the table below
+			type mapping struct {
+				virt, phys uint64
+				size       uint
+			}
+			var mapped []mapping
+			for range 400 {
+				level := r.IntN(p.largest + 1)
+				size := p.page + p.index*uint(level)
+				virt := p.kernelAddress(r) &^ (1<<size - 1)
+				phys := r.Uint64N(1<<p.physTop) &^ (1<<size - 1)
+				at, free := root, true
+				for l := p.levels - 1; l > level; l-- {
+					shift := p.page + p.index*uint(l)
+					slot := at + 8*p.slot(virt, l)
+					key := [2]uint64{uint64(l), virt >> shift}
+					below, ok := tables[key]
+					if !ok {
+						if mem[slot>>12] != nil && binary.LittleEndian.Uint64(mem[slot>>12][slot&4095:]) != 0 {
+							free = false // a larger page is there
+							break
+						}
+						below = next
+						next += 1 << p.page
+						for b := below; b < next; b += 4096 {
+							mem.put(b, 0)
+						}
+						tables[key] = below
+						mem.put(slot, p.table(below))
+					}
+					at = below
+				}
+				slot := at + 8*p.slot(virt, level)
+				if !free || mem[slot>>12] != nil && binary.LittleEndian.Uint64(mem[slot>>12][slot&4095:]) != 0 {
+					continue
+				}
+				mem.put(slot, p.leaf(phys, level))
+				mapped = append(mapped, mapping{virt, phys, size})
+			}
+			if len(mapped) < 100 {
+				t.Fatalf("only %d mappings", len(mapped))
+			}
+			info, err := vmcore.ParseVMCoreInfo([]byte(p.info))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := vmcore.NewAddressSpace(vmcore.Platform{Machine: p.machine, Order: binary.LittleEndian, Word: 8}, info, mem, vmcore.Hints{})
+			for _, m := range mapped {
+				off := r.Uint64N(1 << m.size)
+				phys, run, err := a.Translate(m.virt + off)
+				if err != nil || uint64(phys) != m.phys+off || run != 1<<m.size-off {
+					t.Fatalf("Translate(%#x) = %v, %#x, %v; want %#x, %#x", m.virt+off, phys, run, err, m.phys+off, 1<<m.size-off)
+				}
+			}
+			for range 100 {
+				virt := p.kernelAddress(r)
+				inside := false
+				for _, m := range mapped {
+					inside = inside || virt-m.virt < 1<<m.size
+				}
+				if phys, _, err := a.Translate(virt); !inside && !errors.Is(err, vmcore.ErrNotInDump) {
+					t.Errorf("Translate(%#x), which is not mapped, = %v, %v; want ErrNotInDump", virt, phys, err)
+				}
+			}
+			if p.bits < 57 {
+				if phys, _, err := a.Translate(1 << 60); !errors.Is(err, vmcore.ErrNotInDump) {
+					t.Errorf("Translate of an address that is not canonical = %v, %v; want ErrNotInDump", phys, err)
+				}
+			}
+		})
+	}
+}
+
+// slot is the index of a virtual address at a level.
+func (p *paging) slot(virt uint64, level int) uint64 {
+	shift := p.page + p.index*uint(level)
+	width := p.index
+	if level == p.levels-1 {
+		width = p.bits - shift
+	}
+	return virt >> shift & (1<<width - 1)
+}
+
+// Svnapot: 16 entries that are alike stand for 64 KiB.
+func TestPageTablesNAPOT(t *testing.T) {
+	mem := pages{}
+	const virt = 0xffffffc000000000
+	pmd, pte := uint64(0x90000000), uint64(0x90001000)
+	mem.put(rootPhys+8*(virt>>30&0x1ff), riscvPTE(pmd)|1)
+	mem.put(pmd, riscvPTE(pte)|1)
+	for i := range uint64(16) {
+		mem.put(pte+8*i, 1<<63|riscvPTE(0x123450000|8<<12)|0xe7)
+	}
+	info, err := vmcore.ParseVMCoreInfo([]byte("PAGESIZE=4096\nNUMBER(VA_BITS)=39\n" + riscvOf))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := vmcore.NewAddressSpace(vmcore.Platform{Machine: elf.EM_RISCV, Order: binary.LittleEndian, Word: 8}, info, mem, vmcore.Hints{})
+	for _, off := range []uint64{0, 0x1234, 0xfff0} {
+		if phys, run, err := a.Translate(virt + off); err != nil || uint64(phys) != 0x123450000+off || run != 0x10000-off {
+			t.Errorf("Translate(%#x) = %v, %#x, %v; want %#x, %#x", virt+off, phys, run, err, 0x123450000+off, 0x10000-off)
+		}
+	}
+}
+
+// FuzzTranslate: whatever the tables hold, a walk ends, and an answer is inside one page.
+func FuzzTranslate(f *testing.F) {
+	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8}, uint64(0xffff800012345678), uint8(0))
+	f.Add([]byte{0x63, 0, 0x40, 0, 0, 0, 0, 0}, uint64(0xffff800012345678), uint8(3))
+	all := pagings()
+	f.Fuzz(func(t *testing.T, fill []byte, addr uint64, which uint8) {
+		p := all[int(which)%len(all)]
+		info, err := vmcore.ParseVMCoreInfo([]byte(p.info))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mem := repeated(fill)
+		a := vmcore.NewAddressSpace(vmcore.Platform{Machine: p.machine, Order: binary.LittleEndian, Word: 8}, info, mem, vmcore.Hints{})
+		phys, run, err := a.Translate(addr)
+		if err != nil {
+			if !errors.Is(err, vmcore.ErrNotInDump) {
+				t.Errorf("Translate(%#x) = %v; want ErrNotInDump", addr, err)
+			}
+			return
+		}
+		if run == 0 {
+			t.Errorf("Translate(%#x) = %v, 0 bytes", addr, phys)
+		}
+		// Of a Svnapot page other entries would have to be alike.
+		if again, run2, err := a.Translate(addr + run - 1); p.machine != elf.EM_RISCV && (err != nil || again != phys+memmap.PhysAddr(run-1) || run2 == 0) {
+			t.Errorf("Translate(%#x), the end of the same mapping, = %v, %v; want %v", addr+run-1, again, err, phys+memmap.PhysAddr(run-1))
+		}
+	})
+}
+
+// repeated is memory that holds the same bytes again and again.
+type repeated []byte
+
+func (m repeated) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
+	if len(m) == 0 {
+		return 0, vmcore.ErrNotInDump
+	}
+	for i := range b {
+		b[i] = m[(uint64(addr)+uint64(i))%uint64(len(m))]
+	}
+	return len(b), nil
+}

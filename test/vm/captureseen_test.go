@@ -45,9 +45,10 @@ func TestVMCaptureSeen(t *testing.T) {
 	run(t, append(format, "my data/x", small)...)
 	run(t, append(mkfs.Argv, "-q", "-m", "raid1", "-d", "raid1", one, two)...)
 	cfg := vmlab.Config{
-		Kernel: k, Memory: 512, CrashKernel: "128M", Modules: []string{"btrfs"},
-		Disks: []vmlab.Disk{{Source: one}, {Source: two}, {Source: small, Bus: "virtio"}},
-		Files: append(append(userland(t, k), btrfs.Files...), moduleTree(t, k, "nvme", "virtio_pci", "virtio_blk", "btrfs", fstype)...),
+		Kernel: k, Memory: 512, CrashKernel: "128M",
+		Modules: []string{"crc32c_generic", "btrfs"}, // the first only a soft dependency, which the lab does not follow
+		Disks:   []vmlab.Disk{{Source: one}, {Source: two}, {Source: small, Bus: "virtio"}},
+		Files:   append(append(userland(t, k), btrfs.Files...), moduleTree(t, k, "nvme", "virtio_pci", "virtio_blk", "btrfs", fstype)...),
 	}
 	g := vmlab.Boot(t, cfg)
 	g.Must(append(btrfs.Argv, "device", "scan")...)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -68,7 +69,11 @@ func (l *Loader) judgeChanged(p *Plan, changed []string, refuse func(Finding) bo
 	if err != nil {
 		return err
 	}
+	initrd := p.Initrd != nil && slices.ContainsFunc(changed, func(path string) bool { return samePath(path, p.Initrd.Path) })
 	for _, f := range p.CheckInitrd(host) {
+		if !initrd && f.Check != checkInitrdKernel {
+			continue // it was taken as it is
+		}
 		if refuse(f) {
 			problem := f.Problem()
 			problem.What = fmt.Sprintf("%s changed since the last load, and would make a crash kernel that saves no dump: %s", strings.Join(changed, ", "), f.Detail)
@@ -79,6 +84,12 @@ func (l *Loader) judgeChanged(p *Plan, changed []string, refuse func(Finding) bo
 		}
 	}
 	return nil
+}
+
+// samePath compares a path with one that may be relative.
+func samePath(a, b string) bool {
+	abs, err := filepath.Abs(b)
+	return a == b || err == nil && a == abs
 }
 
 // readInitrd gives no contents where the initrd can't be looked into, or has no modules to judge.

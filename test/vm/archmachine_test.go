@@ -82,6 +82,12 @@ func TestVMHotplugArch(t *testing.T) {
 		cfg := archMachine(t, k)
 		cfg.MaxMemory, cfg.Modules = 2048, []string{"virtio_mem"}
 		cfg.Args = []string{"-object", "memory-backend-ram,id=vmem,size=1G", "-device", "virtio-mem-pci,id=vm0,memdev=vmem,requested-size=0"}
+		// The capture has the device's driver before it reads the old memory.
+		for i, f := range cfg.Files {
+			if f.Path == guestInitrd {
+				cfg.Files[i].Source = captureInitramfs(t, k, "--module", "virtio_mem", "--set", "virtio_blk", "--set", "nvme", "raw:/dev/nvme0n1")
+			}
+		}
 		g := vmlab.Boot(t, cfg)
 		archLoad(t, g)
 		g.HMP(fmt.Sprintf("qom-set vm0 requested-size %d", 256<<20))

@@ -1,0 +1,109 @@
+package loader
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// cpioOf is an initramfs with files of 4 bytes.
+func cpioOf(names ...string) []byte {
+	var b []byte
+	for _, name := range append(names, "TRAILER!!!") {
+		b = fmt.Appendf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00", 1, 0o100644, 0, 0, 1, 0, 4, 0, 0, 0, 0, len(name)+1, 0, name)
+		b = append(b, make([]byte, -len(b)&3+4)...)
+	}
+	return b
+}
+
+func emptyInitramfs() []byte { return cpioOf("init") }
+
+func TestCheckInitrd(t *testing.T) {
+	other := cpioOf("init", "lib/modules/5.10.0-x/nvme.ko")
+	for _, tt := range []struct {
+		name   string
+		initrd []byte
+		force  bool
+		level  Level
+		text   string
+	}{
+		{"good", emptyInitramfs(), false, OK, ""},
+		{"none", []byte("root:x:0:0"), false, Failure, "not an initramfs"},
+		{"none, forced", []byte("root:x:0:0"), true, Warning, "not an initramfs"},
+		{"cut", emptyInitramfs()[:60], false, Failure, "unexpected EOF"},
+		{"garbage behind", append(emptyInitramfs(), "garbage"...), false, Warning, "something else than an archive follows"},
+		{"garbage behind microcode", append(cpioOf("kernel/x86/microcode/GenuineIntel.bin"), "garbage"...), false, Failure, "something else than an archive follows"},
+		{"a ramdisk", append([]byte("hsqs"), make([]byte, 4096)...), false, Warning, "a ramdisk with squashfs"},
+		{"of another kernel", other, false, Warning, "has modules of 5.10.0-x, the kernel is "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			spec := *specOf(t, b, tt.initrd)
+			spec.Force = tt.force
+			host, err := ReadHost(b.Root, b.Arch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := New(host, &spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			worst := Finding{}
+			for _, f := range p.CheckInitrd(host) {
+				if f.Level > worst.Level {
+					worst = f
+				}
+			}
+			if worst.Level != tt.level || !strings.Contains(worst.Detail, tt.text) {
+				t.Errorf("CheckInitrd() = %+v; want %v, %q", worst, tt.level, tt.text)
+			}
+			if p.Kind = Boot; p.CheckInitrd(host) != nil {
+				t.Error("CheckInitrd() of an ordinary kexec finds something")
+			}
+		})
+	}
+}
+
+func specOf(t *testing.T, b *bench, initrd []byte) *Spec {
+	t.Helper()
+	spec := &Spec{Kind: Crash}
+	for name, data := range map[string][]byte{"vmlinuz": bzImage().Bytes(), "initrd": initrd} {
+		if err := os.WriteFile(filepath.Join(b.dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if spec.Kernel, err = Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
+		t.Fatal(err)
+	}
+	if spec.Initrd, err = Open(filepath.Join(b.dir, "initrd")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { spec.Close() })
+	return spec
+}
+
+// An initrd that was taken as it is, and has not changed, does not keep a reload or a restore from
+// being made because the kernel was written anew.
+func TestRefuseChangedOnlyWhatChanged(t *testing.T) {
+	b := newBench(t)
+	host, err := ReadHost(b.Root, b.Arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(host, specOf(t, b, []byte("no initramfs")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.refuseChanged(p, []string{p.Kernel.Path}); err != nil {
+		t.Errorf("refuseChanged(kernel) = %v; want the initrd left alone", err)
+	}
+	if err := b.refuseChanged(p, []string{p.Initrd.Path}); err == nil || !strings.Contains(err.Error(), "what is loaded is kept") {
+		t.Errorf("refuseChanged(initrd) = %v; want it refused", err)
+	}
+	if err := b.refuseRestored(p, []string{p.Initrd.Path}); err == nil {
+		t.Error("refuseRestored(initrd) = nil; want it refused")
+	}
+}

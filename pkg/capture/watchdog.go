@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	watchdogPath = "/dev/watchdog" // and a number (drivers/watchdog/watchdog_dev.c)
 	// softwareIdentity is that of softdog, a timer of this kernel: it guards no dump.
 	softwareIdentity = "Software Watchdog"
 	// watchdogLook is how often new devices are looked for: their drivers are loaded meanwhile.

@@ -3,7 +3,6 @@ package loader
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,14 +33,7 @@ func newBench(t *testing.T) *bench {
 }
 
 // initrdOf is an initramfs with one empty file of that name.
-func initrdOf(name string) []byte {
-	var b []byte
-	for _, n := range []string{name, "TRAILER!!!"} {
-		b = fmt.Appendf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00", 1, 0o100644, 0, 0, 1, 0, 0, 0, 0, 0, 0, len(n)+1, 0, n)
-		b = append(b, make([]byte, -len(b)&3)...)
-	}
-	return b
-}
+func initrdOf(name string) []byte { return cpioOf(name) }
 
 // initrdName undoes initrdOf.
 func initrdName(b []byte) string {

@@ -26,6 +26,7 @@ type interrupts struct {
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // of the command; nil where it has nothing to end in order
+	temp   string             // a file that is not to outlive the process; "" without
 	load   chan struct{}      // holds one while a load is under way
 }
 
@@ -53,6 +54,10 @@ func (i *interrupts) handle(ch <-chan os.Signal) {
 		}
 	}
 	i.load <- struct{}{}
+	i.mu.Lock()
+	if i.temp != "" {
+		os.Remove(i.temp) // what else could be done about an error?
+	}
 	i.die(sig)
 }
 
@@ -76,6 +81,20 @@ func (i *interrupts) loading() (done func()) {
 	}
 	i.load <- struct{}{}
 	return func() { <-i.load }
+}
+
+// removing has a signal remove an unfinished file until done is called.
+func (i *interrupts) removing(name string) (done func()) {
+	if i == nil {
+		return func() {}
+	}
+	set := func(name string) {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.temp = name
+	}
+	set(name)
+	return func() { set("") }
 }
 
 // takeSIGPIPE takes the signal, instead of ignoring it as the programs that are started

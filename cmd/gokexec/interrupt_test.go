@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,5 +58,29 @@ func TestInterrupts(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A signal leaves no unfinished file behind.
+func TestInterruptRemovesOutput(t *testing.T) {
+	dir := t.TempDir()
+	died := make(chan []os.DirEntry)
+	i := &interrupts{grace: interruptGrace, outlivePipe: func() {}, load: make(chan struct{}, 1)}
+	i.die = func(os.Signal) {
+		left, err := os.ReadDir(dir)
+		if err != nil {
+			t.Error(err)
+		}
+		died <- left
+	}
+	ch := make(chan os.Signal, 2)
+	go i.handle(ch)
+	e := &env{interrupts: i}
+	go writeOutput(e, filepath.Join(dir, "file"), privateFile, func(w io.Writer) (int, error) {
+		ch <- unix.SIGTERM
+		select {} // the process would end here
+	})
+	if left := <-died; len(left) != 0 {
+		t.Errorf("%v is left; want nothing", left)
 	}
 }

@@ -45,6 +45,9 @@ func writeOutput[T any](e *env, path string, perm fs.FileMode, write func(io.Wri
 	if err != nil {
 		return zero, err
 	}
+	if o.path != "" {
+		defer e.interrupts.removing(o.file.Name())()
+	}
 	v, err := write(o.file)
 	if err == nil {
 		err = o.sync()

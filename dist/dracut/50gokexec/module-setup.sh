@@ -40,9 +40,11 @@ install() {
 	[[ $targets ]] || return 0
 	inst_script @LIBDIR@/gokexec-capture /usr/sbin/gokexec-capture
 	mkdir -p "$initdir/etc/gokexec"
+	set -f # a target is no pattern of file names
 	for target in $targets; do
 		printf '%s\n' "$target"
 	done >"$initdir/etc/gokexec/targets"
+	set +f
 	# Once the disks' drivers are there: before the root is mounted, or while it is
 	# still waited for, since it may never come.
 	inst_hook pre-mount 05 "$moddir/gokexec-hook.sh"

@@ -91,12 +91,12 @@ func (d *demo) prepare() error {
 		return err
 	}
 	d.initrd = filepath.Join(d.dir, "capture.img")
-	args := []string{"initramfs", "-o", d.initrd, "--sysroot", d.kernel.ModulesRoot, "--kernel", d.kernel.Release, "--set", "nvme", "raw:/dev/nvme0n1"}
+	args := []string{"initramfs", "-o", d.initrd, "--sysroot", d.kernel.ModulesRoot, "--kernel", d.kernel.Release, "--other-machine", "--set", "nvme", "raw:/dev/nvme0n1"}
 	out, err := exec.CommandContext(d.ctx, d.binary, args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("gokexec initramfs: %w: %s", err, out)
 	}
-	d.say("$ gokexec initramfs -o capture.img --set nvme raw:/dev/nvme0n1")
+	d.say("$ gokexec initramfs -o capture.img --other-machine --set nvme raw:/dev/nvme0n1")
 	indent(strings.ReplaceAll(string(out), d.dir+"/", ""))
 	return nil
 }

@@ -38,8 +38,12 @@ func imageFiles(t *testing.T) string {
 	}
 	vmlinux := imagetest.GoodELF(elf.EM_X86_64, binary.LittleEndian)
 	vmlinux.Progs = vmlinux.Progs[:2] // its PT_NOTE holds none, which kexec-tools minds
+	initrd, err := vmlab.Initramfs(vmlab.File{Path: "/init", Data: []byte("an initrd")})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, data := range map[string][]byte{
-		"K": kernel, "K2": kernel, "K.gz": gz, "K.xz": xz, "truncated": kernel[:2048], "I": []byte("an initrd"),
+		"K": kernel, "K2": kernel, "K.gz": gz, "K.xz": xz, "truncated": kernel[:2048], "I": initrd,
 		"text": bytes.Repeat([]byte("no kernel at all\n"), 1000), "arm64": imagetest.GoodARM64().Bytes(),
 		"V": vmlinux.Bytes(),
 	} {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
 )
 
@@ -94,12 +95,12 @@ func (e *env) unarmed(sysroot string, root fs.FS, host *loader.Host) (bool, erro
 	return wantedIn(dir) && host.CrashLoaded != nil && !*host.CrashLoaded, nil
 }
 
-func unarmedFinding() loader.Finding {
-	return loader.Finding{Check: "crash kernel", Level: loader.Warning, Detail: "one is wanted, and none is loaded: it was lost since gokexec loaded it",
+func unarmedFinding() advice.Finding {
+	return advice.Finding{Check: "crash kernel", Level: advice.Warning, Detail: "one is wanted, and none is loaded: it was lost since gokexec loaded it",
 		Remedy: "gokexec hotplug or gokexec reload loads it again; gokexec unload --crash says that none is wanted"}
 }
 
-func checkFiles(root fs.FS, host *loader.Host, in *inputFlags, kind loader.Kind, kernel string) ([]loader.Finding, error) {
+func checkFiles(root fs.FS, host *loader.Host, in *inputFlags, kind loader.Kind, kernel string) ([]advice.Finding, error) {
 	spec, err := in.open(kind, kernel)
 	if err != nil {
 		return nil, err
@@ -116,24 +117,24 @@ func checkFiles(root fs.FS, host *loader.Host, in *inputFlags, kind loader.Kind,
 	return findings, nil
 }
 
-func (e *env) reportFindings(findings []loader.Finding, asJSON bool) error {
+func (e *env) reportFindings(findings []advice.Finding, asJSON bool) error {
 	if asJSON {
-		if err := e.printJSON(map[string]any{"checks": findings, "ok": loader.FirstFailure(findings) == nil}); err != nil {
+		if err := e.printJSON(map[string]any{"checks": findings, "ok": advice.FirstFailure(findings) == nil}); err != nil {
 			return err
 		}
 	} else {
 		printFindings(e.stdout, findings)
 	}
-	if loader.FirstFailure(findings) != nil {
+	if advice.FirstFailure(findings) != nil {
 		return &exitError{code: exitFailure}
 	}
 	return nil
 }
 
-func printFindings(w io.Writer, findings []loader.Finding) {
+func printFindings(w io.Writer, findings []advice.Finding) {
 	for _, f := range findings {
 		fmt.Fprintf(w, "%-8s %s: %s\n", f.Level, f.Check, f.Detail)
-		if f.Level >= loader.Warning && f.Remedy != "" {
+		if f.Level >= advice.Warning && f.Remedy != "" {
 			fmt.Fprintf(w, "%-8s -> %s\n", "", f.Remedy)
 		}
 	}

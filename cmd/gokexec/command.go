@@ -16,6 +16,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/rootfs"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/loader"
 )
@@ -175,7 +176,7 @@ func (e *env) finish(name string, err error) int {
 	}
 	fmt.Fprintf(e.stderr, "gokexec: %s: %s\n", name, oneLine(err.Error()))
 	hint := ""
-	var problem *loader.Problem
+	var problem *advice.Problem
 	if errors.As(err, &problem) {
 		hint = problem.Hint
 	} else if code == exitUsage {

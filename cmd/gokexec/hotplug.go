@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/statedir"
@@ -144,7 +145,7 @@ func (e *env) mayUseLoad(arch loader.Arch, a hotplug.Attempt) error {
 		return err
 	}
 	if limit := host.Limit(loader.Crash); limit != loader.Unlimited {
-		return &loader.Problem{What: fmt.Sprintf("not tried again by itself: kexec_load_limit_panic allows %d more loads, and each attempt uses one up", limit),
+		return &advice.Problem{What: fmt.Sprintf("not tried again by itself: kexec_load_limit_panic allows %d more loads, and each attempt uses one up", limit),
 			Hint: "find out why the last load failed, then load with gokexec reload or gokexec load --crash"}
 	}
 	return nil
@@ -170,7 +171,7 @@ func (e *env) handOver(ctx context.Context, unit string) error {
 	if err == nil {
 		return nil
 	}
-	problem := &loader.Problem{What: fmt.Sprintf("an event is not looked after: systemctl start %s: %v: %s", unit, err, oneLine(string(out))),
+	problem := &advice.Problem{What: fmt.Sprintf("an event is not looked after: systemctl start %s: %v: %s", unit, err, oneLine(string(out))),
 		Hint: "gokexec hotplug, run by hand, does so", Err: err}
 	e.kernelLog(kernelError, problem.Error())
 	return problem

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/loader"
 )
@@ -35,7 +36,7 @@ func (o *initramfsOptions) chooseInit() error {
 		}
 		o.init = filepath.Join(filepath.Dir(self), "gokexec-"+arch.GOARCH)
 		if _, err := os.Stat(o.init); errors.Is(err, fs.ErrNotExist) {
-			return &loader.Problem{What: fmt.Sprintf("no gokexec for %s: %s is not there", arch.Name, o.init), Err: err,
+			return &advice.Problem{What: fmt.Sprintf("no gokexec for %s: %s is not there", arch.Name, o.init), Err: err,
 				Hint: "build one (CGO_ENABLED=0 GOARCH=" + arch.GOARCH + " go build, or make cross) and name it with --init"}
 		}
 	}
@@ -51,14 +52,14 @@ func (o *initramfsOptions) checkInit(arch loader.Arch) error {
 	defer f.Close()
 	head := make([]byte, 20)
 	if _, err := io.ReadFull(f, head); err != nil || string(head[:4]) != elf.ELFMAG {
-		return &loader.Problem{What: o.init + " is not an ELF program", Hint: "give the gokexec for " + arch.Name + " with --init"}
+		return &advice.Problem{What: o.init + " is not an ELF program", Hint: "give the gokexec for " + arch.Name + " with --init"}
 	}
 	machine := elf.Machine(uint16(head[18]) | uint16(head[19])<<8)
 	if elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB {
 		machine = elf.Machine(uint16(head[19]) | uint16(head[18])<<8)
 	}
 	if machine != arch.Machine {
-		return &loader.Problem{What: fmt.Sprintf("%s is for %s, not for %s", o.init, bootimage.MachineName(machine), arch.Name),
+		return &advice.Problem{What: fmt.Sprintf("%s is for %s, not for %s", o.init, bootimage.MachineName(machine), arch.Name),
 			Hint: "give the gokexec for " + arch.Name + " with --init"}
 	}
 	return nil

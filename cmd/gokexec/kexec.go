@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexeccmd"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/statedir"
@@ -226,7 +227,7 @@ func strerror(err error) string {
 }
 
 func hintOf(err error) string {
-	var p *loader.Problem
+	var p *advice.Problem
 	switch {
 	case !errors.As(err, &p):
 		return ""

@@ -12,7 +12,9 @@ import (
 	"github.com/gokexec/gokexec/internal/kexeccmd"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/uname"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -88,18 +90,18 @@ func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
 		k.debugCmdline(p)
 	}
 	for _, f := range p.CheckInitrd(host) {
-		if f.Level >= loader.Warning { // kexec-tools loads any file
+		if f.Level >= advice.Warning { // kexec-tools loads any file
 			fmt.Fprintln(k.stderr, "gokexec: warning:", f.Detail)
 		}
 	}
 	for _, f := range policy {
-		if f.Level == loader.Warning && f.Check == loader.CheckBothImages {
+		if f.Level == advice.Warning && f.Check == loader.CheckBothImages {
 			fmt.Fprintf(k.stderr, "kexec: warning: %s\n", f.Detail)
 		}
-		if f.Level != loader.Failure {
+		if f.Level != advice.Failure {
 			continue
 		}
-		if f.Check == "kernel image" || f.Check == "command line" {
+		if f.Check == loader.CheckKernelImage || f.Check == loader.CheckCommandLine {
 			return k.cannotLoad(f.Problem())
 		}
 		return f.Problem()
@@ -134,17 +136,17 @@ func (k *kexecRun) debugOptions() {
 // debugCmdline tells what gokexec load would have added to a crash kernel's command
 // line; kexec takes the one it is given.
 func (k *kexecRun) debugCmdline(p *loader.Plan) {
-	cmdline, err := loader.ParseCmdline(p.Cmdline)
+	line, err := cmdline.Parse(p.Cmdline)
 	if err != nil || p.Kind != loader.Crash {
 		return
 	}
-	_, missing := loader.CompleteCrashCmdline(cmdline, k.host)
+	_, missing := cmdline.Complete(line, k.host.CmdlineTraits())
 	for _, m := range missing {
 		k.debugf("the command line lacks %s: %s", m.Text, m.Why)
 	}
 }
 
-func (k *kexecRun) printPlan(p *loader.Plan, findings []loader.Finding) {
+func (k *kexecRun) printPlan(p *loader.Plan, findings []advice.Finding) {
 	onStderr := *k.env
 	onStderr.stdout = k.stderr
 	onStderr.printPlan(newLoadReport(p, findings, true, true))
@@ -213,7 +215,7 @@ func (k *kexecRun) unknownType(err error) *kexecError {
 
 // detailedHint is what gokexec load would print on its two lines, on one.
 func detailedHint(err error) string {
-	var p *loader.Problem
+	var p *advice.Problem
 	if errors.As(err, &p) && p.Hint != "" {
 		return p.What + "; " + p.Hint
 	}

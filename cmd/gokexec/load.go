@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
@@ -79,7 +81,7 @@ func (in *inputFlags) open(kind loader.Kind, kernel string) (*loader.Spec, error
 }
 
 func fileProblem(role string, err error) error {
-	p := &loader.Problem{What: role + " " + trimOp(err), Err: err}
+	p := &advice.Problem{What: role + " " + trimOp(err), Err: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && role != "kernel":
 		p.Hint = "check the path"
@@ -157,17 +159,17 @@ options or files have changed, or when what it had loaded is lost.`,
 
 // loadReport is what load --json prints.
 type loadReport struct {
-	Kind    loader.Kind            `json:"kind"`
-	Method  loader.Method          `json:"method"`
-	Why     string                 `json:"method_reason,omitempty"`
-	Kernel  payloadReport          `json:"kernel"`
-	Initrd  *payloadReport         `json:"initrd"`
-	Cmdline string                 `json:"cmdline"`
-	Changes []loader.CmdlineChange `json:"cmdline_changes"`
-	Checks  []loader.Finding       `json:"checks"`
-	Flags   string                 `json:"flags"`
-	DryRun  bool                   `json:"dry_run"`
-	Loaded  bool                   `json:"loaded"`
+	Kind    loader.Kind      `json:"kind"`
+	Method  loader.Method    `json:"method"`
+	Why     string           `json:"method_reason,omitempty"`
+	Kernel  payloadReport    `json:"kernel"`
+	Initrd  *payloadReport   `json:"initrd"`
+	Cmdline string           `json:"cmdline"`
+	Changes []cmdline.Change `json:"cmdline_changes"`
+	Checks  []advice.Finding `json:"checks"`
+	Flags   string           `json:"flags"`
+	DryRun  bool             `json:"dry_run"`
+	Loaded  bool             `json:"loaded"`
 
 	Segments *segmentReport `json:"kexec_load,omitempty"`
 	Truth    *loader.Truth  `json:"elfcorehdr,omitempty"` // after the load
@@ -209,7 +211,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	if o.debug {
 		spec.FileFlags |= kexecsys.FileDebug
 	}
-	var findings []loader.Finding
+	var findings []advice.Finding
 	plan := func() (*loader.Plan, error) {
 		host, err := e.host(o.sysroot, arch)
 		if err != nil {
@@ -220,7 +222,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 			return nil, err
 		}
 		findings = append(loader.CheckLoad(host, plan), plan.CheckInitrd(host)...)
-		return plan, loader.FirstFailure(findings)
+		return plan, advice.FirstFailure(findings)
 	}
 	p, truth, failure := o.carryOut(ctx, e, arch, spec, plan)
 	if errors.Is(failure, errLoaded) {
@@ -296,7 +298,7 @@ func archOption(name string) (loader.Arch, error) {
 
 // newLoadReport reports a plan. A complete one has the digest of each segment,
 // which costs as much time as the plan's own.
-func newLoadReport(p *loader.Plan, findings []loader.Finding, dryRun, complete bool) *loadReport {
+func newLoadReport(p *loader.Plan, findings []advice.Finding, dryRun, complete bool) *loadReport {
 	r := &loadReport{Kind: p.Kind, Method: p.Method, Cmdline: p.Cmdline, Changes: p.Changes, Checks: findings, DryRun: dryRun, Flags: p.Flags.String(),
 		Kernel: payloadReport{Path: p.Kernel.Path, Bytes: p.Kernel.Size, Image: p.Image.String(), Unpacked: p.Kernel.Unwrap}}
 	if r.Why = p.Why; p.Method == loader.Segments {
@@ -314,7 +316,7 @@ func newLoadReport(p *loader.Plan, findings []loader.Finding, dryRun, complete b
 // call names the system call.
 func (r *loadReport) call() string { return callName(r.Method) }
 
-func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) error {
+func (e *env) printLoad(r *loadReport, asJSON bool, findings []advice.Finding) error {
 	if asJSON {
 		return e.printJSON(r)
 	}
@@ -324,7 +326,7 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) e
 		return e.printed()
 	}
 	for _, f := range findings {
-		if f.Level == loader.Warning {
+		if f.Level == advice.Warning {
 			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", f.Detail)
 		}
 	}

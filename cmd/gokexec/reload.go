@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
@@ -105,7 +106,7 @@ func (e *env) lockReload(ctx context.Context, wait time.Duration) (*statedir.Loc
 	}
 	lock, err := dir.LockReload(ctx, wait)
 	if errors.Is(err, statedir.ErrLocked) {
-		return nil, &loader.Problem{What: err.Error(), Hint: "try again, or raise --wait", Err: err}
+		return nil, &advice.Problem{What: err.Error(), Hint: "try again, or raise --wait", Err: err}
 	}
 	return lock, err
 }
@@ -119,7 +120,7 @@ func (e *env) logUnarmed(err error) {
 }
 
 func staleAfterLoad(t *loader.Truth) error {
-	return &loader.Problem{What: "the crash kernel is loaded, but does not fit the machine: " + t.String(),
+	return &advice.Problem{What: "the crash kernel is loaded, but does not fit the machine: " + t.String(),
 		Hint: "memory or CPUs are coming and going; gokexec hotplug loads again when they have settled"}
 }
 

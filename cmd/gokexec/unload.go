@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
 )
 
@@ -65,7 +66,7 @@ func (e *env) unload(ctx context.Context, kind loader.Kind, wait time.Duration) 
 		}
 		return &exitError{code: exitNotLoaded, err: errors.New(nothing)}
 	}
-	if err := loader.FirstFailure(loader.CheckPolicy(host, kind)); err != nil {
+	if err := advice.FirstFailure(loader.CheckPolicy(host, kind)); err != nil {
 		return err
 	}
 	if err := l.UnloadLocked(ctx, kind, loader.Auto); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
 )
 
@@ -160,7 +161,7 @@ func TestStrtoul(t *testing.T) {
 }
 
 func TestCmdline(t *testing.T) {
-	running, err := loader.ParseCmdline(`BOOT_IMAGE=/v root=x crashkernel=128M,high xcrashkernel=1 a="b crashkernel=2" crashkernel=72M,low elfcorehdr=0x1000 crashkernel_x=1 -- crashkernel=i`)
+	running, err := cmdline.Parse(`BOOT_IMAGE=/v root=x crashkernel=128M,high xcrashkernel=1 a="b crashkernel=2" crashkernel=72M,low elfcorehdr=0x1000 crashkernel_x=1 -- crashkernel=i`)
 	if err != nil {
 		t.Fatal(err)
 	}

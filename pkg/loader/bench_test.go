@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -48,7 +49,7 @@ func BenchmarkPlanSegments(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if err := FirstFailure(p.Check(host)); err != nil {
+				if err := advice.FirstFailure(p.Check(host)); err != nil {
 					b.Fatal(err)
 				}
 				if got := len(p.Header.Loads); got < n {

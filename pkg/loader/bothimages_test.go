@@ -15,6 +15,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 // loongBench is a bench of an architecture with one command line for both images.
@@ -42,8 +43,8 @@ func TestBootLoadSparesCrashKernel(t *testing.T) {
 	}
 	calls, crash := b.kernel.Calls, b.kernel.Crash
 	err := b.LoadSpec(ctx, loongSpec(Boot))
-	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "one command line for both images") || !strings.Contains(hintOf(err), "gokexec unload --crash") {
-		t.Errorf("load for a reboot = %v, hint %q; want it refused", err, hintOf(err))
+	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "one command line for both images") || !strings.Contains(advice.Hint(err), "gokexec unload --crash") {
+		t.Errorf("load for a reboot = %v, hint %q; want it refused", err, advice.Hint(err))
 	}
 	if b.kernel.Calls != calls || b.kernel.Crash != crash || b.kernel.Boot != nil {
 		t.Errorf("%d system calls were made, boot %+v; want none, and the crash kernel as it was", b.kernel.Calls-calls, b.kernel.Boot)
@@ -82,8 +83,8 @@ func TestBothImagesLoadedByOthers(t *testing.T) {
 	b := loongBench(t)
 	for _, tt := range []struct {
 		boot  string
-		level Level
-	}{{"0\n", OK}, {"1\n", Warning}, {"", Unknown}} {
+		level advice.Level
+	}{{"0\n", advice.OK}, {"1\n", advice.Warning}, {"", advice.Unknown}} {
 		b.kernel.Write("sys/kernel/kexec_loaded", tt.boot)
 		if tt.boot == "" {
 			b.kernel.Remove("sys/kernel/kexec_loaded")
@@ -123,7 +124,7 @@ func TestS390Vmlinux(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f := p.checkImage(host); (f.Level == Failure) != tt.refused || tt.refused && !strings.Contains(f.Remedy, "bzImage") {
+			if f := p.checkImage(host); (f.Level == advice.Failure) != tt.refused || tt.refused && !strings.Contains(f.Remedy, "bzImage") {
 				t.Errorf("%s, %v: %+v; want it refused: %t", tt.name, kind, f, tt.refused)
 			}
 		}
@@ -165,7 +166,7 @@ func TestHandover(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = FirstFailure(p.Check(host))
+				err = advice.FirstFailure(p.Check(host))
 				if refused := tt.on && kind == Boot && method == Segments; (err != nil) != refused || refused && !strings.Contains(err.Error(), "hands nothing on") {
 					t.Errorf("%s: %v by %v: %v; want it refused: %t", tt.name, kind, method, err, refused)
 				}

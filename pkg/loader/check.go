@@ -9,7 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -34,12 +36,18 @@ const (
 	initrdMin = 16 << 20
 )
 
+// The checks of an image and its command line, by name.
+const (
+	CheckKernelImage advice.CheckID = "kernel image"
+	CheckCommandLine advice.CheckID = "command line"
+)
+
 // Check holds the plan against the kernel's own rules and against what is
 // known of the machine, so that the one system call, which frees the old crash
 // image before it looks closely, finds nothing to refuse. The machine's own
 // state is CheckHost's business.
-func (p *Plan) Check(host *Host) []Finding {
-	findings := append([]Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()}, p.checkMore(host)...)
+func (p *Plan) Check(host *Host) []advice.Finding {
+	findings := append([]advice.Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()}, p.checkMore(host)...)
 	if p.Kind == Boot {
 		findings = append(findings, p.checkHandover(host))
 	}
@@ -58,32 +66,32 @@ func (p *Plan) Check(host *Host) []Finding {
 // ErrOtherMachine is wrapped when the kernel is for another architecture.
 var ErrOtherMachine = errors.New("kernel of another architecture")
 
-func (p *Plan) checkMachine(host *Host) Finding {
+func (p *Plan) checkMachine(host *Host) advice.Finding {
 	const name = "kernel architecture"
 	if p.Image.Machine != host.Arch.Machine {
-		return Finding{Check: name, Level: Failure,
+		return advice.Finding{Check: name, Level: advice.Failure,
 			Detail: fmt.Sprintf("kernel %s is for %s, this machine is %s", p.Kernel.Path, bootimage.MachineName(p.Image.Machine), host.Arch.Name),
 			Remedy: "give a kernel built for " + host.Arch.Name,
-			errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, err: fmt.Errorf("%w: %w", ErrOtherMachine, unix.ENOEXEC)}
+			Errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, Err: fmt.Errorf("%w: %w", ErrOtherMachine, unix.ENOEXEC)}
 	}
-	return ok(name, "%s", p.Image)
+	return advice.Passed(name, "%s", p.Image)
 }
 
 // checkImage asks what kexec_file_load's loaders ask (arch/x86/kernel/
 // kexec-bzimage64.c bzImage64_probe, arch/arm64/kernel/kexec_image.c
 // image_probe, and their kin).
-func (p *Plan) checkImage(host *Host) Finding {
-	const name = "kernel image"
-	fail := func(remedy string, format string, args ...any) Finding {
-		return Finding{Check: name, Level: Failure, Remedy: remedy,
+func (p *Plan) checkImage(host *Host) advice.Finding {
+	const name = CheckKernelImage
+	fail := func(remedy string, format string, args ...any) advice.Finding {
+		return advice.Finding{Check: name, Level: advice.Failure, Remedy: remedy,
 			Detail: fmt.Sprintf("kernel %s: ", p.Kernel.Path) + fmt.Sprintf(format, args...),
-			errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, err: unix.ENOEXEC}
+			Errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, Err: unix.ENOEXEC}
 	}
 	if p.Method == Segments {
 		if err := p.checkSegmentImage(host); err != nil {
 			return fail("use a 64-bit kernel, version 3.17 or newer", "%s", oneLine(err))
 		}
-		return ok(name, "%s, %s", p.Image, mib(uint64(p.Image.Size())))
+		return advice.Passed(name, "%s, %s", p.Image, advice.MiB(uint64(p.Image.Size())))
 	}
 	takes := map[elf.Machine][]bootimage.Format{
 		elf.EM_X86_64:    {bootimage.FormatBzImage},
@@ -111,7 +119,7 @@ func (p *Plan) checkImage(host *Host) Finding {
 			return fail("give the bzImage that was built with it (arch/s390/boot/bzImage, /boot/vmlinuz-VERSION); the running kernel oopses when it loads this file", "%s", err)
 		}
 	}
-	return ok(name, "%s, %s", p.Image, mib(uint64(p.Image.Size())))
+	return advice.Passed(name, "%s, %s", p.Image, advice.MiB(uint64(p.Image.Size())))
 }
 
 func (p *Plan) checkSegmentImage(host *Host) error {
@@ -126,8 +134,8 @@ func oneLine(err error) string {
 	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
-func (p *Plan) checkCmdline() Finding {
-	const name = "command line"
+func (p *Plan) checkCmdline() advice.Finding {
+	const name = CheckCommandLine
 	limit, source := uint64(p.Arch.CmdlineMax), "COMMAND_LINE_SIZE"
 	if z := p.Image.BzImage; z != nil {
 		limit, source = uint64(z.CmdlineSize), "cmdline_size of the kernel's header"
@@ -140,33 +148,33 @@ func (p *Plan) checkCmdline() Finding {
 		need = n
 	}
 	if need > limit {
-		return Finding{Check: name, Level: Failure,
+		return advice.Finding{Check: name, Level: advice.Failure,
 			Detail: fmt.Sprintf("the command line of %d bytes is too long: with its end and the kernel's own elfcorehdr= it needs %d, %s is %d", len(p.Cmdline), need, source, limit),
 			Remedy: "shorten it: the capture kernel rarely needs more than root= and console=",
-			errno:  []unix.Errno{unix.EINVAL}, err: ErrCmdline}
+			Errno:  []unix.Errno{unix.EINVAL}, Err: cmdline.ErrBad}
 	}
-	return ok(name, "%d of %d bytes", need, limit)
+	return advice.Passed(name, "%d of %d bytes", need, limit)
 }
 
-func (p *Plan) checkUnwrapped(host *Host) Finding {
+func (p *Plan) checkUnwrapped(host *Host) advice.Finding {
 	const name = "signature"
 	enforced := host.Lockdown == "integrity" || host.Lockdown == "confidentiality" || host.Config.On("KEXEC_SIG_FORCE")
 	if enforced && len(p.Kernel.Unwrap) > 0 {
-		return Finding{Check: name, Level: Warning,
+		return advice.Finding{Check: name, Level: advice.Warning,
 			Detail: fmt.Sprintf("%s is unpacked (%v) before it is loaded, so only a signature of the kernel inside counts", p.Kernel.Path, p.Kernel.Unwrap),
 			Remedy: "give a signed kernel image that the kernel reads by itself",
-			errno:  []unix.Errno{unix.EKEYREJECTED, unix.ENODATA, unix.EPERM, unix.EBADMSG}}
+			Errno:  []unix.Errno{unix.EKEYREJECTED, unix.ENODATA, unix.EPERM, unix.EBADMSG}}
 	}
-	return ok(name, "not asked for, or the file goes to the kernel as it is")
+	return advice.Passed(name, "not asked for, or the file goes to the kernel as it is")
 }
 
 // checkRoom places what the kernel will place, in its order and by its bounds
 // (kexec-bzimage64.c, bzImage64_load; kernel/kexec_file.c, kexec_locate_mem_hole).
-func (p *Plan) checkRoom(host *Host) Finding {
+func (p *Plan) checkRoom(host *Host) advice.Finding {
 	const name = "room in the crash memory"
 	region, found := host.CrashRegion()
 	if !found {
-		return unknown(name, "the crash memory is not known")
+		return advice.NotKnown(name, "the crash memory is not known")
 	}
 	free := memmap.NewSet(region)
 	control := controlPages(host)
@@ -178,7 +186,7 @@ func (p *Plan) checkRoom(host *Host) Finding {
 			return p.noRoom(name, region, total)
 		}
 		if err != nil {
-			return unknown(name, "%v", err)
+			return advice.NotKnown(name, "%v", err)
 		}
 		free = free.Minus(memmap.NewSet(at))
 	}
@@ -188,12 +196,12 @@ func (p *Plan) checkRoom(host *Host) Finding {
 	return p.checkLeft(name, region, free.Size())
 }
 
-func (p *Plan) noRoom(name string, region memmap.Range, total uint64) Finding {
-	return Finding{Check: name, Level: Failure,
+func (p *Plan) noRoom(name advice.CheckID, region memmap.Range, total uint64) advice.Finding {
+	return advice.Finding{Check: name, Level: advice.Failure,
 		Detail: fmt.Sprintf("the kernel (%s once it runs), the initrd (%s) and what goes with them do not fit the crash memory of %s",
-			mib(p.Image.MemSize), mib(p.initrdSize()), mib(region.Size())),
-		Remedy: fmt.Sprintf("enlarge crashkernel= to %s at least, or use a smaller initrd (gokexec initramfs makes one)", mib(roundUp(total+smallCrashRegion/2, 32<<20))),
-		errno:  []unix.Errno{unix.EADDRNOTAVAIL, unix.ENOMEM}, err: unix.EADDRNOTAVAIL}
+			advice.MiB(p.Image.MemSize), advice.MiB(p.initrdSize()), advice.MiB(region.Size())),
+		Remedy: fmt.Sprintf("enlarge crashkernel= to %s at least, or use a smaller initrd (gokexec initramfs makes one)", advice.MiB(roundUp(total+smallCrashRegion/2, 32<<20))),
+		Errno:  []unix.Errno{unix.EADDRNOTAVAIL, unix.ENOMEM}, Err: unix.EADDRNOTAVAIL}
 }
 
 // fileSegments are the kernel's buffers in the order it places them.
@@ -235,18 +243,18 @@ func (p *Plan) initrdSize() uint64 {
 
 // checkHalf: an ordinary image may be half of RAM, in all and in each part
 // (kernel/kexec_core.c, sanity_check_segment_list).
-func (p *Plan) checkHalf(host *Host) Finding {
+func (p *Plan) checkHalf(host *Host) advice.Finding {
 	const name = "room in memory"
 	if host.MemTotal == 0 {
-		return unknown(name, "/proc/meminfo does not tell")
+		return advice.NotKnown(name, "/proc/meminfo does not tell")
 	}
 	if need := p.Image.MemSize + p.initrdSize(); need > host.MemTotal/2 {
-		return Finding{Check: name, Level: Failure,
-			Detail: fmt.Sprintf("kernel and initrd need %s, more than half of this machine's memory of %s", mib(need), mib(host.MemTotal)),
+		return advice.Finding{Check: name, Level: advice.Failure,
+			Detail: fmt.Sprintf("kernel and initrd need %s, more than half of this machine's memory of %s", advice.MiB(need), advice.MiB(host.MemTotal)),
 			Remedy: "use a smaller initrd",
-			errno:  []unix.Errno{unix.EINVAL, unix.ENOMEM}, err: unix.EINVAL}
+			Errno:  []unix.Errno{unix.EINVAL, unix.ENOMEM}, Err: unix.EINVAL}
 	}
-	return ok(name, "kernel and initrd fit half of the memory")
+	return advice.Passed(name, "kernel and initrd fit half of the memory")
 }
 
 func pageUp(n uint64) uint64 { return roundUp(n, pageSize) }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -57,7 +58,7 @@ func readDeviceTree(root fs.FS) (*fdt.Tree, error) {
 func (p *Plan) deviceTree(host *Host, spec *Spec) (*fdt.Tree, error) {
 	if spec.DTB != nil {
 		if spec.DTB.Size > maxDeviceTree {
-			return nil, &Problem{What: fmt.Sprintf("device tree %s has %d bytes; a kernel takes %d at most", spec.DTB.Path, spec.DTB.Size, maxDeviceTree), Hint: "is it a .dtb file?"}
+			return nil, &advice.Problem{What: fmt.Sprintf("device tree %s has %d bytes; a kernel takes %d at most", spec.DTB.Path, spec.DTB.Size, maxDeviceTree), Hint: "is it a .dtb file?"}
 		}
 		b, err := spec.DTB.Bytes()
 		if err != nil {
@@ -65,13 +66,13 @@ func (p *Plan) deviceTree(host *Host, spec *Spec) (*fdt.Tree, error) {
 		}
 		t, err := fdt.Parse(b)
 		if err != nil {
-			return nil, &Problem{What: fmt.Sprintf("device tree %s: %v", spec.DTB.Path, err), Hint: "give a flattened device tree, a .dtb file", Err: err}
+			return nil, &advice.Problem{What: fmt.Sprintf("device tree %s: %v", spec.DTB.Path, err), Hint: "give a flattened device tree, a .dtb file", Err: err}
 		}
 		return t, nil
 	}
 	if host.DeviceTree == nil {
 		err := host.Unread[fdtPath]
-		return nil, &Problem{What: "the device tree to hand on can't be read: " + unreadText(err, "/"+fdtPath+" was not read"), Hint: readHint(err, "give one with --dtb"), Err: err}
+		return nil, &advice.Problem{What: "the device tree to hand on can't be read: " + unreadText(err, "/"+fdtPath+" was not read"), Hint: readHint(err, "give one with --dtb"), Err: err}
 	}
 	// The Host's own stays as it is, for the next plan.
 	b, err := host.DeviceTree.AppendBinary(nil)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 // diskKeys is the directory with the keys of encrypted disks that go into the crash
@@ -52,7 +54,7 @@ func (l *Loader) checkDiskKeys(p *Plan) error {
 			continue
 		}
 		if err := l.Kernel.FindDiskKey(description); isNoKey(err) {
-			return &Problem{What: fmt.Sprintf("the key %q of an encrypted disk, which is to go with the crash kernel (/%s/%s), is in no keyring of this process: %v",
+			return &advice.Problem{What: fmt.Sprintf("the key %q of an encrypted disk, which is to go with the crash kernel (/%s/%s), is in no keyring of this process: %v",
 				description, diskKeys, d.Name(), err), Hint: "what is loaded stays; " + diskKeyHint, Err: err}
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 const reuseFile = diskKeys + "/reuse"
@@ -27,7 +29,7 @@ func TestDiskKeyMissing(t *testing.T) {
 			t.Errorf("LoadSpec = %v; want it to name %s", err, want)
 		}
 	}
-	if hint := hintOf(err); !strings.Contains(hint, "keyctl") || !strings.Contains(hint, "KeyringMode=shared") || strings.Contains(hint, "MOK") {
+	if hint := advice.Hint(err); !strings.Contains(hint, "keyctl") || !strings.Contains(hint, "KeyringMode=shared") || strings.Contains(hint, "MOK") {
 		t.Errorf("hint %q; want it to tell of keyrings, not of signatures", hint)
 	}
 	b.kernel.DiskKeys = map[string]bool{"cryptsetup:vk-1": true}
@@ -55,7 +57,7 @@ func TestDiskKeyLost(t *testing.T) {
 	if !errors.Is(err, unix.ENOKEY) || !strings.Contains(err.Error(), "was restored, without the keys of encrypted disks") || b.kernel.Crash == nil || b.kernel.Crash.Segments == nil {
 		t.Fatalf("LoadSpec = %v; want the old one restored by segments", err)
 	}
-	if hint := hintOf(err); !strings.Contains(hint, "keyring of this process") || strings.Contains(hint, "MOK") {
+	if hint := advice.Hint(err); !strings.Contains(hint, "keyring of this process") || strings.Contains(hint, "MOK") {
 		t.Errorf("hint %q; want it to tell of the disk's key, not of signatures", hint)
 	}
 	state, err := ReadState(b.StateDir)

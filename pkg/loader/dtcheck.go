@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -16,10 +17,10 @@ import (
 // kernel finds them reserved (LINUX_EFI_MEMRESERVE_TABLE; drivers/irqchip/
 // irq-gic-v3-its.c, gic_reserve_range); else it takes that memory for free, with
 // whatever comes to lie there. A crash kernel has memory of its own.
-func (p *Plan) checkInterrupts(host *Host) Finding {
+func (p *Plan) checkInterrupts(host *Host) advice.Finding {
 	const name = "interrupt controller"
 	if host.DeviceTree == nil {
-		return unknown(name, "the device tree is not known")
+		return advice.NotKnown(name, "the device tree is not known")
 	}
 	root := host.DeviceTree.Root
 	uefi := false
@@ -27,9 +28,9 @@ func (p *Plan) checkInterrupts(host *Host) Finding {
 		_, uefi = chosen.Property("linux,uefi-system-table")
 	}
 	if uefi || !hasCompatible(root, "arm,gic-v3-its") {
-		return ok(name, "nothing of it is in the way")
+		return advice.Passed(name, "nothing of it is in the way")
 	}
-	return Finding{Check: name, Level: Warning,
+	return advice.Finding{Check: name, Level: advice.Warning,
 		Detail: "this machine has a GICv3 with an ITS and no UEFI: the interrupt controller goes on using tables of the running kernel, in memory that the next one takes for free and may be overwritten in",
 		Remedy: "boot with UEFI, which tells of them; or reboot instead; a crash kernel is not concerned"}
 }
@@ -44,27 +45,27 @@ func hasCompatible(n *fdt.Node, want string) bool {
 
 // checkFirmware warns of memory in the kernel's own header that no kernel can read:
 // tools that stop at the first error save nothing of such a dump.
-func (p *Plan) checkFirmware(host *Host) Finding {
+func (p *Plan) checkFirmware(host *Host) advice.Finding {
 	const name = "firmware memory"
 	if p.Method == Segments || p.Kind != Crash || host.Dump == nil {
-		return ok(name, "the dump has none")
+		return advice.Passed(name, "the dump has none")
 	}
 	firmware := host.Dump.FirmwareRAM()
 	if firmware.Empty() {
-		return ok(name, "the kernel does not take it for RAM")
+		return advice.Passed(name, "the kernel does not take it for RAM")
 	}
-	return Finding{Check: name, Level: Warning,
+	return advice.Finding{Check: name, Level: advice.Warning,
 		Detail: fmt.Sprintf("kexec_file_load puts memory of the firmware, which can't be read, into the dump: %v", firmware.Ranges()),
 		Remedy: "load by segments (--method segments), or update the firmware: OpenSBI 1.3 and later tell the kernel to leave it alone"}
 }
 
 // checkMore is what is asked on some architectures only.
-func (p *Plan) checkMore(host *Host) []Finding {
+func (p *Plan) checkMore(host *Host) []advice.Finding {
 	switch {
 	case p.Kind == Boot && host.Arch.Machine == elf.EM_AARCH64:
-		return []Finding{p.checkInterrupts(host)}
+		return []advice.Finding{p.checkInterrupts(host)}
 	case p.Kind == Crash && host.Arch.Machine == elf.EM_RISCV:
-		return []Finding{p.checkFirmware(host)}
+		return []advice.Finding{p.checkFirmware(host)}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -72,7 +73,7 @@ func TestDTFile(t *testing.T) {
 			t.Errorf("%s: unpacked %v; want %t", tt.name, p.Kernel.Unwrap, tt.unpacked)
 		}
 		for _, f := range p.Check(host) {
-			if f.Level == Failure {
+			if f.Level == advice.Failure {
 				t.Errorf("%s: %+v", tt.name, f)
 			}
 		}
@@ -101,7 +102,7 @@ func TestDTFileNoRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := FirstFailure(p.Check(host)); err == nil || !strings.Contains(err.Error(), "do not fit the crash memory") {
+	if err := advice.FirstFailure(p.Check(host)); err == nil || !strings.Contains(err.Error(), "do not fit the crash memory") {
 		t.Errorf("Check = %v; want that there is no room", err)
 	}
 }
@@ -176,7 +177,7 @@ func TestDTFileTruth(t *testing.T) {
 					return nil, err
 				}
 				for _, f := range p.Check(host) {
-					if f.Level == Warning {
+					if f.Level == advice.Warning {
 						warnings = append(warnings, f.Detail)
 					}
 				}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -110,7 +111,7 @@ func FuzzDTPlan(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if f := p.checkSegments(host); f.Level == Failure {
+		if f := p.checkSegments(host); f.Level == advice.Failure {
 			return // more than half of the memory
 		}
 		if err := kexectest.NewKernel(m).KexecLoad(uint64(p.Entry), p.kernelSegments(), p.LoadFlags); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -142,7 +143,7 @@ func (k *dtKernel) place(l *layout, host *Host) (memmap.Range, error) {
 		return base, err
 	}
 	if k.offset%host.page() != 0 {
-		return base, &Problem{What: fmt.Sprintf("the kernel's text_offset of %#x is no multiple of this machine's pages of %#x bytes", k.offset, host.page()),
+		return base, &advice.Problem{What: fmt.Sprintf("the kernel's text_offset of %#x is no multiple of this machine's pages of %#x bytes", k.offset, host.page()),
 			Hint: "use a newer kernel", Err: unix.EADDRNOTAVAIL}
 	}
 	at := base.Start + memmap.PhysAddr(k.offset)

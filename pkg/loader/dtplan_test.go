@@ -15,6 +15,7 @@ import (
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/internal/purgatory"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -116,7 +117,7 @@ func TestDTPlans(t *testing.T) {
 
 // checkDTPlan holds what must be true of every plan.
 func checkDTPlan(t *testing.T, tt *dtMachine, host *Host, k *kexectest.Kernel, p *Plan) {
-	if err := FirstFailure(p.Check(host)); err != nil {
+	if err := advice.FirstFailure(p.Check(host)); err != nil {
 		t.Errorf("Check: %v", err)
 	}
 	if err := k.KexecLoad(uint64(p.Entry), p.kernelSegments(), p.LoadFlags); err != nil {
@@ -348,8 +349,8 @@ func TestCheckInterrupts(t *testing.T) {
 		name      string
 		its, uefi bool
 		kind      Kind
-		want      Level
-	}{{"its", true, false, Boot, Warning}, {"its, UEFI", true, true, Boot, OK}, {"none", false, false, Boot, OK}, {"crash", true, false, Crash, OK}} {
+		want      advice.Level
+	}{{"its", true, false, Boot, advice.Warning}, {"its, UEFI", true, true, Boot, advice.OK}, {"none", false, false, Boot, advice.OK}, {"crash", true, false, Crash, advice.OK}} {
 		m := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48)
 		root := &fdt.Node{}
 		if tt.its {
@@ -364,7 +365,7 @@ func TestCheckInterrupts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := OK
+		got := advice.OK
 		for _, f := range p.Check(host) {
 			got = max(got, f.Level)
 		}

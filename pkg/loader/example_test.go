@@ -2,7 +2,6 @@ package loader_test
 
 import (
 	"context"
-	"debug/elf"
 	"fmt"
 	"os"
 
@@ -57,21 +56,4 @@ func ExampleNew() {
 	// Output:
 	// bzImage for x86_64
 	// root=UUID=0f3a ro quiet
-}
-
-func ExampleReuseCmdline() {
-	running, err := loader.ParseCmdline(`BOOT_IMAGE=/vmlinuz root=/dev/sda1 crashkernel=256M dyndbg="file a.c +p"`)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	reused, changes := loader.ReuseCmdline(running, loader.Crash, elf.EM_X86_64)
-	fmt.Println(reused)
-	for _, c := range changes {
-		fmt.Println("dropped", c.Text)
-	}
-	// Output:
-	// root=/dev/sda1 dyndbg="file a.c +p"
-	// dropped BOOT_IMAGE=/vmlinuz
-	// dropped crashkernel=256M
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 // Attempt is what was asked of the kernel when it answered with an errno.
@@ -25,7 +27,7 @@ func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
 	if err == nil || !errors.As(err, &errno) {
 		return err
 	}
-	var had *Problem
+	var had *advice.Problem
 	if errors.As(err, &had) {
 		return err
 	}
@@ -33,7 +35,7 @@ func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
 	if attempt.Plan == nil {
 		what = "unload " + attempt.Kind.String() + " kernel"
 	}
-	p := &Problem{What: fmt.Sprintf("%s: %v", what, err), Err: err}
+	p := &advice.Problem{What: fmt.Sprintf("%s: %v", what, err), Err: err}
 	if host, readErr := ReadHost(root, arch); readErr == nil {
 		findings := CheckHost(host, attempt.Kind)
 		if attempt.Plan != nil {
@@ -48,7 +50,7 @@ func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
 			return p
 		}
 		for _, f := range findings {
-			if f.Level >= Warning && f.explains(errno) {
+			if f.Level >= advice.Warning && f.Explains(errno) {
 				p.Hint = f.Detail + "; " + f.Remedy
 				if errno == unix.EKEYREJECTED || errno == unix.ENOKEY {
 					p.Hint += "; " + keyringHint(host)
@@ -63,15 +65,6 @@ func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
 	}
 	p.Hint = attempt.hint(arch, errno)
 	return p
-}
-
-func (f Finding) explains(errno unix.Errno) bool {
-	for _, e := range f.errno {
-		if e == errno {
-			return true
-		}
-	}
-	return false
 }
 
 func hostHint(h *Host, a Attempt, errno unix.Errno) string {

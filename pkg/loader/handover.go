@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 // handover finds what hands memory or state on to the next kernel: the live update
@@ -29,16 +31,16 @@ func (r hostReader) handover() string {
 // checkHandover refuses an ordinary kexec that would lose what is handed on: by
 // kexec_load the kernel adds none of it (kernel/kexec_file.c is the only caller of
 // kho_fill_kimage).
-func (p *Plan) checkHandover(host *Host) Finding {
+func (p *Plan) checkHandover(host *Host) advice.Finding {
 	const name = "handover"
 	switch {
 	case p.Kind != Boot || host.Handover == "":
-		return ok(name, "nothing is handed on")
+		return advice.Passed(name, "nothing is handed on")
 	case p.Method == File:
-		return ok(name, "%s goes with the load", host.Handover)
+		return advice.Passed(name, "%s goes with the load", host.Handover)
 	}
-	return Finding{Check: name, Level: Failure,
+	return advice.Finding{Check: name, Level: advice.Failure,
 		Detail: fmt.Sprintf("%s is on, and kexec_load (by segments) hands nothing on: what is kept for the next kernel would be lost", host.Handover),
 		Remedy: "use --method file; or turn it off (kho=off on the kernel's command line)",
-		err:    errors.ErrUnsupported}
+		Err:    errors.ErrUnsupported}
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"strconv"
 	"strings"
 
 	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/purgatory"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -25,7 +27,7 @@ const capSysBoot = 22
 type Host struct {
 	Arch    Arch
 	Release string // uname -r
-	Cmdline Cmdline
+	Cmdline cmdline.Cmdline
 
 	Iomem    *memmap.Iomem
 	Crash    []memmap.Range // reserved for a crash kernel, ascending; the last is loaded into
@@ -76,7 +78,7 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 
 	h.Release = r.text("proc/sys/kernel/osrelease")
 	if line := r.text("proc/cmdline"); line != "" {
-		c, err := ParseCmdline(line)
+		c, err := cmdline.Parse(line)
 		if err != nil {
 			h.Unread["proc/cmdline"] = err
 		}
@@ -288,4 +290,33 @@ func selected(s string) string {
 	_, s, _ = strings.Cut(s, "[")
 	s, _, _ = strings.Cut(s, "]")
 	return s
+}
+
+// CmdlineTraits are what the command line of a capture kernel depends on.
+func (h *Host) CmdlineTraits() cmdline.Traits {
+	return cmdline.Traits{Machine: h.Arch.Machine, Handover: h.Config.On("KEXEC_HANDOVER_ENABLE_DEFAULT"), NoBounce: h.needsNoBounce()}
+}
+
+// needsNoBounce tells whether a capture kernel on arm64 can do without SWIOTLB:
+// devices that reach the first 4 GiB only reach all of the crash memory, by
+// themselves or through an IOMMU, and none is kept from memory that is encrypted or
+// outside of a pool of its own.
+func (h *Host) needsNoBounce() bool {
+	region, found := h.CrashRegion()
+	if !found || h.ConfidentialGuest || h.DeviceTree != nil && hasCompatible(h.DeviceTree.Root, "restricted-dma-pool") {
+		return false
+	}
+	return region.End <= math.MaxUint32+1 || h.DMATranslated
+}
+
+// readHint is what to do about a file of the machine that could not be read: only
+// where the reader lacks a permission, to be root.
+func readHint(err error, otherwise string) string {
+	switch {
+	case errors.Is(err, memmap.ErrAddressesHidden), errors.Is(err, fs.ErrPermission):
+		return "run as root"
+	case errors.Is(err, memmap.ErrChanging):
+		return "memory is being added or removed; try again when that is over"
+	}
+	return otherwise
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -82,36 +83,36 @@ func TestCheckHost(t *testing.T) {
 		name   string
 		change func(*kexectest.Machine)
 		kind   Kind
-		check  string
-		level  Level
+		check  advice.CheckID
+		level  advice.Level
 		errno  unix.Errno
 		detail string // part of detail or remedy
 	}{
-		{"all right", func(*kexectest.Machine) {}, Crash, "crash memory", OK, 0, "128 MiB"},
+		{"all right", func(*kexectest.Machine) {}, Crash, "crash memory", advice.OK, 0, "128 MiB"},
 		{"no crashkernel=", func(m *kexectest.Machine) {
 			m.Write("proc/iomem", noCrash)
 			m.Write("proc/cmdline", "root=/dev/vda1\n")
-		}, Crash, "crash memory", Failure, unix.EADDRNOTAVAIL, "without crashkernel="},
-		{"reservation failed", func(m *kexectest.Machine) { m.Write("proc/iomem", noCrash) }, Crash, "crash memory", Failure, unix.EADDRNOTAVAIL, "nokaslr"},
-		{"not asked for boot", func(m *kexectest.Machine) { m.Write("proc/iomem", noCrash) }, Boot, "permission", OK, 0, ""},
+		}, Crash, "crash memory", advice.Failure, unix.EADDRNOTAVAIL, "without crashkernel="},
+		{"reservation failed", func(m *kexectest.Machine) { m.Write("proc/iomem", noCrash) }, Crash, "crash memory", advice.Failure, unix.EADDRNOTAVAIL, "nokaslr"},
+		{"not asked for boot", func(m *kexectest.Machine) { m.Write("proc/iomem", noCrash) }, Boot, "permission", advice.OK, 0, ""},
 		{"little crash memory", func(m *kexectest.Machine) {
 			m.Write("proc/iomem", strings.Replace(kexectest.Iomem, "36000000-3dffffff", "36000000-39ffffff", 1))
-		}, Crash, "crash memory", Warning, 0, "64 MiB"},
+		}, Crash, "crash memory", advice.Warning, 0, "64 MiB"},
 		{"addresses hidden", func(m *kexectest.Machine) {
 			m.Write("proc/iomem", "00000000-00000000 : System RAM\n  00000000-00000000 : Crash kernel\n")
-		}, Crash, "crash memory", Unknown, 0, "root"},
-		{"no capability", func(m *kexectest.Machine) { m.Write("proc/self/status", "CapEff:\t0000000000000000\n") }, Crash, "permission", Failure, unix.EPERM, "CAP_SYS_BOOT"},
-		{"disabled", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_disabled", "1\n") }, Boot, "kexec_load_disabled", Failure, unix.EPERM, "next boot"},
-		{"limit spent", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_limit_panic", "0\n") }, Crash, "kexec_load_limit_panic", Failure, unix.EPERM, "no load is left"},
-		{"limit low", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_limit_reboot", "2\n") }, Boot, "kexec_load_limit_reboot", Warning, 0, "is 2"},
+		}, Crash, "crash memory", advice.Unknown, 0, "root"},
+		{"no capability", func(m *kexectest.Machine) { m.Write("proc/self/status", "CapEff:\t0000000000000000\n") }, Crash, "permission", advice.Failure, unix.EPERM, "CAP_SYS_BOOT"},
+		{"disabled", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_disabled", "1\n") }, Boot, "kexec_load_disabled", advice.Failure, unix.EPERM, "next boot"},
+		{"limit spent", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_limit_panic", "0\n") }, Crash, "kexec_load_limit_panic", advice.Failure, unix.EPERM, "no load is left"},
+		{"limit low", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_limit_reboot", "2\n") }, Boot, "kexec_load_limit_reboot", advice.Warning, 0, "is 2"},
 		{"lockdown", func(m *kexectest.Machine) {
 			m.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
-		}, Crash, "lockdown", Warning, unix.EPERM, "integrity"},
-		{"no kexec_file", func(m *kexectest.Machine) { m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\n") }, Crash, "kexec support", Warning, unix.ENOSYS, "segments"},
-		{"no kexec", func(m *kexectest.Machine) { m.Write("boot/config-6.12.1", "CONFIG_SMP=y\n") }, Crash, "kexec support", Failure, unix.ENOSYS, "CONFIG_KEXEC_FILE"},
+		}, Crash, "lockdown", advice.Warning, unix.EPERM, "integrity"},
+		{"no kexec_file", func(m *kexectest.Machine) { m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\n") }, Crash, "kexec support", advice.Warning, unix.ENOSYS, "segments"},
+		{"no kexec", func(m *kexectest.Machine) { m.Write("boot/config-6.12.1", "CONFIG_SMP=y\n") }, Crash, "kexec support", advice.Failure, unix.ENOSYS, "CONFIG_KEXEC_FILE"},
 		{"no vmcore", func(m *kexectest.Machine) {
 			m.Write("boot/config-6.12.1", "CONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\n")
-		}, Crash, "crash kernel support", Warning, 0, "PROC_VMCORE"},
+		}, Crash, "crash kernel support", advice.Warning, 0, "PROC_VMCORE"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,10 +126,10 @@ func TestCheckHost(t *testing.T) {
 				if f.Level != tt.level || !strings.Contains(f.Detail+f.Remedy, tt.detail) {
 					t.Errorf("%s = %s: %s -> %s; want %s with %q", f.Check, f.Level, f.Detail, f.Remedy, tt.level, tt.detail)
 				}
-				if tt.errno != 0 && !f.explains(tt.errno) {
+				if tt.errno != 0 && !f.Explains(tt.errno) {
 					t.Errorf("%s does not explain %v", f.Check, tt.errno)
 				}
-				if err := FirstFailure(findings); (err != nil) != (tt.level == Failure) {
+				if err := advice.FirstFailure(findings); (err != nil) != (tt.level == advice.Failure) {
 					t.Errorf("FirstFailure = %v at level %s", err, tt.level)
 				}
 				return
@@ -179,10 +180,10 @@ func TestReadHints(t *testing.T) {
 		m.Write("proc/iomem", tt.iomem)
 		host := readHost(t, m)
 		_, err := New(host, segmentSpec(Crash, bzImage().Bytes()))
-		if hint := hintOf(err); err == nil || !strings.Contains(hint, tt.want) || strings.Contains(hint, "root") != (tt.want == "run as root") {
+		if hint := advice.Hint(err); err == nil || !strings.Contains(hint, tt.want) || strings.Contains(hint, "root") != (tt.want == "run as root") {
 			t.Errorf("%s: %v, hint %q; want %q", tt.name, err, hint, tt.want)
 		}
-		if f := checkCrashMemory(host); f.Level != Unknown || (f.Remedy == "run as root") != (tt.want == "run as root") {
+		if f := checkCrashMemory(host); f.Level != advice.Unknown || (f.Remedy == "run as root") != (tt.want == "run as root") {
 			t.Errorf("%s: check says %+v", tt.name, f)
 		}
 	}
@@ -194,8 +195,8 @@ func TestReadHints(t *testing.T) {
 	} {
 		host := readHost(t, kexectest.NewMachine(t))
 		host.Dump, host.Unread[dumpKey] = nil, tt.err
-		if _, err := New(host, segmentSpec(Crash, bzImage().Bytes())); !strings.Contains(hintOf(err), tt.want) {
-			t.Errorf("%v: %v, hint %q; want %q", tt.err, err, hintOf(err), tt.want)
+		if _, err := New(host, segmentSpec(Crash, bzImage().Bytes())); !strings.Contains(advice.Hint(err), tt.want) {
+			t.Errorf("%v: %v, hint %q; want %q", tt.err, err, advice.Hint(err), tt.want)
 		}
 	}
 }
@@ -219,7 +220,7 @@ func TestPPC64(t *testing.T) {
 		}
 		return host
 	}
-	if f := checkCrashMemory(read()); f.Level != Failure || !strings.Contains(f.Detail, "booted with crashkernel=512M") || strings.Contains(f.Remedy, "high") {
+	if f := checkCrashMemory(read()); f.Level != advice.Failure || !strings.Contains(f.Detail, "booted with crashkernel=512M") || strings.Contains(f.Remedy, "high") {
 		t.Errorf("without a reservation: %+v", f)
 	}
 	const chosen = "sys/firmware/devicetree/base/chosen/linux,crashkernel-"
@@ -237,17 +238,17 @@ func TestPPC64(t *testing.T) {
 	if err != nil || p.Method != File {
 		t.Fatalf("New = %+v, %v; want a plan by file", p, err)
 	}
-	if err := FirstFailure(append(CheckHost(host, Crash), p.Check(host)...)); err != nil {
+	if err := advice.FirstFailure(append(CheckHost(host, Crash), p.Check(host)...)); err != nil {
 		t.Errorf("Check = %v", err)
 	}
-	if _, err := New(host, spec(Segments)); err == nil || hintOf(err) != "use --method file" {
-		t.Errorf("by segments: %v, hint %q", err, hintOf(err))
+	if _, err := New(host, spec(Segments)); err == nil || advice.Hint(err) != "use --method file" {
+		t.Errorf("by segments: %v, hint %q", err, advice.Hint(err))
 	}
 	m.Write("proc/sys/kernel/osrelease", "6.12.1\n")
 	m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\n# CONFIG_KEXEC_FILE is not set\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n")
 	host = read()
-	if err := FirstFailure(CheckHost(host, Crash)); err == nil || !strings.Contains(hintOf(err), "on ppc64le gokexec does not load by segments") {
-		t.Errorf("without CONFIG_KEXEC_FILE: %v, hint %q", err, hintOf(err))
+	if err := advice.FirstFailure(CheckHost(host, Crash)); err == nil || !strings.Contains(advice.Hint(err), "on ppc64le gokexec does not load by segments") {
+		t.Errorf("without CONFIG_KEXEC_FILE: %v, hint %q", err, advice.Hint(err))
 	}
 }
 
@@ -274,7 +275,7 @@ func TestExplainARM64(t *testing.T) {
 		{unix.EINVAL, Crash, "a zboot image or a UKI that was not unpacked"},
 	} {
 		got := Explain(os.DirFS(m.Dir), arch, Attempt{Plan: &Plan{Image: &bootimage.Image{Format: bootimage.FormatARM64, Machine: arch.Machine}, Kernel: new(Payload), Arch: arch}, Kind: tt.kind, Method: File}, tt.errno)
-		if hint := hintOf(got); !strings.Contains(hint, tt.want) {
+		if hint := advice.Hint(got); !strings.Contains(hint, tt.want) {
 			t.Errorf("Explain(%v) = %v, hint %q; want %q", tt.errno, got, hint, tt.want)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 // cpioOf is an initramfs with files of 4 bytes.
@@ -26,17 +28,17 @@ func TestCheckInitrd(t *testing.T) {
 		name   string
 		initrd []byte
 		force  bool
-		level  Level
+		level  advice.Level
 		text   string
 	}{
-		{"good", emptyInitramfs(), false, OK, ""},
-		{"none", []byte("root:x:0:0"), false, Failure, "not an initramfs"},
-		{"none, forced", []byte("root:x:0:0"), true, Warning, "not an initramfs"},
-		{"cut", emptyInitramfs()[:60], false, Failure, "unexpected EOF"},
-		{"garbage behind", append(emptyInitramfs(), "garbage"...), false, Warning, "something else than an archive follows"},
-		{"garbage behind microcode", append(cpioOf("kernel/x86/microcode/GenuineIntel.bin"), "garbage"...), false, Failure, "something else than an archive follows"},
-		{"a ramdisk", append([]byte("hsqs"), make([]byte, 4096)...), false, Warning, "a ramdisk with squashfs"},
-		{"of another kernel", other, false, Warning, "has modules of 5.10.0-x, the kernel is "},
+		{"good", emptyInitramfs(), false, advice.OK, ""},
+		{"none", []byte("root:x:0:0"), false, advice.Failure, "not an initramfs"},
+		{"none, forced", []byte("root:x:0:0"), true, advice.Warning, "not an initramfs"},
+		{"cut", emptyInitramfs()[:60], false, advice.Failure, "unexpected EOF"},
+		{"garbage behind", append(emptyInitramfs(), "garbage"...), false, advice.Warning, "something else than an archive follows"},
+		{"garbage behind microcode", append(cpioOf("kernel/x86/microcode/GenuineIntel.bin"), "garbage"...), false, advice.Failure, "something else than an archive follows"},
+		{"a ramdisk", append([]byte("hsqs"), make([]byte, 4096)...), false, advice.Warning, "a ramdisk with squashfs"},
+		{"of another kernel", other, false, advice.Warning, "has modules of 5.10.0-x, the kernel is "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
@@ -50,7 +52,7 @@ func TestCheckInitrd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			worst := Finding{}
+			worst := advice.Finding{}
 			for _, f := range p.CheckInitrd(host) {
 				if f.Level > worst.Level {
 					worst = f

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 type bench struct {
@@ -109,8 +110,8 @@ func TestLoadBusy(t *testing.T) {
 	b.kernel.Busy, b.Wait = 1<<30, 100*time.Millisecond
 	start := time.Now()
 	err := b.Load(context.Background(), b.plan(t, "x"))
-	if !errors.Is(err, unix.EBUSY) || time.Since(start) > 5*time.Second || !strings.Contains(hintOf(err), "--wait") {
-		t.Errorf("Load on a busy kernel = %v (hint %q) after %v; want EBUSY within the bound", err, hintOf(err), time.Since(start))
+	if !errors.Is(err, unix.EBUSY) || time.Since(start) > 5*time.Second || !strings.Contains(advice.Hint(err), "--wait") {
+		t.Errorf("Load on a busy kernel = %v (hint %q) after %v; want EBUSY within the bound", err, advice.Hint(err), time.Since(start))
 	}
 
 	b = newBench(t)
@@ -151,8 +152,8 @@ func TestLoadPutsBack(t *testing.T) {
 	// Putting back fails too: the machine is unarmed, and that is said.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM}
 	err = b.Load(ctx, b.plan(t, "new"))
-	if err == nil || !strings.Contains(err.Error(), "could not be restored") || !strings.Contains(hintOf(err), "no crash kernel now") {
-		t.Errorf("Load = %v (hint %q); want a loud word about the unarmed machine", err, hintOf(err))
+	if err == nil || !strings.Contains(err.Error(), "could not be restored") || !strings.Contains(advice.Hint(err), "no crash kernel now") {
+		t.Errorf("Load = %v (hint %q); want a loud word about the unarmed machine", err, advice.Hint(err))
 	}
 
 	// Nothing was loaded before: nothing is put back.

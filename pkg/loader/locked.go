@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -24,7 +25,7 @@ func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
 			if err != nil {
 				return nil, err
 			}
-			return p, FirstFailure(append(CheckLoad(host, p), p.CheckInitrd(host)...))
+			return p, advice.FirstFailure(append(CheckLoad(host, p), p.CheckInitrd(host)...))
 		})
 		return err
 	})
@@ -33,7 +34,7 @@ func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
 // CheckLoad is what the kernel would refuse, found before a load, a reload or a restore: what
 // is wrong with the machine, and with the plan for it. What the kernel takes and a capture
 // fails by, CheckInitrd tells.
-func CheckLoad(host *Host, p *Plan) []Finding {
+func CheckLoad(host *Host, p *Plan) []advice.Finding {
 	return append(CheckHost(host, p.Kind), p.Check(host)...)
 }
 
@@ -84,7 +85,7 @@ func unarmed(err error) error {
 	if errors.Is(err, ErrUnarmed) {
 		return err
 	}
-	return &Problem{What: fmt.Sprintf("%v; %v, although one is wanted", err, ErrUnarmed), Hint: hintOf(err), Err: errors.Join(err, ErrUnarmed)}
+	return &advice.Problem{What: fmt.Sprintf("%v; %v, although one is wanted", err, ErrUnarmed), Hint: advice.Hint(err), Err: errors.Join(err, ErrUnarmed)}
 }
 
 // UnloadLocked is UnloadBy under the reload lock. After it no crash kernel is wanted,

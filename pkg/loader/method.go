@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 )
 
@@ -85,7 +86,7 @@ func (p *Plan) choose(host *Host, spec *Spec) (*Plan, error) {
 			if err != nil {
 				return nil, err
 			}
-			return q, FirstFailure(q.Check(host))
+			return q, advice.FirstFailure(q.Check(host))
 		}
 		return p, nil
 	}
@@ -115,10 +116,10 @@ func (p *Plan) refusedFile(host *Host, dtb bool) (why string, certain bool) {
 	if p.Image.Format == bootimage.FormatELF && host.Arch.Machine != elf.EM_RISCV {
 		return "kexec_file_load on " + host.Arch.Name + " does not take " + p.Image.Format.String(), true
 	}
-	if f := p.checkImage(host); f.Level == Failure {
+	if f := p.checkImage(host); f.Level == advice.Failure {
 		return f.Detail, false
 	}
-	if f := p.checkFirmware(host); f.Level == Warning {
+	if f := p.checkFirmware(host); f.Level == advice.Warning {
 		return f.Detail, false
 	}
 	if host.Arch.Machine != elf.EM_X86_64 {

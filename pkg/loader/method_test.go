@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 // Auto goes by segments after the errors that say that the call is not there or
@@ -56,8 +57,8 @@ func TestFileDoesNotFallBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Load(context.Background(), p); !errors.Is(err, unix.ENOSYS) || !strings.Contains(hintOf(err), "--method segments") {
-		t.Errorf("Load = %v (hint %q); want ENOSYS", err, hintOf(err))
+	if err := b.Load(context.Background(), p); !errors.Is(err, unix.ENOSYS) || !strings.Contains(advice.Hint(err), "--method segments") {
+		t.Errorf("Load = %v (hint %q); want ENOSYS", err, advice.Hint(err))
 	}
 }
 

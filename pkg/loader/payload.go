@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 // Payload is a file for kexec_file_load: the user's own, so that signatures
@@ -50,7 +52,7 @@ func (p *Plan) checkWriters() error {
 		fd := payload.source.file.Fd()
 		_, err := unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_RDLCK)
 		if errors.Is(err, unix.EAGAIN) {
-			return &Problem{What: payload.Path + " is open for writing", Hint: imageErrnoHint(unix.ETXTBSY), Err: unix.ETXTBSY}
+			return &advice.Problem{What: payload.Path + " is open for writing", Hint: imageErrnoHint(unix.ETXTBSY), Err: unix.ETXTBSY}
 		}
 		if err == nil {
 			if _, err := unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_UNLCK); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -53,7 +54,7 @@ type layout struct {
 func newLayout(host *Host, p *Plan) (*layout, error) {
 	if host.Iomem == nil {
 		err := host.Unread["proc/iomem"]
-		return nil, &Problem{What: "the memory map is not known: " + errorText(err), Err: err,
+		return nil, &advice.Problem{What: "the memory map is not known: " + errorText(err), Err: err,
 			Hint: readHint(err, "--method file leaves it to the kernel; gokexec collect keeps what a report of this needs")}
 	}
 	bounds := p.Spec.Options.bounds()
@@ -116,7 +117,7 @@ func (l *layout) place(host *Host, role Role, h memmap.Hole) (memmap.Range, erro
 
 func (l *layout) noRoom(host *Host, role Role, h memmap.Hole, err error) error {
 	if l.plan.Kind == Boot {
-		return &Problem{What: "no room in memory for the " + string(role) + " of " + mib(h.Size) + ": " + err.Error(), Hint: "use a smaller initrd", Err: err}
+		return &advice.Problem{What: "no room in memory for the " + string(role) + " of " + advice.MiB(h.Size) + ": " + err.Error(), Hint: "use a smaller initrd", Err: err}
 	}
 	region, _ := host.CrashRegion()
 	total := controlPages(host) + l.plan.initrdSize() + h.Size

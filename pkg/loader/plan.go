@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -27,7 +29,7 @@ type Plan struct {
 	Arch    Arch
 	Image   *bootimage.Image
 	Cmdline string // without NUL, and without the elfcorehdr= that is put before it
-	Changes []CmdlineChange
+	Changes []cmdline.Change
 
 	Kernel *Payload
 	Initrd *Payload  // nil: none
@@ -53,13 +55,13 @@ func New(host *Host, spec *Spec) (*Plan, error) {
 // newBy is New by another method than spec asks for.
 func newBy(host *Host, spec *Spec, method Method) (*Plan, error) {
 	if spec.DTB != nil && !usesDeviceTree(host.Arch.Machine) {
-		return nil, &Problem{What: "a device tree is of no use on " + host.Arch.Name, Hint: "leave --dtb out"}
+		return nil, &advice.Problem{What: "a device tree is of no use on " + host.Arch.Name, Hint: "leave --dtb out"}
 	}
 	if method == Segments {
 		return newSegments(host, spec, nil)
 	}
 	if method == File && spec.DTB != nil {
-		return nil, &Problem{What: "kexec_file_load takes no device tree", Hint: "use --method segments, or leave --dtb out"}
+		return nil, &advice.Problem{What: "kexec_file_load takes no device tree", Hint: "use --method segments, or leave --dtb out"}
 	}
 	p, err := newFile(host, spec)
 	if err != nil || method == File {
@@ -109,7 +111,7 @@ func (p *Plan) planKernel(host *Host, spec *Spec) error {
 	}
 	image, err := host.OpenImage(spec.Kernel, spec.Kind)
 	if err != nil {
-		return &Problem{What: fmt.Sprintf("kernel %s: %v", spec.Kernel.Path, err), Hint: imageHint(err, host.Arch), Err: err}
+		return &advice.Problem{What: fmt.Sprintf("kernel %s: %v", spec.Kernel.Path, err), Hint: imageHint(err, host.Arch), Err: err}
 	}
 	p.Image = image
 	p.Kernel = &Payload{Path: spec.Kernel.Path, Size: image.Size(), Unwrap: image.Wrapping, source: spec.Kernel}
@@ -152,7 +154,7 @@ func (p *Plan) fits(host *Host, kind Kind) error {
 		if f == nil || f.Size <= limit || f == p.Kernel && p.Image.Format == bootimage.FormatELF {
 			continue
 		}
-		return &Problem{What: fmt.Sprintf("%s: %v: it has %s, and there is room for %s", f.Path, bootimage.ErrTooLarge, mib(uint64(f.Size)), mib(uint64(limit))),
+		return &advice.Problem{What: fmt.Sprintf("%s: %v: it has %s, and there is room for %s", f.Path, bootimage.ErrTooLarge, advice.MiB(uint64(f.Size)), advice.MiB(uint64(limit))),
 			Hint: "is this the right file? more crash memory is reserved by crashkernel=", Err: bootimage.ErrTooLarge}
 	}
 	return nil
@@ -197,33 +199,33 @@ func (p *Plan) planCmdline(host *Host, spec *Spec) error {
 	if spec.CmdlineExact && !spec.ReuseCmdline && spec.Append == "" {
 		p.Cmdline = text // to the letter, white space, open quotes and all
 		if i := strings.IndexByte(text, 0); i >= 0 {
-			return fmt.Errorf("%s: %w: NUL byte at offset %d", name, ErrCmdline, i)
+			return fmt.Errorf("%s: %w: NUL byte at offset %d", name, cmdline.ErrBad, i)
 		}
 		return nil
 	}
-	base, err := parseClosed(text)
+	base, err := cmdline.ParseClosed(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if base.Args != nil && spec.Cmdline == "" && !spec.ReuseCmdline && spec.Kind == Crash && !spec.CmdlineExact {
-		base, p.Changes = dropEnding(base, host.Arch.Machine)
+		base, p.Changes = cmdline.DropEnding(base, host.Arch.Machine)
 	}
 	if spec.ReuseCmdline {
 		if err := host.Unread["proc/cmdline"]; err != nil {
 			return fmt.Errorf("--reuse-cmdline: read /proc/cmdline: %w", err)
 		}
-		base, p.Changes = ReuseCmdline(host.Cmdline, spec.Kind, host.Arch.Machine)
+		base, p.Changes = cmdline.Reuse(host.Cmdline, spec.Kind == Boot, host.Arch.Machine)
 	}
-	more, err := parseClosed(spec.Append)
+	more, err := cmdline.ParseClosed(spec.Append)
 	if err != nil {
 		return fmt.Errorf("--append: %w", err)
 	}
-	cmdline := base.Append(more)
+	line := base.Append(more)
 	if spec.Kind == Crash && !spec.CmdlineExact {
-		var added []CmdlineChange
-		cmdline, added = CompleteCrashCmdline(cmdline, host)
+		var added []cmdline.Change
+		line, added = cmdline.Complete(line, host.CmdlineTraits())
 		p.Changes = append(p.Changes, added...)
 	}
-	p.Cmdline = cmdline.String()
+	p.Cmdline = line.String()
 	return nil
 }

@@ -14,7 +14,9 @@ import (
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 )
 
 // bzImage is a kernel that fits the fake machine.
@@ -27,7 +29,7 @@ func bzImage() imagetest.BzImage {
 	return z
 }
 
-func planOn(t *testing.T, m *kexectest.Machine, spec *Spec) (*Plan, []Finding, error) {
+func planOn(t *testing.T, m *kexectest.Machine, spec *Spec) (*Plan, []advice.Finding, error) {
 	t.Helper()
 	host := readHost(t, m)
 	p, err := New(host, spec)
@@ -44,7 +46,7 @@ func TestNewFilePlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := FirstFailure(findings); err != nil {
+	if err := advice.FirstFailure(findings); err != nil {
 		t.Errorf("Check: %v", err)
 	}
 	if want := kexecsys.FileOnCrash; p.Flags != want {
@@ -76,7 +78,7 @@ func TestPlanUnpacks(t *testing.T) {
 			t.Errorf("New(%s) error = %v", codec, err)
 			continue
 		}
-		if err := FirstFailure(findings); err != nil {
+		if err := advice.FirstFailure(findings); err != nil {
 			t.Errorf("%s: Check: %v", codec, err)
 		}
 		checkPayload(t, p.Kernel, kernel)
@@ -190,9 +192,9 @@ func TestPlanRefuses(t *testing.T) {
 		{"arm64 image", Spec{Kernel: FromBytes("k", imagetest.GoodARM64().Bytes())}, unix.ENOEXEC, "is for aarch64, this machine is x86_64"},
 		{"not relocatable", Spec{Kernel: FromBytes("k", with(func(z *imagetest.BzImage) { z.Relocatable = false }))}, unix.ENOEXEC, "CONFIG_RELOCATABLE"},
 		{"32-bit", Spec{Kernel: FromBytes("k", with(func(z *imagetest.BzImage) { z.XLoadFlags = 0 }))}, unix.ENOEXEC, "x86_64"},
-		{"NUL in the command line", Spec{Kernel: FromBytes("k", good.Bytes()), Cmdline: "a\x00b"}, ErrCmdline, "NUL"},
-		{"open quote", Spec{Kernel: FromBytes("k", good.Bytes()), Append: `a="b`}, ErrCmdline, "not closed"},
-		{"long command line", Spec{Kernel: FromBytes("k", good.Bytes()), Cmdline: strings.Repeat("x", 2048)}, ErrCmdline, "too long"},
+		{"NUL in the command line", Spec{Kernel: FromBytes("k", good.Bytes()), Cmdline: "a\x00b"}, cmdline.ErrBad, "NUL"},
+		{"open quote", Spec{Kernel: FromBytes("k", good.Bytes()), Append: `a="b`}, cmdline.ErrBad, "not closed"},
+		{"long command line", Spec{Kernel: FromBytes("k", good.Bytes()), Cmdline: strings.Repeat("x", 2048)}, cmdline.ErrBad, "too long"},
 		{"large initrd", Spec{Kernel: FromBytes("k", good.Bytes()), Initrd: &Source{Path: "initrd", Size: 100 << 20}}, unix.EADDRNOTAVAIL, "do not fit"},
 		{"large kernel", Spec{Kernel: FromBytes("k", with(func(z *imagetest.BzImage) { z.InitSize = 200 << 20 }))}, unix.EADDRNOTAVAIL, "enlarge crashkernel="},
 		{"boot: over half of memory", Spec{Kind: Boot, Kernel: FromBytes("k", good.Bytes()), Initrd: &Source{Path: "initrd", Size: 500 << 20}}, unix.EINVAL, "half"},
@@ -200,13 +202,13 @@ func TestPlanRefuses(t *testing.T) {
 	for _, tt := range tests {
 		_, findings, err := planOn(t, kexectest.NewMachine(t), &tt.spec)
 		if err == nil {
-			err = FirstFailure(findings)
+			err = advice.FirstFailure(findings)
 		}
 		if !errors.Is(err, tt.wantErr) {
 			t.Errorf("%s: error = %v; want %v", tt.name, err, tt.wantErr)
 			continue
 		}
-		if text := err.Error() + " " + hintOf(err); !strings.Contains(text, tt.message) || strings.Contains(text, "\n") {
+		if text := err.Error() + " " + advice.Hint(err); !strings.Contains(text, tt.message) || strings.Contains(text, "\n") {
 			t.Errorf("%s: message and hint = %q; want %q in one line", tt.name, text, tt.message)
 		}
 	}
@@ -221,7 +223,7 @@ func TestCmdlineLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		// arch/x86/kernel/kexec-bzimage64.c: cmdline_len + MAX_ELFCOREHDR_STR_LEN > cmdline_size
-		if got, want := FirstFailure(p.Check(host)) == nil, length+1+30 <= 2047; got != want {
+		if got, want := advice.FirstFailure(p.Check(host)) == nil, length+1+30 <= 2047; got != want {
 			t.Errorf("command line of %d bytes passes = %t; want %t", length, got, want)
 		}
 	}

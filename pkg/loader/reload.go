@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -91,20 +92,20 @@ type ReloadOptions struct {
 func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, error) {
 	state, err := ReadState(l.StateDir)
 	if err != nil {
-		return nil, nil, &Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
+		return nil, nil, &advice.Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
 			Hint: "load with gokexec load --crash, which notes what it loads; or let --reload-command do it"}
 	}
 	now := readTruth(l.Root, l.StateDir, nil) // whether it is stale does not matter here
 	switch {
 	case now.Foreign && now.Accuracy != NotLoaded:
-		return nil, nil, &Problem{What: "nothing is reloaded: " + ErrForeign.Error(), Err: ErrForeign,
+		return nil, nil, &advice.Problem{What: "nothing is reloaded: " + ErrForeign.Error(), Err: ErrForeign,
 			Hint: "load again with that program, or with gokexec load --crash; --reload-command lets gokexec do so"}
 	case now.Accuracy == NotLoaded && !opt.Lost:
-		return nil, nil, &Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: ErrNoState, Hint: "gokexec load --crash loads one"}
+		return nil, nil, &advice.Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: ErrNoState, Hint: "gokexec load --crash loads one"}
 	}
 	spec, err := state.Spec()
 	if err != nil {
-		return nil, nil, &Problem{What: "the noted load can't be made again: " + err.Error(), Err: err,
+		return nil, nil, &advice.Problem{What: "the noted load can't be made again: " + err.Error(), Err: err,
 			Hint: "its files are gone or unreadable; load with gokexec load --crash"}
 	}
 	defer spec.Close()
@@ -170,7 +171,7 @@ func (l *Loader) planMethod(host *Host, spec *Spec, method Method) (*Plan, error
 	if err != nil {
 		return nil, err
 	}
-	return p, FirstFailure(CheckLoad(host, p))
+	return p, advice.FirstFailure(CheckLoad(host, p))
 }
 
 // reloadsBySegments tells whether kexec_load does for what kexec_file_load has

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 // ErrUnarmed is wrapped when a load has cost the crash kernel that was loaded, and
@@ -16,13 +18,13 @@ var ErrUnarmed = errors.New("no crash kernel is loaded now")
 func (l *Loader) restore(ctx context.Context, cause error) error {
 	path, without, err := l.loadRecorded(ctx, cause)
 	if err != nil {
-		return &Problem{Err: errors.Join(cause, ErrUnarmed),
+		return &advice.Problem{Err: errors.Join(cause, ErrUnarmed),
 			What: fmt.Sprintf("%v; the crash kernel that was loaded before is gone, and could not be restored: %v", cause, err),
-			Hint: "this machine has no crash kernel now; " + hintOf(cause)}
+			Hint: "this machine has no crash kernel now; " + advice.Hint(cause)}
 	}
-	return &Problem{Err: cause,
+	return &advice.Problem{Err: cause,
 		What: fmt.Sprintf("%v; the crash kernel loaded before (%s) was restored%s", cause, path, without),
-		Hint: hintOf(cause)}
+		Hint: advice.Hint(cause)}
 }
 
 // loadRecorded makes the recorded load once more, by the method that it was made by,
@@ -57,7 +59,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 		return "", "", err
 	}
 	// Nothing is loaded, so nothing can be lost by trying all the same.
-	if err := FirstFailure(CheckLoad(host, p)); err != nil {
+	if err := advice.FirstFailure(CheckLoad(host, p)); err != nil {
 		l.report("restoring the crash kernel that was loaded before, although " + err.Error())
 	}
 	if err := l.call(ctx, Crash, func() error { return l.carryOut(p) }); err != nil {
@@ -91,12 +93,4 @@ func (l *Loader) record(p *Plan) bool {
 		l.report(err.Error())
 	}
 	return false
-}
-
-func hintOf(err error) string {
-	var p *Problem
-	if errors.As(err, &p) {
-		return p.Hint
-	}
-	return ""
 }

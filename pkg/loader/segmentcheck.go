@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -18,11 +19,11 @@ const (
 
 // checkSegments holds the plan against the rules of kexec_load (kernel/
 // kexec_core.c, sanity_check_segment_list, and kimage_alloc_init).
-func (p *Plan) checkSegments(host *Host) Finding {
+func (p *Plan) checkSegments(host *Host) advice.Finding {
 	const name = "segments"
-	fail := func(errno unix.Errno, format string, args ...any) Finding {
-		return Finding{Check: name, Level: Failure, Detail: fmt.Sprintf(format, args...), Remedy: "this is a bug in gokexec, or the machine changed meanwhile; try again, and report it",
-			errno: []unix.Errno{errno}, err: errno}
+	fail := func(errno unix.Errno, format string, args ...any) advice.Finding {
+		return advice.Finding{Check: name, Level: advice.Failure, Detail: fmt.Sprintf(format, args...), Remedy: "this is a bug in gokexec, or the machine changed meanwhile; try again, and report it",
+			Errno: []unix.Errno{errno}, Err: errno}
 	}
 	if n := len(p.Segments); n == 0 || n > maxSegments {
 		return fail(unix.EINVAL, "%d segments; kexec_load takes 1 to %d", n, maxSegments)
@@ -43,13 +44,13 @@ func (p *Plan) checkSegments(host *Host) Finding {
 		total += s.MemSize
 	}
 	if host.MemTotal != 0 && total > host.MemTotal/2 {
-		return Finding{Check: name, Level: Failure,
-			Detail: fmt.Sprintf("the segments take %s, more than half of this machine's memory of %s", mib(total), mib(host.MemTotal)),
-			Remedy: "use a smaller initrd", errno: []unix.Errno{unix.EINVAL}, err: unix.EINVAL}
+		return advice.Finding{Check: name, Level: advice.Failure,
+			Detail: fmt.Sprintf("the segments take %s, more than half of this machine's memory of %s", advice.MiB(total), advice.MiB(host.MemTotal)),
+			Remedy: "use a smaller initrd", Errno: []unix.Errno{unix.EINVAL}, Err: unix.EINVAL}
 	}
 	if p.Kind == Boot {
 		if host.Iomem == nil {
-			return unknown(name, "the memory map is not known")
+			return advice.NotKnown(name, "the memory map is not known")
 		}
 		ram := host.Iomem.BootRAM()
 		if usesDeviceTree(host.Arch.Machine) {
@@ -58,18 +59,18 @@ func (p *Plan) checkSegments(host *Host) Finding {
 		if bad := used.Minus(ram); !bad.Empty() {
 			return fail(unix.EADDRNOTAVAIL, "segments at %v are not in RAM", bad)
 		}
-		return ok(name, "%d segments, %s", len(p.Segments), mib(total))
+		return advice.Passed(name, "%d segments, %s", len(p.Segments), advice.MiB(total))
 	}
 	region, found := host.CrashRegion()
 	if !found {
-		return unknown(name, "the crash memory is not known")
+		return advice.NotKnown(name, "the crash memory is not known")
 	}
 	if bad := used.Minus(memmap.NewSet(region)); !bad.Empty() || !region.ContainsAddr(p.Entry) {
 		return fail(unix.EADDRNOTAVAIL, "segments at %v or the entry %v are outside of the crash memory %v", bad, p.Entry, region)
 	}
 	free := memmap.NewSet(region).Minus(used)
 	if free.Size() < controlPages(host) {
-		return fail(unix.ENOMEM, "%s are left of the crash memory; the kernel needs %s for itself", mib(free.Size()), mib(controlPages(host)))
+		return fail(unix.ENOMEM, "%s are left of the crash memory; the kernel needs %s for itself", advice.MiB(free.Size()), advice.MiB(controlPages(host)))
 	}
 	if len(p.E820) > 0 {
 		free = free.Intersect(ramOf(p.E820))
@@ -78,29 +79,29 @@ func (p *Plan) checkSegments(host *Host) Finding {
 }
 
 // checkLeft judges the memory that the crash kernel has left to run in.
-func (p *Plan) checkLeft(name string, region memmap.Range, left uint64) Finding {
+func (p *Plan) checkLeft(name advice.CheckID, region memmap.Range, left uint64) advice.Finding {
 	if initrd := p.initrdSize(); left < 3*initrd {
-		return Finding{Check: name, Level: Warning,
-			Detail: fmt.Sprintf("%s of %s are left for the capture kernel to run in, and its initrd of %s has to be unpacked there", mib(left), mib(region.Size()), mib(initrd)),
+		return advice.Finding{Check: name, Level: advice.Warning,
+			Detail: fmt.Sprintf("%s of %s are left for the capture kernel to run in, and its initrd of %s has to be unpacked there", advice.MiB(left), advice.MiB(region.Size()), advice.MiB(initrd)),
 			Remedy: "enlarge crashkernel= or use a smaller initrd (gokexec initramfs makes one)"}
 	}
-	return ok(name, "%s of %s are left to run in", mib(left), mib(region.Size()))
+	return advice.Passed(name, "%s of %s are left to run in", advice.MiB(left), advice.MiB(region.Size()))
 }
 
 // checkLoadAllowed: no signature can be checked of segments, so a kernel that is
 // locked down refuses them all (kernel/kexec.c, kexec_load_check).
-func (p *Plan) checkLoadAllowed(host *Host) Finding {
+func (p *Plan) checkLoadAllowed(host *Host) advice.Finding {
 	const name = "signature"
 	if host.lockedDown() {
-		return Finding{Check: name, Level: Failure,
+		return advice.Finding{Check: name, Level: advice.Failure,
 			Detail: fmt.Sprintf("lockdown is %s: the kernel refuses kexec_load", host.Lockdown),
 			Remedy: "use --method file with a signed kernel image, or turn Secure Boot or lockdown= off",
-			errno:  []unix.Errno{unix.EPERM}, err: unix.EPERM}
+			Errno:  []unix.Errno{unix.EPERM}, Err: unix.EPERM}
 	}
 	if host.Config.Off("KEXEC") {
-		return Finding{Check: name, Level: Failure,
+		return advice.Finding{Check: name, Level: advice.Failure,
 			Detail: "kernel " + host.Release + " was built without CONFIG_KEXEC: kexec_load is not there",
-			Remedy: "use --method file", errno: []unix.Errno{unix.ENOSYS}, err: unix.ENOSYS}
+			Remedy: "use --method file", Errno: []unix.Errno{unix.ENOSYS}, Err: unix.ENOSYS}
 	}
-	return ok(name, "the kernel asks for none of kexec_load")
+	return advice.Passed(name, "the kernel asks for none of kexec_load")
 }

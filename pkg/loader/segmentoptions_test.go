@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -40,7 +42,7 @@ func TestSegmentBounds(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if err := FirstFailure(p.Check(readHost(t, m))); err != nil {
+		if err := advice.FirstFailure(p.Check(readHost(t, m))); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		for _, s := range p.Segments {
@@ -194,7 +196,7 @@ func TestCmdlineExact(t *testing.T) {
 			t.Errorf("exact command line %q came out as %q, %v", text, p.Cmdline, err)
 		}
 	}
-	if _, err := New(host, &Spec{Kind: Crash, Kernel: FromBytes("k", bzImage().Bytes()), Cmdline: "a\x00b", CmdlineExact: true}); !errors.Is(err, ErrCmdline) {
+	if _, err := New(host, &Spec{Kind: Crash, Kernel: FromBytes("k", bzImage().Bytes()), Cmdline: "a\x00b", CmdlineExact: true}); !errors.Is(err, cmdline.ErrBad) {
 		t.Errorf("a command line with a NUL: %v; want ErrCmdline", err)
 	}
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/purgatory"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -47,15 +49,15 @@ func newSegments(host *Host, spec *Spec, file *Plan) (*Plan, error) {
 		if host.Config.Off("KEXEC_FILE") {
 			hint = noSegmentsHint(host.Arch)
 		}
-		return nil, &Problem{What: "loading by segments is not supported on " + host.Arch.Name, Hint: hint, Err: errors.ErrUnsupported}
+		return nil, &advice.Problem{What: "loading by segments is not supported on " + host.Arch.Name, Hint: hint, Err: errors.ErrUnsupported}
 	}
 	if file != nil {
 		p.Image, p.Kernel, p.Initrd, p.Cmdline, p.Changes = file.Image, file.Kernel, file.Initrd, file.Cmdline, file.Changes
 	} else if err := p.planInputs(host, spec); err != nil {
 		return nil, err
 	}
-	for _, f := range []Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()} {
-		if f.Level == Failure {
+	for _, f := range []advice.Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()} {
+		if f.Level == advice.Failure {
 			return nil, f.Problem()
 		}
 	}
@@ -195,7 +197,7 @@ func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfc
 func (p *Plan) addHeader(l *layout, host *Host, hotplug bool, opt elfcore.BuildOptions) (at memmap.Range, err error) {
 	header, err := host.Dump.Header(opt)
 	if err != nil {
-		return at, &Problem{What: err.Error(), Hint: headerHint(err), Err: err}
+		return at, &advice.Problem{What: err.Error(), Hint: headerHint(err), Err: err}
 	}
 	data, err := header.AppendBinary(nil)
 	if err != nil {
@@ -230,7 +232,7 @@ func (p *Plan) noDump(host *Host) error {
 	if errors.Is(err, kcore.ErrNoCrashNotes) {
 		otherwise = "boot a kernel with CONFIG_CRASH_DUMP"
 	}
-	return &Problem{What: "the elfcorehdr can't be built: " + errorText(err), Hint: readHint(err, otherwise), Err: err}
+	return &advice.Problem{What: "the elfcorehdr can't be built: " + errorText(err), Hint: readHint(err, otherwise), Err: err}
 }
 
 func headerHint(err error) string {
@@ -254,7 +256,7 @@ func (p *Plan) wantHotplug(host *Host, spec *Spec, initrd []byte) (bool, error) 
 		refuse = "the initrd begins like an ELF file, and the kernel would take it for the elfcorehdr"
 	}
 	if refuse != "" && spec.Hotplug == HotplugOn {
-		return false, &Problem{What: refuse, Hint: "without --hotplug on, load again when CPUs or memory have changed", Err: unix.EINVAL}
+		return false, &advice.Problem{What: refuse, Hint: "without --hotplug on, load again when CPUs or memory have changed", Err: unix.EINVAL}
 	}
 	return refuse == "", nil
 }
@@ -267,7 +269,7 @@ func (p *Plan) addRSDP(x *X86) {
 	if z == nil || z.Version >= 0x20f || x.RSDP < 1<<20 {
 		return
 	}
-	if c, err := ParseCmdline(p.KernelCmdline); err != nil || c.Has("acpi_rsdp") {
+	if c, err := cmdline.Parse(p.KernelCmdline); err != nil || c.Has("acpi_rsdp") {
 		return
 	}
 	p.KernelCmdline = fmt.Sprintf("acpi_rsdp=%v %s", x.RSDP, p.KernelCmdline)

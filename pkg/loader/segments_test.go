@@ -15,6 +15,8 @@ import (
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/internal/purgatory"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -24,7 +26,7 @@ import (
 // it to the fake kernel.
 func checkSegmentPlan(t testing.TB, host *Host, k *kexectest.Kernel, p *Plan) {
 	t.Helper()
-	if err := FirstFailure(p.Check(host)); err != nil {
+	if err := advice.FirstFailure(p.Check(host)); err != nil {
 		t.Errorf("Check: %v", err)
 	}
 	if err := k.KexecLoad(uint64(p.Entry), p.kernelSegments(), p.LoadFlags); err != nil {
@@ -244,7 +246,7 @@ func TestSegmentRefusals(t *testing.T) {
 			m.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
 		}, nil, unix.EPERM, "refuses kexec_load"},
 		{"arm64 image", nil, func(s *Spec) { s.Kernel = FromBytes("k", imagetest.GoodARM64().Bytes()) }, unix.ENOEXEC, "is for aarch64"},
-		{"long command line", nil, func(s *Spec) { s.Cmdline = strings.Repeat("x", 2020) }, ErrCmdline, "too long"},
+		{"long command line", nil, func(s *Spec) { s.Cmdline = strings.Repeat("x", 2020) }, cmdline.ErrBad, "too long"},
 		{"boot: over half of memory", nil, func(s *Spec) {
 			s.Kind, s.Initrd = Boot, FromBytes("i", make([]byte, 450<<20))
 		}, unix.EINVAL, "half"},
@@ -261,13 +263,13 @@ func TestSegmentRefusals(t *testing.T) {
 		host := readHost(t, m)
 		p, err := New(host, spec)
 		if err == nil {
-			err = FirstFailure(p.Check(host))
+			err = advice.FirstFailure(p.Check(host))
 		}
 		if err == nil || tt.want != nil && !errors.Is(err, tt.want) {
 			t.Errorf("%s: error = %v; want %v", tt.name, err, tt.want)
 			continue
 		}
-		if text := err.Error() + " " + hintOf(err); !strings.Contains(text, tt.message) || strings.Contains(text, "\n") {
+		if text := err.Error() + " " + advice.Hint(err); !strings.Contains(text, tt.message) || strings.Contains(text, "\n") {
 			t.Errorf("%s: message and hint = %q; want %q in one line", tt.name, text, tt.message)
 		}
 	}

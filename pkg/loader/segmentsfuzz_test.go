@@ -10,6 +10,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -100,14 +101,14 @@ func checkInvented(t testing.TB, seed uint64, m *kexectest.Machine) bool {
 		spec := segmentSpec(kind, image)
 		spec.Initrd = FromBytes("initrd", make([]byte, 1+r.IntN(1<<20)))
 		p, err := New(host, spec)
-		var problem *Problem
+		var problem *advice.Problem
 		if errors.As(err, &problem) {
 			continue // no room; said so
 		}
 		if err != nil {
 			t.Fatalf("seed %d: New(%v) error = %v; want a Problem", seed, kind, err)
 		}
-		if FirstFailure(p.Check(host)) != nil && strings.Contains(FirstFailure(p.Check(host)).Error(), "more than half") {
+		if advice.FirstFailure(p.Check(host)) != nil && strings.Contains(advice.FirstFailure(p.Check(host)).Error(), "more than half") {
 			continue
 		}
 		planned = true

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gokexec/gokexec/internal/purgatory"
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 // Serial is the serial port on which the purgatory reports a wrong digest. The
@@ -88,7 +89,7 @@ func (h *Host) HasSerial(s Serial) bool {
 func (s Serial) purgatory(host *Host) (purgatory.Serial, error) {
 	none := purgatory.Serial{}
 	unusable := func(why string) error {
-		return &Problem{What: "serial port " + s.String() + ": " + why, Hint: "leave --serial out, or name one that the machine has (/sys/class/tty)"}
+		return &advice.Problem{What: "serial port " + s.String() + ": " + why, Hint: "leave --serial out, or name one that the machine has (/sys/class/tty)"}
 	}
 	switch machine := host.Arch.Machine; {
 	case s == Serial{} && machine == elf.EM_RISCV:

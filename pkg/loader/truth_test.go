@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -309,8 +310,8 @@ func TestReload(t *testing.T) {
 	})
 	t.Run("nothing noted", func(t *testing.T) {
 		b := newBench(t)
-		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || !strings.Contains(hintOf(err), "gokexec load --crash") {
-			t.Errorf("Reload = %v (hint %q); want what to do", err, hintOf(err))
+		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || !strings.Contains(advice.Hint(err), "gokexec load --crash") {
+			t.Errorf("Reload = %v (hint %q); want what to do", err, advice.Hint(err))
 		}
 	})
 	t.Run("lost", func(t *testing.T) {

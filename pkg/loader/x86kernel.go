@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -103,7 +104,7 @@ func (k *x86Kernel) place(l *layout, host *Host, vmlinux bool) (memmap.Range, er
 			return l.place(host, RoleKernel, here)
 		}
 		if k.fixed {
-			return r, &Problem{
+			return r, &advice.Problem{
 				What: fmt.Sprintf("the kernel is not relocatable and runs at %v only, where there is no room: %v", k.linked, err),
 				Hint: "use a kernel built with CONFIG_RELOCATABLE=y", Err: unix.ENOEXEC,
 			}

@@ -1,13 +1,10 @@
-package loader
+package advice
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // Level says how bad a Finding is.
@@ -29,20 +26,24 @@ func (l Level) String() string {
 // MarshalText gives the same word to JSON.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
+// CheckID names a check, in words for people too. A check whose name code compares has a
+// constant, beside the check.
+type CheckID string
+
 // Finding is the outcome of one check.
 type Finding struct {
-	Check  string `json:"check"`
-	Level  Level  `json:"level"`
-	Detail string `json:"detail"`
-	Remedy string `json:"remedy,omitempty"`
+	Check  CheckID `json:"check"`
+	Level  Level   `json:"level"`
+	Detail string  `json:"detail"`
+	Remedy string  `json:"remedy,omitempty"`
 
-	errno []unix.Errno // what a system call would answer because of it
-	err   error        // the cause, where there is one
+	Errno []unix.Errno `json:"-"` // what a system call would answer because of it
+	Err   error        `json:"-"` // the cause, where there is one
 }
 
 // Problem is a Finding of level Failure, as an error.
 func (f Finding) Problem() *Problem {
-	return &Problem{What: f.Detail, Hint: f.Remedy, Err: f.err}
+	return &Problem{What: f.Detail, Hint: f.Remedy, Err: f.Err}
 }
 
 // FirstFailure returns the first failure as an error, or nil.
@@ -68,22 +69,39 @@ func (p *Problem) Error() string { return p.What }
 // Unwrap gives the cause.
 func (p *Problem) Unwrap() error { return p.Err }
 
-func ok(check, format string, args ...any) Finding {
+// Passed is a Finding of level OK.
+func Passed(check CheckID, format string, args ...any) Finding {
 	return Finding{Check: check, Level: OK, Detail: fmt.Sprintf(format, args...)}
 }
 
-func unknown(check, format string, args ...any) Finding {
+// NotKnown is a Finding of level Unknown.
+func NotKnown(check CheckID, format string, args ...any) Finding {
 	return Finding{Check: check, Level: Unknown, Detail: fmt.Sprintf(format, args...)}
 }
 
-// readHint is what to do about a file of the machine that could not be read: only
-// where the reader lacks a permission, to be root.
-func readHint(err error, otherwise string) string {
-	switch {
-	case errors.Is(err, memmap.ErrAddressesHidden), errors.Is(err, fs.ErrPermission):
-		return "run as root"
-	case errors.Is(err, memmap.ErrChanging):
-		return "memory is being added or removed; try again when that is over"
+// Hint gives the hint of an error that wraps a Problem, else "".
+func Hint(err error) string {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p.Hint
 	}
-	return otherwise
+	return ""
+}
+
+// MiB gives a number of bytes in MiB, or below one in KiB, rounded down.
+func MiB(bytes uint64) string {
+	if bytes < 1<<20 {
+		return fmt.Sprintf("%d KiB", bytes>>10)
+	}
+	return fmt.Sprintf("%d MiB", bytes>>20)
+}
+
+// Explains tells whether a system call would answer with errno because of f.
+func (f Finding) Explains(errno unix.Errno) bool {
+	for _, e := range f.Errno {
+		if e == errno {
+			return true
+		}
+	}
+	return false
 }

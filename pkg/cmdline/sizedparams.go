@@ -1,4 +1,4 @@
-package loader
+package cmdline
 
 import "debug/elf"
 

@@ -1,18 +1,16 @@
-package loader
+package cmdline
 
-import (
-	"debug/elf"
-	"math"
-)
+import "debug/elf"
 
 // CrashParam is a word that a capture kernel's command line needs, and why.
 type CrashParam struct {
-	Text   string           // what is appended
-	Unless []string         // parameters that say the user has decided this already
-	On     []elf.Machine    // nil: on all
-	If     func(*Host) bool // nil: always
-	Since  string           // the Linux release that brought it, if that was 4.0 or later and is known; an older one passes the word to init
-	Source string           // who does so, or where the kernel describes it
+	Text   string            // what is appended
+	Unless []string          // parameters that say the user has decided this already
+	On     []elf.Machine     // nil: on all
+	Not    []elf.Machine     // but not on these
+	If     func(Traits) bool // nil: always
+	Since  string            // the Linux release that brought it, if that was 4.0 or later and is known; an older one passes the word to init
+	Source string            // who does so, or where the kernel describes it
 	Why    string
 }
 
@@ -30,7 +28,7 @@ func CrashParams() []CrashParam {
 	ppc := []elf.Machine{elf.EM_PPC64}
 	s390 := []elf.Machine{elf.EM_S390}
 	return []CrashParam{
-		{Text: "nr_cpus=1", Unless: []string{"nr_cpus", "maxcpus", "nosmp"}, On: not(elf.EM_PPC64), Source: kdumpGuide,
+		{Text: "nr_cpus=1", Unless: []string{"nr_cpus", "maxcpus", "nosmp"}, Not: ppc, Source: kdumpGuide,
 			Why: "one CPU is enough, and per-CPU memory is what a small crashkernel= lacks"},
 		{Text: "maxcpus=1", Unless: []string{"nr_cpus", "maxcpus", "nosmp"}, On: ppc, Source: kdumpGuide,
 			Why: "as nr_cpus=1, but the crashed CPU's number may be above it on this architecture"},
@@ -66,9 +64,9 @@ func CrashParams() []CrashParam {
 			Why: "5 % of the memory would be set aside for guests"},
 		{Text: "vmcp_cma=0", Unless: []string{"vmcp_cma"}, On: s390, Since: "4.14", Source: kdumpUtils,
 			Why: "4 MiB would be set aside for z/VM's commands"},
-		{Text: "swiotlb=noforce", Unless: []string{"swiotlb"}, On: []elf.Machine{elf.EM_AARCH64}, If: needsNoBounce, Since: "4.10", Source: kdumpUtils,
+		{Text: "swiotlb=noforce", Unless: []string{"swiotlb"}, On: []elf.Machine{elf.EM_AARCH64}, If: func(t Traits) bool { return t.NoBounce }, Since: "4.10", Source: kdumpUtils,
 			Why: "64 MiB would be set aside to bounce DMA, and devices reach all of the crash memory"},
-		{Text: "kho=off", Unless: []string{"kho"}, If: func(h *Host) bool { return h.Config.On("KEXEC_HANDOVER_ENABLE_DEFAULT") }, Since: "6.16", Source: "kernel/liveupdate/kexec_handover.c",
+		{Text: "kho=off", Unless: []string{"kho"}, If: func(t Traits) bool { return t.Handover }, Since: "6.16", Source: "kernel/liveupdate/kexec_handover.c",
 			Why: "this kernel has it on unless told, and would set memory aside for a handover that never comes"},
 		{Text: "novmcoredd", Unless: []string{"novmcoredd"}, Source: kdumpUtils,
 			Why: "device dumps are collected into crash memory and can exhaust it"},
@@ -79,26 +77,4 @@ func CrashParams() []CrashParam {
 		{Text: "panic=10", Unless: []string{"panic"}, Source: kdumpUtils,
 			Why: "a capture kernel that dies too must reboot the machine, not hang it"},
 	}
-}
-
-// needsNoBounce tells whether a capture kernel on arm64 can do without SWIOTLB:
-// devices that reach the first 4 GiB only reach all of the crash memory, by
-// themselves or through an IOMMU, and none is kept from memory that is encrypted or
-// outside of a pool of its own.
-func needsNoBounce(h *Host) bool {
-	region, found := h.CrashRegion()
-	if !found || h.ConfidentialGuest || h.DeviceTree != nil && hasCompatible(h.DeviceTree.Root, "restricted-dma-pool") {
-		return false
-	}
-	return region.End <= math.MaxUint32+1 || h.DMATranslated
-}
-
-func not(without elf.Machine) []elf.Machine {
-	var on []elf.Machine
-	for _, a := range arches() {
-		if a.Machine != without {
-			on = append(on, a.Machine)
-		}
-	}
-	return on
 }

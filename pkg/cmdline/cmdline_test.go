@@ -1,4 +1,4 @@
-package loader
+package cmdline
 
 import (
 	"debug/elf"
@@ -6,11 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-func TestParseCmdline(t *testing.T) {
+func TestParse(t *testing.T) {
 	tests := []struct {
 		name, in string
 		want     string
@@ -29,16 +27,16 @@ func TestParseCmdline(t *testing.T) {
 		{"open quote", `a="x y`, `a="x y`, 1, nil},
 		{"open quote takes all in", `a "x -- y z`, `a "x -- y z`, 2, nil},
 		{"no-break space", "a\xa0b", "a b", 2, nil},
-		{"NUL", "a\x00b", "", 0, ErrCmdline},
+		{"NUL", "a\x00b", "", 0, ErrBad},
 	}
 	for _, tt := range tests {
-		c, err := ParseCmdline(tt.in)
+		c, err := Parse(tt.in)
 		if !errors.Is(err, tt.wantErr) || (err != nil) != (tt.wantErr != nil) {
-			t.Errorf("%s: ParseCmdline(%q) error = %v; want %v", tt.name, tt.in, err, tt.wantErr)
+			t.Errorf("%s: Parse(%q) error = %v; want %v", tt.name, tt.in, err, tt.wantErr)
 			continue
 		}
 		if got := c.String(); got != tt.want || len(c.Args) != tt.args {
-			t.Errorf("%s: ParseCmdline(%q) = %q with %d args; want %q with %d", tt.name, tt.in, got, len(c.Args), tt.want, tt.args)
+			t.Errorf("%s: Parse(%q) = %q with %d args; want %q with %d", tt.name, tt.in, got, len(c.Args), tt.want, tt.args)
 		}
 	}
 }
@@ -62,7 +60,7 @@ func TestArgNames(t *testing.T) {
 	}
 }
 
-func TestReuseCmdline(t *testing.T) {
+func TestReuse(t *testing.T) {
 	tests := []struct {
 		name, in, crash, boot string
 	}{
@@ -76,19 +74,19 @@ func TestReuseCmdline(t *testing.T) {
 		{"init's words stay", "mem=1G -- single mem=2", "-- single mem=2", "mem=1G -- single mem=2"},
 	}
 	for _, tt := range tests {
-		c, err := ParseCmdline(tt.in)
+		c, err := Parse(tt.in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		crash, changes := ReuseCmdline(c, Crash, elf.EM_X86_64)
+		crash, changes := Reuse(c, false, elf.EM_X86_64)
 		if got := crash.String(); got != tt.crash {
-			t.Errorf("%s: ReuseCmdline(%q, Crash) = %q; want %q", tt.name, tt.in, got, tt.crash)
+			t.Errorf("%s: Reuse(%q, false) = %q; want %q", tt.name, tt.in, got, tt.crash)
 		}
 		if len(changes) != len(c.Args)-len(crash.Args) {
 			t.Errorf("%s: %d changes told; want %d", tt.name, len(changes), len(c.Args)-len(crash.Args))
 		}
-		if boot, _ := ReuseCmdline(c, Boot, elf.EM_X86_64); boot.String() != tt.boot {
-			t.Errorf("%s: ReuseCmdline(%q, Boot) = %q; want %q", tt.name, tt.in, boot, tt.boot)
+		if boot, _ := Reuse(c, true, elf.EM_X86_64); boot.String() != tt.boot {
+			t.Errorf("%s: Reuse(%q, true) = %q; want %q", tt.name, tt.in, boot, tt.boot)
 		}
 	}
 }
@@ -118,72 +116,29 @@ sysctl.kernel.printk=7 sysctl.net.core.somaxconn=9 sysctlx.kernel.panic=1 sysctl
 		text  string
 		stays bool
 	}{{dropped, false}, {stays, true}} {
-		c, err := ParseCmdline(text.text)
+		c, err := Parse(text.text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, a := range c.Args {
-			kept, changes := ReuseCmdline(Cmdline{Args: []Arg{a}}, Crash, elf.EM_X86_64)
+			kept, changes := Reuse(Cmdline{Args: []Arg{a}}, false, elf.EM_X86_64)
 			if (len(kept.Args) == 1) != text.stays || (len(changes) == 0) != text.stays {
-				t.Errorf("ReuseCmdline(%q) = %q, %v; want it to stay: %t", a.Text, kept, changes, text.stays)
+				t.Errorf("Reuse(%q) = %q, %v; want it to stay: %t", a.Text, kept, changes, text.stays)
 			}
 		}
 	}
 	for _, tt := range []struct {
 		text    string
 		machine elf.Machine
-		kind    Kind
+		boot    bool
 		stays   bool
 	}{
-		{"fadump=on", elf.EM_PPC64, Crash, false}, {"fadump=on", elf.EM_X86_64, Crash, true}, {"prot_virt=1", elf.EM_S390, Crash, false},
-		{"kexec_file", elf.EM_LOONGARCH, Boot, false}, {"kexec", elf.EM_X86_64, Boot, true}, {"hugepages=4", elf.EM_X86_64, Boot, true}, {"sysctl.vm.nr_hugepages=4", elf.EM_X86_64, Boot, true},
+		{"fadump=on", elf.EM_PPC64, false, false}, {"fadump=on", elf.EM_X86_64, false, true}, {"prot_virt=1", elf.EM_S390, false, false},
+		{"kexec_file", elf.EM_LOONGARCH, true, false}, {"kexec", elf.EM_X86_64, true, true}, {"hugepages=4", elf.EM_X86_64, true, true}, {"sysctl.vm.nr_hugepages=4", elf.EM_X86_64, true, true},
 	} {
-		kept, _ := ReuseCmdline(Cmdline{Args: []Arg{parseArg(tt.text)}}, tt.kind, tt.machine)
+		kept, _ := Reuse(Cmdline{Args: []Arg{parseArg(tt.text)}}, tt.boot, tt.machine)
 		if (len(kept.Args) == 1) != tt.stays {
-			t.Errorf("ReuseCmdline(%q, %v, %v) = %q; want it to stay: %t", tt.text, tt.kind, tt.machine, kept, tt.stays)
-		}
-	}
-}
-
-func TestCompleteCrashCmdline(t *testing.T) {
-	tests := []struct {
-		name, in   string
-		machine    elf.Machine
-		crash      []memmap.Range
-		with, less []string
-	}{
-		{"x86", "root=/dev/sda", elf.EM_X86_64, nil, []string{"nr_cpus=1", "reset_devices", "irqpoll", "acpi_no_memhotplug", "panic=10", "mce=off"}, []string{"maxcpus=1"}},
-		{"decided already", "nr_cpus=2 panic=0 mce=on irqpoll", elf.EM_X86_64, nil, []string{"nr_cpus=2", "panic=0", "mce=on"}, []string{"nr_cpus=1", "panic=10", "mce=off"}},
-		{"maxcpus counts as nr_cpus", "maxcpus=1", elf.EM_X86_64, nil, []string{"maxcpus=1"}, []string{"nr_cpus=1"}},
-		{"arm64", "", elf.EM_AARCH64, nil, []string{"nr_cpus=1", "reset_devices", "acpi_no_memhotplug"}, []string{"mce=off"}},
-		{"ppc64", "", elf.EM_PPC64, nil, []string{"maxcpus=1", "noirqdistrib"}, []string{"nr_cpus=1", "acpi_no_memhotplug"}},
-		{"riscv", "", elf.EM_RISCV, nil, []string{"nr_cpus=1", "panic=10"}, []string{"irqpoll", "acpi_no_memhotplug"}},
-		{"arm64 below 4 GiB", "", elf.EM_AARCH64, []memmap.Range{{Start: 0xe0000000, End: 1 << 32}}, []string{"swiotlb=noforce", "cma=0"}, []string{"nokaslr"}},
-		{"arm64 above 4 GiB", "", elf.EM_AARCH64, []memmap.Range{{Start: 1 << 32, End: 1<<32 + 1<<28}}, nil, []string{"swiotlb=noforce"}},
-		{"what distributions add", "", elf.EM_X86_64, nil, []string{"kfence.sample_interval=0", "hest_disable", "pcie_ports=compat", "nokaslr", "cma=0", "initramfs_options=size=90%", "udev.children-max=2"}, []string{"swiotlb=noforce", "vmcp_cma=0"}},
-		{"s390x", "", elf.EM_S390, nil, []string{"vmcp_cma=0", "cma=0"}, []string{"hest_disable", "pcie_ports=compat"}},
-		{"before init's words", "a -- single", elf.EM_X86_64, nil, []string{"-- single"}, nil},
-	}
-	for _, tt := range tests {
-		c, err := ParseCmdline(tt.in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		host := &Host{Arch: Arch{Machine: tt.machine}, Crash: tt.crash}
-		got, _ := CompleteCrashCmdline(c, host)
-		words := " " + got.String() + " "
-		for _, w := range tt.with {
-			if strings.Count(words, " "+w+" ") != 1 {
-				t.Errorf("%s: CompleteCrashCmdline(%q) = %q; want %q in it once", tt.name, tt.in, got, w)
-			}
-		}
-		for _, w := range tt.less {
-			if strings.Contains(words, " "+w+" ") {
-				t.Errorf("%s: CompleteCrashCmdline(%q) = %q; want no %q", tt.name, tt.in, got, w)
-			}
-		}
-		if again, more := CompleteCrashCmdline(got, host); again.String() != got.String() || len(more) != 0 {
-			t.Errorf("%s: completing twice adds %v; want nothing", tt.name, more)
+			t.Errorf("Reuse(%q, %v, %v) = %q; want it to stay: %t", tt.text, tt.boot, tt.machine, kept, tt.stays)
 		}
 	}
 }
@@ -209,28 +164,14 @@ func TestParamTablesExplain(t *testing.T) {
 
 // What gokexec adds to a capture kernel's command line it does not drop again.
 func TestAddedIsNotDropped(t *testing.T) {
-	for _, a := range arches() {
-		host := &Host{Arch: a, Crash: []memmap.Range{{Start: 0x10000000, End: 0x20000000}}}
-		_, added := CompleteCrashCmdline(Cmdline{}, host)
+	for _, machine := range []elf.Machine{elf.EM_X86_64, elf.EM_386, elf.EM_AARCH64, elf.EM_ARM, elf.EM_RISCV, elf.EM_PPC64, elf.EM_S390, elf.EM_LOONGARCH} {
+		_, added := Complete(Cmdline{}, Traits{Machine: machine, NoBounce: true})
 		for _, change := range added {
 			for _, d := range DroppedParams() {
-				if !slices.Contains([]string{"panic", "nr_cpus", "maxcpus"}, d.Name) && d.matches(parseArg(change.Text), a.Machine) {
-					t.Errorf("%s: %q is added, and dropped as %q", a.Name, change.Text, d.Name)
+				if !slices.Contains([]string{"panic", "nr_cpus", "maxcpus"}, d.Name) && d.Matches(parseArg(change.Text), machine) {
+					t.Errorf("%v: %q is added, and dropped as %q", machine, change.Text, d.Name)
 				}
 			}
-		}
-	}
-}
-
-// A kernel that has kexec handover on by itself is told to leave it.
-func TestCompleteCrashCmdlineHandover(t *testing.T) {
-	for _, on := range []bool{false, true} {
-		host := &Host{Arch: x86(t), Config: KernelConfig{}}
-		if on {
-			host.Config["KEXEC_HANDOVER_ENABLE_DEFAULT"] = "y"
-		}
-		if c, _ := CompleteCrashCmdline(Cmdline{}, host); c.Has("kho") != on {
-			t.Errorf("handover on by default %t: %q", on, c)
 		}
 	}
 }
@@ -243,15 +184,15 @@ func TestOpenQuoteIsKeptLast(t *testing.T) {
 		{`root=x dyndbg="file a`, "y -- single", `root=x y dyndbg="file a" -- single`},
 		{`root=x -- a "b c`, "y", `root=x y -- a "b c`},
 	} {
-		running, err := ParseCmdline(tt.running)
+		running, err := Parse(tt.running)
 		if err != nil {
 			t.Fatal(err)
 		}
-		more, err := ParseCmdline(tt.more)
+		more, err := Parse(tt.more)
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept, _ := ReuseCmdline(running, Crash, elf.EM_X86_64)
+		kept, _ := Reuse(running, false, elf.EM_X86_64)
 		if got := kept.Append(more).String(); got != tt.want {
 			t.Errorf("%q with %q = %q; want %q", tt.running, tt.more, got, tt.want)
 		}
@@ -284,15 +225,15 @@ func splitByQuotes(s string) []string {
 
 // The words are those of the kernel, a printed line splits into the same words, and
 // whatever is put behind a line keeps its meaning.
-func FuzzParseCmdline(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{"", "a b", `a="b c" -- d`, `"`, "a\x00", `x"y z"w -- --`, `a="b c`, `=a= "--" b`, "a\xa0b"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		c, err := ParseCmdline(s)
+		c, err := Parse(s)
 		if err != nil {
-			if !errors.Is(err, ErrCmdline) || !strings.Contains(s, "\x00") {
-				t.Fatalf("ParseCmdline(%q) = %v; want an error for a NUL byte only", s, err)
+			if !errors.Is(err, ErrBad) || !strings.Contains(s, "\x00") {
+				t.Fatalf("Parse(%q) = %v; want an error for a NUL byte only", s, err)
 			}
 			return
 		}
@@ -308,20 +249,20 @@ func FuzzParseCmdline(f *testing.F) {
 			want = slices.Delete(want, i, i+1)
 		}
 		if !slices.Equal(texts, want) {
-			t.Fatalf("ParseCmdline(%q) has the words %q; want %q", s, texts, want)
+			t.Fatalf("Parse(%q) has the words %q; want %q", s, texts, want)
 		}
-		again, err := ParseCmdline(c.String())
+		again, err := Parse(c.String())
 		if err != nil {
-			t.Fatalf("ParseCmdline(%q).String() = %q does not parse: %v", s, c, err)
+			t.Fatalf("Parse(%q).String() = %q does not parse: %v", s, c, err)
 		}
 		if again.String() != c.String() || len(again.Args) != len(c.Args) || len(again.Init) != len(c.Init) {
-			t.Fatalf("ParseCmdline(%q) = %q; parsed again %q", s, c, again)
+			t.Fatalf("Parse(%q) = %q; parsed again %q", s, c, again)
 		}
-		more, err := ParseCmdline(c.Append(Cmdline{Args: []Arg{parseArg("panic=10")}}).String())
+		more, err := Parse(c.Append(Cmdline{Args: []Arg{parseArg("panic=10")}}).String())
 		if err != nil || len(more.Args) != len(c.Args)+1 || len(more.Init) != len(c.Init) || !more.Has("panic") {
 			t.Fatalf("panic=10 behind %q gives %q, %v", s, more, err)
 		}
-		kept, dropped := c.Without(func(a Arg) bool { return sameParam(a.Name, "crashkernel") })
+		kept, dropped := c.Without(func(a Arg) bool { return Same(a.Name, "crashkernel") })
 		if kept.Has("crashkernel") || len(kept.Args)+len(dropped) != len(c.Args) {
 			t.Fatalf("Without(crashkernel) of %q left %q, dropped %d", s, kept, len(dropped))
 		}

@@ -1,4 +1,4 @@
-package loader
+package cmdline
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// ErrCmdline is wrapped by every complaint about the text of a command line.
-var ErrCmdline = errors.New("bad kernel command line")
+// ErrBad is wrapped by every complaint about the text of a command line.
+var ErrBad = errors.New("bad kernel command line")
 
 // Arg is one word of a kernel command line.
 type Arg struct {
@@ -28,12 +28,12 @@ type Cmdline struct {
 	Init []Arg
 }
 
-// ParseCmdline splits s. A quote that is never closed takes in the rest of s, as
-// in the kernel: see Arg.Open. The error is ErrCmdline for a NUL byte.
-func ParseCmdline(s string) (Cmdline, error) {
+// Parse splits s. A quote that is never closed takes in the rest of s, as
+// in the kernel: see Arg.Open. The error is ErrBad for a NUL byte.
+func Parse(s string) (Cmdline, error) {
 	var c Cmdline
 	if i := strings.IndexByte(s, 0); i >= 0 {
-		return c, fmt.Errorf("%w: NUL byte at offset %d", ErrCmdline, i)
+		return c, fmt.Errorf("%w: NUL byte at offset %d", ErrBad, i)
 	}
 	into := &c.Args
 	for i := 0; i < len(s); {
@@ -132,15 +132,15 @@ func (c Cmdline) Open() (Arg, bool) {
 	return Arg{}, false
 }
 
-// parseClosed is ParseCmdline for text that others are put behind: an open quote is
+// ParseClosed is Parse for text that others are put behind: an open quote is
 // an error.
-func parseClosed(s string) (Cmdline, error) {
-	c, err := ParseCmdline(s)
+func ParseClosed(s string) (Cmdline, error) {
+	c, err := Parse(s)
 	if err != nil {
 		return c, err
 	}
 	if a, open := c.Open(); open {
-		return c, fmt.Errorf("%w: the quote in %q is not closed, and would take in what comes behind it", ErrCmdline, a.Text)
+		return c, fmt.Errorf("%w: the quote in %q is not closed, and would take in what comes behind it", ErrBad, a.Text)
 	}
 	return c, nil
 }
@@ -150,7 +150,7 @@ func parseClosed(s string) (Cmdline, error) {
 func (c Cmdline) Has(names ...string) bool {
 	for _, a := range c.Args {
 		for _, n := range names {
-			if sameParam(a.Name, n) {
+			if Same(a.Name, n) {
 				return true
 			}
 		}
@@ -161,7 +161,7 @@ func (c Cmdline) Has(names ...string) bool {
 // Lookup gives the value of the last parameter of that name.
 func (c Cmdline) Lookup(name string) (value string, ok bool) {
 	for _, a := range c.Args {
-		if sameParam(a.Name, name) {
+		if Same(a.Name, name) {
 			value, ok = a.Value, true
 		}
 	}
@@ -191,7 +191,9 @@ func (c Cmdline) Append(more Cmdline) Cmdline {
 	}
 }
 
-func sameParam(a, b string) bool {
+// Same compares the names of two parameters as the kernel does: '-' and '_' are the
+// same (kernel/params.c, parameq).
+func Same(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 func checkCommand() command {
@@ -37,9 +38,9 @@ no kernel lock is taken.`,
 				if len(args) > 1 {
 					return usageError("one KERNEL at most; there are %d arguments", len(args))
 				}
-				kind := loader.Crash
+				kind := machine.Crash
 				if *boot {
-					kind = loader.Boot
+					kind = machine.Boot
 				}
 				arch, err := archOption(*archName)
 				if err != nil {
@@ -60,7 +61,7 @@ no kernel lock is taken.`,
 						return err
 					}
 					findings = append(findings, more...)
-				} else if kind == loader.Crash {
+				} else if kind == machine.Crash {
 					findings = append(findings, loader.CheckCapture(root, host, nil)...)
 				}
 				more, err := e.targetFindings(ctx, *sysroot, *targets, in.initrd)
@@ -72,7 +73,7 @@ no kernel lock is taken.`,
 				if err != nil {
 					return err
 				}
-				unarmed = unarmed && kind == loader.Crash
+				unarmed = unarmed && kind == machine.Crash
 				if unarmed {
 					findings = append(findings, unarmedFinding())
 				}
@@ -86,7 +87,7 @@ no kernel lock is taken.`,
 }
 
 // unarmed tells whether a crash kernel is wanted and none is loaded.
-func (e *env) unarmed(sysroot string, root fs.FS, host *loader.Host) (bool, error) {
+func (e *env) unarmed(sysroot string, root fs.FS, host *machine.Host) (bool, error) {
 	dir, done, err := e.notes(sysroot, root)
 	if err != nil {
 		return false, err
@@ -100,7 +101,7 @@ func unarmedFinding() advice.Finding {
 		Remedy: "gokexec hotplug or gokexec reload loads it again; gokexec unload --crash says that none is wanted"}
 }
 
-func checkFiles(root fs.FS, host *loader.Host, in *inputFlags, kind loader.Kind, kernel string) ([]advice.Finding, error) {
+func checkFiles(root fs.FS, host *machine.Host, in *inputFlags, kind machine.Kind, kernel string) ([]advice.Finding, error) {
 	spec, err := in.open(kind, kernel)
 	if err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func checkFiles(root fs.FS, host *loader.Host, in *inputFlags, kind loader.Kind,
 		return nil, err
 	}
 	findings := plan.Check(host)
-	if kind == loader.Crash {
+	if kind == machine.Crash {
 		findings = append(findings, loader.CheckCapture(root, host, plan)...)
 	}
 	return findings, nil

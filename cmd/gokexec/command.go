@@ -19,6 +19,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // Exit codes that every command shares.
@@ -214,12 +215,12 @@ func (e *env) tree(sysroot string) (fs.FS, error) {
 }
 
 // host reads the machine, or the tree that --sysroot names.
-func (e *env) host(sysroot string, arch loader.Arch) (*loader.Host, error) {
+func (e *env) host(sysroot string, arch machine.Arch) (*machine.Host, error) {
 	root, err := e.tree(sysroot)
 	if err != nil {
 		return nil, err
 	}
-	return loader.ReadHost(root, arch)
+	return machine.ReadHost(root, arch)
 }
 
 func noArgs(args []string) error {

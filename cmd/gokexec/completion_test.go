@@ -11,6 +11,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // shellTool finds a shell; its absence is a skip unless the tests' machine is to
@@ -168,7 +169,7 @@ func parseOptionWord(name, word string) error {
 	case "compression":
 		_, err = initramfs.ParseCompression(word)
 	case "arch":
-		_, err = loader.ArchByName(word)
+		_, err = machine.ArchByName(word)
 	case "serial":
 		_, err = loader.ParseSerial(word)
 	case "final-action", "failure-action":

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 func execCommand() command {
@@ -37,7 +37,7 @@ or where no service manager is known, gokexec syncs and jumps at once.`,
 }
 
 func (e *env) exec(ctx context.Context, force bool) error {
-	arch, err := loader.NativeArch()
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}

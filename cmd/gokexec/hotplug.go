@@ -14,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -93,7 +94,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	if o.command != "" && method != loader.Auto {
 		return usageError("--reload-method is of no use with --reload-command, which chooses its own")
 	}
-	arch, err := loader.NativeArch()
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ const hotplugWait = 2 * time.Minute
 
 // mayUseLoad keeps repeated attempts from using up the loads that a kernel counts
 // (kexec_load_limit_panic): the last ones are the administrator's.
-func (e *env) mayUseLoad(arch loader.Arch, a hotplug.Attempt) error {
+func (e *env) mayUseLoad(arch machine.Arch, a hotplug.Attempt) error {
 	if !a.Lost || a.Failures == 0 {
 		return nil
 	}
@@ -144,7 +145,7 @@ func (e *env) mayUseLoad(arch loader.Arch, a hotplug.Attempt) error {
 	if err != nil {
 		return err
 	}
-	if limit := host.Limit(loader.Crash); limit != loader.Unlimited {
+	if limit := host.Limit(machine.Crash); limit != machine.Unlimited {
 		return &advice.Problem{What: fmt.Sprintf("not tried again by itself: kexec_load_limit_panic allows %d more loads, and each attempt uses one up", limit),
 			Hint: "find out why the last load failed, then load with gokexec reload or gokexec load --crash"}
 	}

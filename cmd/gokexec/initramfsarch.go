@@ -11,7 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // chooseInit finds the gokexec that is to be init. For another architecture than
@@ -21,11 +21,11 @@ func (o *initramfsOptions) chooseInit() error {
 	if o.arch == "" {
 		return nil
 	}
-	arch, err := loader.ArchByName(o.arch)
+	arch, err := machine.ArchByName(o.arch)
 	if err != nil {
 		return usageError("--arch: %w", err)
 	}
-	native, err := loader.NativeArch()
+	native, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (o *initramfsOptions) chooseInit() error {
 }
 
 // checkInit refuses a program that the machine would not run.
-func (o *initramfsOptions) checkInit(arch loader.Arch) error {
+func (o *initramfsOptions) checkInit(arch machine.Arch) error {
 	f, err := os.Open(o.init)
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
 
@@ -26,11 +26,11 @@ func (o *initramfsOptions) elsewhere() (bool, error) {
 	if o.arch == "" {
 		return false, nil
 	}
-	arch, err := loader.ArchByName(o.arch)
+	arch, err := machine.ArchByName(o.arch)
 	if err != nil {
 		return false, usageError("--arch: %w", err)
 	}
-	native, err := loader.NativeArch()
+	native, err := machine.NativeArch()
 	return arch.Name != native.Name, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/gokexec/gokexec/internal/kexeccmd"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
@@ -24,8 +25,8 @@ const kexecName = "kexec"
 type kexecRun struct {
 	*env
 	inv  *kexeccmd.Invocation
-	arch loader.Arch
-	host *loader.Host
+	arch machine.Arch
+	host *machine.Host
 
 	image string // the kernel's path
 }
@@ -34,7 +35,7 @@ type kexecRun struct {
 // it writes to stderr is what kexec-tools would write, where scripts may look for
 // it; a line with a hint may follow.
 func (e *env) kexec(ctx context.Context, argv []string) int {
-	arch, err := loader.NativeArch()
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return e.kexecFail(kexeccmd.ExitFailed, err.Error(), "")
 	}
@@ -42,7 +43,7 @@ func (e *env) kexec(ctx context.Context, argv []string) int {
 }
 
 // kexecOn is kexec for a machine of that architecture.
-func (e *env) kexecOn(ctx context.Context, arch loader.Arch, argv []string) int {
+func (e *env) kexecOn(ctx context.Context, arch machine.Arch, argv []string) int {
 	_, posix := os.LookupEnv("POSIXLY_CORRECT")
 	inv, err := kexeccmd.Parse(arch.Name, argv, posix)
 	if err != nil {
@@ -173,9 +174,9 @@ func (k *kexecRun) steps(ctx context.Context) int {
 
 // status gives what /sys/kernel says as the exit code: 1 is loaded.
 func (k *kexecRun) status() int {
-	kind := loader.Boot
+	kind := machine.Boot
 	if k.inv.Crash {
-		kind = loader.Crash
+		kind = machine.Crash
 	}
 	switch loaded := k.host.Loaded(kind); {
 	case loaded == nil:
@@ -186,11 +187,11 @@ func (k *kexecRun) status() int {
 	return 0
 }
 
-func (k *kexecRun) kind() loader.Kind {
+func (k *kexecRun) kind() machine.Kind {
 	if k.inv.Crash {
-		return loader.Crash
+		return machine.Crash
 	}
-	return loader.Boot
+	return machine.Boot
 }
 
 // loader reports to stderr only with -d.

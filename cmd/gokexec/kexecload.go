@@ -16,6 +16,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -83,7 +84,7 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (*loader.Pla
 }
 
 // check refuses what the kernel would refuse.
-func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
+func (k *kexecRun) check(host *machine.Host, p *loader.Plan) error {
 	policy := loader.CheckLoad(host, p)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
@@ -110,7 +111,7 @@ func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
 }
 
 // fileFlags are those of kexec_file_load that options ask for.
-func (k *kexecRun) fileFlags(host *loader.Host) (flags loader.FileFlags) {
+func (k *kexecRun) fileFlags(host *machine.Host) (flags loader.FileFlags) {
 	// Before 6.8 the kernel refuses the flag, which is no reason not to load.
 	if k.inv.Debug && uname.AtLeast(host.Release, 6, 8) {
 		flags |= kexecsys.FileDebug
@@ -137,7 +138,7 @@ func (k *kexecRun) debugOptions() {
 // line; kexec takes the one it is given.
 func (k *kexecRun) debugCmdline(p *loader.Plan) {
 	line, err := cmdline.Parse(p.Cmdline)
-	if err != nil || p.Kind != loader.Crash {
+	if err != nil || p.Kind != machine.Crash {
 		return
 	}
 	_, missing := cmdline.Complete(line, k.host.CmdlineTraits())
@@ -189,7 +190,7 @@ func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
 	refused := slices.ContainsFunc([]unix.Errno{unix.ENOSYS, unix.EINVAL, unix.ENOEXEC, unix.ENOTSUP}, func(errno unix.Errno) bool { return errors.Is(err, errno) })
 	var errno unix.Errno
 	switch {
-	case call == "" && (errors.Is(err, memmap.ErrNoSpace) || k.kind() == loader.Boot && errors.Is(err, memmap.ErrAddressesHidden)):
+	case call == "" && (errors.Is(err, memmap.ErrNoSpace) || k.kind() == machine.Boot && errors.Is(err, memmap.ErrAddressesHidden)):
 		// By kexec_load kexec-tools finds no room, also where /proc/iomem hides it; by
 		// kexec_file_load the kernel does.
 		e.code, e.lines = kexeccmd.ExitUsage, []string{"locate_hole failed"}

@@ -10,6 +10,7 @@ import (
 	"github.com/gokexec/gokexec/internal/kexeccmd"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -65,7 +66,7 @@ func (k *kexecRun) serial() loader.Serial {
 			k.debugf("%v", err)
 		}
 	}
-	if !k.host.HasSerial(serial) {
+	if !serial.UsableOn(k.host) {
 		k.debugf("nothing is reported on serial port %v, which this machine is not known to have", serial)
 		return loader.Serial{}
 	}
@@ -74,7 +75,7 @@ func (k *kexecRun) serial() loader.Serial {
 
 // initrdFailed: kexec-tools looks at the kernel before it opens the initrd.
 func (k *kexecRun) initrdFailed(kernel *loader.Source, path string, err error) *kexecError {
-	switch image, err := k.host.OpenImage(kernel, loader.Boot); {
+	switch image, err := loader.OpenImage(k.host, kernel, machine.Boot); {
 	case errors.Is(err, bootimage.ErrNotKernel):
 		return k.unknownType(err)
 	case err == nil && image.Machine != k.arch.Machine:
@@ -119,7 +120,7 @@ func (k *kexecRun) checkType(kernel *loader.Source) error {
 	if !kexeccmd.KnownType(k.inv.Arch, name) {
 		return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Unsupported kernel type " + name}}
 	}
-	image, err := k.host.OpenImage(kernel, loader.Boot)
+	image, err := loader.OpenImage(k.host, kernel, machine.Boot)
 	if err != nil || image.Machine != k.arch.Machine {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -38,14 +39,14 @@ func (k *kindFlags) declare(flags *pflag.FlagSet) {
 	flags.BoolVar(&k.boot, "boot", false, "the kernel of an ordinary kexec, which gokexec exec or a reboot starts")
 }
 
-func (k *kindFlags) kind() (loader.Kind, error) {
+func (k *kindFlags) kind() (machine.Kind, error) {
 	if k.crash == k.boot {
 		return 0, usageError("give one of --crash and --boot")
 	}
 	if k.boot {
-		return loader.Boot, nil
+		return machine.Boot, nil
 	}
-	return loader.Crash, nil
+	return machine.Crash, nil
 }
 
 // inputFlags name what is to be loaded.
@@ -63,7 +64,7 @@ func (in *inputFlags) declare(flags *pflag.FlagSet) {
 }
 
 // open makes the Spec. The caller closes it.
-func (in *inputFlags) open(kind loader.Kind, kernel string) (*loader.Spec, error) {
+func (in *inputFlags) open(kind machine.Kind, kernel string) (*loader.Spec, error) {
 	if in.reuse && in.cmdline != "" {
 		return nil, usageError("--cmdline and --reuse-cmdline exclude each other; --append adds to either")
 	}
@@ -159,7 +160,7 @@ options or files have changed, or when what it had loaded is lost.`,
 
 // loadReport is what load --json prints.
 type loadReport struct {
-	Kind    loader.Kind      `json:"kind"`
+	Kind    machine.Kind     `json:"kind"`
 	Method  loader.Method    `json:"method"`
 	Why     string           `json:"method_reason,omitempty"`
 	Kernel  payloadReport    `json:"kernel"`
@@ -190,7 +191,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	if len(args) != 1 {
 		return usageError("give one KERNEL; there are %d arguments", len(args))
 	}
-	if o.unlessLoaded && kind != loader.Crash {
+	if o.unlessLoaded && kind != machine.Crash {
 		return usageError("--unless-loaded goes with --crash")
 	}
 	if (o.sysroot != "" || o.arch != "") && !o.dryRun {
@@ -244,7 +245,7 @@ var errLoaded = errors.New("it is loaded already")
 
 // carryOut loads what is planned, or with --dry-run only plans. p is the plan that
 // failed, if one was made.
-func (o *loadOptions) carryOut(ctx context.Context, e *env, arch loader.Arch, spec *loader.Spec, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
+func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, spec *loader.Spec, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
 	l := e.loader(arch, o.wait)
 	load := func(bool) error {
 		defer e.interrupts.loading()()
@@ -270,26 +271,26 @@ func (o *loadOptions) carryOut(ctx context.Context, e *env, arch loader.Arch, sp
 func (e *env) printAlreadyLoaded(spec *loader.Spec, asJSON bool) error {
 	if asJSON {
 		return e.printJSON(struct {
-			Kind    loader.Kind `json:"kind"`
-			Already bool        `json:"already_loaded"`
-			Loaded  bool        `json:"loaded"`
+			Kind    machine.Kind `json:"kind"`
+			Already bool         `json:"already_loaded"`
+			Loaded  bool         `json:"loaded"`
 		}{spec.Kind, true, true})
 	}
 	fmt.Fprintf(e.stdout, "%s kernel is loaded already, as asked for, and accurate: %s\n", spec.Kind, spec.Kernel.Path)
 	return nil
 }
 
-func (e *env) loader(arch loader.Arch, wait time.Duration) *loader.Loader {
+func (e *env) loader(arch machine.Arch, wait time.Duration) *loader.Loader {
 	return &loader.Loader{Kernel: e.kernel, Root: os.DirFS(e.sysroot), Arch: arch, StateDir: e.stateDir, Wait: wait,
 		Lock:   func(ctx context.Context) (*statedir.Lock, error) { return e.lockReload(ctx, wait) },
 		Report: func(line string) { fmt.Fprintln(e.stderr, "gokexec:", line) }}
 }
 
-func archOption(name string) (loader.Arch, error) {
+func archOption(name string) (machine.Arch, error) {
 	if name == "" {
-		return loader.NativeArch()
+		return machine.NativeArch()
 	}
-	arch, err := loader.ArchByName(name)
+	arch, err := machine.ArchByName(name)
 	if err != nil {
 		return arch, usageError("--arch: %w", err)
 	}
@@ -335,7 +336,7 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []advice.Finding) e
 		if r.Why != "" {
 			fmt.Fprintf(e.stdout, "because: %s\n", r.Why)
 		}
-		if _, err := os.Stat(filepath.Join(e.sysroot, "run/systemd/system")); err == nil && r.Kind == loader.Boot {
+		if _, err := os.Stat(filepath.Join(e.sysroot, "run/systemd/system")); err == nil && r.Kind == machine.Boot {
 			// systemctl(1): reboot looks at /sys/kernel/kexec_loaded.
 			fmt.Fprintln(e.stdout, "a plain reboot starts it now, not the firmware (SYSTEMCTL_SKIP_AUTO_KEXEC=1 reboots as before); gokexec unload --boot takes it back")
 		}

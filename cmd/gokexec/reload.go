@@ -11,6 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -70,14 +71,14 @@ func (m reloadMethod) parse() (loader.Method, error) {
 }
 
 func (e *env) reload(ctx context.Context, method loader.Method, wait time.Duration) error {
-	arch, err := loader.NativeArch()
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
 	var plan *loader.Plan
 	var truth *loader.Truth
 	l := e.loader(arch, wait)
-	err = l.Locked(ctx, loader.Crash, func(lost bool) (err error) {
+	err = l.Locked(ctx, machine.Crash, func(lost bool) (err error) {
 		defer e.interrupts.loading()()
 		plan, truth, err = l.Reload(ctx, loader.ReloadOptions{Method: method, Lost: lost})
 		return err

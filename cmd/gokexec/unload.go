@@ -10,6 +10,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 func unloadCommand() command {
@@ -43,8 +44,8 @@ hotplug does not load one again.`,
 	}
 }
 
-func (e *env) unload(ctx context.Context, kind loader.Kind, wait time.Duration) error {
-	arch, err := loader.NativeArch()
+func (e *env) unload(ctx context.Context, kind machine.Kind, wait time.Duration) error {
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func (e *env) unload(ctx context.Context, kind loader.Kind, wait time.Duration) 
 	}
 	if loaded := host.Loaded(kind); loaded != nil && !*loaded {
 		nothing := fmt.Sprintf("no %s kernel is loaded", kind)
-		if kind == loader.Crash {
+		if kind == machine.Crash {
 			ended, err := l.EndWanted(ctx)
 			if err != nil {
 				return err

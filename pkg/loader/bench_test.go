@@ -8,6 +8,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -34,18 +35,18 @@ func BenchmarkPlanSegments(b *testing.B) {
 	for _, n := range []int{16, 256, 2048, 8192, 32768} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			root := os.DirFS(manyRanges(b, n).Dir)
-			arch, err := ArchByName("x86_64")
+			arch, err := machine.ArchByName("x86_64")
 			if err != nil {
 				b.Fatal(err)
 			}
 			kernel := FromBytes("vmlinuz", bzImage().Bytes())
 			b.ReportAllocs()
 			for b.Loop() {
-				host, err := ReadHost(root, arch)
+				host, err := machine.ReadHost(root, arch)
 				if err != nil {
 					b.Fatal(err)
 				}
-				p, err := New(host, &Spec{Kind: Crash, Kernel: kernel, Method: Segments, Seed: make([]byte, SeedSize)})
+				p, err := New(host, &Spec{Kind: machine.Crash, Kernel: kernel, Method: Segments, Seed: make([]byte, SeedSize)})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -62,11 +63,11 @@ func BenchmarkPlanSegments(b *testing.B) {
 
 // BenchmarkPlanInitrd hashes an initrd of 64 MiB on the way.
 func BenchmarkPlanInitrd(b *testing.B) {
-	arch, err := ArchByName("x86_64")
+	arch, err := machine.ArchByName("x86_64")
 	if err != nil {
 		b.Fatal(err)
 	}
-	host, err := ReadHost(os.DirFS(kexectest.NewMachine(b).Dir), arch)
+	host, err := machine.ReadHost(os.DirFS(kexectest.NewMachine(b).Dir), arch)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func BenchmarkPlanInitrd(b *testing.B) {
 	b.SetBytes(initrd.Size)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := New(host, &Spec{Kind: Crash, Kernel: kernel, Initrd: initrd, Method: Segments, Seed: make([]byte, SeedSize)}); err != nil {
+		if _, err := New(host, &Spec{Kind: machine.Crash, Kernel: kernel, Initrd: initrd, Method: Segments, Seed: make([]byte, SeedSize)}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,23 +1,26 @@
 package loader
 
 import (
+	"encoding/binary"
+
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
+
+var le = binary.LittleEndian
 
 // Offsets of fields in struct boot_params (arch/x86/include/uapi/asm/
 // bootparam.h, Documentation/arch/x86/zero-page.rst), in bytes.
 const (
 	bpScreenInfo     = 0x000
 	bpExtMemK        = 0x002 // in screen_info
-	bpRSDP           = 0x070
 	bpExtRamdisk     = 0x0c0
 	bpExtRamdiskSize = 0x0c4
 	bpExtCmdline     = 0x0c8
 	bpEFIInfo        = 0x1c0
 	bpEFIDescSize    = 0x1c8
 	bpEFIMemmap      = 0x1d0
-	bpEFIMemmapSize  = 0x1d4
 	bpEFIMemmapHi    = 0x1dc
 	bpAltMemK        = 0x1e0
 	bpE820Entries    = 0x1e8
@@ -44,7 +47,6 @@ const (
 	bpE820           = 0x2d0
 	bpEDD            = 0xd00
 
-	bootParamsSize = 4096
 	screenInfoSize = 64
 	efiInfoSize    = 32
 	eddSigSize     = 16 * 4
@@ -62,7 +64,7 @@ const (
 
 // bootParams is what struct boot_params and the data behind it are made of.
 type bootParams struct {
-	x86     *X86
+	x86     *machine.X86
 	image   *bootimage.Image
 	cmdline string
 	e820    []E820Entry
@@ -74,7 +76,7 @@ type bootParams struct {
 func (b *bootParams) setupNodes() []setupNode {
 	var nodes []setupNode
 	if e := b.x86.EFI; e != nil {
-		nodes = append(nodes, setupNode{setupEFI, e.setup()})
+		nodes = append(nodes, setupNode{setupEFI, efiSetup(e)})
 	}
 	if ordered := e820Order(b.e820); len(ordered) > maxE820 {
 		nodes = append(nodes, setupNode{setupE820Ext, appendE820(nil, ordered[maxE820:])})
@@ -90,7 +92,7 @@ func (b *bootParams) setupNodes() []setupNode {
 // (arch/x86/kernel/kexec-bzimage64.c, bzImage64_load). The length does not depend
 // on the address.
 func (b *bootParams) bytes(at memmap.PhysAddr) []byte {
-	p := make([]byte, bootParamsSize)
+	p := make([]byte, machine.BootParamsSize)
 	b.putHeader(p)
 	b.putRunning(p)
 	b.putMemory(p)
@@ -104,10 +106,10 @@ func (b *bootParams) bytes(at memmap.PhysAddr) []byte {
 	put64(p, bpCmdline, bpExtCmdline, align())
 	p = append(append(p, b.cmdline...), 0)
 	if b.x86.EFI != nil {
-		size := b.x86.efiDescSize()
-		m := b.x86.EFI.memmap(size)
+		size := efiDescSizeOf(b.x86)
+		m := efiMemmap(b.x86.EFI, size)
 		put64(p, bpEFIMemmap, bpEFIMemmapHi, align())
-		le.PutUint32(p[bpEFIMemmapSize:], uint32(len(m)))
+		le.PutUint32(p[machine.OffsetEFIMemmapSize:], uint32(len(m)))
 		p = append(p, m...)
 	}
 	next := bpSetupData // where the address of the next node is stored
@@ -149,7 +151,7 @@ func (b *bootParams) putHeader(p []byte) {
 // putRunning hands on what the running kernel was told of the machine
 // (kexec-bzimage64.c, setup_boot_parameters and setup_efi_state).
 func (b *bootParams) putRunning(p []byte) {
-	le.PutUint64(p[bpRSDP:], uint64(b.x86.RSDP))
+	le.PutUint64(p[machine.OffsetRSDP:], uint64(b.x86.RSDP))
 	old := b.x86.BootParams
 	if old == nil {
 		return
@@ -163,7 +165,7 @@ func (b *bootParams) putRunning(p []byte) {
 	copy(p[bpEDD:bpEDD+eddSize], old[bpEDD:])
 	if b.x86.EFI != nil {
 		copy(p[bpEFIInfo:bpEFIInfo+efiInfoSize], old[bpEFIInfo:])
-		le.PutUint32(p[bpEFIDescSize:], uint32(b.x86.efiDescSize()))
+		le.PutUint32(p[bpEFIDescSize:], uint32(efiDescSizeOf(b.x86)))
 		p[bpSecureBoot] = old[bpSecureBoot]
 	}
 }
@@ -185,7 +187,7 @@ func (b *bootParams) putMemory(p []byte) {
 
 // efiDescSize is the size of an efi_memory_desc_t by this firmware's count, or
 // at least what one needs.
-func (x *X86) efiDescSize() int {
+func efiDescSizeOf(x *machine.X86) int {
 	size := le.Uint32(x.BootParams[bpEFIDescSize:])
 	if size < efiDescSize || size > 256 {
 		return efiDescSize

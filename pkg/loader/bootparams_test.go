@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -14,17 +15,17 @@ import (
 // fields of boot_params set that a next kernel is told.
 func efiMachine(t testing.TB) *kexectest.Machine {
 	m := kexectest.NewMachine(t)
-	b := make([]byte, bootParamsSize)
+	b := make([]byte, machine.BootParamsSize)
 	for i := range screenInfoSize {
 		b[i] = byte(i + 1)
 	}
-	le.PutUint64(b[bpRSDP:], 0x3fb7e014)
+	le.PutUint64(b[machine.OffsetRSDP:], 0x3fb7e014)
 	copy(b[bpEFIInfo:], "EL64")
 	le.PutUint32(b[bpEFIInfo+4:], 0x3f9ec018) // systab
 	le.PutUint32(b[bpEFIDescSize:], 48)
 	le.PutUint32(b[bpEFIDescSize+4:], 1)
 	le.PutUint32(b[bpEFIMemmap:], 0x12345000)
-	le.PutUint32(b[bpEFIMemmapSize:], 48*100)
+	le.PutUint32(b[machine.OffsetEFIMemmapSize:], 48*100)
 	b[bpEDDEntries], b[bpEDDSigEntries], b[bpSecureBoot] = 1, 2, 3
 	copy(b[bpEDDSig:], "sig1sig2")
 	copy(b[bpEDD:], "an edd_info")
@@ -64,11 +65,11 @@ func setupList(t *testing.T, s Segment) map[setupType][]byte {
 
 func TestBootParams(t *testing.T) {
 	m := efiMachine(t)
-	host := readHost(t, m)
+	host := m.Host("x86_64")
 	if len(host.Unread) != 0 {
 		t.Fatalf("Unread = %v; want none", host.Unread)
 	}
-	p, err := New(host, segmentSpec(Crash, bzImage().Bytes()))
+	p, err := New(host, segmentSpec(machine.Crash, bzImage().Bytes()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func TestBootParams(t *testing.T) {
 		got, want any
 	}{
 		{"screen_info", string(b[4:screenInfoSize]), string(host.X86.BootParams[4:screenInfoSize])},
-		{"acpi_rsdp_addr", le.Uint64(b[bpRSDP:]), uint64(0x3fb7e014)},
+		{"acpi_rsdp_addr", le.Uint64(b[machine.OffsetRSDP:]), uint64(0x3fb7e014)},
 		{"setup_header", string(b[0x1f1:0x20f]), string(bzImage().Bytes()[0x1f1:0x20f])},
 		{"type_of_loader", b[bpLoaderType], byte(0xd0)},
 		{"initrd", at(bpRamdisk, bpExtRamdisk), uint64(initrd.Phys)},
@@ -94,7 +95,7 @@ func TestBootParams(t *testing.T) {
 		{"EDD counts", [2]byte{b[bpEDDEntries], b[bpEDDSigEntries]}, [2]byte{1, 2}},
 		{"secure_boot", b[bpSecureBoot], byte(3)},
 		{"efi_info", string(b[bpEFIInfo : bpEFIInfo+12]), "EL64\x18\xc0\x9e\x3f\x30\x00\x00\x00"},
-		{"EFI map size", le.Uint32(b[bpEFIMemmapSize:]), uint32(3 * 48)},
+		{"EFI map size", le.Uint32(b[machine.OffsetEFIMemmapSize:]), uint32(3 * 48)},
 		{"first of the EFI map", le.Uint64(b[efiAt+8:]), uint64(0x3f010000)},
 		{"last of the EFI map", le.Uint64(b[efiAt+96+8:]), uint64(0x3f000000)},
 		{"attribute", le.Uint64(b[efiAt+32:]), uint64(0x800000000000000f)},
@@ -119,13 +120,13 @@ func TestBootParams(t *testing.T) {
 func TestBootParamsNoRuntime(t *testing.T) {
 	m := efiMachine(t)
 	m.Remove("sys/firmware/efi/runtime-map")
-	p, err := New(readHost(t, m), segmentSpec(Crash, bzImage().Bytes()))
+	p, err := New(m.Host("x86_64"), segmentSpec(machine.Crash, bzImage().Bytes()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s, _ := p.Segment(RoleBootParams)
-	if !bytes.Equal(s.Data[bpEFIInfo:bpEFIInfo+efiInfoSize], make([]byte, efiInfoSize)) || le.Uint64(s.Data[bpRSDP:]) != 0x3fb7e014 {
-		t.Errorf("efi_info = % x, acpi_rsdp_addr = %#x", s.Data[bpEFIInfo:bpEFIInfo+efiInfoSize], le.Uint64(s.Data[bpRSDP:]))
+	if !bytes.Equal(s.Data[bpEFIInfo:bpEFIInfo+efiInfoSize], make([]byte, efiInfoSize)) || le.Uint64(s.Data[machine.OffsetRSDP:]) != 0x3fb7e014 {
+		t.Errorf("efi_info = % x, acpi_rsdp_addr = %#x", s.Data[bpEFIInfo:bpEFIInfo+efiInfoSize], le.Uint64(s.Data[machine.OffsetRSDP:]))
 	}
 }
 
@@ -138,9 +139,9 @@ func TestOldKernelRSDP(t *testing.T) {
 	}{{0x20d, "a=b", true}, {0x20f, "a=b", false}, {0x20d, "acpi_rsdp=0x1", false}} {
 		z := bzImage()
 		z.Protocol = tt.protocol
-		spec := segmentSpec(Crash, z.Bytes())
+		spec := segmentSpec(machine.Crash, z.Bytes())
 		spec.Cmdline = tt.cmdline
-		p, err := New(readHost(t, efiMachine(t)), spec)
+		p, err := New(efiMachine(t).Host("x86_64"), spec)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,8 +161,8 @@ func TestManyRanges(t *testing.T) {
 		}
 		// Before the crash memory's own, in part.
 		m.Write("proc/iomem", strings.Replace(kexectest.Iomem, "b0000000-bfff", extra.String()+"b0000000-bfff", 1))
-		host := readHost(t, m)
-		p, err := New(host, segmentSpec(Crash, bzImage().Bytes()))
+		host := m.Host("x86_64")
+		p, err := New(host, segmentSpec(machine.Crash, bzImage().Bytes()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,8 +177,8 @@ func TestManyRanges(t *testing.T) {
 		var got []E820Entry
 		for i := 0; i < len(table); i += e820EntrySize {
 			start := memmap.PhysAddr(le.Uint64(table[i:]))
-			e := E820Entry{memmap.Range{Start: start, End: start + memmap.PhysAddr(le.Uint64(table[i+8:]))}, E820Type(le.Uint32(table[i+16:]))}
-			if e.Type == E820RAM && i/e820EntrySize >= maxE820 {
+			e := E820Entry{memmap.Range{Start: start, End: start + memmap.PhysAddr(le.Uint64(table[i+8:]))}, machine.E820Type(le.Uint32(table[i+16:]))}
+			if e.Type == machine.E820RAM && i/e820EntrySize >= maxE820 {
 				t.Errorf("%d ranges: RAM %v is entry %d, behind those of boot_params", n, e.Range, i/e820EntrySize)
 			}
 			got = append(got, e)
@@ -185,7 +186,7 @@ func TestManyRanges(t *testing.T) {
 		if !ramOf(got).Equal(ramOf(p.E820)) {
 			t.Errorf("%d ranges: RAM is %v; want %v", n, ramOf(got), ramOf(p.E820))
 		}
-		auto := segmentSpec(Crash, bzImage().Bytes())
+		auto := segmentSpec(machine.Crash, bzImage().Bytes())
 		auto.Method = Auto
 		if p, err := New(host, auto); err != nil || (p.Method == Segments) != (n > maxE820) {
 			t.Errorf("%d ranges: auto takes %v, %v", n, p.Method, err)
@@ -202,19 +203,19 @@ func TestBootE820(t *testing.T) {
 		memmap.FirmwareEntry{Range: memmap.Range{Start: 0x100000, End: 0x3fff0000}, Type: "System RAM"},
 		memmap.FirmwareEntry{Range: memmap.Range{Start: 0x3fff0000, End: 0x40000000}, Type: "ACPI Tables"},
 	)
-	host := readHost(t, m)
+	host := m.Host("x86_64")
 	want := []E820Entry{
-		{memmap.Range{Start: 0, End: 0x9fc00}, E820RAM},
-		{memmap.Range{Start: 0xf0000, End: 0x100000}, E820Reserved},
-		{memmap.Range{Start: 0x100000, End: 0x3ffdf000}, E820RAM},
-		{memmap.Range{Start: 0x3ffdf000, End: 0x3fff0000}, E820Reserved},
-		{memmap.Range{Start: 0x3fff0000, End: 0x40000000}, E820ACPI},
+		{memmap.Range{Start: 0, End: 0x9fc00}, machine.E820RAM},
+		{memmap.Range{Start: 0xf0000, End: 0x100000}, machine.E820Reserved},
+		{memmap.Range{Start: 0x100000, End: 0x3ffdf000}, machine.E820RAM},
+		{memmap.Range{Start: 0x3ffdf000, End: 0x3fff0000}, machine.E820Reserved},
+		{memmap.Range{Start: 0x3fff0000, End: 0x40000000}, machine.E820ACPI},
 	}
 	if got := bootE820(host); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("bootE820 = %v; want %v", got, want)
 	}
 	m.Remove("sys/firmware/memmap")
-	if got := ramOf(bootE820(readHost(t, m))); !got.Equal(host.Iomem.BootRAM()) {
+	if got := ramOf(bootE820(m.Host("x86_64"))); !got.Equal(host.Iomem.BootRAM()) {
 		t.Errorf("without a firmware map RAM is %v; want that of /proc/iomem", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // CheckBothImages is the name of the check of what the two images do to each other.
@@ -20,11 +21,11 @@ const CheckBothImages advice.CheckID = "both images"
 // kernel's takes itself for a capture kernel. So the line of the crash
 // kernel, which would be missed only after a panic, is not overwritten; see dropBoot
 // for the other direction.
-func checkOneCmdline(h *Host, kind Kind) advice.Finding {
+func checkOneCmdline(h *machine.Host, kind machine.Kind) advice.Finding {
 	const name = CheckBothImages
-	other := h.Loaded(Crash)
-	if kind == Crash {
-		other = h.Loaded(Boot)
+	other := h.Loaded(machine.Crash)
+	if kind == machine.Crash {
+		other = h.Loaded(machine.Boot)
 	}
 	switch {
 	case !h.Arch.OneCmdline:
@@ -33,7 +34,7 @@ func checkOneCmdline(h *Host, kind Kind) advice.Finding {
 		return advice.NotKnown(name, "whether the other image is loaded, whose command line a load on %s overwrites, is not known", h.Arch.Name)
 	case !*other:
 		return advice.Passed(name, "no other is loaded")
-	case kind == Crash:
+	case kind == machine.Crash:
 		return advice.Finding{Check: name, Level: advice.Warning,
 			Detail: fmt.Sprintf("a kernel is loaded for a reboot, and on %s there is one command line for both images: the last load gives it to both, and a load of a crash kernel unloads the other one", h.Arch.Name),
 			Remedy: "gokexec unload --boot, then gokexec reload"}
@@ -51,11 +52,11 @@ func (l *Loader) dropBoot(ctx context.Context) {
 	if !l.Arch.OneCmdline {
 		return
 	}
-	loaded := newReader(l.Root).flag(bootLoadedFiles...)
+	loaded := machine.BootLoaded(l.Root)
 	if loaded != nil && !*loaded {
 		return
 	}
-	if err := l.UnloadBy(ctx, Boot, Auto); err != nil {
+	if err := l.UnloadBy(ctx, machine.Boot, Auto); err != nil {
 		l.report(fmt.Sprintf("the kernel that is loaded for a reboot has the crash kernel's command line now, and can't be unloaded: %v", err))
 		return
 	}

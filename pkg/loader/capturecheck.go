@@ -10,14 +10,15 @@ import (
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // CheckCapture looks at what no load refuses and a capture fails by: whether the capture kernel can
 // unpack its initrd, whether that is made for it and has what the dump needs, what its
 // command line lacks, and what of this machine gets into its way. root is the tree that host was read
 // from. plan is nil when only the machine is looked at. It reads and unpacks the whole initrd.
-func CheckCapture(root fs.FS, host *Host, plan *Plan) []advice.Finding {
-	c := &captureCheck{root: root, read: newReader(root), host: host, plan: plan}
+func CheckCapture(root fs.FS, host *machine.Host, plan *Plan) []advice.Finding {
+	c := &captureCheck{root: root, host: host, plan: plan}
 	var findings []advice.Finding
 	if plan != nil {
 		if plan.Initrd != nil {
@@ -31,8 +32,7 @@ func CheckCapture(root fs.FS, host *Host, plan *Plan) []advice.Finding {
 // captureCheck is what the checks share.
 type captureCheck struct {
 	root    fs.FS
-	read    hostReader // of root; what can't be read is nothing to complain of
-	host    *Host
+	host    *machine.Host
 	plan    *Plan
 	initrd  *initramfs.Contents // nil when there is none, or it can't be read
 	release string              // of the capture kernel; "" when it doesn't tell

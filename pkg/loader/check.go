@@ -12,11 +12,11 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 const (
-	pageSize = 4096
 
 	// elfcorehdrWord is what the kernel puts before a crash kernel's command
 	// line, in bytes (arch/x86/kernel/kexec-bzimage64.c, MAX_ELFCOREHDR_STR_LEN).
@@ -46,16 +46,16 @@ const (
 // known of the machine, so that the one system call, which frees the old crash
 // image before it looks closely, finds nothing to refuse. The machine's own
 // state is CheckHost's business.
-func (p *Plan) Check(host *Host) []advice.Finding {
+func (p *Plan) Check(host *machine.Host) []advice.Finding {
 	findings := append([]advice.Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()}, p.checkMore(host)...)
-	if p.Kind == Boot {
+	if p.Kind == machine.Boot {
 		findings = append(findings, p.checkHandover(host))
 	}
 	if p.Method == Segments {
 		return append(findings, p.checkLoadAllowed(host), p.checkSegments(host))
 	}
 	findings = append(findings, p.checkUnwrapped(host))
-	if p.Kind == Crash {
+	if p.Kind == machine.Crash {
 		findings = append(findings, p.checkRoom(host))
 	} else {
 		findings = append(findings, p.checkHalf(host))
@@ -66,7 +66,7 @@ func (p *Plan) Check(host *Host) []advice.Finding {
 // ErrOtherMachine is wrapped when the kernel is for another architecture.
 var ErrOtherMachine = errors.New("kernel of another architecture")
 
-func (p *Plan) checkMachine(host *Host) advice.Finding {
+func (p *Plan) checkMachine(host *machine.Host) advice.Finding {
 	const name = "kernel architecture"
 	if p.Image.Machine != host.Arch.Machine {
 		return advice.Finding{Check: name, Level: advice.Failure,
@@ -80,7 +80,7 @@ func (p *Plan) checkMachine(host *Host) advice.Finding {
 // checkImage asks what kexec_file_load's loaders ask (arch/x86/kernel/
 // kexec-bzimage64.c bzImage64_probe, arch/arm64/kernel/kexec_image.c
 // image_probe, and their kin).
-func (p *Plan) checkImage(host *Host) advice.Finding {
+func (p *Plan) checkImage(host *machine.Host) advice.Finding {
 	const name = CheckKernelImage
 	fail := func(remedy string, format string, args ...any) advice.Finding {
 		return advice.Finding{Check: name, Level: advice.Failure, Remedy: remedy,
@@ -115,15 +115,15 @@ func (p *Plan) checkImage(host *Host) advice.Finding {
 		}
 	}
 	if f := p.Image.ELF; f != nil && host.Arch.Machine == elf.EM_S390 {
-		if err := f.CheckKexecS390(p.Kind == Crash); err != nil {
+		if err := f.CheckKexecS390(p.Kind == machine.Crash); err != nil {
 			return fail("give the bzImage that was built with it (arch/s390/boot/bzImage, /boot/vmlinuz-VERSION); the running kernel oopses when it loads this file", "%s", err)
 		}
 	}
 	return advice.Passed(name, "%s, %s", p.Image, advice.MiB(uint64(p.Image.Size())))
 }
 
-func (p *Plan) checkSegmentImage(host *Host) error {
-	if usesDeviceTree(host.Arch.Machine) {
+func (p *Plan) checkSegmentImage(host *machine.Host) error {
+	if host.Arch.DeviceTree {
 		return p.checkDTImage()
 	}
 	return p.checkX86Image(host)
@@ -156,7 +156,7 @@ func (p *Plan) checkCmdline() advice.Finding {
 	return advice.Passed(name, "%d of %d bytes", need, limit)
 }
 
-func (p *Plan) checkUnwrapped(host *Host) advice.Finding {
+func (p *Plan) checkUnwrapped(host *machine.Host) advice.Finding {
 	const name = "signature"
 	enforced := host.Lockdown == "integrity" || host.Lockdown == "confidentiality" || host.Config.On("KEXEC_SIG_FORCE")
 	if enforced && len(p.Kernel.Unwrap) > 0 {
@@ -170,7 +170,7 @@ func (p *Plan) checkUnwrapped(host *Host) advice.Finding {
 
 // checkRoom places what the kernel will place, in its order and by its bounds
 // (kexec-bzimage64.c, bzImage64_load; kernel/kexec_file.c, kexec_locate_mem_hole).
-func (p *Plan) checkRoom(host *Host) advice.Finding {
+func (p *Plan) checkRoom(host *machine.Host) advice.Finding {
 	const name = "room in the crash memory"
 	region, found := host.CrashRegion()
 	if !found {
@@ -180,7 +180,7 @@ func (p *Plan) checkRoom(host *Host) advice.Finding {
 	control := controlPages(host)
 	total := control
 	for _, s := range p.fileSegments(host) {
-		total += pageUp(s.Size)
+		total += memmap.PageUp(s.Size)
 		at, err := free.Place(s)
 		if errors.Is(err, memmap.ErrNoSpace) {
 			return p.noRoom(name, region, total)
@@ -200,13 +200,13 @@ func (p *Plan) noRoom(name advice.CheckID, region memmap.Range, total uint64) ad
 	return advice.Finding{Check: name, Level: advice.Failure,
 		Detail: fmt.Sprintf("the kernel (%s once it runs), the initrd (%s) and what goes with them do not fit the crash memory of %s",
 			advice.MiB(p.Image.MemSize), advice.MiB(p.initrdSize()), advice.MiB(region.Size())),
-		Remedy: fmt.Sprintf("enlarge crashkernel= to %s at least, or use a smaller initrd (gokexec initramfs makes one)", advice.MiB(roundUp(total+smallCrashRegion/2, 32<<20))),
+		Remedy: fmt.Sprintf("enlarge crashkernel= to %s at least, or use a smaller initrd (gokexec initramfs makes one)", advice.MiB(memmap.RoundUp(total+smallCrashRegion/2, 32<<20))),
 		Errno:  []unix.Errno{unix.EADDRNOTAVAIL, unix.ENOMEM}, Err: unix.EADDRNOTAVAIL}
 }
 
 // fileSegments are the kernel's buffers in the order it places them.
-func (p *Plan) fileSegments(host *Host) []memmap.Hole {
-	if usesDeviceTree(host.Arch.Machine) {
+func (p *Plan) fileSegments(host *machine.Host) []memmap.Hole {
+	if host.Arch.DeviceTree {
 		return p.dtFileSegments(host)
 	}
 	header := uint64(plainElfcorehdr)
@@ -214,18 +214,18 @@ func (p *Plan) fileSegments(host *Host) []memmap.Hole {
 		header = host.ElfcorehdrSize + 64
 	}
 	segments := []memmap.Hole{
-		{Size: pageUp(header), Align: pageSize},
-		{Size: purgatoryShare, Align: pageSize, TopDown: true},
-		{Size: bootParamsShare, Align: pageSize, TopDown: true},
+		{Size: memmap.PageUp(header), Align: memmap.PageSize},
+		{Size: purgatoryShare, Align: memmap.PageSize, TopDown: true},
+		{Size: bootParamsShare, Align: memmap.PageSize, TopDown: true},
 	}
-	kernel := memmap.Hole{Size: pageUp(max(p.Image.MemSize, uint64(p.Image.Size()))), Align: 2 << 20, TopDown: true}
+	kernel := memmap.Hole{Size: memmap.PageUp(max(p.Image.MemSize, uint64(p.Image.Size()))), Align: 2 << 20, TopDown: true}
 	if z := p.Image.BzImage; z != nil {
-		kernel.Align = max(uint64(z.KernelAlignment), pageSize)
+		kernel.Align = max(uint64(z.KernelAlignment), memmap.PageSize)
 		kernel.Min = memmap.PhysAddr(z.PrefAddress)
 	}
 	segments = append(segments, kernel)
 	if size := p.initrdSize(); size > 0 {
-		initrd := memmap.Hole{Size: pageUp(size), Align: pageSize, TopDown: true}
+		initrd := memmap.Hole{Size: memmap.PageUp(size), Align: memmap.PageSize, TopDown: true}
 		if host.Arch.Machine == elf.EM_X86_64 {
 			initrd.Min = initrdMin
 		}
@@ -243,7 +243,7 @@ func (p *Plan) initrdSize() uint64 {
 
 // checkHalf: an ordinary image may be half of RAM, in all and in each part
 // (kernel/kexec_core.c, sanity_check_segment_list).
-func (p *Plan) checkHalf(host *Host) advice.Finding {
+func (p *Plan) checkHalf(host *machine.Host) advice.Finding {
 	const name = "room in memory"
 	if host.MemTotal == 0 {
 		return advice.NotKnown(name, "/proc/meminfo does not tell")
@@ -256,7 +256,3 @@ func (p *Plan) checkHalf(host *Host) advice.Finding {
 	}
 	return advice.Passed(name, "kernel and initrd fit half of the memory")
 }
-
-func pageUp(n uint64) uint64 { return roundUp(n, pageSize) }
-
-func roundUp(n, to uint64) uint64 { return (n + to - 1) / to * to }

@@ -2,20 +2,17 @@ package loader
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"slices"
 
-	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/fdt"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 const (
-	fdtPath        = "sys/firmware/fdt"
-	devicetreePath = "sys/firmware/devicetree/base"
 
 	// maxDeviceTree is what arm64 and riscv take (Documentation/arch/arm64/
 	// booting.rst; arch/riscv/mm/init.c maps two blocks of 2 MiB), in bytes.
@@ -32,30 +29,8 @@ var staleChosen = []string{
 	"linux,booted-from-kexec",
 }
 
-// readDeviceTree reads what the running kernel was booted with. The kernel hides
-// it from /sys/firmware/fdt if it has changed since (drivers/of/fdt.c,
-// of_fdt_raw_init); then it is made of the folders, less the reservations.
-func readDeviceTree(root fs.FS) (*fdt.Tree, error) {
-	b, err := fs.ReadFile(root, fdtPath)
-	if errors.Is(err, fs.ErrNotExist) {
-		t, err := fdt.ReadDirectory(root, devicetreePath)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("neither /%s nor /%s is there: %w", fdtPath, devicetreePath, fs.ErrNotExist)
-		}
-		return t, err
-	}
-	if err != nil {
-		return nil, err
-	}
-	t, err := fdt.Parse(b)
-	if err != nil {
-		return nil, fmt.Errorf("/%s: %w", fdtPath, err)
-	}
-	return t, nil
-}
-
 // deviceTree is the one to hand on, a copy: that of the Spec, or the machine's.
-func (p *Plan) deviceTree(host *Host, spec *Spec) (*fdt.Tree, error) {
+func (p *Plan) deviceTree(host *machine.Host, spec *Spec) (*fdt.Tree, error) {
 	if spec.DTB != nil {
 		if spec.DTB.Size > maxDeviceTree {
 			return nil, &advice.Problem{What: fmt.Sprintf("device tree %s has %d bytes; a kernel takes %d at most", spec.DTB.Path, spec.DTB.Size, maxDeviceTree), Hint: "is it a .dtb file?"}
@@ -71,8 +46,8 @@ func (p *Plan) deviceTree(host *Host, spec *Spec) (*fdt.Tree, error) {
 		return t, nil
 	}
 	if host.DeviceTree == nil {
-		err := host.Unread[fdtPath]
-		return nil, &advice.Problem{What: "the device tree to hand on can't be read: " + unreadText(err, "/"+fdtPath+" was not read"), Hint: readHint(err, "give one with --dtb"), Err: err}
+		err := host.Unread[machine.FDTPath]
+		return nil, &advice.Problem{What: "the device tree to hand on can't be read: " + unreadText(err, "/"+machine.FDTPath+" was not read"), Hint: machine.ReadHint(err, "give one with --dtb"), Err: err}
 	}
 	// The Host's own stays as it is, for the next plan.
 	b, err := host.DeviceTree.AppendBinary(nil)
@@ -200,9 +175,9 @@ func reservedByTree(t *fdt.Tree) memmap.Set {
 	}
 	var ranges []memmap.Range
 	for _, r := range all {
-		start := memmap.PhysAddr(r.Addr &^ (pageSize - 1))
-		if r.Size > 0 && r.Addr < math.MaxUint64-r.Size-pageSize {
-			ranges = append(ranges, memmap.Range{Start: start, End: memmap.PhysAddr(pageUp(r.Addr + r.Size))})
+		start := memmap.PhysAddr(r.Addr &^ (memmap.PageSize - 1))
+		if r.Size > 0 && r.Addr < math.MaxUint64-r.Size-memmap.PageSize {
+			ranges = append(ranges, memmap.Range{Start: start, End: memmap.PhysAddr(memmap.PageUp(r.Addr + r.Size))})
 		}
 	}
 	return memmap.NewSet(ranges...)

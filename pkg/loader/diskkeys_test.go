@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
-const reuseFile = diskKeys + "/reuse"
+const reuseFile = machine.DiskKeys + "/reuse"
 
 // A key that is in no keyring is found out before the kernel frees what is loaded.
 func TestDiskKeyMissing(t *testing.T) {
@@ -24,7 +25,7 @@ func TestDiskKeyMissing(t *testing.T) {
 	if !errors.Is(err, unix.ENOKEY) || b.kernel.Calls != calls || initrdName(b.kernel.Crash.Initrd) != "old" {
 		t.Errorf("LoadSpec = %v after %d calls, %s is loaded; want ENOKEY before any, and the old image", err, b.kernel.Calls-calls, initrdName(b.kernel.Crash.Initrd))
 	}
-	for _, want := range []string{"cryptsetup:vk-1", "/" + diskKeys + "/root"} {
+	for _, want := range []string{"cryptsetup:vk-1", "/" + machine.DiskKeys + "/root"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("LoadSpec = %v; want it to name %s", err, want)
 		}
@@ -69,7 +70,7 @@ func TestDiskKeyLost(t *testing.T) {
 // A process that is killed while the old keys are kept does not make the next load take
 // them.
 func TestDiskKeysReuseIsUndone(t *testing.T) {
-	reuse := func(b *bench) string { return newReader(b.Root).optional(reuseFile) }
+	reuse := func(b *bench) string { return machine.ReadText(b.Root, reuseFile) }
 	killed := func(t *testing.T) *bench {
 		b := newBench(t)
 		b.kernel.ConfigureDiskKey("root", "vk")

@@ -1,13 +1,11 @@
 package loader
 
 import (
-	"bytes"
 	"debug/elf"
 	"fmt"
-	"slices"
 
-	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -17,7 +15,7 @@ import (
 // kernel finds them reserved (LINUX_EFI_MEMRESERVE_TABLE; drivers/irqchip/
 // irq-gic-v3-its.c, gic_reserve_range); else it takes that memory for free, with
 // whatever comes to lie there. A crash kernel has memory of its own.
-func (p *Plan) checkInterrupts(host *Host) advice.Finding {
+func (p *Plan) checkInterrupts(host *machine.Host) advice.Finding {
 	const name = "interrupt controller"
 	if host.DeviceTree == nil {
 		return advice.NotKnown(name, "the device tree is not known")
@@ -27,7 +25,7 @@ func (p *Plan) checkInterrupts(host *Host) advice.Finding {
 	if chosen := root.Child("chosen"); chosen != nil {
 		_, uefi = chosen.Property("linux,uefi-system-table")
 	}
-	if uefi || !hasCompatible(root, "arm,gic-v3-its") {
+	if uefi || !machine.HasCompatible(root, "arm,gic-v3-its") {
 		return advice.Passed(name, "nothing of it is in the way")
 	}
 	return advice.Finding{Check: name, Level: advice.Warning,
@@ -35,19 +33,11 @@ func (p *Plan) checkInterrupts(host *Host) advice.Finding {
 		Remedy: "boot with UEFI, which tells of them; or reboot instead; a crash kernel is not concerned"}
 }
 
-// hasCompatible tells whether a node at or below n is compatible with that.
-func hasCompatible(n *fdt.Node, want string) bool {
-	if v, found := n.Property("compatible"); found && slices.ContainsFunc(bytes.Split(v, []byte{0}), func(c []byte) bool { return string(c) == want }) {
-		return true
-	}
-	return slices.ContainsFunc(n.Children, func(c *fdt.Node) bool { return hasCompatible(c, want) })
-}
-
 // checkFirmware warns of memory in the kernel's own header that no kernel can read:
 // tools that stop at the first error save nothing of such a dump.
-func (p *Plan) checkFirmware(host *Host) advice.Finding {
+func (p *Plan) checkFirmware(host *machine.Host) advice.Finding {
 	const name = "firmware memory"
-	if p.Method == Segments || p.Kind != Crash || host.Dump == nil {
+	if p.Method == Segments || p.Kind != machine.Crash || host.Dump == nil {
 		return advice.Passed(name, "the dump has none")
 	}
 	firmware := host.Dump.FirmwareRAM()
@@ -60,11 +50,11 @@ func (p *Plan) checkFirmware(host *Host) advice.Finding {
 }
 
 // checkMore is what is asked on some architectures only.
-func (p *Plan) checkMore(host *Host) []advice.Finding {
+func (p *Plan) checkMore(host *machine.Host) []advice.Finding {
 	switch {
-	case p.Kind == Boot && host.Arch.Machine == elf.EM_AARCH64:
+	case p.Kind == machine.Boot && host.Arch.Machine == elf.EM_AARCH64:
 		return []advice.Finding{p.checkInterrupts(host)}
-	case p.Kind == Crash && host.Arch.Machine == elf.EM_RISCV:
+	case p.Kind == machine.Crash && host.Arch.Machine == elf.EM_RISCV:
 		return []advice.Finding{p.checkFirmware(host)}
 	}
 	return nil
@@ -72,18 +62,18 @@ func (p *Plan) checkMore(host *Host) []advice.Finding {
 
 // dtFileSegments are the kernel's buffers in the order it places them (arch/arm64/
 // kernel/kexec_image.c and machine_kexec_file.c; arch/riscv/kernel/elf_kexec.c).
-func (p *Plan) dtFileSegments(host *Host) []memmap.Hole {
+func (p *Plan) dtFileSegments(host *machine.Host) []memmap.Hole {
 	const elfcorehdrAlign = 64 << 10
-	kernel := memmap.Hole{Size: host.pageUp(max(p.Image.MemSize, uint64(p.Image.Size()))), Align: imageAlign}
+	kernel := memmap.Hole{Size: host.PageUp(max(p.Image.MemSize, uint64(p.Image.Size()))), Align: imageAlign}
 	if a := p.Image.ARM64; a != nil {
 		kernel.Size += a.TextOffset
 	}
 	segments := []memmap.Hole{kernel, {Size: elfcorehdrAlign, Align: elfcorehdrAlign, TopDown: true}}
 	if host.Arch.Machine == elf.EM_RISCV {
-		segments = append(segments, memmap.Hole{Size: purgatoryShare, Align: host.page(), TopDown: true})
+		segments = append(segments, memmap.Hole{Size: purgatoryShare, Align: host.Page(), TopDown: true})
 	}
 	if size := p.initrdSize(); size > 0 {
-		segments = append(segments, memmap.Hole{Size: host.pageUp(size), Align: host.page(), TopDown: true})
+		segments = append(segments, memmap.Hole{Size: host.PageUp(size), Align: host.Page(), TopDown: true})
 	}
-	return append(segments, memmap.Hole{Size: host.pageUp(bootParamsShare), Align: imageAlign, TopDown: true}) // the device tree
+	return append(segments, memmap.Hole{Size: host.PageUp(bootParamsShare), Align: imageAlign, TopDown: true}) // the device tree
 }

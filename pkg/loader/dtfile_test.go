@@ -11,10 +11,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/fdt"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -61,8 +62,8 @@ func TestDTFile(t *testing.T) {
 		if tt.refuse != 0 {
 			k.FailEarly = []unix.Errno{tt.refuse}
 		}
-		host := archHost(t, m, tt.arch)
-		spec := segmentSpec(Crash, tt.kernel)
+		host := m.Host(tt.arch)
+		spec := segmentSpec(machine.Crash, tt.kernel)
 		spec.Method = Auto
 		p, err := New(host, spec)
 		if err != nil {
@@ -95,8 +96,8 @@ func TestDTFile(t *testing.T) {
 func TestDTFileNoRoom(t *testing.T) {
 	m := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48)
 	m.Write("boot/config-6.12.1", withFileLoad)
-	host := archHost(t, m, "arm64")
-	spec := segmentSpec(Crash, arm64Image(func(a *imagetest.ARM64) { a.ImageSize = 127 << 20 }))
+	host := m.Host("arm64")
+	spec := segmentSpec(machine.Crash, arm64Image(func(a *imagetest.ARM64) { a.ImageSize = 127 << 20 }))
 	spec.Method = File
 	p, err := New(host, spec)
 	if err != nil {
@@ -127,11 +128,11 @@ func TestStateKeepsDTB(t *testing.T) {
 		}
 		return s
 	}
-	spec := segmentSpec(Crash, nil)
+	spec := segmentSpec(machine.Crash, nil)
 	spec.Kernel, spec.Initrd, spec.DTB = write("kernel", arm64Image(nil)), write("initrd", []byte("initrd")), write("x.dtb", b)
 	spec.Method = Auto
 	defer spec.Close()
-	host := archHost(t, kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48), "arm64")
+	host := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48).Host("arm64")
 	p, err := New(host, spec)
 	if err != nil {
 		t.Fatal(err)
@@ -164,14 +165,14 @@ func TestDTFileTruth(t *testing.T) {
 	} {
 		m := tt.machine(t)
 		m.Write("boot/config-6.12.1", withFileLoad)
-		l := &Loader{Kernel: kexectest.NewKernel(m), Root: os.DirFS(m.Dir), Arch: archHost(t, m, tt.arch).Arch, StateDir: t.TempDir(), Report: func(line string) { t.Errorf("%s: %s", tt.arch, line) }}
+		l := &Loader{Kernel: kexectest.NewKernel(m), Root: os.DirFS(m.Dir), Arch: m.Host(tt.arch).Arch, StateDir: t.TempDir(), Report: func(line string) { t.Errorf("%s: %s", tt.arch, line) }}
 		seen := map[memmap.PhysAddr]bool{}
 		for _, method := range []Method{Segments, File, Segments, File} {
-			spec := segmentSpec(Crash, tt.kernel)
+			spec := segmentSpec(machine.Crash, tt.kernel)
 			spec.Method = method
 			var warnings []string
 			p, truth, err := l.LoadSettled(context.Background(), func() (*Plan, error) {
-				host := archHost(t, m, tt.arch)
+				host := m.Host(tt.arch)
 				p, err := New(host, spec)
 				if err != nil {
 					return nil, err

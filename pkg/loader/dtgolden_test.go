@@ -9,9 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/fdt"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -19,9 +20,9 @@ import (
 // makes them. After a change that is meant, go test -run Golden -update.
 func TestGoldenDTPlans(t *testing.T) {
 	for _, tt := range dtMachines() {
-		for _, kind := range []Kind{Crash, Boot} {
+		for _, kind := range []machine.Kind{machine.Crash, machine.Boot} {
 			name := tt.name + "-" + kind.String()
-			p, err := New(archHost(t, tt.machine(t), tt.arch), segmentSpec(kind, tt.kernel))
+			p, err := New(tt.machine(t).Host(tt.arch), segmentSpec(kind, tt.kernel))
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				continue
@@ -57,7 +58,7 @@ func TestDTPlanReadByDTC(t *testing.T) {
 		t.Skip("SKIPPED, NOT TESTED: dtc is not installed (Debian: device-tree-compiler)")
 	}
 	for _, tt := range dtMachines() {
-		p, err := New(archHost(t, tt.machine(t), tt.arch), segmentSpec(Crash, tt.kernel))
+		p, err := New(tt.machine(t).Host(tt.arch), segmentSpec(machine.Crash, tt.kernel))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,11 +103,11 @@ func FuzzDTPlan(f *testing.F) {
 		kernel := arm64Image(nil)
 		binary.LittleEndian.PutUint64(kernel[8:], textOffset)
 		binary.LittleEndian.PutUint64(kernel[16:], imageSize)
-		kind := Boot
+		kind := machine.Boot
 		if crash {
-			kind = Crash
+			kind = machine.Crash
 		}
-		host := archHost(t, m, "arm64")
+		host := m.Host("arm64")
 		p, err := New(host, segmentSpec(kind, kernel))
 		if err != nil {
 			return
@@ -119,7 +120,7 @@ func FuzzDTPlan(f *testing.F) {
 		}
 		reserved := memmap.NewSet(first, memmap.Range{Start: memmap.PhysAddr(second.Addr), End: memmap.PhysAddr(second.Addr + second.Size)})
 		for _, s := range p.Segments {
-			if kind == Boot && reserved.Overlaps(s.Range()) {
+			if kind == machine.Boot && reserved.Overlaps(s.Range()) {
 				t.Errorf("%s at %v is on reserved memory %v", s.Role, s.Range(), reserved)
 			}
 			if s.Role == RoleKernel && (uint64(s.Phys)-textOffset)%imageAlign != 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -70,7 +71,7 @@ func (p *Plan) readDTKernel() (*dtKernel, error) {
 		}
 		k.memSize, k.offset, k.page = image.ARM64.ImageSize, image.ARM64.TextOffset, image.ARM64.PageSize()
 		k.above = !image.ARM64.AnyPlacement()
-		if k.offset >= imageAlign || k.offset%pageSize != 0 {
+		if k.offset >= imageAlign || k.offset%memmap.PageSize != 0 {
 			return nil, fmt.Errorf("text_offset is %#x; want whole pages below %#x", k.offset, imageAlign)
 		}
 	case image.RISCV != nil:
@@ -93,7 +94,7 @@ func (p *Plan) readDTKernel() (*dtKernel, error) {
 	if image.RISCV != nil {
 		// It maps its last block of 2 MiB read-only, and takes an initrd in it for
 		// damaged (arch/riscv/mm/init.c, setup_bootmem).
-		k.room = roundUp(k.room, imageAlign)
+		k.room = memmap.RoundUp(k.room, imageAlign)
 	}
 	return k, nil
 }
@@ -133,8 +134,8 @@ func (p *Plan) checkDTImage() error {
 
 // place puts the Image at the lowest base that has room for it, as the boot
 // protocol of kernels wants that can't use memory below themselves.
-func (k *dtKernel) place(l *layout, host *Host) (memmap.Range, error) {
-	hole := memmap.Hole{Size: host.pageUp(k.room), Align: k.align}
+func (k *dtKernel) place(l *layout, host *machine.Host) (memmap.Range, error) {
+	hole := memmap.Hole{Size: host.PageUp(k.room), Align: k.align}
 	base, err := l.free.Place(hole)
 	if errors.Is(err, memmap.ErrNoSpace) {
 		return base, l.noRoom(host, RoleKernel, hole, err)
@@ -142,14 +143,14 @@ func (k *dtKernel) place(l *layout, host *Host) (memmap.Range, error) {
 	if err != nil {
 		return base, err
 	}
-	if k.offset%host.page() != 0 {
-		return base, &advice.Problem{What: fmt.Sprintf("the kernel's text_offset of %#x is no multiple of this machine's pages of %#x bytes", k.offset, host.page()),
+	if k.offset%host.Page() != 0 {
+		return base, &advice.Problem{What: fmt.Sprintf("the kernel's text_offset of %#x is no multiple of this machine's pages of %#x bytes", k.offset, host.Page()),
 			Hint: "use a newer kernel", Err: unix.EADDRNOTAVAIL}
 	}
 	at := base.Start + memmap.PhysAddr(k.offset)
-	here := memmap.Hole{Size: k.memSize, Align: k.align, Min: at, Max: at + memmap.PhysAddr(host.pageUp(k.memSize))}
+	here := memmap.Hole{Size: k.memSize, Align: k.align, Min: at, Max: at + memmap.PhysAddr(host.PageUp(k.memSize))}
 	if k.offset != 0 {
-		here.Align = host.page()
+		here.Align = host.Page()
 	}
 	r, err := l.place(host, RoleKernel, here)
 	l.free = l.free.Minus(memmap.NewSet(base))

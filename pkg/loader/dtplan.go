@@ -9,6 +9,7 @@ import (
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -17,7 +18,7 @@ import (
 // what is small, the Image and the initrd. On riscv64 the Image comes first, since
 // kernels before 6.4 can't use memory below themselves (arch/riscv/kernel/
 // elf_kexec.c does so too).
-func (p *Plan) planDT(host *Host, spec *Spec) error {
+func (p *Plan) planDT(host *machine.Host, spec *Spec) error {
 	if err := p.fits(host, spec.Kind); err != nil {
 		return err
 	}
@@ -67,19 +68,19 @@ func (p *Plan) planDT(host *Host, spec *Spec) error {
 }
 
 // placeDT finds room for all but the device tree, which tells of the others.
-func (p *Plan) placeDT(l *layout, host *Host, spec *Spec, kernel *dtKernel, initrd []byte, tell *chosen) (kernelAt memmap.Range, err error) {
+func (p *Plan) placeDT(l *layout, host *machine.Host, spec *Spec, kernel *dtKernel, initrd []byte, tell *chosen) (kernelAt memmap.Range, err error) {
 	size, err := purgatory.MemSize(p.Arch.Machine)
 	if err != nil {
 		return kernelAt, err
 	}
-	kernelFirst := p.Kind == Boot || p.Arch.Machine == elf.EM_RISCV
+	kernelFirst := p.Kind == machine.Boot || p.Arch.Machine == elf.EM_RISCV
 	if kernelFirst {
 		if kernelAt, err = kernel.place(l, host); err != nil {
 			return kernelAt, err
 		}
 		l.free = l.free.Intersect(memmap.NewSet(memmap.Range{Start: kernelAt.Start, End: math.MaxUint64}))
 	}
-	if p.Kind == Crash {
+	if p.Kind == machine.Crash {
 		p.LoadFlags |= kexecsys.LoadOnCrash
 		if tell.elfcorehdr, err = p.dtDump(l, host, spec, initrd); err != nil {
 			return kernelAt, err
@@ -99,7 +100,7 @@ func (p *Plan) placeDT(l *layout, host *Host, spec *Spec, kernel *dtKernel, init
 		return kernelAt, nil
 	}
 	hole := kernel.window(kernelAt, uint64(len(initrd)))
-	hole.Align = max(kernel.page, host.page())
+	hole.Align = max(kernel.page, host.Page())
 	at, err := l.place(host, RoleInitrd, hole)
 	tell.initrd = memmap.Range{Start: at.Start, End: at.Start + memmap.PhysAddr(len(initrd))}
 	return kernelAt, err
@@ -116,7 +117,7 @@ func (k *dtKernel) window(kernelAt memmap.Range, size uint64) memmap.Hole {
 }
 
 // dtDump makes and places the elfcorehdr.
-func (p *Plan) dtDump(l *layout, host *Host, spec *Spec, initrd []byte) (memmap.Range, error) {
+func (p *Plan) dtDump(l *layout, host *machine.Host, spec *Spec, initrd []byte) (memmap.Range, error) {
 	if host.Dump == nil {
 		return memmap.Range{}, p.noDump(host)
 	}
@@ -130,7 +131,7 @@ func (p *Plan) dtDump(l *layout, host *Host, spec *Spec, initrd []byte) (memmap.
 // usableMemory is that of a crash kernel: the region that it lies in, first, a low
 // one for devices that reach no higher, and what crashkernel=,cma lends it
 // (drivers/of/kexec.c).
-func usableMemory(host *Host) []memmap.Range {
+func usableMemory(host *machine.Host) []memmap.Range {
 	region, _ := host.CrashRegion()
 	usable := []memmap.Range{region}
 	for _, r := range host.Crash {
@@ -147,7 +148,7 @@ func usableMemory(host *Host) []memmap.Range {
 // destinations is the memory that segments of an ordinary kexec may go to: RAM in
 // which neither the running kernel nor the device tree has anything reserved.
 // The running kernel itself is no hindrance: it is gone by then.
-func destinations(host *Host) memmap.Set {
+func destinations(host *machine.Host) memmap.Set {
 	var taken []memmap.Range
 	for _, r := range host.Iomem.Walk() {
 		if r.Name != "System RAM" {
@@ -155,14 +156,14 @@ func destinations(host *Host) memmap.Set {
 		}
 		for _, c := range r.Children {
 			if !strings.HasPrefix(c.Name, "Kernel ") {
-				taken = append(taken, wholePages(c.Range(), host.page()))
+				taken = append(taken, wholePages(c.Range(), host.Page()))
 			}
 		}
 	}
 	// Reserved memory may also be listed beside the RAM that it is in (riscv).
 	for _, r := range host.Iomem.Walk() {
 		if strings.EqualFold(r.Name, "reserved") {
-			taken = append(taken, wholePages(r.Range(), host.page()))
+			taken = append(taken, wholePages(r.Range(), host.Page()))
 		}
 	}
 	taken = append(taken, host.Crash...)

@@ -4,34 +4,21 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/fdt"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
-
-func archHost(t testing.TB, m *kexectest.Machine, name string) *Host {
-	t.Helper()
-	arch, err := ArchByName(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := ReadHost(os.DirFS(m.Dir), arch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
 
 func arm64Image(change func(*imagetest.ARM64)) []byte {
 	a := imagetest.ARM64{ImageSize: 0x470000, Flags: 0xa, Body: bytes.Repeat([]byte("kernel"), 10000)}
@@ -102,9 +89,9 @@ func acpiMachine(t testing.TB) *kexectest.Machine {
 
 func TestDTPlans(t *testing.T) {
 	for _, tt := range dtMachines() {
-		for _, kind := range []Kind{Crash, Boot} {
+		for _, kind := range []machine.Kind{machine.Crash, machine.Boot} {
 			m := tt.machine(t)
-			host := archHost(t, m, tt.arch)
+			host := m.Host(tt.arch)
 			p, err := New(host, segmentSpec(kind, tt.kernel))
 			if err != nil {
 				t.Errorf("%s, %v: %v", tt.name, kind, err)
@@ -116,7 +103,7 @@ func TestDTPlans(t *testing.T) {
 }
 
 // checkDTPlan holds what must be true of every plan.
-func checkDTPlan(t *testing.T, tt *dtMachine, host *Host, k *kexectest.Kernel, p *Plan) {
+func checkDTPlan(t *testing.T, tt *dtMachine, host *machine.Host, k *kexectest.Kernel, p *Plan) {
 	if err := advice.FirstFailure(p.Check(host)); err != nil {
 		t.Errorf("Check: %v", err)
 	}
@@ -143,7 +130,7 @@ func checkDTPlan(t *testing.T, tt *dtMachine, host *Host, k *kexectest.Kernel, p
 		t.Errorf("initrd at %v, kernel at %v: no window of 32 GiB has both", initrd.Phys, kernel.Phys)
 	}
 	checkTold(t, host, p)
-	if p.Kind == Boot {
+	if p.Kind == machine.Boot {
 		if bad := used.Minus(destinations(host)); !bad.Empty() || p.Header != nil {
 			t.Errorf("segments at %v, which is reserved or no RAM; header %v", bad, p.Header)
 		}
@@ -170,7 +157,7 @@ func checkDTPlan(t *testing.T, tt *dtMachine, host *Host, k *kexectest.Kernel, p
 }
 
 // checkTold reads the device tree as the new kernel does.
-func checkTold(t *testing.T, host *Host, p *Plan) {
+func checkTold(t *testing.T, host *machine.Host, p *Plan) {
 	t.Helper()
 	dtb, _ := p.Segment(RoleDTB)
 	tree, err := fdt.Parse(dtb.Data)
@@ -203,7 +190,7 @@ func checkTold(t *testing.T, host *Host, p *Plan) {
 	header, crash := chosen.Property("linux,elfcorehdr")
 	usable, _ := chosen.Property("linux,usable-memory-range")
 	if !crash {
-		if p.Kind == Crash || len(usable) > 0 {
+		if p.Kind == machine.Crash || len(usable) > 0 {
 			t.Errorf("linux,elfcorehdr: %t, usable memory %x; want both in a crash kernel's tree alone", crash, usable)
 		}
 		return
@@ -230,8 +217,8 @@ func checkTold(t *testing.T, host *Host, p *Plan) {
 func TestDTHotplug(t *testing.T) {
 	m := kexectest.NewARM64Machine(t, 64<<10, kexectest.VA52)
 	m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n")
-	host := archHost(t, m, "arm64")
-	p, err := New(host, segmentSpec(Crash, arm64Image(nil)))
+	host := m.Host("arm64")
+	p, err := New(host, segmentSpec(machine.Crash, arm64Image(nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,12 +248,12 @@ func TestDTPurgatory(t *testing.T) {
 		{"ttyS0", "no port in memory", purgatory.Serial{}},
 		{"0x3f8", "no port in memory", purgatory.Serial{}},
 	} {
-		spec := segmentSpec(Crash, arm64Image(nil))
+		spec := segmentSpec(machine.Crash, arm64Image(nil))
 		var err error
 		if spec.Serial, err = ParseSerial(tt.serial); err != nil {
 			t.Fatal(err)
 		}
-		host := archHost(t, m, "arm64")
+		host := m.Host("arm64")
 		_, err = New(host, spec)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("--serial %q: New = %v; want %q", tt.serial, err, tt.want)
@@ -275,7 +262,7 @@ func TestDTPurgatory(t *testing.T) {
 			t.Errorf("--serial %q is %+v; want %+v", tt.serial, port, tt.port)
 		}
 	}
-	riscv := archHost(t, kexectest.NewRISCVMachine(t), "riscv64")
+	riscv := kexectest.NewRISCVMachine(t).Host("riscv64")
 	if port, err := (Serial{}).purgatory(riscv); err != nil || port.Kind != purgatory.SerialSBI {
 		t.Errorf("riscv64: %+v, %v; want the firmware's console", port, err)
 	}
@@ -332,11 +319,11 @@ func TestDTRefusals(t *testing.T) {
 		}), nil, "does not fit into 1 cells"},
 	}
 	for _, tt := range tests {
-		spec := segmentSpec(Crash, arm64Image(nil))
+		spec := segmentSpec(machine.Crash, arm64Image(nil))
 		if tt.spec != nil {
 			tt.spec(spec)
 		}
-		if _, err := New(archHost(t, tt.machine(t), "arm64"), spec); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := New(tt.machine(t).Host("arm64"), spec); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: New = %v; want an error about %q", tt.name, err, tt.want)
 		}
 	}
@@ -348,9 +335,9 @@ func TestCheckInterrupts(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		its, uefi bool
-		kind      Kind
+		kind      machine.Kind
 		want      advice.Level
-	}{{"its", true, false, Boot, advice.Warning}, {"its, UEFI", true, true, Boot, advice.OK}, {"none", false, false, Boot, advice.OK}, {"crash", true, false, Crash, advice.OK}} {
+	}{{"its", true, false, machine.Boot, advice.Warning}, {"its, UEFI", true, true, machine.Boot, advice.OK}, {"none", false, false, machine.Boot, advice.OK}, {"crash", true, false, machine.Crash, advice.OK}} {
 		m := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48)
 		root := &fdt.Node{}
 		if tt.its {
@@ -360,7 +347,7 @@ func TestCheckInterrupts(t *testing.T) {
 			root.Make("chosen").SetUint64("linux,uefi-system-table", 1)
 		}
 		m.WriteTree(&fdt.Tree{Root: root})
-		host := archHost(t, m, "arm64")
+		host := m.Host("arm64")
 		p, err := New(host, segmentSpec(tt.kind, arm64Image(nil)))
 		if err != nil {
 			t.Fatal(err)
@@ -380,14 +367,14 @@ func TestCheckInterrupts(t *testing.T) {
 // folders.
 func TestDTAuto(t *testing.T) {
 	m := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48)
-	spec := segmentSpec(Crash, arm64Image(nil))
+	spec := segmentSpec(machine.Crash, arm64Image(nil))
 	spec.Method = Auto
-	p, err := New(archHost(t, m, "arm64"), spec)
+	p, err := New(m.Host("arm64"), spec)
 	if err != nil || p.Method != Segments || !strings.Contains(p.Why, "CONFIG_KEXEC_FILE") {
 		t.Fatalf("New = %+v, %v; want segments, because of the configuration", p, err)
 	}
 	m.Remove("boot/config-6.12.1")
-	if p, err = New(archHost(t, m, "arm64"), spec); err != nil || p.Method != File || p.fallback == nil {
+	if p, err = New(m.Host("arm64"), spec); err != nil || p.Method != File || p.fallback == nil {
 		t.Fatalf("New = %+v, %v; want the file method with segments to fall back on", p, err)
 	}
 	if p, err = p.fallback(); err != nil || p.Method != Segments || len(p.Segments) != 5 {
@@ -407,7 +394,7 @@ func TestDTAuto(t *testing.T) {
 		} else {
 			spec.Method = Segments
 		}
-		p, err := New(archHost(t, m, "arm64"), spec)
+		p, err := New(m.Host("arm64"), spec)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // A Go init that loads the crash kernel: all there is to it.
@@ -24,7 +25,7 @@ func Example() {
 		if err != nil {
 			return err
 		}
-		spec := &loader.Spec{Kind: loader.Crash, Kernel: kernel, Initrd: initrd, Cmdline: "console=ttyS0"}
+		spec := &loader.Spec{Kind: machine.Crash, Kernel: kernel, Initrd: initrd, Cmdline: "console=ttyS0"}
 		defer spec.Close()
 		return l.LoadSpec(context.Background(), spec)
 	}
@@ -35,18 +36,18 @@ func Example() {
 // A plan is made of a machine's collected /proc and /sys, on any other machine.
 func ExampleNew() {
 	tree := os.DirFS("testdata/sysroot/small-x86")
-	arch, err := loader.ArchByName("x86_64")
+	arch, err := machine.ArchByName("x86_64")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	host, err := loader.ReadHost(tree, arch)
+	host, err := machine.ReadHost(tree, arch)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	kernel := loader.FromBytes("vmlinuz", imagetest.GoodBzImage().Bytes())
-	plan, err := loader.New(host, &loader.Spec{Kind: loader.Crash, Kernel: kernel, ReuseCmdline: true, CmdlineExact: true})
+	plan, err := loader.New(host, &loader.Spec{Kind: machine.Crash, Kernel: kernel, ReuseCmdline: true, CmdlineExact: true})
 	if err != nil {
 		fmt.Println(err)
 		return

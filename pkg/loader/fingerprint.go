@@ -11,6 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -34,7 +35,7 @@ const (
 
 // takeFingerprint reads that of what is loaded now. The plan tells where the
 // smaller segments are; it may be nil.
-func takeFingerprint(root fs.FS, header memmap.PhysAddr, host *Host, p *Plan) Fingerprint {
+func takeFingerprint(root fs.FS, header memmap.PhysAddr, host *machine.Host, p *Plan) Fingerprint {
 	region, found := host.CrashRegion()
 	if !found || host.Iomem == nil {
 		return Fingerprint{}
@@ -44,7 +45,7 @@ func takeFingerprint(root fs.FS, header memmap.PhysAddr, host *Host, p *Plan) Fi
 		set = set.Minus(memmap.NewSet(memmap.Range{Start: region.Start + fingerprintEnd, End: region.End - fingerprintEnd}))
 	}
 	// The kernel rewrites the header in place.
-	size := max(elfcore.HotplugSegmentSize(host.ElfcorehdrSize, pageSize), plainElfcorehdr)
+	size := max(elfcore.HotplugSegmentSize(host.ElfcorehdrSize, memmap.PageSize), plainElfcorehdr)
 	if r, ok := memmap.RangeOf(header, size); ok {
 		set = set.Minus(memmap.NewSet(r))
 	}
@@ -103,11 +104,11 @@ func (f Fingerprint) read(root fs.FS, iomem *memmap.Iomem) (string, error) {
 }
 
 // zeroPage is most of what is looked at.
-var zeroPage [pageSize]byte
+var zeroPage [memmap.PageSize]byte
 
 func hashPages(digest hash.Hash, b []byte, at memmap.PhysAddr) {
 	for len(b) > 0 {
-		page := b[:min(len(b), pageSize)]
+		page := b[:min(len(b), memmap.PageSize)]
 		if !bytes.Equal(page, zeroPage[:len(page)]) {
 			digest.Write(binary.LittleEndian.AppendUint64(nil, uint64(at)))
 			digest.Write(page)

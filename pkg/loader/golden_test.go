@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -54,33 +55,33 @@ func TestGoldenPlans(t *testing.T) {
 		machine func(t *testing.T) *kexectest.Machine
 		spec    *Spec
 	}{
-		{"bios-crash", func(t *testing.T) *kexectest.Machine { return kexectest.NewMachine(t) }, segmentSpec(Crash, bzImage().Bytes())},
+		{"bios-crash", func(t *testing.T) *kexectest.Machine { return kexectest.NewMachine(t) }, segmentSpec(machine.Crash, bzImage().Bytes())},
 		{"efi-crash-hotplug", func(t *testing.T) *kexectest.Machine {
 			m := efiMachine(t)
 			m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n")
 			m.WriteCPU(7, 0x3fd88000)
 			return m
-		}, segmentSpec(Crash, bzImage().Bytes())},
+		}, segmentSpec(machine.Crash, bzImage().Bytes())},
 		{"vmlinux-crash-two-regions", func(t *testing.T) *kexectest.Machine {
 			m := kexectest.NewMachine(t)
 			m.Write("proc/iomem", kexectest.Iomem+"100000000-23fffffff : System RAM\n  228000000-237ffffff : Crash kernel\n240000000-24fffffff : System RAM (kmem)\n")
 			m.WriteKcore(memmap.Range{Start: 0x1000, End: 0x9f000}, memmap.Range{Start: 0x100000, End: 0x3ffdf000}, memmap.Range{Start: 0x100000000, End: 0x250000000})
 			return m
-		}, segmentSpec(Crash, vmlinuxImage())},
+		}, segmentSpec(machine.Crash, vmlinuxImage())},
 		{"bios-boot", func(t *testing.T) *kexectest.Machine {
 			m := kexectest.NewMachine(t)
 			m.WriteFirmware(firmware...)
 			return m
-		}, segmentSpec(Boot, bzImage().Bytes())},
+		}, segmentSpec(machine.Boot, bzImage().Bytes())},
 		{"efi-boot-vmlinux", func(t *testing.T) *kexectest.Machine {
 			m := efiMachine(t)
 			m.WriteFirmware(firmware...)
 			return m
-		}, segmentSpec(Boot, vmlinuxImage())},
+		}, segmentSpec(machine.Boot, vmlinuxImage())},
 	}
 	for _, tt := range tests {
 		m := tt.machine(t)
-		p, err := New(readHost(t, m), tt.spec)
+		p, err := New(m.Host("x86_64"), tt.spec)
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue

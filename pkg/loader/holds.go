@@ -3,6 +3,8 @@ package loader
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // Holds tells whether what is loaded is the crash kernel that spec asks for: the last
@@ -15,7 +17,7 @@ func (l *Loader) Holds(spec *Spec) bool {
 	if err != nil || state.Version != stateVersion || state.Memory.SHA256 == "" {
 		return false
 	}
-	if hasDiskKeys(l.Root) && state.Method == Segments && spec.Method != Segments {
+	if machine.HasDiskKeys(l.Root) && state.Method == Segments && spec.Method != Segments {
 		return false // restored without the keys
 	}
 	noted, err := json.Marshal(state.Asked)

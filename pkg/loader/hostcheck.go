@@ -9,6 +9,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // smallCrashRegion is the size, in bytes, below which capture was seen to run
@@ -17,24 +18,24 @@ const smallCrashRegion = 80 << 20
 
 // CheckHost looks at what the machine itself allows, before any file is
 // opened: permission, policy, and for a crash kernel the reserved memory.
-func CheckHost(h *Host, kind Kind) []advice.Finding {
+func CheckHost(h *machine.Host, kind machine.Kind) []advice.Finding {
 	findings := append([]advice.Finding{checkSupport(h)}, CheckPolicy(h, kind)...)
 	findings = append(findings, checkLockdown(h))
 	if h.Arch.OneCmdline {
 		findings = append(findings, checkOneCmdline(h, kind))
 	}
-	if kind == Crash {
+	if kind == machine.Crash {
 		findings = append(findings, checkCrashMemory(h), checkCrashSupport(h))
 	}
 	return findings
 }
 
 // CheckPolicy looks at what is asked of an unload as well as of a load.
-func CheckPolicy(h *Host, kind Kind) []advice.Finding {
+func CheckPolicy(h *machine.Host, kind machine.Kind) []advice.Finding {
 	return []advice.Finding{checkCapability(h), checkDisabled(h), checkLimit(h, kind)}
 }
 
-func checkSupport(h *Host) advice.Finding {
+func checkSupport(h *machine.Host) advice.Finding {
 	const name = "kexec support"
 	switch {
 	case h.Config == nil:
@@ -58,7 +59,7 @@ func checkSupport(h *Host) advice.Finding {
 	return advice.Passed(name, "kernel %s has CONFIG_KEXEC_FILE", h.Release)
 }
 
-func checkCapability(h *Host) advice.Finding {
+func checkCapability(h *machine.Host) advice.Finding {
 	const name = "permission"
 	switch {
 	case h.CanBoot == nil:
@@ -72,7 +73,7 @@ func checkCapability(h *Host) advice.Finding {
 	return advice.Passed(name, "CAP_SYS_BOOT is there")
 }
 
-func checkDisabled(h *Host) advice.Finding {
+func checkDisabled(h *machine.Host) advice.Finding {
 	const name = "kexec_load_disabled"
 	if h.LoadDisabled {
 		return advice.Finding{Check: name, Level: advice.Failure,
@@ -83,13 +84,13 @@ func checkDisabled(h *Host) advice.Finding {
 	return advice.Passed(name, "loading is not disabled")
 }
 
-func checkLimit(h *Host, kind Kind) advice.Finding {
+func checkLimit(h *machine.Host, kind machine.Kind) advice.Finding {
 	name := advice.CheckID("kexec_load_limit_panic")
-	if kind == Boot {
+	if kind == machine.Boot {
 		name = "kexec_load_limit_reboot"
 	}
 	switch left := h.Limit(kind); left {
-	case Unlimited:
+	case machine.Unlimited:
 		return advice.Passed(name, "no limit on loads")
 	case 0:
 		return advice.Finding{Check: name, Level: advice.Failure,
@@ -103,7 +104,7 @@ func checkLimit(h *Host, kind Kind) advice.Finding {
 	}
 }
 
-func checkLockdown(h *Host) advice.Finding {
+func checkLockdown(h *machine.Host) advice.Finding {
 	const name = "lockdown"
 	switch h.Lockdown {
 	case "":
@@ -117,10 +118,10 @@ func checkLockdown(h *Host) advice.Finding {
 		Errno:  []unix.Errno{unix.EPERM, unix.EKEYREJECTED, unix.ENODATA, unix.ENOKEY, unix.EBADMSG, unix.ENOPKG, unix.EACCES}}
 }
 
-func checkCrashMemory(h *Host) advice.Finding {
+func checkCrashMemory(h *machine.Host) advice.Finding {
 	const name = "crash memory"
 	if err := h.Unread["proc/iomem"]; err != nil {
-		return advice.Finding{Check: name, Level: advice.Unknown, Detail: err.Error(), Remedy: readHint(err, "")}
+		return advice.Finding{Check: name, Level: advice.Unknown, Detail: err.Error(), Remedy: machine.ReadHint(err, "")}
 	}
 	if region, found := h.CrashRegion(); found {
 		if region.Size() < smallCrashRegion {
@@ -171,7 +172,7 @@ func crashkernelWords(c cmdline.Cmdline) string {
 	return strings.Join(words, " ")
 }
 
-func checkCrashSupport(h *Host) advice.Finding {
+func checkCrashSupport(h *machine.Host) advice.Finding {
 	const name = "crash kernel support"
 	for _, option := range []string{"CRASH_DUMP", "PROC_VMCORE"} {
 		if h.Config.Off(option) {

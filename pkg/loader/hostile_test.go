@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -22,16 +23,16 @@ func TestHostileInitrd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer initrd.Close()
-	host := &Host{MemTotal: 8 << 30, Crash: []memmap.Range{{Start: 1 << 30, End: 1<<30 + 256<<20}}}
+	host := &machine.Host{MemTotal: 8 << 30, Crash: []memmap.Range{{Start: 1 << 30, End: 1<<30 + 256<<20}}}
 	p := &Plan{Image: &bootimage.Image{}, Initrd: &Payload{Path: path, Size: initrd.Size, source: initrd}}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	err = p.fits(host, Crash)
+	err = p.fits(host, machine.Crash)
 	runtime.ReadMemStats(&after)
 	if !errors.Is(err, bootimage.ErrTooLarge) || after.TotalAlloc-before.TotalAlloc > 1<<20 {
 		t.Errorf("fits() = %v, %d bytes were allocated", err, after.TotalAlloc-before.TotalAlloc)
 	}
-	if err := p.fits(host, Boot); err != nil {
+	if err := p.fits(host, machine.Boot); err != nil {
 		t.Errorf("fits(boot) = %v", err)
 	}
 }
@@ -39,18 +40,18 @@ func TestHostileInitrd(t *testing.T) {
 func TestUnpackLimit(t *testing.T) {
 	crash := []memmap.Range{{Start: 1 << 20, End: 1<<20 + 64<<20}, {Start: 1 << 30, End: 1<<30 + 192<<20}}
 	for _, tt := range []struct {
-		host *Host
-		kind Kind
+		host *machine.Host
+		kind machine.Kind
 		want int64
 	}{
-		{&Host{}, Crash, bootimage.MaxUnpacked},
-		{&Host{Crash: crash, MemTotal: 2 << 30}, Crash, 256 << 20},
-		{&Host{Crash: crash[:1], MemTotal: 2 << 30}, Crash, minUnpackLimit},
-		{&Host{Crash: crash, MemTotal: 1 << 30}, Boot, 512 << 20},
-		{&Host{MemTotal: 64 << 30}, Boot, bootimage.MaxUnpacked},
-		{&Host{MemTotal: 100 << 20}, Boot, minUnpackLimit},
+		{&machine.Host{}, machine.Crash, bootimage.MaxUnpacked},
+		{&machine.Host{Crash: crash, MemTotal: 2 << 30}, machine.Crash, 256 << 20},
+		{&machine.Host{Crash: crash[:1], MemTotal: 2 << 30}, machine.Crash, minUnpackLimit},
+		{&machine.Host{Crash: crash, MemTotal: 1 << 30}, machine.Boot, 512 << 20},
+		{&machine.Host{MemTotal: 64 << 30}, machine.Boot, bootimage.MaxUnpacked},
+		{&machine.Host{MemTotal: 100 << 20}, machine.Boot, minUnpackLimit},
 	} {
-		if got := tt.host.unpackLimit(tt.kind); got != tt.want {
+		if got := unpackLimit(tt.host, tt.kind); got != tt.want {
 			t.Errorf("unpackLimit(%v) of %+v = %d; want %d", tt.kind, tt.host, got, tt.want)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/initramfs"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // The checks of CheckInitrd.
@@ -29,8 +31,8 @@ const maxUnpacked = 4 << 30
 // and each capture fails by: a Failure is a file that is no initramfs, or a damaged one (with
 // Spec.Force a Warning), a Warning one that is too large or whose modules are another kernel's. It finds nothing to say of
 // an ordinary kexec, or of a plan without an initrd.
-func (p *Plan) CheckInitrd(host *Host) []advice.Finding {
-	if p.Kind != Crash || p.Initrd == nil {
+func (p *Plan) CheckInitrd(host *machine.Host) []advice.Finding {
+	if p.Kind != machine.Crash || p.Initrd == nil {
 		return nil
 	}
 	contents, f := p.readInitrd(host)
@@ -67,7 +69,7 @@ func (l *Loader) judgeChanged(p *Plan, changed []string, refuse func(advice.Find
 	if len(changed) == 0 {
 		return nil
 	}
-	host, err := ReadHost(l.Root, l.Arch)
+	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func samePath(a, b string) bool {
 }
 
 // readInitrd gives no contents where the initrd can't be looked into, or has no modules to judge.
-func (p *Plan) readInitrd(host *Host) (*initramfs.Contents, advice.Finding) {
+func (p *Plan) readInitrd(host *machine.Host) (*initramfs.Contents, advice.Finding) {
 	source := p.Initrd.reader()
 	if source == nil {
 		return nil, advice.NotKnown(checkInitrd, "it can't be looked into")
@@ -155,7 +157,7 @@ func (p *Plan) checkInitrdKernel(c *initramfs.Contents) advice.Finding {
 // checkUnpacked holds the memory that the files take against what the capture kernel has. Where the initramfs
 // is the root, that is a tmpfs of half of its memory (fs/namespace.c, init_mount_tree;
 // mm/shmem.c, shmem_default_max_blocks).
-func (p *Plan) checkUnpacked(host *Host, c *initramfs.Contents) advice.Finding {
+func (p *Plan) checkUnpacked(host *machine.Host, c *initramfs.Contents) advice.Finding {
 	const name = "unpacked initrd"
 	region, found := host.CrashRegion()
 	if !found {
@@ -171,7 +173,7 @@ func (p *Plan) checkUnpacked(host *Host, c *initramfs.Contents) advice.Finding {
 		limit, why = region.Size()/2, "half of its memory, which a root in memory may take"
 		safe = min(safe, (region.Size()-min(p.Image.MemSize, region.Size()))/2)
 	}
-	enough := advice.MiB(roundUp(taken+2*need+smallCrashRegion/2, 32<<20))
+	enough := advice.MiB(memmap.RoundUp(taken+2*need+smallCrashRegion/2, 32<<20))
 	switch {
 	case need > limit:
 		return advice.Finding{Check: name, Level: advice.Failure,

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // cpioOf is an initramfs with files of 4 bytes.
@@ -44,7 +45,7 @@ func TestCheckInitrd(t *testing.T) {
 			b := newBench(t)
 			spec := *specOf(t, b, tt.initrd)
 			spec.Force = tt.force
-			host, err := ReadHost(b.Root, b.Arch)
+			host, err := machine.ReadHost(b.Root, b.Arch)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +62,7 @@ func TestCheckInitrd(t *testing.T) {
 			if worst.Level != tt.level || !strings.Contains(worst.Detail, tt.text) {
 				t.Errorf("CheckInitrd() = %+v; want %v, %q", worst, tt.level, tt.text)
 			}
-			if p.Kind = Boot; p.CheckInitrd(host) != nil {
+			if p.Kind = machine.Boot; p.CheckInitrd(host) != nil {
 				t.Error("CheckInitrd() of an ordinary kexec finds something")
 			}
 		})
@@ -70,7 +71,7 @@ func TestCheckInitrd(t *testing.T) {
 
 func specOf(t *testing.T, b *bench, initrd []byte) *Spec {
 	t.Helper()
-	spec := &Spec{Kind: Crash}
+	spec := &Spec{Kind: machine.Crash}
 	for name, data := range map[string][]byte{"vmlinuz": bzImage().Bytes(), "initrd": initrd} {
 		if err := os.WriteFile(filepath.Join(b.dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
@@ -91,7 +92,7 @@ func specOf(t *testing.T, b *bench, initrd []byte) *Spec {
 // being made because the kernel was written anew.
 func TestRefuseChangedOnlyWhatChanged(t *testing.T) {
 	b := newBench(t)
-	host, err := ReadHost(b.Root, b.Arch)
+	host, err := machine.ReadHost(b.Root, b.Arch)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -33,7 +34,7 @@ type Kernel interface {
 type Loader struct {
 	Kernel Kernel
 	Root   fs.FS // the machine, for looking again after an error
-	Arch   Arch
+	Arch   machine.Arch
 	// StateDir is where the last good crash load is recorded, so that it can be
 	// restored, and where loads lock each other out (statedir.Dir); "" does neither.
 	StateDir string
@@ -51,7 +52,7 @@ const DefaultStateDir = statedir.Default
 
 // System is a Loader for the running machine.
 func System() (*Loader, error) {
-	arch, err := NativeArch()
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func (l *Loader) load(ctx context.Context, p *Plan) (recorded bool, err error) {
 		err = l.fallBack(ctx, p, err)
 	}
 	if err == nil {
-		if p.Kind != Crash {
+		if p.Kind != machine.Crash {
 			return false, nil
 		}
 		recorded := l.record(p)
@@ -94,7 +95,7 @@ func (l *Loader) load(ctx context.Context, p *Plan) (recorded bool, err error) {
 		return recorded, nil
 	}
 	err = Explain(l.Root, l.Arch, Attempt{Plan: p, Kind: p.Kind, Method: p.Method}, err)
-	if p.Kind == Crash && wasLoaded && l.crashGone() {
+	if p.Kind == machine.Crash && wasLoaded && l.crashGone() {
 		err = l.restore(ctx, err)
 	}
 	return false, err
@@ -144,15 +145,15 @@ func (l *Loader) fileLoad(p *Plan) error {
 
 // Unload frees the image of that kind. That none is loaded is no error of the
 // kernel's; a caller that cares looks at Host.Loaded.
-func (l *Loader) Unload(ctx context.Context, kind Kind) error {
+func (l *Loader) Unload(ctx context.Context, kind machine.Kind) error {
 	return l.UnloadBy(ctx, kind, Auto)
 }
 
 // UnloadBy is Unload by one system call: either frees what the other has loaded.
 // Auto takes kexec_load where there is no kexec_file_load.
-func (l *Loader) UnloadBy(ctx context.Context, kind Kind, method Method) error {
+func (l *Loader) UnloadBy(ctx context.Context, kind machine.Kind, method Method) error {
 	flags, segmentFlags := kexecsys.FileUnload, LoadFlags(0)
-	if kind == Crash {
+	if kind == machine.Crash {
 		flags |= kexecsys.FileOnCrash
 		segmentFlags |= kexecsys.LoadOnCrash
 	}
@@ -166,7 +167,7 @@ func (l *Loader) UnloadBy(ctx context.Context, kind Kind, method Method) error {
 		}
 		return err
 	})
-	if err == nil && kind == Crash && l.StateDir != "" {
+	if err == nil && kind == machine.Crash && l.StateDir != "" {
 		if err := RemoveState(l.StateDir); err != nil {
 			l.report(err.Error())
 		}
@@ -177,7 +178,7 @@ func (l *Loader) UnloadBy(ctx context.Context, kind Kind, method Method) error {
 // call runs one system call, again while the kernel is busy, within Wait. A
 // counted limit is not spent on that: each attempt would use one up
 // (kernel/kexec_core.c, kexec_load_permitted).
-func (l *Loader) call(ctx context.Context, kind Kind, do func() error) error {
+func (l *Loader) call(ctx context.Context, kind machine.Kind, do func() error) error {
 	deadline := time.Now().Add(l.Wait)
 	pause := 10 * time.Millisecond
 	told := false
@@ -199,25 +200,17 @@ func (l *Loader) call(ctx context.Context, kind Kind, do func() error) error {
 	}
 }
 
-func (l *Loader) unlimited(kind Kind) bool {
-	r := newReader(l.Root)
-	name := "proc/sys/kernel/kexec_load_limit_panic"
-	if kind == Boot {
-		name = "proc/sys/kernel/kexec_load_limit_reboot"
-	}
-	limit := r.number(name)
-	return len(r.h.Unread) == 0 && (limit == nil || *limit == Unlimited)
-}
+func (l *Loader) unlimited(kind machine.Kind) bool { return machine.LoadsUnlimited(l.Root, kind) }
 
 // crashLoaded tells whether a crash kernel is known to be loaded.
 func (l *Loader) crashLoaded() bool {
-	loaded := crashLoaded(l.Root)
+	loaded := machine.CrashLoaded(l.Root)
 	return loaded != nil && *loaded
 }
 
 // crashGone tells whether none is known to be loaded.
 func (l *Loader) crashGone() bool {
-	loaded := crashLoaded(l.Root)
+	loaded := machine.CrashLoaded(l.Root)
 	return loaded != nil && !*loaded
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 type bench struct {
@@ -28,7 +29,7 @@ func newBench(t *testing.T) *bench {
 	m := kexectest.NewMachine(t)
 	k := kexectest.NewKernel(m)
 	b := &bench{kernel: k, dir: t.TempDir(), t: t}
-	b.Loader = &Loader{Kernel: k, Root: os.DirFS(m.Dir), Arch: x86(t), StateDir: filepath.Join(m.Dir, "run/gokexec"), Wait: 2 * time.Second,
+	b.Loader = &Loader{Kernel: k, Root: os.DirFS(m.Dir), Arch: kexectest.Arch(t, "x86_64"), StateDir: filepath.Join(m.Dir, "run/gokexec"), Wait: 2 * time.Second,
 		Report: func(s string) { b.told = append(b.told, s) }}
 	return b
 }
@@ -54,7 +55,7 @@ func (b *bench) plan(t *testing.T, initrd string) *Plan {
 			t.Fatal(err)
 		}
 	}
-	spec := &Spec{Kind: Crash, Cmdline: "name=" + initrd}
+	spec := &Spec{Kind: machine.Crash, Cmdline: "name=" + initrd}
 	var err error
 	if spec.Kernel, err = Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
 		t.Fatal(err)
@@ -63,7 +64,7 @@ func (b *bench) plan(t *testing.T, initrd string) *Plan {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { spec.Close() })
-	host, err := ReadHost(b.Root, b.Arch)
+	host, err := machine.ReadHost(b.Root, b.Arch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,7 @@ func TestLoad(t *testing.T) {
 	if err != nil || state.Cmdline != p.Cmdline || filepath.Base(state.Asked.Kernel.Path) != "vmlinuz" {
 		t.Errorf("ReadState = %+v, %v; want the load", state, err)
 	}
-	if err := b.Unload(context.Background(), Crash); err != nil || b.kernel.Crash != nil {
+	if err := b.Unload(context.Background(), machine.Crash); err != nil || b.kernel.Crash != nil {
 		t.Errorf("Unload = %v, kernel holds %v; want nothing", err, b.kernel.Crash)
 	}
 	if _, err := ReadState(b.StateDir); !errors.Is(err, ErrNoState) {
@@ -197,7 +198,7 @@ func TestUnloadWithoutFileLoad(t *testing.T) {
 	b := newBench(t)
 	b.kernel.NoFileLoad = true
 	b.kernel.Crash = &kexectest.Image{}
-	if err := b.Unload(context.Background(), Crash); err != nil || b.kernel.Crash != nil {
+	if err := b.Unload(context.Background(), machine.Crash); err != nil || b.kernel.Crash != nil {
 		t.Errorf("Unload without kexec_file_load = %v, image %v; want it gone by kexec_load", err, b.kernel.Crash)
 	}
 }

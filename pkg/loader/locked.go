@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -17,7 +18,7 @@ import (
 func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
 	return l.Locked(ctx, spec.Kind, func(bool) error {
 		_, _, err := l.LoadSettled(ctx, func() (*Plan, error) {
-			host, err := ReadHost(l.Root, l.Arch)
+			host, err := machine.ReadHost(l.Root, l.Arch)
 			if err != nil {
 				return nil, err
 			}
@@ -34,7 +35,7 @@ func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
 // CheckLoad is what the kernel would refuse, found before a load, a reload or a restore: what
 // is wrong with the machine, and with the plan for it. What the kernel takes and a capture
 // fails by, CheckInitrd tells.
-func CheckLoad(host *Host, p *Plan) []advice.Finding {
+func CheckLoad(host *machine.Host, p *Plan) []advice.Finding {
 	return append(CheckHost(host, p.Kind), p.Check(host)...)
 }
 
@@ -44,7 +45,7 @@ func CheckLoad(host *Host, p *Plan) []advice.Finding {
 // tries to load it. Where no lock can be had (statedir.ErrNoLock) that is reported.
 // The load is told whether a crash kernel is wanted although none is loaded. Without
 // a StateDir there is neither lock nor book.
-func (l *Loader) Locked(ctx context.Context, kind Kind, load func(lost bool) error) error {
+func (l *Loader) Locked(ctx context.Context, kind machine.Kind, load func(lost bool) error) error {
 	if l.StateDir == "" {
 		return load(false)
 	}
@@ -56,7 +57,7 @@ func (l *Loader) Locked(ctx context.Context, kind Kind, load func(lost bool) err
 	if !lock.Inherited() {
 		l.dropStaleReuse()
 	}
-	if kind != Crash {
+	if kind != machine.Crash {
 		return load(false)
 	}
 	note, wanted := lock.Wanted()
@@ -91,7 +92,7 @@ func unarmed(err error) error {
 // UnloadLocked is UnloadBy under the reload lock. After it no crash kernel is wanted,
 // whatever failed before, unless it is a step of a reload that another process makes
 // and waits for.
-func (l *Loader) UnloadLocked(ctx context.Context, kind Kind, method Method) error {
+func (l *Loader) UnloadLocked(ctx context.Context, kind machine.Kind, method Method) error {
 	if l.StateDir == "" {
 		return l.UnloadBy(ctx, kind, method)
 	}
@@ -100,7 +101,7 @@ func (l *Loader) UnloadLocked(ctx context.Context, kind Kind, method Method) err
 		return err
 	}
 	defer lock.Release()
-	if kind != Crash || lock.Inherited() {
+	if kind != machine.Crash || lock.Inherited() {
 		step := *l
 		step.StateDir = ""
 		return step.UnloadBy(ctx, kind, method)

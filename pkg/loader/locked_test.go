@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -101,19 +102,19 @@ func TestWanted(t *testing.T) {
 			}
 			b.kernel.Write("proc/sys/kernel/kexec_load_disabled", "1\n")
 		}, load: func(t *testing.T, b *bench) error { return b.LoadSpec(ctx, b.spec(t, "new")) }, unarmed: true, wanted: true},
-		{name: "an unload", load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, Crash, Auto) }},
+		{name: "an unload", load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, Auto) }},
 		{name: "an unload after a killed load", set: func(b *bench) {
 			lock, err := b.stateDir().LockReload(ctx, 0)
 			if err = errors.Join(err, lock.Begin(), lock.Release()); err != nil {
 				b.t.Fatal(err)
 			}
-		}, load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, Crash, Auto) }},
+		}, load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, Auto) }},
 		{name: "an unload that fails", set: func(b *bench) { b.kernel.FailEarly = []unix.Errno{unix.EPERM} },
-			load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, Crash, Auto) }, wanted: true},
+			load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, Auto) }, wanted: true},
 		{name: "an unload as a step of a reload", set: func(b *bench) {
 			b.Lock = func(context.Context) (*statedir.Lock, error) { return b.stateDir().Inherited(), nil }
-		}, load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, Crash, Auto) }, wanted: true},
-		{name: "an unload of the other kind", load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, Boot, Auto) }, wanted: true},
+		}, load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, Auto) }, wanted: true},
+		{name: "an unload of the other kind", load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Boot, Auto) }, wanted: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
@@ -211,7 +212,7 @@ func TestHolds(t *testing.T) {
 		{"stale", func(b *bench, _ *Spec) { b.kernel.AddMemory(dimm()) }, false},
 		{"unloaded by another program", func(b *bench, _ *Spec) {
 			foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
-			if err := foreign.Unload(ctx, Crash); err != nil {
+			if err := foreign.Unload(ctx, machine.Crash); err != nil {
 				b.t.Fatal(err)
 			}
 		}, false},

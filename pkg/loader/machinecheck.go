@@ -10,6 +10,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/kmod"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // cmdline looks for words that a capture kernel needs, or that hurt it. What
@@ -131,13 +132,13 @@ func (c *captureCheck) encryption() advice.Finding {
 		return advice.NotKnown(name, "%v", err)
 	}
 	for _, uuid := range names {
-		kind, found := strings.CutPrefix(c.read.optional(uuid), "CRYPT-")
+		kind, found := strings.CutPrefix(machine.ReadText(c.root, uuid), "CRYPT-")
 		if !found {
 			continue
 		}
-		disk := c.read.optional(path.Dir(uuid) + "/name")
+		disk := machine.ReadText(c.root, path.Dir(uuid)+"/name")
 		kind, _, _ = strings.Cut(kind, "-")
-		if hasDiskKeys(c.root) {
+		if machine.HasDiskKeys(c.root) {
 			return advice.Passed(name, "%s (%s); its key goes into the crash memory", disk, kind)
 		}
 		f := advice.Finding{Check: name, Level: advice.Warning,
@@ -169,7 +170,7 @@ func (c *captureCheck) graphics() advice.Finding {
 			}
 		}
 	}
-	for line := range strings.Lines(c.read.optional("proc/fb")) {
+	for line := range strings.Lines(machine.ReadText(c.root, "proc/fb")) {
 		_, driver, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if !strings.HasSuffix(driver, "drmfb") || strings.HasPrefix(driver, "simpledrm") || strings.HasPrefix(driver, "efidrm") || strings.HasPrefix(driver, "vesadrm") {
 			continue
@@ -229,7 +230,7 @@ func (c *captureCheck) reloadRules() []udevRule {
 				continue
 			}
 			seen[path.Base(file)] = true
-			text := c.read.optional(file)
+			text := machine.ReadText(c.root, file)
 			about := strings.Contains(text, "kdump") || strings.Contains(text, "kexec")
 			if about && (strings.Contains(text, `"memory`) || strings.Contains(text, `"cpu"`)) {
 				found = append(found, udevRule{file, text})

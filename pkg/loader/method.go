@@ -9,6 +9,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // Method is the system call that loads.
@@ -75,8 +76,8 @@ func (h *Hotplug) UnmarshalText(b []byte) error {
 }
 
 // choose decides what Auto means for p, a plan by file.
-func (p *Plan) choose(host *Host, spec *Spec) (*Plan, error) {
-	if !canPlanSegments(host.Arch) || host.lockedDown() || p.Kind == Boot && host.Handover != "" {
+func (p *Plan) choose(host *machine.Host, spec *Spec) (*Plan, error) {
+	if !canPlanSegments(host.Arch) || host.LockedDown() || p.Kind == machine.Boot && host.Handover != "" {
 		return p, nil // by file or not at all
 	}
 	why, mustNot := p.refusedFile(host, spec.DTB != nil)
@@ -103,7 +104,7 @@ func (p *Plan) choose(host *Host, spec *Spec) (*Plan, error) {
 
 // refusedFile says why kexec_file_load would not do, "" if it would; certain
 // tells that there is no point in asking it.
-func (p *Plan) refusedFile(host *Host, dtb bool) (why string, certain bool) {
+func (p *Plan) refusedFile(host *machine.Host, dtb bool) (why string, certain bool) {
 	if host.Config.Off("KEXEC_FILE") {
 		return "kernel " + host.Release + " was built without CONFIG_KEXEC_FILE", true
 	}
@@ -125,7 +126,7 @@ func (p *Plan) refusedFile(host *Host, dtb bool) (why string, certain bool) {
 	if host.Arch.Machine != elf.EM_X86_64 {
 		return "", false
 	}
-	if n := len(crashE820(host, nil)); p.Kind == Crash && n > maxE820 {
+	if n := len(crashE820(host, nil)); p.Kind == machine.Crash && n > maxE820 {
 		return fmt.Sprintf("kexec_file_load hands over %d memory ranges at most and drops the rest, crash memory first; this machine has %d", maxE820, n), false
 	}
 	return "", false
@@ -141,10 +142,4 @@ func fallsBack(err error) bool {
 		}
 	}
 	return false
-}
-
-// lockedDown tells that the kernel allows no kexec_load (kernel/kexec.c,
-// kexec_load_check).
-func (h *Host) lockedDown() bool {
-	return h.Lockdown == "integrity" || h.Lockdown == "confidentiality"
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // Auto goes by segments after the errors that say that the call is not there or
@@ -52,8 +53,8 @@ func TestAutoFallsBack(t *testing.T) {
 func TestFileDoesNotFallBack(t *testing.T) {
 	b := newBench(t)
 	b.kernel.NoFileLoad = true
-	host := readHost(t, b.kernel.Machine)
-	p, err := New(host, &Spec{Kind: Crash, Method: File, Kernel: FromBytes("k", bzImage().Bytes())})
+	host := b.kernel.Host("x86_64")
+	p, err := New(host, &Spec{Kind: machine.Crash, Method: File, Kernel: FromBytes("k", bzImage().Bytes())})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func TestAutoChooses(t *testing.T) {
 		if tt.machine != nil {
 			tt.machine(m)
 		}
-		p, err := New(readHost(t, m), &Spec{Kind: Crash, Kernel: FromBytes("k", tt.kernel)})
+		p, err := New(m.Host("x86_64"), &Spec{Kind: machine.Crash, Kernel: FromBytes("k", tt.kernel)})
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue

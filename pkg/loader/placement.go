@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -51,17 +52,17 @@ type layout struct {
 // crash region. An ordinary one may lie in any memory that is RAM for both
 // kernels. The first MiB is left alone, and the crash region, which is mapped
 // read-only.
-func newLayout(host *Host, p *Plan) (*layout, error) {
+func newLayout(host *machine.Host, p *Plan) (*layout, error) {
 	if host.Iomem == nil {
 		err := host.Unread["proc/iomem"]
 		return nil, &advice.Problem{What: "the memory map is not known: " + errorText(err), Err: err,
-			Hint: readHint(err, "--method file leaves it to the kernel; gokexec collect keeps what a report of this needs")}
+			Hint: machine.ReadHint(err, "--method file leaves it to the kernel; gokexec collect keeps what a report of this needs")}
 	}
 	bounds := p.Spec.Options.bounds()
-	if p.Kind == Boot && usesDeviceTree(host.Arch.Machine) {
+	if p.Kind == machine.Boot && host.Arch.DeviceTree {
 		return &layout{plan: p, free: destinations(host).Intersect(bounds)}, nil
 	}
-	if p.Kind == Boot {
+	if p.Kind == machine.Boot {
 		free := bounds.Intersect(host.Iomem.BootRAM().Intersect(ramOf(p.E820)).Minus(memmap.NewSet(host.Crash...)))
 		return &layout{plan: p, free: free.Minus(memmap.NewSet(memmap.Range{End: 1 << 20}))}, nil
 	}
@@ -79,11 +80,11 @@ func newLayout(host *Host, p *Plan) (*layout, error) {
 // that is left. Behind it the kernel has room for its
 // control pages, which it takes from the lowest free addresses (kernel/
 // kexec_core.c, kimage_alloc_crash_control_pages).
-func (l *layout) placeElfcorehdr(host *Host, size uint64) (memmap.Range, error) {
+func (l *layout) placeElfcorehdr(host *machine.Host, size uint64) (memmap.Range, error) {
 	hole := memmap.Hole{Size: size}
 	if ranges := l.free.Ranges(); l.topDown && len(ranges) > 0 {
-		hole.Min = memmap.PhysAddr(host.pageUp(uint64(ranges[0].Start)))
-		hole.Max = hole.Min + memmap.PhysAddr(host.pageUp(size))
+		hole.Min = memmap.PhysAddr(host.PageUp(uint64(ranges[0].Start)))
+		hole.Max = hole.Min + memmap.PhysAddr(host.PageUp(size))
 	}
 	at, err := l.place(host, RoleElfcorehdr, hole)
 	if err == nil {
@@ -101,8 +102,8 @@ func errorText(err error) string {
 }
 
 // place finds room for size bytes and adds the segment, still without data.
-func (l *layout) place(host *Host, role Role, h memmap.Hole) (memmap.Range, error) {
-	h.Size, h.Align, h.TopDown = host.pageUp(h.Size), max(h.Align, host.page()), l.topDown
+func (l *layout) place(host *machine.Host, role Role, h memmap.Hole) (memmap.Range, error) {
+	h.Size, h.Align, h.TopDown = host.PageUp(h.Size), max(h.Align, host.Page()), l.topDown
 	r, err := l.free.Place(h)
 	if errors.Is(err, memmap.ErrNoSpace) {
 		return r, l.noRoom(host, role, h, err)
@@ -115,8 +116,8 @@ func (l *layout) place(host *Host, role Role, h memmap.Hole) (memmap.Range, erro
 	return r, nil
 }
 
-func (l *layout) noRoom(host *Host, role Role, h memmap.Hole, err error) error {
-	if l.plan.Kind == Boot {
+func (l *layout) noRoom(host *machine.Host, role Role, h memmap.Hole, err error) error {
+	if l.plan.Kind == machine.Boot {
 		return &advice.Problem{What: "no room in memory for the " + string(role) + " of " + advice.MiB(h.Size) + ": " + err.Error(), Hint: "use a smaller initrd", Err: err}
 	}
 	region, _ := host.CrashRegion()
@@ -150,18 +151,18 @@ func (l *layout) sorted() []Segment {
 // 512 GiB (arch/x86/kernel/machine_kexec_64.c, init_pgtable; arch/x86/mm/
 // ident_map.c). Beside it are control code, a copy of VMCOREINFO, and the mappings
 // of segments, EFI and ACPI tables.
-func controlPages(host *Host) uint64 {
+func controlPages(host *machine.Host) uint64 {
 	const others = 64
-	if usesDeviceTree(host.Arch.Machine) {
-		return 8 * host.page() // control code, a copy of VMCOREINFO; no page tables for a crash
+	if host.Arch.DeviceTree {
+		return 8 * host.Page() // control code, a copy of VMCOREINFO; no page tables for a crash
 	}
 	if host.Arch.Machine != elf.EM_X86_64 || host.Iomem == nil {
-		return (others + host.MemTotal>>30) * pageSize
+		return (others + host.MemTotal>>30) * memmap.PageSize
 	}
 	gbPages := host.X86 != nil && host.X86.GBPages
 	ram := host.Iomem.SystemRAM()
 	middle, upper := countBlocks(ram, 30, gbPages), countBlocks(ram, 39, false)
-	return (others + middle + upper) * pageSize
+	return (others + middle + upper) * memmap.PageSize
 }
 
 // countBlocks counts the blocks of 1<<shift bytes that the set has a part of; if
@@ -178,7 +179,7 @@ func countBlocks(s memmap.Set, shift uint, partial bool) uint64 {
 		}
 		if partial {
 			whole := uint64(0)
-			if from, to := roundUp(uint64(r.Start), size)>>shift, uint64(r.End)>>shift; to > from {
+			if from, to := memmap.RoundUp(uint64(r.Start), size)>>shift, uint64(r.End)>>shift; to > from {
 				whole = to - from
 			}
 			blocks -= min(blocks, whole)

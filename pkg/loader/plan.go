@@ -10,6 +10,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -23,10 +24,10 @@ type (
 // Plan is all that one system call needs, made before it is called. New makes
 // it without side effects.
 type Plan struct {
-	Kind    Kind
+	Kind    machine.Kind
 	Method  Method // File or Segments
 	Why     string // why Auto took Segments; else ""
-	Arch    Arch
+	Arch    machine.Arch
 	Image   *bootimage.Image
 	Cmdline string // without NUL, and without the elfcorehdr= that is put before it
 	Changes []cmdline.Change
@@ -48,13 +49,13 @@ type Plan struct {
 // kernel would not take, and makes the command line; for the method Segments it
 // makes all that the kernel would have made. With Auto the plan is by file where
 // the kernel has that call and takes the image.
-func New(host *Host, spec *Spec) (*Plan, error) {
+func New(host *machine.Host, spec *Spec) (*Plan, error) {
 	return newBy(host, spec, spec.Method)
 }
 
 // newBy is New by another method than spec asks for.
-func newBy(host *Host, spec *Spec, method Method) (*Plan, error) {
-	if spec.DTB != nil && !usesDeviceTree(host.Arch.Machine) {
+func newBy(host *machine.Host, spec *Spec, method Method) (*Plan, error) {
+	if spec.DTB != nil && !host.Arch.DeviceTree {
 		return nil, &advice.Problem{What: "a device tree is of no use on " + host.Arch.Name, Hint: "leave --dtb out"}
 	}
 	if method == Segments {
@@ -70,7 +71,7 @@ func newBy(host *Host, spec *Spec, method Method) (*Plan, error) {
 	return p.choose(host, spec)
 }
 
-func newPlan(host *Host, spec *Spec, method Method) *Plan {
+func newPlan(host *machine.Host, spec *Spec, method Method) *Plan {
 	p := &Plan{Kind: spec.Kind, Method: method, Arch: host.Arch, Spec: spec}
 	if host.Dump != nil {
 		p.generation = generationOf(host.Dump)
@@ -79,13 +80,13 @@ func newPlan(host *Host, spec *Spec, method Method) *Plan {
 }
 
 // newFile plans the call kexec_file_load.
-func newFile(host *Host, spec *Spec) (*Plan, error) {
+func newFile(host *machine.Host, spec *Spec) (*Plan, error) {
 	p := newPlan(host, spec, File)
 	p.Flags = spec.FileFlags
 	if err := p.planInputs(host, spec); err != nil {
 		return nil, err
 	}
-	if spec.Kind == Crash {
+	if spec.Kind == machine.Crash {
 		p.Flags |= kexecsys.FileOnCrash
 	}
 	if p.Initrd == nil {
@@ -95,7 +96,7 @@ func newFile(host *Host, spec *Spec) (*Plan, error) {
 }
 
 // planInputs is what both methods need.
-func (p *Plan) planInputs(host *Host, spec *Spec) error {
+func (p *Plan) planInputs(host *machine.Host, spec *Spec) error {
 	if err := p.planKernel(host, spec); err != nil {
 		return err
 	}
@@ -105,11 +106,11 @@ func (p *Plan) planInputs(host *Host, spec *Spec) error {
 	return p.planCmdline(host, spec)
 }
 
-func (p *Plan) planKernel(host *Host, spec *Spec) error {
+func (p *Plan) planKernel(host *machine.Host, spec *Spec) error {
 	if spec.Kernel == nil {
 		return errors.New("no kernel is given")
 	}
-	image, err := host.OpenImage(spec.Kernel, spec.Kind)
+	image, err := OpenImage(host, spec.Kernel, spec.Kind)
 	if err != nil {
 		return &advice.Problem{What: fmt.Sprintf("kernel %s: %v", spec.Kernel.Path, err), Hint: imageHint(err, host.Arch), Err: err}
 	}
@@ -124,17 +125,17 @@ func (p *Plan) planKernel(host *Host, spec *Spec) error {
 }
 
 // OpenImage recognises a kernel image. What it unpacks to is to fit where it is loaded, see bootimage.OpenWithin.
-func (h *Host) OpenImage(kernel *Source, kind Kind) (*bootimage.Image, error) {
-	return bootimage.OpenWithin(kernel, kernel.Size, h.unpackLimit(kind))
+func OpenImage(h *machine.Host, kernel *Source, kind machine.Kind) (*bootimage.Image, error) {
+	return bootimage.OpenWithin(kernel, kernel.Size, unpackLimit(h, kind))
 }
 
 // minUnpackLimit is what any kernel may unpack to, in bytes: also where little is known of the machine.
 const minUnpackLimit = 128 << 20
 
 // unpackLimit is how many bytes a kernel may unpack to: what it is loaded into, or half of the memory.
-func (h *Host) unpackLimit(kind Kind) int64 {
+func unpackLimit(h *machine.Host, kind machine.Kind) int64 {
 	room := h.MemTotal / 2
-	if kind == Crash && len(h.Crash) > 0 {
+	if kind == machine.Crash && len(h.Crash) > 0 {
 		room = memmap.NewSet(h.Crash...).Size()
 	}
 	if room == 0 {
@@ -145,11 +146,11 @@ func (h *Host) unpackLimit(kind Kind) int64 {
 
 // fits refuses files that are larger than the crash memory that they are to be loaded into, before they are
 // read. An ELF kernel may have debugging information, which is not loaded.
-func (p *Plan) fits(host *Host, kind Kind) error {
-	if kind != Crash {
+func (p *Plan) fits(host *machine.Host, kind machine.Kind) error {
+	if kind != machine.Crash {
 		return nil
 	}
-	limit := host.unpackLimit(kind)
+	limit := unpackLimit(host, kind)
 	for _, f := range []*Payload{p.Kernel, p.Initrd} {
 		if f == nil || f.Size <= limit || f == p.Kernel && p.Image.Format == bootimage.FormatELF {
 			continue
@@ -160,7 +161,7 @@ func (p *Plan) fits(host *Host, kind Kind) error {
 	return nil
 }
 
-func imageHint(err error, arch Arch) string {
+func imageHint(err error, arch machine.Arch) string {
 	switch {
 	case errors.Is(err, bootimage.ErrTruncated):
 		return "the file is cut short: was its package installed completely, is the disk full?"
@@ -191,7 +192,7 @@ func (p *Plan) planInitrd(spec *Spec) error {
 
 // planCmdline: the base is what the user gave, or the running kernel's, or
 // what is built into the UKI.
-func (p *Plan) planCmdline(host *Host, spec *Spec) error {
+func (p *Plan) planCmdline(host *machine.Host, spec *Spec) error {
 	text, name := spec.Cmdline, "--cmdline"
 	if text == "" && !spec.ReuseCmdline {
 		text, name = p.Image.Cmdline, "the UKI's command line"
@@ -207,21 +208,21 @@ func (p *Plan) planCmdline(host *Host, spec *Spec) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if base.Args != nil && spec.Cmdline == "" && !spec.ReuseCmdline && spec.Kind == Crash && !spec.CmdlineExact {
+	if base.Args != nil && spec.Cmdline == "" && !spec.ReuseCmdline && spec.Kind == machine.Crash && !spec.CmdlineExact {
 		base, p.Changes = cmdline.DropEnding(base, host.Arch.Machine)
 	}
 	if spec.ReuseCmdline {
 		if err := host.Unread["proc/cmdline"]; err != nil {
 			return fmt.Errorf("--reuse-cmdline: read /proc/cmdline: %w", err)
 		}
-		base, p.Changes = cmdline.Reuse(host.Cmdline, spec.Kind == Boot, host.Arch.Machine)
+		base, p.Changes = cmdline.Reuse(host.Cmdline, spec.Kind == machine.Boot, host.Arch.Machine)
 	}
 	more, err := cmdline.ParseClosed(spec.Append)
 	if err != nil {
 		return fmt.Errorf("--append: %w", err)
 	}
 	line := base.Append(more)
-	if spec.Kind == Crash && !spec.CmdlineExact {
+	if spec.Kind == machine.Crash && !spec.CmdlineExact {
 		var added []cmdline.Change
 		line, added = cmdline.Complete(line, host.CmdlineTraits())
 		p.Changes = append(p.Changes, added...)

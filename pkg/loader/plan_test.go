@@ -17,6 +17,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // bzImage is a kernel that fits the fake machine.
@@ -31,7 +32,7 @@ func bzImage() imagetest.BzImage {
 
 func planOn(t *testing.T, m *kexectest.Machine, spec *Spec) (*Plan, []advice.Finding, error) {
 	t.Helper()
-	host := readHost(t, m)
+	host := m.Host("x86_64")
 	p, err := New(host, spec)
 	if err != nil {
 		return nil, nil, err
@@ -41,7 +42,7 @@ func planOn(t *testing.T, m *kexectest.Machine, spec *Spec) (*Plan, []advice.Fin
 
 func TestNewFilePlan(t *testing.T) {
 	m := kexectest.NewMachine(t)
-	spec := &Spec{Kind: Crash, Kernel: FromBytes("vmlinuz", bzImage().Bytes()), Initrd: FromBytes("initrd", []byte("initrd")), ReuseCmdline: true, Append: "console=ttyS0"}
+	spec := &Spec{Kind: machine.Crash, Kernel: FromBytes("vmlinuz", bzImage().Bytes()), Initrd: FromBytes("initrd", []byte("initrd")), ReuseCmdline: true, Append: "console=ttyS0"}
 	p, findings, err := planOn(t, m, spec)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +56,7 @@ func TestNewFilePlan(t *testing.T) {
 	if !strings.HasPrefix(p.Cmdline, "root=/dev/vda1 ro quiet console=ttyS0 nr_cpus=1 ") || strings.Contains(p.Cmdline, "crashkernel") {
 		t.Errorf("Cmdline = %q", p.Cmdline)
 	}
-	p, _, err = planOn(t, m, &Spec{Kind: Boot, Kernel: spec.Kernel, Cmdline: "a  b", CmdlineExact: true})
+	p, _, err = planOn(t, m, &Spec{Kind: machine.Boot, Kernel: spec.Kernel, Cmdline: "a  b", CmdlineExact: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func TestPlanUnpacks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, findings, err := planOn(t, m, &Spec{Kind: Crash, Kernel: FromBytes(codec, packed)})
+		p, findings, err := planOn(t, m, &Spec{Kind: machine.Crash, Kernel: FromBytes(codec, packed)})
 		if err != nil {
 			t.Errorf("New(%s) error = %v", codec, err)
 			continue
@@ -93,7 +94,7 @@ func TestPlanUKI(t *testing.T) {
 	uki := imagetest.PE(0x8664, imagetest.Section{Name: ".linux", Data: kernel},
 		imagetest.Section{Name: ".initrd", Data: []byte("their initrd")}, imagetest.Section{Name: ".cmdline", Data: []byte("root=theirs\x00")})
 	m := kexectest.NewMachine(t)
-	p, _, err := planOn(t, m, &Spec{Kind: Boot, Kernel: FromBytes("uki", uki)})
+	p, _, err := planOn(t, m, &Spec{Kind: machine.Boot, Kernel: FromBytes("uki", uki)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestPlanUKI(t *testing.T) {
 	if p.Cmdline != "root=theirs" {
 		t.Errorf("Cmdline = %q; want the UKI's", p.Cmdline)
 	}
-	p, _, err = planOn(t, m, &Spec{Kind: Boot, Kernel: FromBytes("uki", uki), Initrd: FromBytes("ours", []byte("our initrd")), Cmdline: "root=ours"})
+	p, _, err = planOn(t, m, &Spec{Kind: machine.Boot, Kernel: FromBytes("uki", uki), Initrd: FromBytes("ours", []byte("our initrd")), Cmdline: "root=ours"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,14 +115,14 @@ func TestPlanUKI(t *testing.T) {
 	// with options is taken as it is.
 	uki = imagetest.PE(0x8664, imagetest.Section{Name: ".linux", Data: kernel},
 		imagetest.Section{Name: ".cmdline", Data: []byte("root=theirs maxcpus=2 crashkernel=1G hugepages=9 sysctl.kernel.hung_task_panic=1 panic=1\x00")})
-	p, _, err = planOn(t, m, &Spec{Kind: Crash, Kernel: FromBytes("uki", uki), Append: "softlockup_panic=1"})
+	p, _, err = planOn(t, m, &Spec{Kind: machine.Crash, Kernel: FromBytes("uki", uki), Append: "softlockup_panic=1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(p.Cmdline, "root=theirs maxcpus=2 panic=1 softlockup_panic=1 ") || len(p.Changes) < 3 || p.Changes[0].Text != "crashkernel=1G" {
 		t.Errorf("Cmdline = %q, changes %v; want it without what ends a capture", p.Cmdline, p.Changes)
 	}
-	p, _, err = planOn(t, m, &Spec{Kind: Crash, Kernel: FromBytes("uki", uki), CmdlineExact: true})
+	p, _, err = planOn(t, m, &Spec{Kind: machine.Crash, Kernel: FromBytes("uki", uki), CmdlineExact: true})
 	if err != nil || !strings.Contains(p.Cmdline, "hugepages=9") {
 		t.Errorf("exact: %+v, %v; want the UKI's as it is", p, err)
 	}
@@ -156,7 +157,7 @@ func TestPayloadKeepsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	p, _, err := planOn(t, kexectest.NewMachine(t), &Spec{Kind: Crash, Kernel: src})
+	p, _, err := planOn(t, kexectest.NewMachine(t), &Spec{Kind: machine.Crash, Kernel: src})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +198,7 @@ func TestPlanRefuses(t *testing.T) {
 		{"long command line", Spec{Kernel: FromBytes("k", good.Bytes()), Cmdline: strings.Repeat("x", 2048)}, cmdline.ErrBad, "too long"},
 		{"large initrd", Spec{Kernel: FromBytes("k", good.Bytes()), Initrd: &Source{Path: "initrd", Size: 100 << 20}}, unix.EADDRNOTAVAIL, "do not fit"},
 		{"large kernel", Spec{Kernel: FromBytes("k", with(func(z *imagetest.BzImage) { z.InitSize = 200 << 20 }))}, unix.EADDRNOTAVAIL, "enlarge crashkernel="},
-		{"boot: over half of memory", Spec{Kind: Boot, Kernel: FromBytes("k", good.Bytes()), Initrd: &Source{Path: "initrd", Size: 500 << 20}}, unix.EINVAL, "half"},
+		{"boot: over half of memory", Spec{Kind: machine.Boot, Kernel: FromBytes("k", good.Bytes()), Initrd: &Source{Path: "initrd", Size: 500 << 20}}, unix.EINVAL, "half"},
 	}
 	for _, tt := range tests {
 		_, findings, err := planOn(t, kexectest.NewMachine(t), &tt.spec)
@@ -216,9 +217,9 @@ func TestPlanRefuses(t *testing.T) {
 
 // The longest command line that passes is the longest the kernel would take.
 func TestCmdlineLimit(t *testing.T) {
-	host := readHost(t, kexectest.NewMachine(t))
+	host := kexectest.NewMachine(t).Host("x86_64")
 	for length := 2010; length <= 2030; length++ {
-		p, err := New(host, &Spec{Kind: Crash, Kernel: FromBytes("k", bzImage().Bytes()), Cmdline: strings.Repeat("x", length), CmdlineExact: true})
+		p, err := New(host, &Spec{Kind: machine.Crash, Kernel: FromBytes("k", bzImage().Bytes()), Cmdline: strings.Repeat("x", length), CmdlineExact: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // fill sets every field of a struct to something else than its zero value. Texts have
@@ -53,7 +54,7 @@ func fill(t *testing.T, v reflect.Value, more string) {
 func TestStateKeepsEachFieldOfSpec(t *testing.T) {
 	spec := &Spec{}
 	fill(t, reflect.ValueOf(spec).Elem(), "\xff\xc3(") // texts and paths are any bytes
-	spec.Kind = Crash                                  // only crash loads are recorded
+	spec.Kind = machine.Crash                          // only crash loads are recorded
 	b, err := json.Marshal(newState(&Plan{Spec: spec}))
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +126,7 @@ func TestReloadForgetsNothing(t *testing.T) {
 	plan := b.plan(t, "x")
 	told(plan.Spec)
 	_, _, err := b.LoadSettled(t.Context(), func() (*Plan, error) {
-		host, err := ReadHost(b.Root, b.Arch)
+		host, err := machine.ReadHost(b.Root, b.Arch)
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -37,7 +38,7 @@ func (l *Loader) LoadSettled(ctx context.Context, plan func() (*Plan, error)) (*
 			return p, nil, err
 		}
 		recorded, err := l.load(ctx, p)
-		if err != nil || p.Kind != Crash {
+		if err != nil || p.Kind != machine.Crash {
 			return p, nil, err
 		}
 		var foreign *bool
@@ -49,7 +50,7 @@ func (l *Loader) LoadSettled(ctx context.Context, plan func() (*Plan, error)) (*
 		if t.Accuracy == Unverified {
 			done = p.generation == Generation(l.Root)
 		}
-		if done || round == maxRounds || ctx.Err() != nil || !l.unlimited(Crash) {
+		if done || round == maxRounds || ctx.Err() != nil || !l.unlimited(machine.Crash) {
 			return p, t, nil
 		}
 		l.report(fmt.Sprintf("memory or CPUs changed during the load (%v); loading again", t))
@@ -58,7 +59,7 @@ func (l *Loader) LoadSettled(ctx context.Context, plan func() (*Plan, error)) (*
 
 // fileHeader is where a kexec_file_load that has just been made has put its header,
 // 0 if that can't be seen.
-func fileHeader(root fs.FS, host *Host) memmap.PhysAddr {
+func fileHeader(root fs.FS, host *machine.Host) memmap.PhysAddr {
 	region, found := host.CrashRegion()
 	if !found || host.Iomem == nil {
 		return 0
@@ -127,7 +128,7 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, 
 		return p, err
 	}
 	p, t, err := l.LoadSettled(ctx, plan)
-	if err != nil && choose && p != nil && p.Method == Segments && state.Method == File && refusedSegments(err) && l.unlimited(Crash) {
+	if err != nil && choose && p != nil && p.Method == Segments && state.Method == File && refusedSegments(err) && l.unlimited(machine.Crash) {
 		l.report(fmt.Sprintf("%v; reloading by file", err))
 		method, choose = File, false
 		p, t, err = l.LoadSettled(ctx, plan)
@@ -150,12 +151,12 @@ func refusedSegments(err error) bool {
 // it tries the better one first, whatever was better at the load: a kernel may have
 // been locked down since, or keys added.
 func (l *Loader) planReload(spec *Spec, method Method, choose bool) (*Plan, error) {
-	host, err := ReadHost(l.Root, l.Arch)
+	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return nil, err
 	}
 	first := File
-	if host.reloadsBySegments(l.Root) {
+	if reloadsBySegments(host, l.Root) {
 		first = Segments
 	}
 	if choose && method != first {
@@ -166,7 +167,7 @@ func (l *Loader) planReload(spec *Spec, method Method, choose bool) (*Plan, erro
 	return l.planMethod(host, spec, method)
 }
 
-func (l *Loader) planMethod(host *Host, spec *Spec, method Method) (*Plan, error) {
+func (l *Loader) planMethod(host *machine.Host, spec *Spec, method Method) (*Plan, error) {
 	p, err := newBy(host, spec, method)
 	if err != nil {
 		return nil, err
@@ -177,7 +178,7 @@ func (l *Loader) planMethod(host *Host, spec *Spec, method Method) (*Plan, error
 // reloadsBySegments tells whether kexec_load does for what kexec_file_load has
 // loaded: nobody wants a signature, and no disk key goes with it, which only the
 // latter hands over (Documentation/admin-guide/kdump/kdump.rst).
-func (h *Host) reloadsBySegments(root fs.FS) bool {
-	signed := h.lockedDown() || h.Config.On("KEXEC_SIG_FORCE") || h.SecureBoot != nil && *h.SecureBoot
-	return canPlanSegments(h.Arch) && !signed && !hasDiskKeys(root)
+func reloadsBySegments(h *machine.Host, root fs.FS) bool {
+	signed := h.LockedDown() || h.Config.On("KEXEC_SIG_FORCE") || h.SecureBoot != nil && *h.SecureBoot
+	return canPlanSegments(h.Arch) && !signed && !machine.HasDiskKeys(root)
 }

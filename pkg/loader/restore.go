@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // ErrUnarmed is wrapped when a load has cost the crash kernel that was loaded, and
@@ -43,11 +44,11 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	}
 	defer spec.Close()
 	method := state.Method
-	if errors.Is(cause, unix.ENOKEY) && hasDiskKeys(l.Root) && canPlanSegments(l.Arch) {
+	if errors.Is(cause, unix.ENOKEY) && machine.HasDiskKeys(l.Root) && canPlanSegments(l.Arch) {
 		// By file it would fail for the same reason; kexec_load asks for no keys.
 		method, without = Segments, ", without the keys of encrypted disks"
 	}
-	host, err := ReadHost(l.Root, l.Arch)
+	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return "", "", err
 	}
@@ -62,7 +63,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if err := advice.FirstFailure(CheckLoad(host, p)); err != nil {
 		l.report("restoring the crash kernel that was loaded before, although " + err.Error())
 	}
-	if err := l.call(ctx, Crash, func() error { return l.carryOut(p) }); err != nil {
+	if err := l.call(ctx, machine.Crash, func() error { return l.carryOut(p) }); err != nil {
 		return "", "", err
 	}
 	l.record(p)
@@ -78,7 +79,7 @@ func (l *Loader) record(p *Plan) bool {
 		return false
 	}
 	state := newState(p)
-	if host, err := ReadHost(l.Root, l.Arch); err == nil {
+	if host, err := machine.ReadHost(l.Root, l.Arch); err == nil {
 		if state.Elfcorehdr == 0 {
 			state.Elfcorehdr = fileHeader(l.Root, host)
 		}

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -19,7 +20,7 @@ const (
 
 // checkSegments holds the plan against the rules of kexec_load (kernel/
 // kexec_core.c, sanity_check_segment_list, and kimage_alloc_init).
-func (p *Plan) checkSegments(host *Host) advice.Finding {
+func (p *Plan) checkSegments(host *machine.Host) advice.Finding {
 	const name = "segments"
 	fail := func(errno unix.Errno, format string, args ...any) advice.Finding {
 		return advice.Finding{Check: name, Level: advice.Failure, Detail: fmt.Sprintf(format, args...), Remedy: "this is a bug in gokexec, or the machine changed meanwhile; try again, and report it",
@@ -33,7 +34,7 @@ func (p *Plan) checkSegments(host *Host) advice.Finding {
 	for _, s := range p.Segments {
 		r := s.Range()
 		switch {
-		case r.Empty() || uint64(r.Start)%host.page() != 0 || s.MemSize%host.page() != 0 || r.End > maxDestination:
+		case r.Empty() || uint64(r.Start)%host.Page() != 0 || s.MemSize%host.Page() != 0 || r.End > maxDestination:
 			return fail(unix.EADDRNOTAVAIL, "%s at %v, %d bytes, is not made of whole pages of memory", s.Role, s.Phys, s.MemSize)
 		case used.Overlaps(r):
 			return fail(unix.EINVAL, "%s at %v overlaps another segment", s.Role, r)
@@ -48,12 +49,12 @@ func (p *Plan) checkSegments(host *Host) advice.Finding {
 			Detail: fmt.Sprintf("the segments take %s, more than half of this machine's memory of %s", advice.MiB(total), advice.MiB(host.MemTotal)),
 			Remedy: "use a smaller initrd", Errno: []unix.Errno{unix.EINVAL}, Err: unix.EINVAL}
 	}
-	if p.Kind == Boot {
+	if p.Kind == machine.Boot {
 		if host.Iomem == nil {
 			return advice.NotKnown(name, "the memory map is not known")
 		}
 		ram := host.Iomem.BootRAM()
-		if usesDeviceTree(host.Arch.Machine) {
+		if host.Arch.DeviceTree {
 			ram = destinations(host)
 		}
 		if bad := used.Minus(ram); !bad.Empty() {
@@ -90,9 +91,9 @@ func (p *Plan) checkLeft(name advice.CheckID, region memmap.Range, left uint64) 
 
 // checkLoadAllowed: no signature can be checked of segments, so a kernel that is
 // locked down refuses them all (kernel/kexec.c, kexec_load_check).
-func (p *Plan) checkLoadAllowed(host *Host) advice.Finding {
+func (p *Plan) checkLoadAllowed(host *machine.Host) advice.Finding {
 	const name = "signature"
-	if host.lockedDown() {
+	if host.LockedDown() {
 		return advice.Finding{Check: name, Level: advice.Failure,
 			Detail: fmt.Sprintf("lockdown is %s: the kernel refuses kexec_load", host.Lockdown),
 			Remedy: "use --method file with a signed kernel image, or turn Secure Boot or lockdown= off",

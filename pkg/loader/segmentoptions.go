@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -39,9 +40,9 @@ func (o *SegmentOptions) bounds() memmap.Set {
 }
 
 // firmware is what the new kernel is told of the machine.
-func (o *SegmentOptions) firmware(x *X86) *X86 {
+func (o *SegmentOptions) firmware(x *machine.X86) *machine.X86 {
 	if x == nil {
-		return &X86{}
+		return &machine.X86{}
 	}
 	if o.NoEFI {
 		without := *x
@@ -57,7 +58,7 @@ func (o *SegmentOptions) firmware(x *X86) *X86 {
 // looks for its own place in that one, before it reads memmap=, and in the machine's
 // whole map it would take the dead kernel's memory, or the elfcorehdr's.
 func (p *Plan) passMemmap() {
-	signs := map[E820Type]byte{E820RAM: '@', E820ACPI: '#', E820NVS: '#', E820Pram: '!'}
+	signs := map[machine.E820Type]byte{machine.E820RAM: '@', machine.E820ACPI: '#', machine.E820NVS: '#', machine.E820Pram: '!'}
 	header, rest, _ := strings.Cut(p.KernelCmdline, " ")
 	words := []string{header, "memmap=exactmap"}
 	for _, e := range p.E820 {

@@ -9,6 +9,7 @@ import (
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -16,33 +17,33 @@ import (
 func TestSegmentBounds(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
-		kind     Kind
+		kind     machine.Kind
 		min, max memmap.PhysAddr
 		fits     bool
 	}{
-		{"none", Crash, 0, 0, true},
-		{"crash, from below", Crash, 0x38000000, 0, true},
-		{"crash, from above", Crash, 0, 0x3bffffff, true},
-		{"crash, both", Crash, 0x37000000, 0x3cffffff, true},
-		{"crash, elsewhere", Crash, 0, 0x30000000, false},
-		{"crash, too small", Crash, 0x37000000, 0x37ffffff, false},
-		{"boot", Boot, 0x10000000, 0x1fffffff, true},
-		{"boot, odd", Boot, 0x10000001, 0x1ffffffe, true},
-		{"boot, above memory", Boot, 1 << 40, 0, false},
-		{"upside down", Boot, 0x20000000, 0x10000000, false},
-		{"no end", Boot, 0, ^memmap.PhysAddr(0), true},
+		{"none", machine.Crash, 0, 0, true},
+		{"crash, from below", machine.Crash, 0x38000000, 0, true},
+		{"crash, from above", machine.Crash, 0, 0x3bffffff, true},
+		{"crash, both", machine.Crash, 0x37000000, 0x3cffffff, true},
+		{"crash, elsewhere", machine.Crash, 0, 0x30000000, false},
+		{"crash, too small", machine.Crash, 0x37000000, 0x37ffffff, false},
+		{"boot", machine.Boot, 0x10000000, 0x1fffffff, true},
+		{"boot, odd", machine.Boot, 0x10000001, 0x1ffffffe, true},
+		{"boot, above memory", machine.Boot, 1 << 40, 0, false},
+		{"upside down", machine.Boot, 0x20000000, 0x10000000, false},
+		{"no end", machine.Boot, 0, ^memmap.PhysAddr(0), true},
 	} {
 		m := kexectest.NewMachine(t)
 		spec := segmentSpec(tt.kind, bzImage().Bytes())
 		spec.Options = SegmentOptions{MemMin: tt.min, MemMax: tt.max}
-		p, err := New(readHost(t, m), spec)
+		p, err := New(m.Host("x86_64"), spec)
 		if (err == nil) != tt.fits {
 			t.Errorf("%s: New = %v; want room: %v", tt.name, err, tt.fits)
 		}
 		if err != nil {
 			continue
 		}
-		if err := advice.FirstFailure(p.Check(readHost(t, m))); err != nil {
+		if err := advice.FirstFailure(p.Check(m.Host("x86_64"))); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		for _, s := range p.Segments {
@@ -55,9 +56,9 @@ func TestSegmentBounds(t *testing.T) {
 
 func TestSegmentBoundsDT(t *testing.T) {
 	for _, tt := range dtMachines() {
-		host := archHost(t, tt.machine(t), tt.arch)
+		host := tt.machine(t).Host(tt.arch)
 		region, _ := host.CrashRegion()
-		spec := segmentSpec(Crash, tt.kernel)
+		spec := segmentSpec(machine.Crash, tt.kernel)
 		spec.Options = SegmentOptions{MemMin: region.Start + 2<<20, MemMax: region.End - 1 - 4<<20, Entry: region.Start + 16<<20}
 		p, err := New(host, spec)
 		if err != nil {
@@ -77,8 +78,8 @@ func TestSegmentBoundsDT(t *testing.T) {
 
 // What a plan by file finds too late for itself is taken over with the choices.
 func TestSegmentOptionsFallBack(t *testing.T) {
-	host := readHost(t, kexectest.NewMachine(t))
-	spec := segmentSpec(Crash, bzImage().Bytes())
+	host := kexectest.NewMachine(t).Host("x86_64")
+	spec := segmentSpec(machine.Crash, bzImage().Bytes())
 	spec.Method, spec.Options.MemMin = Auto, 0x37000000
 	p, err := New(host, spec)
 	if err != nil || p.fallback == nil {
@@ -94,9 +95,9 @@ func TestSegmentOptionsFallBack(t *testing.T) {
 }
 
 func TestSegmentEntry(t *testing.T) {
-	spec := segmentSpec(Crash, bzImage().Bytes())
+	spec := segmentSpec(machine.Crash, bzImage().Bytes())
 	spec.Options.Entry = 0x37000000
-	p, err := New(readHost(t, kexectest.NewMachine(t)), spec)
+	p, err := New(kexectest.NewMachine(t).Host("x86_64"), spec)
 	if err != nil || p.Entry != 0x37000000 {
 		t.Errorf("entry %v, %v; want the one asked for", p.Entry, err)
 	}
@@ -105,18 +106,18 @@ func TestSegmentEntry(t *testing.T) {
 // A kernel that is to know nothing of EFI gets no trace of it.
 func TestNoEFI(t *testing.T) {
 	for _, without := range []bool{false, true} {
-		spec := segmentSpec(Boot, bzImage().Bytes())
+		spec := segmentSpec(machine.Boot, bzImage().Bytes())
 		spec.Options.NoEFI = without
-		p, err := New(readHost(t, efiMachine(t)), spec)
+		p, err := New(efiMachine(t).Host("x86_64"), spec)
 		if err != nil {
 			t.Fatal(err)
 		}
 		params, _ := p.Segment(RoleBootParams)
 		_, node := setupList(t, params)[setupEFI]
-		if told := le.Uint32(params.Data[bpEFIMemmapSize:]) != 0; told == without || node == without {
+		if told := le.Uint32(params.Data[machine.OffsetEFIMemmapSize:]) != 0; told == without || node == without {
 			t.Errorf("NoEFI %v: efi_info %v, SETUP_EFI %v", without, told, node)
 		}
-		if le.Uint64(params.Data[bpRSDP:]) == 0 {
+		if le.Uint64(params.Data[machine.OffsetRSDP:]) == 0 {
 			t.Errorf("NoEFI %v: the kernel is not told where ACPI's tables are", without)
 		}
 	}
@@ -124,8 +125,8 @@ func TestNoEFI(t *testing.T) {
 
 // By memmap= the crash kernel is told of its memory alone, and of nothing else as RAM.
 func TestPassMemmap(t *testing.T) {
-	host := readHost(t, kexectest.NewMachine(t))
-	spec := segmentSpec(Crash, bzImage().Bytes())
+	host := kexectest.NewMachine(t).Host("x86_64")
+	spec := segmentSpec(machine.Crash, bzImage().Bytes())
 	spec.Cmdline, spec.CmdlineExact = "console=ttyS0", true
 	plain, err := New(host, spec)
 	if err != nil {
@@ -171,9 +172,9 @@ func memparse(t *testing.T, s string) uint64 {
 
 // The choices are part of the note, so that the same is loaded again.
 func TestOptionsNoted(t *testing.T) {
-	spec := segmentSpec(Crash, bzImage().Bytes())
+	spec := segmentSpec(machine.Crash, bzImage().Bytes())
 	spec.Options = SegmentOptions{MemMin: 0x37000000, MemMax: 0x3dffffff, NoEFI: true, PassMemmap: true}
-	p, err := New(readHost(t, kexectest.NewMachine(t)), spec)
+	p, err := New(kexectest.NewMachine(t).Host("x86_64"), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,14 +190,14 @@ func TestOptionsNoted(t *testing.T) {
 
 // An exact command line is the user's, whatever is in it but a NUL.
 func TestCmdlineExact(t *testing.T) {
-	host := readHost(t, kexectest.NewMachine(t))
+	host := kexectest.NewMachine(t).Host("x86_64")
 	for _, text := range []string{` a  "b`, `x=" -- y`, "tab\there "} {
-		p, err := New(host, &Spec{Kind: Crash, Kernel: FromBytes("k", bzImage().Bytes()), Cmdline: text, CmdlineExact: true})
+		p, err := New(host, &Spec{Kind: machine.Crash, Kernel: FromBytes("k", bzImage().Bytes()), Cmdline: text, CmdlineExact: true})
 		if err != nil || p.Cmdline != text {
 			t.Errorf("exact command line %q came out as %q, %v", text, p.Cmdline, err)
 		}
 	}
-	if _, err := New(host, &Spec{Kind: Crash, Kernel: FromBytes("k", bzImage().Bytes()), Cmdline: "a\x00b", CmdlineExact: true}); !errors.Is(err, cmdline.ErrBad) {
+	if _, err := New(host, &Spec{Kind: machine.Crash, Kernel: FromBytes("k", bzImage().Bytes()), Cmdline: "a\x00b", CmdlineExact: true}); !errors.Is(err, cmdline.ErrBad) {
 		t.Errorf("a command line with a NUL: %v; want ErrCmdline", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -38,11 +39,11 @@ type SegmentPlan struct {
 }
 
 // canPlanSegments tells for which machines gokexec plans kexec_load.
-func canPlanSegments(a Arch) bool { return a.Machine == elf.EM_X86_64 || usesDeviceTree(a.Machine) }
+func canPlanSegments(a machine.Arch) bool { return a.Machine == elf.EM_X86_64 || a.DeviceTree }
 
 // newSegments plans the call kexec_load. What a plan by file has found of the
 // inputs is taken over, so that nothing is unpacked twice.
-func newSegments(host *Host, spec *Spec, file *Plan) (*Plan, error) {
+func newSegments(host *machine.Host, spec *Spec, file *Plan) (*Plan, error) {
 	p := newPlan(host, spec, Segments)
 	if !canPlanSegments(host.Arch) {
 		hint := "use --method file"
@@ -62,7 +63,7 @@ func newSegments(host *Host, spec *Spec, file *Plan) (*Plan, error) {
 		}
 	}
 	plan := p.planX86
-	if usesDeviceTree(host.Arch.Machine) {
+	if host.Arch.DeviceTree {
 		plan = p.planDT
 	}
 	if err := plan(host, spec); err != nil {
@@ -77,7 +78,7 @@ func newSegments(host *Host, spec *Spec, file *Plan) (*Plan, error) {
 // planX86 places and makes all segments. What others depend on comes first: the
 // backup's address is in the elfcorehdr, that of the elfcorehdr on the command
 // line, and both are missing from the memory map in boot_params.
-func (p *Plan) planX86(host *Host, spec *Spec) error {
+func (p *Plan) planX86(host *machine.Host, spec *Spec) error {
 	if err := p.fits(host, spec.Kind); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (p *Plan) planX86(host *Host, spec *Spec) error {
 	}
 	p.NoChecks, p.Serial = spec.NoChecks, spec.Serial
 	p.KernelCmdline = p.Cmdline
-	if p.Kind == Boot {
+	if p.Kind == machine.Boot {
 		p.E820 = bootE820(host)
 	}
 	l, err := newLayout(host, p)
@@ -99,13 +100,13 @@ func (p *Plan) planX86(host *Host, spec *Spec) error {
 		return err
 	}
 	var backup *elfcore.Backup
-	if p.Kind == Crash {
+	if p.Kind == machine.Crash {
 		p.LoadFlags |= kexecsys.LoadOnCrash
 		if backup, err = p.planDump(l, host, spec, initrd); err != nil {
 			return err
 		}
 	}
-	if spec.Options.PassMemmap && p.Kind == Crash {
+	if spec.Options.PassMemmap && p.Kind == machine.Crash {
 		p.passMemmap()
 	}
 	x := spec.Options.firmware(host.X86)
@@ -129,7 +130,7 @@ func (p *Plan) planX86(host *Host, spec *Spec) error {
 }
 
 // placeX86 finds room for what needs nothing more of its own but the address.
-func (p *Plan) placeX86(l *layout, host *Host, kernel *x86Kernel, params *bootParams, initrd []byte) (kernelAt, initrdAt memmap.Range, err error) {
+func (p *Plan) placeX86(l *layout, host *machine.Host, kernel *x86Kernel, params *bootParams, initrd []byte) (kernelAt, initrdAt memmap.Range, err error) {
 	size, err := purgatory.MemSize(p.Arch.Machine)
 	if err != nil {
 		return kernelAt, initrdAt, err
@@ -162,7 +163,7 @@ func (p *Plan) placeX86(l *layout, host *Host, kernel *x86Kernel, params *bootPa
 
 // planDump makes what only a crash kernel has: the backup of low memory, the
 // elfcorehdr, and the memory map that spares both.
-func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfcore.Backup, error) {
+func (p *Plan) planDump(l *layout, host *machine.Host, spec *Spec, initrd []byte) (*elfcore.Backup, error) {
 	if host.Dump == nil {
 		return nil, p.noDump(host)
 	}
@@ -175,7 +176,7 @@ func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfc
 	if low := lowRAM(host.Iomem); !low.Empty() {
 		ranges := low.Ranges()
 		// Whole pages, since the dump is read by pages.
-		source := memmap.Range{Start: ranges[0].Start &^ (pageSize - 1), End: memmap.PhysAddr(pageUp(uint64(ranges[len(ranges)-1].End)))}
+		source := memmap.Range{Start: ranges[0].Start &^ (memmap.PageSize - 1), End: memmap.PhysAddr(memmap.PageUp(uint64(ranges[len(ranges)-1].End)))}
 		at, err := l.place(host, RoleBackup, memmap.Hole{Size: source.Size()})
 		if err != nil {
 			return nil, err
@@ -194,7 +195,7 @@ func (p *Plan) planDump(l *layout, host *Host, spec *Spec, initrd []byte) (*elfc
 }
 
 // addHeader makes and places the elfcorehdr, with room for the kernel to update it.
-func (p *Plan) addHeader(l *layout, host *Host, hotplug bool, opt elfcore.BuildOptions) (at memmap.Range, err error) {
+func (p *Plan) addHeader(l *layout, host *machine.Host, hotplug bool, opt elfcore.BuildOptions) (at memmap.Range, err error) {
 	header, err := host.Dump.Header(opt)
 	if err != nil {
 		return at, &advice.Problem{What: err.Error(), Hint: headerHint(err), Err: err}
@@ -205,7 +206,7 @@ func (p *Plan) addHeader(l *layout, host *Host, hotplug bool, opt elfcore.BuildO
 	}
 	size := uint64(len(data))
 	if hotplug {
-		size = max(size, elfcore.HotplugSegmentSize(host.ElfcorehdrSize, host.page()))
+		size = max(size, elfcore.HotplugSegmentSize(host.ElfcorehdrSize, host.Page()))
 		p.Hotplug = true
 		p.LoadFlags |= hotplugFlag(p.Arch.Machine)
 	}
@@ -226,18 +227,18 @@ func hotplugFlag(m elf.Machine) LoadFlags {
 	return kexecsys.LoadHotplugSupport
 }
 
-func (p *Plan) noDump(host *Host) error {
-	err := host.Unread[dumpKey]
+func (p *Plan) noDump(host *machine.Host) error {
+	err := host.Unread[machine.DumpKey]
 	otherwise := "--method file has the kernel build it"
 	if errors.Is(err, kcore.ErrNoCrashNotes) {
 		otherwise = "boot a kernel with CONFIG_CRASH_DUMP"
 	}
-	return &advice.Problem{What: "the elfcorehdr can't be built: " + errorText(err), Hint: readHint(err, otherwise), Err: err}
+	return &advice.Problem{What: "the elfcorehdr can't be built: " + errorText(err), Hint: machine.ReadHint(err, otherwise), Err: err}
 }
 
 func headerHint(err error) string {
 	if errors.Is(err, kcore.ErrKcoreUnreadable) {
-		return readHint(err, "the addresses are in /proc/kcore (CONFIG_PROC_KCORE), which lockdown=confidentiality hides; --method file does without")
+		return machine.ReadHint(err, "the addresses are in /proc/kcore (CONFIG_PROC_KCORE), which lockdown=confidentiality hides; --method file does without")
 	}
 	return "use --method file"
 }
@@ -245,7 +246,7 @@ func headerHint(err error) string {
 // wantHotplug decides whether the kernel is to update the elfcorehdr. It finds
 // its segment by the ELF magic at the beginning, so no other may have one
 // (kernel/crash_core.c, crash_handle_hotplug_event).
-func (p *Plan) wantHotplug(host *Host, spec *Spec, initrd []byte) (bool, error) {
+func (p *Plan) wantHotplug(host *machine.Host, spec *Spec, initrd []byte) (bool, error) {
 	refuse := ""
 	switch {
 	case spec.Hotplug == HotplugOff:
@@ -264,7 +265,7 @@ func (p *Plan) wantHotplug(host *Host, spec *Spec, initrd []byte) (bool, error) 
 // addRSDP tells a kernel that may be too old for the field acpi_rsdp_addr
 // (boot protocol 2.15 has it for certain) where ACPI's root is, unless it finds
 // it where a BIOS puts it.
-func (p *Plan) addRSDP(x *X86) {
+func (p *Plan) addRSDP(x *machine.X86) {
 	z := p.Image.BzImage
 	if z == nil || z.Version >= 0x20f || x.RSDP < 1<<20 {
 		return
@@ -276,7 +277,7 @@ func (p *Plan) addRSDP(x *X86) {
 }
 
 // addPurgatory fills in the purgatory's segment, once all others are there.
-func (p *Plan) addPurgatory(host *Host, backup *elfcore.Backup) error {
+func (p *Plan) addPurgatory(host *machine.Host, backup *elfcore.Backup) error {
 	params := purgatory.Params{Entry: uint64(p.KernelEntry), SkipChecks: p.NoChecks, SME: host.SME}
 	var err error
 	if params.Serial, err = p.Serial.purgatory(host); err != nil {
@@ -293,7 +294,7 @@ func (p *Plan) addPurgatory(host *Host, backup *elfcore.Backup) error {
 		}
 		// What lies behind the data is room to work in, which the kernel clears itself
 		// where it must: of init_size, mostly, and many times the data.
-		size := host.pageUp(uint64(len(s.Data)))
+		size := host.PageUp(uint64(len(s.Data)))
 		s.Checked = size > 0 && s.Role != RolePurgatory && !(s.Role == RoleElfcorehdr && p.Hotplug)
 		if s.Checked {
 			checked = append(checked, purgatory.Segment{Data: s.Data, MemSize: size})

@@ -19,12 +19,13 @@ import (
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // checkSegmentPlan holds what must be true of every plan by segments, and hands
 // it to the fake kernel.
-func checkSegmentPlan(t testing.TB, host *Host, k *kexectest.Kernel, p *Plan) {
+func checkSegmentPlan(t testing.TB, host *machine.Host, k *kexectest.Kernel, p *Plan) {
 	t.Helper()
 	if err := advice.FirstFailure(p.Check(host)); err != nil {
 		t.Errorf("Check: %v", err)
@@ -37,7 +38,7 @@ func checkSegmentPlan(t testing.TB, host *Host, k *kexectest.Kernel, p *Plan) {
 	for i := range p.Segments {
 		s := &p.Segments[i]
 		roles[s.Role]++
-		if uint64(s.Phys)%max(s.Align, pageSize) != 0 || s.MemSize%pageSize != 0 || used.Overlaps(s.Range()) || uint64(len(s.Data)) > s.MemSize {
+		if uint64(s.Phys)%max(s.Align, memmap.PageSize) != 0 || s.MemSize%memmap.PageSize != 0 || used.Overlaps(s.Range()) || uint64(len(s.Data)) > s.MemSize {
 			t.Errorf("%s at %v: not aligned to %#x, not whole pages, or on another", s.Role, s.Range(), s.Align)
 		}
 		used = used.Union(memmap.NewSet(s.Range()))
@@ -57,7 +58,7 @@ func checkSegmentPlan(t testing.TB, host *Host, k *kexectest.Kernel, p *Plan) {
 	checkDigest(t, host, p)
 }
 
-func checkE820(t testing.TB, host *Host, p *Plan, used, last memmap.Set) {
+func checkE820(t testing.TB, host *machine.Host, p *Plan, used, last memmap.Set) {
 	t.Helper()
 	for _, e := range p.E820 {
 		if e.Empty() || last.Overlaps(e.Range) {
@@ -66,7 +67,7 @@ func checkE820(t testing.TB, host *Host, p *Plan, used, last memmap.Set) {
 		last = last.Union(memmap.NewSet(e.Range))
 	}
 	ram := ramOf(p.E820)
-	if p.Kind == Boot {
+	if p.Kind == machine.Boot {
 		if !used.Minus(ram).Empty() {
 			t.Errorf("segments %v are not in the RAM that the new kernel sees", used.Minus(ram))
 		}
@@ -100,12 +101,12 @@ func checkE820(t testing.TB, host *Host, p *Plan, used, last memmap.Set) {
 }
 
 // checkDigest computes what the purgatory will, of memory as the kernel fills it.
-func checkDigest(t testing.TB, host *Host, p *Plan) {
+func checkDigest(t testing.TB, host *machine.Host, p *Plan) {
 	t.Helper()
 	var all []purgatory.Segment
 	for _, s := range p.Segments {
 		if s.Checked {
-			size := int(host.pageUp(uint64(len(s.Data))))
+			size := int(host.PageUp(uint64(len(s.Data))))
 			all = append(all, purgatory.Segment{Data: append(bytes.Clone(s.Data), make([]byte, size-len(s.Data))...), MemSize: uint64(size)})
 		}
 	}
@@ -118,7 +119,7 @@ func checkDigest(t testing.TB, host *Host, p *Plan) {
 	}
 }
 
-func segmentSpec(kind Kind, kernel []byte) *Spec {
+func segmentSpec(kind machine.Kind, kernel []byte) *Spec {
 	return &Spec{Kind: kind, Method: Segments, Kernel: FromBytes("kernel", kernel), Initrd: FromBytes("initrd", bytes.Repeat([]byte("initrd"), 3000)),
 		Cmdline: "console=ttyS0", Seed: bytes.Repeat([]byte{7}, SeedSize)}
 }
@@ -160,8 +161,8 @@ func TestSegmentPlans(t *testing.T) {
 			s.Initrd, s.Serial, s.NoChecks, s.Seed = nil, Serial{Port: 0x3f8, Baud: 115200}, true, nil
 		},
 			flags: kexecsys.LoadOnCrash, roles: "elfcorehdr kernel boot_params purgatory backup"},
-		{name: "boot", kernel: bzImage().Bytes(), spec: func(s *Spec) { s.Kind = Boot }, roles: "purgatory boot_params kernel initrd"},
-		{name: "boot a vmlinux", kernel: vmlinuxImage(), spec: func(s *Spec) { s.Kind = Boot }, roles: "purgatory boot_params kernel initrd"},
+		{name: "boot", kernel: bzImage().Bytes(), spec: func(s *Spec) { s.Kind = machine.Boot }, roles: "purgatory boot_params kernel initrd"},
+		{name: "boot a vmlinux", kernel: vmlinuxImage(), spec: func(s *Spec) { s.Kind = machine.Boot }, roles: "purgatory boot_params kernel initrd"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -169,11 +170,11 @@ func TestSegmentPlans(t *testing.T) {
 			if tt.machine != nil {
 				tt.machine(m)
 			}
-			spec := segmentSpec(Crash, tt.kernel)
+			spec := segmentSpec(machine.Crash, tt.kernel)
 			if tt.spec != nil {
 				tt.spec(spec)
 			}
-			host := readHost(t, m)
+			host := m.Host("x86_64")
 			p, err := New(host, spec)
 			if err != nil {
 				t.Fatal(err)
@@ -191,7 +192,7 @@ func TestSegmentPlans(t *testing.T) {
 			if s, _ := p.Segment(RoleElfcorehdr); p.Hotplug && s.MemSize != elfcore.HotplugSegmentSize(917616, 4096) {
 				t.Errorf("the elfcorehdr has %d bytes of memory; want room for what the kernel writes", s.MemSize)
 			}
-			again, err := New(readHost(t, m), spec)
+			again, err := New(m.Host("x86_64"), spec)
 			if err != nil || !reflect.DeepEqual(again.SegmentPlan, p.SegmentPlan) {
 				t.Errorf("the same inputs give another plan (%v)", err)
 			}
@@ -202,12 +203,12 @@ func TestSegmentPlans(t *testing.T) {
 // A vmlinux is laid out as its PT_LOADs say, moved as a whole.
 func TestVMLinuxLayout(t *testing.T) {
 	m := kexectest.NewMachine(t)
-	host := readHost(t, m)
-	crash, err := New(host, segmentSpec(Crash, vmlinuxImage()))
+	host := m.Host("x86_64")
+	crash, err := New(host, segmentSpec(machine.Crash, vmlinuxImage()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	boot, err := New(host, segmentSpec(Boot, vmlinuxImage()))
+	boot, err := New(host, segmentSpec(machine.Boot, vmlinuxImage()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +249,7 @@ func TestSegmentRefusals(t *testing.T) {
 		{"arm64 image", nil, func(s *Spec) { s.Kernel = FromBytes("k", imagetest.GoodARM64().Bytes()) }, unix.ENOEXEC, "is for aarch64"},
 		{"long command line", nil, func(s *Spec) { s.Cmdline = strings.Repeat("x", 2020) }, cmdline.ErrBad, "too long"},
 		{"boot: over half of memory", nil, func(s *Spec) {
-			s.Kind, s.Initrd = Boot, FromBytes("i", make([]byte, 450<<20))
+			s.Kind, s.Initrd = machine.Boot, FromBytes("i", make([]byte, 450<<20))
 		}, unix.EINVAL, "half"},
 	}
 	for _, tt := range tests {
@@ -256,11 +257,11 @@ func TestSegmentRefusals(t *testing.T) {
 		if tt.machine != nil {
 			tt.machine(m)
 		}
-		spec := segmentSpec(Crash, bzImage().Bytes())
+		spec := segmentSpec(machine.Crash, bzImage().Bytes())
 		if tt.spec != nil {
 			tt.spec(spec)
 		}
-		host := readHost(t, m)
+		host := m.Host("x86_64")
 		p, err := New(host, spec)
 		if err == nil {
 			err = advice.FirstFailure(p.Check(host))
@@ -280,8 +281,8 @@ func TestFixedKernel(t *testing.T) {
 	fixed := bzImage()
 	fixed.Relocatable, fixed.PrefAddress = false, 0x38000000
 	m := kexectest.NewMachine(t)
-	host := readHost(t, m)
-	p, err := New(host, segmentSpec(Crash, fixed.Bytes()))
+	host := m.Host("x86_64")
+	p, err := New(host, segmentSpec(machine.Crash, fixed.Bytes()))
 	if err != nil {
 		t.Fatal(err)
 	}

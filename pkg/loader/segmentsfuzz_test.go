@@ -11,6 +11,7 @@ import (
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -82,7 +83,7 @@ func checkInvented(t testing.TB, seed uint64, m *kexectest.Machine) bool {
 	if hotplug {
 		m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n")
 	}
-	host, err := ReadHost(os.DirFS(m.Dir), m86)
+	host, err := machine.ReadHost(os.DirFS(m.Dir), m86)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func checkInvented(t testing.TB, seed uint64, m *kexectest.Machine) bool {
 		image = vmlinuxImage()
 	}
 	planned := false
-	for _, kind := range []Kind{Crash, Boot} {
+	for _, kind := range []machine.Kind{machine.Crash, machine.Boot} {
 		spec := segmentSpec(kind, image)
 		spec.Initrd = FromBytes("initrd", make([]byte, 1+r.IntN(1<<20)))
 		p, err := New(host, spec)
@@ -123,7 +124,7 @@ func checkInvented(t testing.TB, seed uint64, m *kexectest.Machine) bool {
 }
 
 // m86 is x86_64.
-var m86 = arches()[0]
+var m86 = machine.Arches()[0]
 
 // Every plan obeys the rules, on machines of all shapes.
 func TestInventedMachines(t *testing.T) {

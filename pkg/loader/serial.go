@@ -9,6 +9,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // Serial is the serial port on which the purgatory reports a wrong digest. The
@@ -78,15 +79,15 @@ func ParseSerial(text string) (Serial, error) {
 	return s, nil
 }
 
-// HasSerial tells whether a purgatory can report on the port.
-func (h *Host) HasSerial(s Serial) bool {
-	_, err := s.purgatory(h)
+// UsableOn tells whether a purgatory of that machine can report on the port.
+func (s Serial) UsableOn(host *machine.Host) bool {
+	_, err := s.purgatory(host)
 	return err == nil
 }
 
 // purgatory is the port as the purgatory of the machine knows it. The firmware's
 // console of riscv64 needs no choice.
-func (s Serial) purgatory(host *Host) (purgatory.Serial, error) {
+func (s Serial) purgatory(host *machine.Host) (purgatory.Serial, error) {
 	none := purgatory.Serial{}
 	unusable := func(why string) error {
 		return &advice.Problem{What: "serial port " + s.String() + ": " + why, Hint: "leave --serial out, or name one that the machine has (/sys/class/tty)"}
@@ -111,11 +112,11 @@ func (s Serial) purgatory(host *Host) (purgatory.Serial, error) {
 	if n := slices.Index(pcPorts[:], s.Port); n >= 0 {
 		name = fmt.Sprintf("ttyS%d", n) // an 8250 that is not at that I/O port here
 	}
-	port, found := host.serial[name]
+	port, found := host.SerialPorts[name]
 	if !found {
 		return none, unusable("no port in memory of that name is known")
 	}
-	return port, nil
+	return purgatory.Serial{Kind: serialKinds[port.Kind], Addr: port.Addr}, nil
 }
 
 // String gives the port as ParseSerial reads it.

@@ -1,5 +1,7 @@
 package loader
 
+import "github.com/gokexec/gokexec/pkg/machine"
+
 // setupType is the type of a struct setup_data (arch/x86/include/uapi/asm/
 // setup_data.h).
 type setupType uint32
@@ -34,7 +36,7 @@ func appendE820(b []byte, entries []E820Entry) []byte {
 }
 
 // setup is a struct efi_setup_data (arch/x86/include/asm/efi.h).
-func (e *EFI) setup() []byte {
+func efiSetup(e *machine.EFI) []byte {
 	b := make([]byte, efiSetupSize)
 	le.PutUint64(b, e.FwVendor)
 	le.PutUint64(b[16:], e.ConfigTable)
@@ -44,7 +46,7 @@ func (e *EFI) setup() []byte {
 
 // memmap is the runtime map as an array of efi_memory_desc_t, each of size
 // bytes: firmware may have them longer than they need to be.
-func (e *EFI) memmap(size int) []byte {
+func efiMemmap(e *machine.EFI, size int) []byte {
 	b := make([]byte, size*len(e.Runtime))
 	for i, m := range e.Runtime {
 		d := b[i*size:]

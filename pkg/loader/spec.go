@@ -3,49 +3,17 @@ package loader
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
+
+	"github.com/gokexec/gokexec/pkg/machine"
 )
-
-// Kind says when the loaded kernel starts.
-type Kind int
-
-// The two images that Linux keeps.
-const (
-	Crash Kind = iota // started by a panic, in the crash region
-	Boot              // started by a reboot: ordinary kexec
-)
-
-// String gives "crash" or "boot".
-func (k Kind) String() string {
-	if k == Boot {
-		return "boot"
-	}
-	return "crash"
-}
-
-// MarshalText gives the name.
-func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
-
-// UnmarshalText reads what MarshalText gives.
-func (k *Kind) UnmarshalText(b []byte) error {
-	switch string(b) {
-	case "crash":
-		*k = Crash
-	case "boot":
-		*k = Boot
-	default:
-		return fmt.Errorf("kind %q is neither crash nor boot", b)
-	}
-	return nil
-}
 
 // Spec is what the user wants loaded. It is pure data: the same Spec and Host
 // give the same Plan on any machine. Its JSON form is what State keeps of a load,
 // so a field without a tag of its own is kept too.
 type Spec struct {
-	Kind   Kind    `json:"kind"`
-	Kernel *Source `json:"kernel"`
-	Initrd *Source `json:"initrd,omitempty"` // nil: none
+	Kind   machine.Kind `json:"kind"`
+	Kernel *Source      `json:"kernel"`
+	Initrd *Source      `json:"initrd,omitempty"` // nil: none
 
 	// Cmdline is the command line's base. With ReuseCmdline it is ignored, and
 	// the running kernel's is taken, less DroppedParams.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -42,7 +43,7 @@ func parseState1(b []byte) (*State, error) {
 		}
 		return &Source{Path: id.Path, Size: id.Size, id: id}
 	}
-	spec := &Spec{Kind: Crash, Kernel: source(old.Kernel), Cmdline: old.Cmdline, CmdlineExact: true,
+	spec := &Spec{Kind: machine.Crash, Kernel: source(old.Kernel), Cmdline: old.Cmdline, CmdlineExact: true,
 		Method: old.Asked, Hotplug: old.Hotplug, NoChecks: old.NoChecks, Serial: old.Serial, Options: old.Options, DTB: source(old.DTB)}
 	if old.Initrd.Path != old.Kernel.Path { // else a UKI brings it
 		spec.Initrd = source(old.Initrd)

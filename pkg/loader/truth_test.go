@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -105,7 +106,7 @@ func TestTruthHidden(t *testing.T) {
 	if truth := b.loadOne(t, "x"); truth.Accuracy != Accurate || truth.Header != 0x36000000 {
 		t.Fatalf("after the load: %+v; want accurate", truth)
 	}
-	header, err := New(readHost(t, b.kernel.Machine), segmentSpec(Crash, bzImage().Bytes()))
+	header, err := New(b.kernel.Host("x86_64"), segmentSpec(machine.Crash, bzImage().Bytes()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -59,7 +60,7 @@ func bzImageKernel(z *bootimage.BzImage) (*x86Kernel, error) {
 		return nil, err
 	}
 	k := &x86Kernel{
-		data: data, memSize: max(uint64(z.InitSize), uint64(len(data))), align: max(uint64(z.KernelAlignment), pageSize),
+		data: data, memSize: max(uint64(z.InitSize), uint64(len(data))), align: max(uint64(z.KernelAlignment), memmap.PageSize),
 		linked: memmap.PhysAddr(z.PrefAddress), min: memmap.PhysAddr(max(z.PrefAddress, 1<<20)), fixed: !z.Relocatable, entry: entry64,
 	}
 	return k, nil
@@ -95,12 +96,12 @@ func vmlinuxKernel(f *bootimage.ELF, data []byte) (*x86Kernel, error) {
 }
 
 // place puts the kernel where it was linked for, if it must or may, or anywhere.
-func (k *x86Kernel) place(l *layout, host *Host, vmlinux bool) (memmap.Range, error) {
-	here := memmap.Hole{Size: k.memSize, Align: k.align, Min: k.linked, Max: k.linked + memmap.PhysAddr(pageUp(k.memSize))}
+func (k *x86Kernel) place(l *layout, host *machine.Host, vmlinux bool) (memmap.Range, error) {
+	here := memmap.Hole{Size: k.memSize, Align: k.align, Min: k.linked, Max: k.linked + memmap.PhysAddr(memmap.PageUp(k.memSize))}
 	if k.fixed || vmlinux {
-		r, err := l.free.Place(memmap.Hole{Size: pageUp(k.memSize), Align: pageSize, Min: here.Min, Max: here.Max})
+		r, err := l.free.Place(memmap.Hole{Size: memmap.PageUp(k.memSize), Align: memmap.PageSize, Min: here.Min, Max: here.Max})
 		if err == nil {
-			here.Align = pageSize
+			here.Align = memmap.PageSize
 			return l.place(host, RoleKernel, here)
 		}
 		if k.fixed {
@@ -114,7 +115,7 @@ func (k *x86Kernel) place(l *layout, host *Host, vmlinux bool) (memmap.Range, er
 }
 
 // checkX86Image asks what the entry in 64-bit mode needs of an image.
-func (p *Plan) checkX86Image(host *Host) error {
+func (p *Plan) checkX86Image(host *machine.Host) error {
 	if f := p.Image.ELF; p.Image.Format == bootimage.FormatELF && f.Class == elf.ELFCLASS64 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package loader
+package machine
 
 import (
 	"compress/gzip"

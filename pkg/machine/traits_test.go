@@ -1,15 +1,17 @@
-package loader
+package machine_test
 
 import (
 	"debug/elf"
 	"strings"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-func TestCompleteCrashCmdline(t *testing.T) {
+func TestComplete(t *testing.T) {
 	tests := []struct {
 		name, in   string
 		machine    elf.Machine
@@ -33,17 +35,17 @@ func TestCompleteCrashCmdline(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		host := &Host{Arch: Arch{Machine: tt.machine}, Crash: tt.crash}
+		host := &machine.Host{Arch: machine.Arch{Machine: tt.machine}, Crash: tt.crash}
 		got, _ := cmdline.Complete(c, host.CmdlineTraits())
 		words := " " + got.String() + " "
 		for _, w := range tt.with {
 			if strings.Count(words, " "+w+" ") != 1 {
-				t.Errorf("%s: CompleteCrashCmdline(%q) = %q; want %q in it once", tt.name, tt.in, got, w)
+				t.Errorf("%s: Complete(%q) = %q; want %q in it once", tt.name, tt.in, got, w)
 			}
 		}
 		for _, w := range tt.less {
 			if strings.Contains(words, " "+w+" ") {
-				t.Errorf("%s: CompleteCrashCmdline(%q) = %q; want no %q", tt.name, tt.in, got, w)
+				t.Errorf("%s: Complete(%q) = %q; want no %q", tt.name, tt.in, got, w)
 			}
 		}
 		if again, more := cmdline.Complete(got, host.CmdlineTraits()); again.String() != got.String() || len(more) != 0 {
@@ -53,9 +55,9 @@ func TestCompleteCrashCmdline(t *testing.T) {
 }
 
 // A kernel that has kexec handover on by itself is told to leave it.
-func TestCompleteCrashCmdlineHandover(t *testing.T) {
+func TestCompleteHandover(t *testing.T) {
 	for _, on := range []bool{false, true} {
-		host := &Host{Arch: x86(t), Config: KernelConfig{}}
+		host := &machine.Host{Arch: kexectest.Arch(t, "x86_64"), Config: machine.KernelConfig{}}
 		if on {
 			host.Config["KEXEC_HANDOVER_ENABLE_DEFAULT"] = "y"
 		}

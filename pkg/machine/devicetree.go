@@ -1,24 +1,24 @@
-package loader
+package machine
 
 import (
-	"debug/elf"
+	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/purgatory"
+	"github.com/gokexec/gokexec/pkg/fdt"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
-
-// usesDeviceTree tells the machines whose kernels are told all by a device tree.
-func usesDeviceTree(m elf.Machine) bool { return m == elf.EM_AARCH64 || m == elf.EM_RISCV }
 
 // deviceTree reads what a plan for such a machine needs.
 func (r hostReader) deviceTree() {
 	t, err := readDeviceTree(r.root)
 	if err != nil {
-		r.h.Unread[fdtPath] = err
+		r.h.Unread[FDTPath] = err
 		return
 	}
 	r.h.DeviceTree = t
@@ -44,14 +44,14 @@ func (r hostReader) pageSize() uint64 {
 		}
 		b = b[16:]
 	}
-	return pageSize
+	return memmap.PageSize
 }
 
-// page is the size of a page in bytes: segments are made of whole ones.
-func (h *Host) page() uint64 { return max(h.PageSize, pageSize) }
+// Page is the size of a page in bytes: segments are made of whole ones.
+func (h *Host) Page() uint64 { return max(h.PageSize, memmap.PageSize) }
 
-// pageUp rounds up to whole pages.
-func (h *Host) pageUp(n uint64) uint64 { return roundUp(n, h.page()) }
+// PageUp rounds up to whole pages.
+func (h *Host) PageUp(n uint64) uint64 { return memmap.RoundUp(n, h.Page()) }
 
 // Values of sysfs for serial ports (include/uapi/linux/serial_core.h and
 // include/linux/serial_core.h).
@@ -61,15 +61,21 @@ const (
 	upioMem32 = 3
 )
 
+// SerialPort is a serial port in memory.
+type SerialPort struct {
+	Kind string // as earlycon= has it: "pl011", or an 8250: "mmio", "mmio32"
+	Addr uint64 // physical
+}
+
 // serialPorts finds the ports in memory by their names, such as ttyAMA0
 // (Documentation/ABI/testing/sysfs-tty).
-func (r hostReader) serialPorts() map[string]purgatory.Serial {
+func (r hostReader) serialPorts() map[string]SerialPort {
 	const dir = "sys/class/tty/"
 	names, err := fs.Glob(r.root, dir+"tty*/iomem_base")
 	if err != nil {
 		return nil
 	}
-	ports := map[string]purgatory.Serial{}
+	ports := map[string]SerialPort{}
 	for _, file := range names {
 		name := strings.TrimSuffix(strings.TrimPrefix(file, dir), "/iomem_base")
 		read := func(attr string, base int) uint64 {
@@ -79,16 +85,16 @@ func (r hostReader) serialPorts() map[string]purgatory.Serial {
 			}
 			return v
 		}
-		port := purgatory.Serial{Addr: read("iomem_base", 16)}
+		port := SerialPort{Addr: read("iomem_base", 16)}
 		switch io, shift := read("io_type", 10), read("iomem_reg_shift", 10); {
 		case port.Addr == 0:
 			continue
 		case read("type", 10) == portAMBA || strings.HasPrefix(name, "ttyAMA"):
-			port.Kind = purgatory.SerialPL011
+			port.Kind = "pl011"
 		case io == upioMem && shift == 0:
-			port.Kind = purgatory.Serial8250MMIO
+			port.Kind = "mmio"
 		case (io == upioMem32 || io == upioMem) && shift == 2:
-			port.Kind = purgatory.Serial8250MMIO32
+			port.Kind = "mmio32"
 		default:
 			continue
 		}
@@ -112,7 +118,37 @@ func (r hostReader) dmaTranslated() bool {
 	return true
 }
 
-func (r hostReader) exists(name string) bool {
-	_, err := fs.Stat(r.root, name)
-	return err == nil
+// FDTPath is the file with the device tree, and its key in Host.Unread.
+const FDTPath = "sys/firmware/fdt"
+
+const devicetreePath = "sys/firmware/devicetree/base"
+
+// readDeviceTree reads what the running kernel was booted with. The kernel hides
+// it from /sys/firmware/fdt if it has changed since (drivers/of/fdt.c,
+// of_fdt_raw_init); then it is made of the directories, less the reservations.
+func readDeviceTree(root fs.FS) (*fdt.Tree, error) {
+	b, err := fs.ReadFile(root, FDTPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		t, err := fdt.ReadDirectory(root, devicetreePath)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("neither /%s nor /%s is there: %w", FDTPath, devicetreePath, fs.ErrNotExist)
+		}
+		return t, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	t, err := fdt.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("/%s: %w", FDTPath, err)
+	}
+	return t, nil
+}
+
+// HasCompatible tells whether a node at or below n is compatible with that.
+func HasCompatible(n *fdt.Node, want string) bool {
+	if v, found := n.Property("compatible"); found && slices.ContainsFunc(bytes.Split(v, []byte{0}), func(c []byte) bool { return string(c) == want }) {
+		return true
+	}
+	return slices.ContainsFunc(n.Children, func(c *fdt.Node) bool { return HasCompatible(c, want) })
 }

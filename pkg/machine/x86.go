@@ -1,4 +1,4 @@
-package loader
+package machine
 
 import (
 	"encoding/binary"
@@ -11,8 +11,6 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
-
-var le = binary.LittleEndian
 
 // X86 is what an x86 machine tells of its firmware, for the next kernel to be
 // told too. What could not be read is empty, with the reason in Host.Unread.
@@ -54,10 +52,10 @@ func (r hostReader) x86() *X86 {
 	x := &X86{GBPages: r.cpuFlag("pdpe1gb") && !r.h.Cmdline.Has("nogbpages", "debug_pagealloc")}
 	if b := r.optional(bootParamsPath); len(b) != 0 {
 		// optional cuts newlines, which may be the last bytes of the structure.
-		if whole, err := fs.ReadFile(r.root, bootParamsPath); err == nil && len(whole) == bootParamsSize {
+		if whole, err := fs.ReadFile(r.root, bootParamsPath); err == nil && len(whole) == BootParamsSize {
 			x.BootParams = whole
 		} else {
-			r.h.Unread[bootParamsPath] = fmt.Errorf("%d bytes are no struct boot_params of %d", len(whole), bootParamsSize)
+			r.h.Unread[bootParamsPath] = fmt.Errorf("%d bytes are no struct boot_params of %d", len(whole), BootParamsSize)
 		}
 	}
 	var err error
@@ -69,7 +67,7 @@ func (r hostReader) x86() *X86 {
 		r.h.Unread[efiPath] = err
 	}
 	if x.BootParams != nil {
-		x.RSDP = memmap.PhysAddr(le.Uint64(x.BootParams[bpRSDP:]))
+		x.RSDP = memmap.PhysAddr(binary.LittleEndian.Uint64(x.BootParams[OffsetRSDP:]))
 	}
 	for _, name := range []string{"ACPI20", "ACPI"} {
 		if x.RSDP == 0 {
@@ -94,7 +92,7 @@ func (r hostReader) efiTables() map[string]uint64 {
 
 // efi is nil without an error on a machine that has no use for it.
 func (r hostReader) efi(params []byte, tables map[string]uint64) (*EFI, error) {
-	if params == nil || le.Uint32(params[bpEFIMemmapSize:]) == 0 {
+	if params == nil || binary.LittleEndian.Uint32(params[OffsetEFIMemmapSize:]) == 0 {
 		return nil, nil
 	}
 	dirs, err := fs.ReadDir(r.root, runtimePath)
@@ -158,9 +156,18 @@ func (r hostReader) hex(name string) (uint64, error) {
 	return v, nil
 }
 
-func (h *Host) firmwareMap() []memmap.FirmwareEntry {
+// FirmwareMap is the memory map that the firmware gave, ascending; nil if it is not known.
+func (h *Host) FirmwareMap() []memmap.FirmwareEntry {
 	if h.X86 == nil {
 		return nil
 	}
 	return h.X86.Firmware
 }
+
+// Of struct boot_params (Documentation/arch/x86/zero-page.rst), in bytes: its size, and
+// where acpi_rsdp_addr and efi_info.efi_memmap_size are.
+const (
+	BootParamsSize      = 4096
+	OffsetRSDP          = 0x070
+	OffsetEFIMemmapSize = 0x1d4
+)

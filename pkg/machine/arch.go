@@ -1,4 +1,4 @@
-package loader
+package machine
 
 import (
 	"debug/elf"
@@ -13,15 +13,17 @@ type Arch struct {
 	GOARCH     string      // as Go says
 	Machine    elf.Machine // e_machine of its kernels
 	FileLoad   bool        // the kernel can have kexec_file_load
+	DeviceTree bool        // its kernels are told all by a device tree
 	OneCmdline bool        // the kernel keeps one command line for both images: see checkOneCmdline
 	CmdlineMax int         // bytes with the NUL: COMMAND_LINE_SIZE (asm/setup.h); a bzImage's header says its own
 }
 
-func arches() []Arch {
+// Arches lists the architectures that are known.
+func Arches() []Arch {
 	return []Arch{
 		{Name: "x86_64", GOARCH: "amd64", Machine: elf.EM_X86_64, FileLoad: true, CmdlineMax: 2048},
-		{Name: "aarch64", GOARCH: "arm64", Machine: elf.EM_AARCH64, FileLoad: true, CmdlineMax: 2048},
-		{Name: "riscv64", GOARCH: "riscv64", Machine: elf.EM_RISCV, FileLoad: true, CmdlineMax: 1024},
+		{Name: "aarch64", GOARCH: "arm64", Machine: elf.EM_AARCH64, FileLoad: true, DeviceTree: true, CmdlineMax: 2048},
+		{Name: "riscv64", GOARCH: "riscv64", Machine: elf.EM_RISCV, FileLoad: true, DeviceTree: true, CmdlineMax: 1024},
 		{Name: "ppc64le", GOARCH: "ppc64le", Machine: elf.EM_PPC64, FileLoad: true, CmdlineMax: 2048},
 		{Name: "s390x", GOARCH: "s390x", Machine: elf.EM_S390, FileLoad: true, CmdlineMax: 4096},
 		{Name: "loongarch64", GOARCH: "loong64", Machine: elf.EM_LOONGARCH, FileLoad: true, OneCmdline: true, CmdlineMax: 4096},
@@ -32,7 +34,7 @@ func arches() []Arch {
 
 // ArchByName finds an architecture by its uname or Go name.
 func ArchByName(name string) (Arch, error) {
-	for _, a := range arches() {
+	for _, a := range Arches() {
 		if name == a.Name || name == a.GOARCH {
 			return a, nil
 		}

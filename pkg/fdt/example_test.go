@@ -3,7 +3,7 @@ package fdt_test
 import (
 	"fmt"
 
-	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/pkg/fdt"
 )
 
 // A kernel is told its command line in /chosen.

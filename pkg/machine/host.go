@@ -1,4 +1,4 @@
-package loader
+package machine
 
 import (
 	"debug/elf"
@@ -9,9 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/fdt"
-	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -53,10 +52,10 @@ type Host struct {
 	X86  *X86           // nil on other architectures
 
 	// Of arm64 and riscv64.
-	DeviceTree *fdt.Tree // what the running kernel was booted with; nil: see Unread
-	PageSize   uint64    // bytes
-	SME        bool      // the Scalable Matrix Extension is in use
-	serial     map[string]purgatory.Serial
+	DeviceTree  *fdt.Tree             // what the running kernel was booted with; nil: see Unread
+	PageSize    uint64                // bytes
+	SME         bool                  // the Scalable Matrix Extension is in use
+	SerialPorts map[string]SerialPort // in memory, by name: "ttyAMA0"
 
 	// Of arm64: what a capture kernel's DMA needs.
 	DMATranslated     bool // an IOMMU translates for every device that is in a group
@@ -113,9 +112,9 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 		h.X86 = r.x86()
 	}
 	h.PageSize = r.pageSize()
-	if usesDeviceTree(arch.Machine) {
+	if arch.DeviceTree {
 		r.deviceTree()
-		h.SME, h.serial = r.cpuFlag("sme"), r.serialPorts()
+		h.SME, h.SerialPorts = r.cpuFlag("sme"), r.serialPorts()
 	}
 	if arch.Machine == elf.EM_AARCH64 {
 		h.DMATranslated, h.ConfidentialGuest = r.dmaTranslated(), r.exists("sys/bus/platform/devices/arm-cca-dev")
@@ -123,12 +122,8 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 	return h, nil
 }
 
-// bootLoadedFiles tell whether a kernel is loaded for a reboot: the first is there
-// since 6.19.
-var bootLoadedFiles = []string{"sys/kernel/kexec/loaded", "sys/kernel/kexec_loaded"}
-
-// dumpKey stands in Unread for what kcore.ReadMachine reads.
-const dumpKey = "sys/devices/system/cpu"
+// DumpKey stands in Unread for what kcore.ReadMachine reads.
+const DumpKey = "sys/devices/system/cpu"
 
 // memory reads the memory map, once: that of Dump, if there is one.
 func (r hostReader) memory() {
@@ -143,7 +138,7 @@ func (r hostReader) memory() {
 		h.Unread["proc/iomem"] = iomemErr
 		return
 	}
-	h.Iomem, h.Crash, h.Unread[dumpKey] = iomem, iomem.CrashKernel(), err
+	h.Iomem, h.Crash, h.Unread[DumpKey] = iomem, iomem.CrashKernel(), err
 }
 
 // CrashRegion is the range a crash kernel is loaded into: the highest, since
@@ -169,62 +164,6 @@ func (h *Host) Limit(kind Kind) int {
 		return h.LimitBoot
 	}
 	return h.LimitCrash
-}
-
-type hostReader struct {
-	root fs.FS
-	h    *Host
-}
-
-// newReader reads single files of a machine, for those who need no Host.
-func newReader(root fs.FS) hostReader {
-	return hostReader{root: root, h: &Host{Unread: map[string]error{}}}
-}
-
-// optional reads a file that need not be there.
-func (r hostReader) optional(name string) string {
-	b, err := fs.ReadFile(r.root, name)
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			r.h.Unread[name] = err
-		}
-		return ""
-	}
-	return strings.TrimRight(string(b), "\n")
-}
-
-// text reads a file that every machine has.
-func (r hostReader) text(name string) string {
-	b, err := fs.ReadFile(r.root, name)
-	if err != nil {
-		r.h.Unread[name] = err
-		return ""
-	}
-	return strings.TrimRight(string(b), "\n")
-}
-
-func (r hostReader) number(name string) *int64 {
-	s := r.optional(name)
-	if s == "" {
-		return nil
-	}
-	v, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
-	if err != nil {
-		r.h.Unread[name] = fmt.Errorf("%.200q is not a decimal number", s)
-		return nil
-	}
-	return &v
-}
-
-// flag reads the first of the names that is there as 0 or 1.
-func (r hostReader) flag(names ...string) *bool {
-	for _, name := range names {
-		if v := r.number(name); v != nil {
-			set := *v != 0
-			return &set
-		}
-	}
-	return nil
 }
 
 // memTotal reads MemTotal (Documentation/filesystems/proc.rst, kB = 1024 bytes).
@@ -303,15 +242,15 @@ func (h *Host) CmdlineTraits() cmdline.Traits {
 // outside of a pool of its own.
 func (h *Host) needsNoBounce() bool {
 	region, found := h.CrashRegion()
-	if !found || h.ConfidentialGuest || h.DeviceTree != nil && hasCompatible(h.DeviceTree.Root, "restricted-dma-pool") {
+	if !found || h.ConfidentialGuest || h.DeviceTree != nil && HasCompatible(h.DeviceTree.Root, "restricted-dma-pool") {
 		return false
 	}
 	return region.End <= math.MaxUint32+1 || h.DMATranslated
 }
 
-// readHint is what to do about a file of the machine that could not be read: only
+// ReadHint is what to do about a file of the machine that could not be read: only
 // where the reader lacks a permission, to be root.
-func readHint(err error, otherwise string) string {
+func ReadHint(err error, otherwise string) string {
 	switch {
 	case errors.Is(err, memmap.ErrAddressesHidden), errors.Is(err, fs.ErrPermission):
 		return "run as root"
@@ -319,4 +258,10 @@ func readHint(err error, otherwise string) string {
 		return "memory is being added or removed; try again when that is over"
 	}
 	return otherwise
+}
+
+// LockedDown tells that the kernel allows no kexec_load (kernel/kexec.c,
+// kexec_load_check).
+func (h *Host) LockedDown() bool {
+	return h.Lockdown == "integrity" || h.Lockdown == "confidentiality"
 }

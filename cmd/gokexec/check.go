@@ -11,6 +11,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 func checkCommand() command {
@@ -107,7 +108,7 @@ func checkFiles(root fs.FS, host *machine.Host, in *inputFlags, kind machine.Kin
 		return nil, err
 	}
 	defer spec.Close()
-	plan, err := loader.New(host, spec)
+	plan, err := plan.New(host, spec)
 	if err != nil {
 		return nil, err
 	}

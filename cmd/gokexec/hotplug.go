@@ -15,6 +15,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -83,7 +84,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	if o.unit != "" {
-		if o.daemon || o.command != "" || method != loader.Auto {
+		if o.daemon || o.command != "" || method != plan.Auto {
 			return usageError("--hand-over goes without other options: those are the unit's")
 		}
 		return e.handOver(ctx, o.unit)
@@ -91,7 +92,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	if o.timeout <= 0 {
 		return usageError("--reload-timeout is %v; give a time above 0, such as 5m", o.timeout)
 	}
-	if o.command != "" && method != loader.Auto {
+	if o.command != "" && method != plan.Auto {
 		return usageError("--reload-method is of no use with --reload-command, which chooses its own")
 	}
 	arch, err := machine.NativeArch()

@@ -19,7 +19,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
 
@@ -225,7 +225,7 @@ func (o *initramfsOptions) openFiles(cfg *initramfs.Config) (files []*os.File, e
 		files = append(files, f)
 		info, err := f.Stat()
 		if err == nil && !info.Mode().IsRegular() {
-			err = &fs.PathError{Op: "add", Path: path, Err: loader.ErrNotRegular}
+			err = &fs.PathError{Op: "add", Path: path, Err: plan.ErrNotRegular}
 		}
 		return f, info, err
 	}

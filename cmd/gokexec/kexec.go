@@ -15,6 +15,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -206,9 +207,9 @@ func (k *kexecRun) unload(ctx context.Context) int {
 	switch {
 	case err == nil:
 		return kexeccmd.ExitOK
-	case k.inv.Method == loader.File && errors.Is(err, unix.ENOSYS):
+	case k.inv.Method == plan.File && errors.Is(err, unix.ENOSYS):
 		return k.kexecFail(kexeccmd.ExitNoFileLoad, kexeccmd.TextNoFileLoad, hintOf(err))
-	case failedCall(err) == "kexec_load" || k.inv.Method == loader.Segments:
+	case failedCall(err) == "kexec_load" || k.inv.Method == plan.Segments:
 		return k.kexecFail(kexeccmd.ExitFailed, "kexec unload failed: "+strerror(err), hintOf(err))
 	}
 	return k.kexecFail(kexeccmd.ExitFailed, "kexec_file_load(unload) failed: "+strerror(err), hintOf(err))

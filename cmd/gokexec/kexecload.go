@@ -18,6 +18,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // kexecError is a failure in the words and with the exit code of kexec-tools.
@@ -56,24 +57,24 @@ func (k *kexecRun) load(ctx context.Context) int {
 }
 
 // carryOut plans, checks and loads, as gokexec load does.
-func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (*loader.Plan, error) {
-	plan := func() (*loader.Plan, error) {
+func (k *kexecRun) carryOut(ctx context.Context, spec *plan.Spec) (*plan.Plan, error) {
+	planned := func() (*plan.Plan, error) {
 		host, err := k.env.host("", k.arch)
 		if err != nil {
 			return nil, err
 		}
-		p, err := loader.New(host, spec)
+		p, err := plan.New(host, spec)
 		if err != nil {
 			return nil, err
 		}
 		return p, k.check(host, p)
 	}
-	var p *loader.Plan
+	var p *plan.Plan
 	var truth *loader.Truth
 	l := k.loader()
 	err := l.Locked(ctx, spec.Kind, func(bool) (err error) {
 		defer k.interrupts.loading()()
-		p, truth, err = l.LoadSettled(ctx, plan)
+		p, truth, err = l.LoadSettled(ctx, planned)
 		return err
 	})
 	k.logUnarmed(err)
@@ -84,13 +85,13 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (*loader.Pla
 }
 
 // check refuses what the kernel would refuse.
-func (k *kexecRun) check(host *machine.Host, p *loader.Plan) error {
+func (k *kexecRun) check(host *machine.Host, p *plan.Plan) error {
 	policy := loader.CheckLoad(host, p)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
 		k.debugCmdline(p)
 	}
-	for _, f := range p.CheckInitrd(host) {
+	for _, f := range loader.CheckInitrd(p, host) {
 		if f.Level >= advice.Warning { // kexec-tools loads any file
 			fmt.Fprintln(k.stderr, "gokexec: warning:", f.Detail)
 		}
@@ -102,7 +103,7 @@ func (k *kexecRun) check(host *machine.Host, p *loader.Plan) error {
 		if f.Level != advice.Failure {
 			continue
 		}
-		if f.Check == loader.CheckKernelImage || f.Check == loader.CheckCommandLine {
+		if f.Check == plan.CheckKernelImage || f.Check == plan.CheckCommandLine {
 			return k.cannotLoad(f.Problem())
 		}
 		return f.Problem()
@@ -111,7 +112,7 @@ func (k *kexecRun) check(host *machine.Host, p *loader.Plan) error {
 }
 
 // fileFlags are those of kexec_file_load that options ask for.
-func (k *kexecRun) fileFlags(host *machine.Host) (flags loader.FileFlags) {
+func (k *kexecRun) fileFlags(host *machine.Host) (flags plan.FileFlags) {
 	// Before 6.8 the kernel refuses the flag, which is no reason not to load.
 	if k.inv.Debug && uname.AtLeast(host.Release, 6, 8) {
 		flags |= kexecsys.FileDebug
@@ -136,7 +137,7 @@ func (k *kexecRun) debugOptions() {
 
 // debugCmdline tells what gokexec load would have added to a crash kernel's command
 // line; kexec takes the one it is given.
-func (k *kexecRun) debugCmdline(p *loader.Plan) {
+func (k *kexecRun) debugCmdline(p *plan.Plan) {
 	line, err := cmdline.Parse(p.Cmdline)
 	if err != nil || p.Kind != machine.Crash {
 		return
@@ -147,7 +148,7 @@ func (k *kexecRun) debugCmdline(p *loader.Plan) {
 	}
 }
 
-func (k *kexecRun) printPlan(p *loader.Plan, findings []advice.Finding) {
+func (k *kexecRun) printPlan(p *plan.Plan, findings []advice.Finding) {
 	onStderr := *k.env
 	onStderr.stdout = k.stderr
 	onStderr.printPlan(newLoadReport(p, findings, true, true))
@@ -155,7 +156,7 @@ func (k *kexecRun) printPlan(p *loader.Plan, findings []advice.Finding) {
 }
 
 // fail prints what went wrong. p is the plan that failed, nil if there was none yet.
-func (k *kexecRun) fail(p *loader.Plan, err error) int {
+func (k *kexecRun) fail(p *plan.Plan, err error) int {
 	var e *kexecError
 	if !errors.As(err, &e) {
 		e = k.translate(p, err)
@@ -177,8 +178,8 @@ func (k *kexecRun) fail(p *loader.Plan, err error) int {
 }
 
 // translate finds kexec-tools' words for an error of pkg/loader's.
-func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
-	if errors.Is(err, bootimage.ErrNotKernel) || errors.Is(err, loader.ErrOtherMachine) {
+func (k *kexecRun) translate(p *plan.Plan, err error) *kexecError {
+	if errors.Is(err, bootimage.ErrNotKernel) || errors.Is(err, plan.ErrOtherMachine) {
 		return k.unknownType(err)
 	}
 	method := k.inv.Method
@@ -194,11 +195,11 @@ func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
 		// By kexec_load kexec-tools finds no room, also where /proc/iomem hides it; by
 		// kexec_file_load the kernel does.
 		e.code, e.lines = kexeccmd.ExitUsage, []string{"locate_hole failed"}
-	case refused && k.inv.Method == loader.File:
+	case refused && k.inv.Method == plan.File:
 		e.code, e.lines = kexeccmd.ExitNoFileLoad, []string{kexeccmd.TextNoFileLoad}
 	case refused && call != "kexec_load", !errors.As(err, &errno) && strerror(err) != strerror(unix.EBUSY):
 		return k.cannotLoad(err)
-	case method == loader.Segments:
+	case method == plan.Segments:
 		e.lines = []string{"kexec_load failed: " + strerror(err)}
 	default:
 		e.lines = []string{"kexec_file_load failed: " + strerror(err)}

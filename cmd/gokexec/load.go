@@ -16,6 +16,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -64,17 +65,17 @@ func (in *inputFlags) declare(flags *pflag.FlagSet) {
 }
 
 // open makes the Spec. The caller closes it.
-func (in *inputFlags) open(kind machine.Kind, kernel string) (*loader.Spec, error) {
+func (in *inputFlags) open(kind machine.Kind, kernel string) (*plan.Spec, error) {
 	if in.reuse && in.cmdline != "" {
 		return nil, usageError("--cmdline and --reuse-cmdline exclude each other; --append adds to either")
 	}
-	spec := &loader.Spec{Kind: kind, Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact, Force: in.force}
+	spec := &plan.Spec{Kind: kind, Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact, Force: in.force}
 	var err error
-	if spec.Kernel, err = loader.Open(kernel); err != nil {
+	if spec.Kernel, err = plan.Open(kernel); err != nil {
 		return nil, fileProblem("kernel", err)
 	}
 	if in.initrd != "" {
-		if spec.Initrd, err = loader.Open(in.initrd); err != nil {
+		if spec.Initrd, err = plan.Open(in.initrd); err != nil {
 			return nil, errors.Join(fileProblem("initrd", err), spec.Close())
 		}
 	}
@@ -90,9 +91,9 @@ func fileProblem(role string, err error) error {
 		p.Hint = "check the path; on Debian kernels are /boot/vmlinuz-VERSION, on Fedora /lib/modules/VERSION/vmlinuz"
 	case errors.Is(err, fs.ErrPermission):
 		p.Hint = "run as root"
-	case errors.Is(err, loader.ErrNotRegular):
+	case errors.Is(err, plan.ErrNotRegular):
 		p.Hint = "the kernel reads regular files only; save it to a file first"
-	case errors.Is(err, loader.ErrEmpty):
+	case errors.Is(err, plan.ErrEmpty):
 		p.Hint = "was it written completely? is the disk full?"
 	}
 	return p
@@ -161,7 +162,7 @@ options or files have changed, or when what it had loaded is lost.`,
 // loadReport is what load --json prints.
 type loadReport struct {
 	Kind    machine.Kind     `json:"kind"`
-	Method  loader.Method    `json:"method"`
+	Method  plan.Method      `json:"method"`
 	Why     string           `json:"method_reason,omitempty"`
 	Kernel  payloadReport    `json:"kernel"`
 	Initrd  *payloadReport   `json:"initrd"`
@@ -213,16 +214,16 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 		spec.FileFlags |= kexecsys.FileDebug
 	}
 	var findings []advice.Finding
-	plan := func() (*loader.Plan, error) {
+	plan := func() (*plan.Plan, error) {
 		host, err := e.host(o.sysroot, arch)
 		if err != nil {
 			return nil, err
 		}
-		plan, err := loader.New(host, spec)
+		plan, err := plan.New(host, spec)
 		if err != nil {
 			return nil, err
 		}
-		findings = append(loader.CheckLoad(host, plan), plan.CheckInitrd(host)...)
+		findings = append(loader.CheckLoad(host, plan), loader.CheckInitrd(plan, host)...)
 		return plan, advice.FirstFailure(findings)
 	}
 	p, truth, failure := o.carryOut(ctx, e, arch, spec, plan)
@@ -245,7 +246,7 @@ var errLoaded = errors.New("it is loaded already")
 
 // carryOut loads what is planned, or with --dry-run only plans. p is the plan that
 // failed, if one was made.
-func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, spec *loader.Spec, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
+func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, spec *plan.Spec, plan func() (*plan.Plan, error)) (p *plan.Plan, truth *loader.Truth, err error) {
 	l := e.loader(arch, o.wait)
 	load := func(bool) error {
 		defer e.interrupts.loading()()
@@ -268,7 +269,7 @@ func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, s
 	return p, truth, err
 }
 
-func (e *env) printAlreadyLoaded(spec *loader.Spec, asJSON bool) error {
+func (e *env) printAlreadyLoaded(spec *plan.Spec, asJSON bool) error {
 	if asJSON {
 		return e.printJSON(struct {
 			Kind    machine.Kind `json:"kind"`
@@ -299,10 +300,10 @@ func archOption(name string) (machine.Arch, error) {
 
 // newLoadReport reports a plan. A complete one has the digest of each segment,
 // which costs as much time as the plan's own.
-func newLoadReport(p *loader.Plan, findings []advice.Finding, dryRun, complete bool) *loadReport {
+func newLoadReport(p *plan.Plan, findings []advice.Finding, dryRun, complete bool) *loadReport {
 	r := &loadReport{Kind: p.Kind, Method: p.Method, Cmdline: p.Cmdline, Changes: p.Changes, Checks: findings, DryRun: dryRun, Flags: p.Flags.String(),
 		Kernel: payloadReport{Path: p.Kernel.Path, Bytes: p.Kernel.Size, Image: p.Image.String(), Unpacked: p.Kernel.Unwrap}}
-	if r.Why = p.Why; p.Method == loader.Segments {
+	if r.Why = p.Why; p.Method == plan.Segments {
 		r.Flags = p.LoadFlags.String()
 		if complete {
 			r.Segments = newSegmentReport(p)

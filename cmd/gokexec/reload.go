@@ -12,6 +12,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -62,20 +63,20 @@ func (m *reloadMethod) declare(flags *pflag.FlagSet) {
 	flags.StringVar((*string)(m), "reload-method", "auto", "`METHOD` of reloading: auto, file or segments")
 }
 
-func (m reloadMethod) parse() (loader.Method, error) {
-	var method loader.Method
+func (m reloadMethod) parse() (plan.Method, error) {
+	var method plan.Method
 	if err := method.UnmarshalText([]byte(m)); err != nil {
 		return method, usageError("--reload-method: %w", err)
 	}
 	return method, nil
 }
 
-func (e *env) reload(ctx context.Context, method loader.Method, wait time.Duration) error {
+func (e *env) reload(ctx context.Context, method plan.Method, wait time.Duration) error {
 	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
-	var plan *loader.Plan
+	var plan *plan.Plan
 	var truth *loader.Truth
 	l := e.loader(arch, wait)
 	err = l.Locked(ctx, machine.Crash, func(lost bool) (err error) {
@@ -125,8 +126,8 @@ func staleAfterLoad(t *loader.Truth) error {
 		Hint: "memory or CPUs are coming and going; gokexec hotplug loads again when they have settled"}
 }
 
-func callName(m loader.Method) string {
-	if m == loader.Segments {
+func callName(m plan.Method) string {
+	if m == plan.Segments {
 		return "kexec_load"
 	}
 	return "kexec_file_load"

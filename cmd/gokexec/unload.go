@@ -11,6 +11,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 func unloadCommand() command {
@@ -70,7 +71,7 @@ func (e *env) unload(ctx context.Context, kind machine.Kind, wait time.Duration)
 	if err := advice.FirstFailure(loader.CheckPolicy(host, kind)); err != nil {
 		return err
 	}
-	if err := l.UnloadLocked(ctx, kind, loader.Auto); err != nil {
+	if err := l.UnloadLocked(ctx, kind, plan.Auto); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "%s kernel unloaded\n", kind)

@@ -18,6 +18,7 @@ func layers() [][]string {
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},
 		{"pkg/machine", "pkg/capture"},
+		{"pkg/plan"},
 		{"pkg/loader"},
 		{"pkg/hotplug", "pkg/storage", "internal/kexeccmd"},
 		{"cmd/gokexec"},

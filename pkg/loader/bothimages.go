@@ -8,6 +8,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // CheckBothImages is the name of the check of what the two images do to each other.
@@ -56,7 +57,7 @@ func (l *Loader) dropBoot(ctx context.Context) {
 	if loaded != nil && !*loaded {
 		return
 	}
-	if err := l.UnloadBy(ctx, machine.Boot, Auto); err != nil {
+	if err := l.UnloadBy(ctx, machine.Boot, plan.Auto); err != nil {
 		l.report(fmt.Sprintf("the kernel that is loaded for a reboot has the crash kernel's command line now, and can't be unloaded: %v", err))
 		return
 	}

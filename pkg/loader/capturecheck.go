@@ -11,13 +11,14 @@ import (
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // CheckCapture looks at what no load refuses and a capture fails by: whether the capture kernel can
 // unpack its initrd, whether that is made for it and has what the dump needs, what its
 // command line lacks, and what of this machine gets into its way. root is the tree that host was read
 // from. plan is nil when only the machine is looked at. It reads and unpacks the whole initrd.
-func CheckCapture(root fs.FS, host *machine.Host, plan *Plan) []advice.Finding {
+func CheckCapture(root fs.FS, host *machine.Host, plan *plan.Plan) []advice.Finding {
 	c := &captureCheck{root: root, host: host, plan: plan}
 	var findings []advice.Finding
 	if plan != nil {
@@ -33,7 +34,7 @@ func CheckCapture(root fs.FS, host *machine.Host, plan *Plan) []advice.Finding {
 type captureCheck struct {
 	root    fs.FS
 	host    *machine.Host
-	plan    *Plan
+	plan    *plan.Plan
 	initrd  *initramfs.Contents // nil when there is none, or it can't be read
 	release string              // of the capture kernel; "" when it doesn't tell
 	tree    *kmod.Tree          // of that release; nil when it isn't on this machine
@@ -41,7 +42,7 @@ type captureCheck struct {
 
 // initramfs reads the initrd and judges it.
 func (c *captureCheck) initramfs() []advice.Finding {
-	initrd, f := c.plan.readInitrd(c.host)
+	initrd, f := readInitrd(c.plan, c.host)
 	if initrd == nil {
 		return []advice.Finding{f}
 	}
@@ -50,13 +51,13 @@ func (c *captureCheck) initramfs() []advice.Finding {
 	if c.release != "" {
 		c.tree, _ = kmod.Open(c.root, c.release)
 	}
-	return []advice.Finding{f, c.plan.checkUnpacked(c.host, initrd), c.plan.checkInitrdKernel(initrd), c.age(), c.modules()}
+	return []advice.Finding{f, checkUnpacked(c.plan, c.host, initrd), checkKernelOfInitrd(c.plan, initrd), c.age(), c.modules()}
 }
 
 // age compares the initrd with the modules it was made of.
 func (c *captureCheck) age() advice.Finding {
 	const name = "initrd's age"
-	made, known := c.plan.Initrd.modified()
+	made, known := c.plan.Initrd.Modified()
 	if c.tree == nil || !known {
 		return advice.NotKnown(name, "no modules of the capture kernel on this machine to compare it with")
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // reuseName is a file in the state directory that is there while gokexec has told the
@@ -20,8 +21,8 @@ const reuseName = "disk-keys-reused"
 // checkDiskKeys looks for the keys that a kexec_file_load will ask the keyrings for
 // (crash_load_dm_crypt_keys: request_key of type logon). The kernel does so when it has
 // freed the image that is loaded. What can't be looked for is left to the kernel.
-func (l *Loader) checkDiskKeys(p *Plan) error {
-	if p.Kind != machine.Crash || p.Method != File || !machine.HasDiskKeys(l.Root) || machine.ReusesDiskKeys(l.Root) {
+func (l *Loader) checkDiskKeys(p *plan.Plan) error {
+	if p.Kind != machine.Crash || p.Method != plan.File || !machine.HasDiskKeys(l.Root) || machine.ReusesDiskKeys(l.Root) {
 		return nil
 	}
 	dirs, err := fs.ReadDir(l.Root, machine.DiskKeys)

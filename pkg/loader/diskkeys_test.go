@@ -11,6 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 const reuseFile = machine.DiskKeys + "/reuse"
@@ -40,7 +41,7 @@ func TestDiskKeyMissing(t *testing.T) {
 	// By segments the kernel asks for none; a kernel without descriptions to read is left to judge.
 	b.kernel.DiskKeys = nil
 	spec := b.spec(t, "segments")
-	spec.Method = Segments
+	spec.Method = plan.Segments
 	if err := b.LoadSpec(t.Context(), spec); err != nil {
 		t.Errorf("LoadSpec by segments = %v; want it loaded", err)
 	}
@@ -62,7 +63,7 @@ func TestDiskKeyLost(t *testing.T) {
 		t.Errorf("hint %q; want it to tell of the disk's key, not of signatures", hint)
 	}
 	state, err := ReadState(b.StateDir)
-	if err != nil || state.Asked.Method != Auto || b.Holds(b.spec(t, "old")) {
+	if err != nil || state.Asked.Method != plan.Auto || b.Holds(b.spec(t, "old")) {
 		t.Errorf("recorded %+v, %v; want it asked for by auto, and not held to be all that was asked for", state, err)
 	}
 }

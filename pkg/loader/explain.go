@@ -10,13 +10,14 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // Attempt is what was asked of the kernel when it answered with an errno.
 type Attempt struct {
-	Plan   *Plan // nil for an unload
+	Plan   *plan.Plan // nil for an unload
 	Kind   machine.Kind
-	Method Method
+	Method plan.Method
 }
 
 // Explain turns the errno of a load or unload into cause and remedy, after
@@ -46,7 +47,7 @@ func Explain(root fs.FS, arch machine.Arch, attempt Attempt, err error) error {
 			p.Hint = hint
 			return p
 		}
-		if errno == unix.ENOKEY && attempt.Plan != nil && attempt.Kind == machine.Crash && attempt.Method == File && machine.HasDiskKeys(root) {
+		if errno == unix.ENOKEY && attempt.Plan != nil && attempt.Kind == machine.Crash && attempt.Method == plan.File && machine.HasDiskKeys(root) {
 			p.Hint = "the key of an encrypted disk (/" + machine.DiskKeys + ") is in no keyring of this process: " + diskKeyHint
 			return p
 		}
@@ -71,7 +72,7 @@ func Explain(root fs.FS, arch machine.Arch, attempt Attempt, err error) error {
 func hostHint(h *machine.Host, a Attempt, errno unix.Errno) string {
 	if errno == unix.EKEYREJECTED && h.SecureBoot != nil && !*h.SecureBoot {
 		hint := "the kernel was built or told to check signatures although Secure Boot is off (CONFIG_KEXEC_SIG_FORCE); load an image signed with a key in its keyring"
-		if canPlanSegments(h.Arch) {
+		if plan.CanPlanSegments(h.Arch) {
 			hint += ", or use --method segments"
 		}
 		return hint
@@ -126,12 +127,12 @@ func (a Attempt) hint(arch machine.Arch, errno unix.Errno) string {
 	}
 	switch errno {
 	case unix.EACCES:
-		if a.Method == Segments {
+		if a.Method == plan.Segments {
 			return "IMA appraises kernels on this machine, which kexec_load can't pass; use --method file"
 		}
 		return "IMA appraisal or another security module refuses this file; see dmesg and the file's security.ima attribute"
 	case unix.EINVAL:
-		if a.Method == Segments {
+		if a.Method == plan.Segments {
 			return "the kernel refuses the segment list or the flags; `gokexec load --dry-run` prints the list"
 		}
 		return "the kernel refuses the image, its command line or the flags; run with --debug and see dmesg (on arm64 this can mean \"not an Image\": a zboot image or a UKI that was not unpacked)"
@@ -154,17 +155,12 @@ const seeDmesg = "see dmesg for the kernel's own words"
 // noCallHint names the other system call, where that is of use.
 func (a Attempt) noCallHint(arch machine.Arch) string {
 	switch {
-	case a.Method == Segments:
+	case a.Method == plan.Segments:
 		return "this kernel has no kexec_load (CONFIG_KEXEC), or a seccomp filter hides it; try --method file"
-	case !canPlanSegments(arch):
-		return "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE), or a seccomp filter hides it; " + noSegmentsHint(arch)
+	case !plan.CanPlanSegments(arch):
+		return "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE), or a seccomp filter hides it; " + plan.NoSegmentsHint(arch)
 	}
 	return "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE), or a seccomp filter hides it; try --method segments"
-}
-
-// noSegmentsHint is for an architecture that gokexec makes no segments for.
-func noSegmentsHint(arch machine.Arch) string {
-	return "boot a kernel with CONFIG_KEXEC_FILE=y: on " + arch.Name + " gokexec does not load by segments (kexec_load), as kexec-tools does"
 }
 
 // imageErrnoHint is for what is wrong with the image that was loaded.
@@ -173,7 +169,7 @@ func imageErrnoHint(errno unix.Errno) string {
 	case unix.ENOEXEC:
 		return "no loader of this kernel recognises the image (a zboot image or a UKI that was not unpacked?); see dmesg, and `gokexec check FILE` for what it is"
 	case unix.ETXTBSY:
-		return "the kernel or initrd file is open for writing (is it being installed right now?); try again when the writer is done"
+		return plan.BusyFileHint
 	case unix.EKEYREJECTED:
 		return "the image's signature is by a key that the kernel does not trust; see `keyctl list %:.secondary_trusted_keys` and the platform keyring"
 	case unix.ENODATA:

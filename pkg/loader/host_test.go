@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
-	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -15,9 +14,9 @@ import (
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
-	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 func TestCheckHost(t *testing.T) {
@@ -88,58 +87,23 @@ func TestErrnoHints(t *testing.T) {
 	for _, arch := range machine.Arches() {
 		for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EBUSY, unix.ENOSYS, unix.ENOEXEC, unix.EINVAL, unix.EADDRNOTAVAIL, unix.ENOMEM,
 			unix.ETXTBSY, unix.EKEYREJECTED, unix.ENODATA, unix.ENOKEY, unix.ENOPKG, unix.EBADMSG, unix.ELIBBAD, unix.EMSGSIZE, unix.EFBIG, unix.EIO, unix.EFAULT} {
-			for _, method := range []Method{File, Segments} {
+			for _, method := range []plan.Method{plan.File, plan.Segments} {
 				for _, kind := range []machine.Kind{machine.Crash, machine.Boot} {
-					hint := Attempt{Plan: new(Plan), Kind: kind, Method: method}.hint(arch, errno)
+					hint := Attempt{Plan: new(plan.Plan), Kind: kind, Method: method}.hint(arch, errno)
 					if hint == seeDmesg || strings.Contains(hint, "\n") {
 						t.Errorf("hint for %s, %v = %q; want one line of its own", method, errno, hint)
 					}
 					if kind == machine.Boot && strings.Contains(hint, "crash") && errno != unix.EBUSY {
 						t.Errorf("hint for %v of an ordinary kexec = %q; want no word of crash memory", errno, hint)
 					}
-					if strings.Contains(hint, "--method segments") && !canPlanSegments(arch) {
+					if strings.Contains(hint, "--method segments") && !plan.CanPlanSegments(arch) {
 						t.Errorf("hint for %v on %s = %q, which gokexec can't do there", errno, arch.Name, hint)
 					}
 				}
 			}
-			if hint := (Attempt{Kind: machine.Crash, Method: File}).hint(arch, errno); strings.Contains(hint, "image") || strings.Contains(hint, "initrd") {
+			if hint := (Attempt{Kind: machine.Crash, Method: plan.File}).hint(arch, errno); strings.Contains(hint, "image") || strings.Contains(hint, "initrd") {
 				t.Errorf("hint for %v of an unload = %q; want no word of an image", errno, hint)
 			}
-		}
-	}
-}
-
-// Only who lacks a permission is told to be root.
-func TestReadHints(t *testing.T) {
-	for _, tt := range []struct {
-		name, iomem, want string
-	}{
-		{"hidden", "00000000-00000000 : System RAM\n00000000-00000000 : Reserved\n", "run as root"},
-		{"backwards", "00100000-3fffffff : System RAM\n40000000-00000fff : Reserved\n", "--method file leaves it to the kernel"},
-		{"no list", "garbage\n", "--method file leaves it to the kernel"},
-		{"empty", "", "--method file leaves it to the kernel"},
-	} {
-		m := kexectest.NewMachine(t)
-		m.Write("proc/iomem", tt.iomem)
-		host := m.Host("x86_64")
-		_, err := New(host, segmentSpec(machine.Crash, bzImage().Bytes()))
-		if hint := advice.Hint(err); err == nil || !strings.Contains(hint, tt.want) || strings.Contains(hint, "root") != (tt.want == "run as root") {
-			t.Errorf("%s: %v, hint %q; want %q", tt.name, err, hint, tt.want)
-		}
-		if f := checkCrashMemory(host); f.Level != advice.Unknown || (f.Remedy == "run as root") != (tt.want == "run as root") {
-			t.Errorf("%s: check says %+v", tt.name, f)
-		}
-	}
-	for _, tt := range []struct {
-		err  error
-		want string
-	}{
-		{kcore.ErrNoCrashNotes, "CONFIG_CRASH_DUMP"}, {fs.ErrPermission, "run as root"}, {errors.New("odd"), "--method file"},
-	} {
-		host := kexectest.NewMachine(t).Host("x86_64")
-		host.Dump, host.Unread[machine.DumpKey] = nil, tt.err
-		if _, err := New(host, segmentSpec(machine.Crash, bzImage().Bytes())); !strings.Contains(advice.Hint(err), tt.want) {
-			t.Errorf("%v: %v, hint %q; want %q", tt.err, err, advice.Hint(err), tt.want)
 		}
 	}
 }
@@ -163,7 +127,7 @@ func TestPPC64(t *testing.T) {
 		}
 		return host
 	}
-	if f := checkCrashMemory(read()); f.Level != advice.Failure || !strings.Contains(f.Detail, "booted with crashkernel=512M") || strings.Contains(f.Remedy, "high") {
+	if f := plan.CheckCrashMemory(read()); f.Level != advice.Failure || !strings.Contains(f.Detail, "booted with crashkernel=512M") || strings.Contains(f.Remedy, "high") {
 		t.Errorf("without a reservation: %+v", f)
 	}
 	const chosen = "sys/firmware/devicetree/base/chosen/linux,crashkernel-"
@@ -174,17 +138,17 @@ func TestPPC64(t *testing.T) {
 		t.Errorf("CrashRegion = %v, %t; want what the device tree tells", region, found)
 	}
 	e := imagetest.GoodELF(elf.EM_PPC64, binary.LittleEndian)
-	spec := func(method Method) *Spec {
-		return &Spec{Kind: machine.Crash, Method: method, Kernel: FromBytes("vmlinux", e.Bytes())}
+	spec := func(method plan.Method) *plan.Spec {
+		return &plan.Spec{Kind: machine.Crash, Method: method, Kernel: plan.FromBytes("vmlinux", e.Bytes())}
 	}
-	p, err := New(host, spec(Auto))
-	if err != nil || p.Method != File {
+	p, err := plan.New(host, spec(plan.Auto))
+	if err != nil || p.Method != plan.File {
 		t.Fatalf("New = %+v, %v; want a plan by file", p, err)
 	}
 	if err := advice.FirstFailure(append(CheckHost(host, machine.Crash), p.Check(host)...)); err != nil {
 		t.Errorf("Check = %v", err)
 	}
-	if _, err := New(host, spec(Segments)); err == nil || advice.Hint(err) != "use --method file" {
+	if _, err := plan.New(host, spec(plan.Segments)); err == nil || advice.Hint(err) != "use --method file" {
 		t.Errorf("by segments: %v, hint %q", err, advice.Hint(err))
 	}
 	m.Write("proc/sys/kernel/osrelease", "6.12.1\n")
@@ -217,7 +181,7 @@ func TestExplainARM64(t *testing.T) {
 		{unix.EBUSY, machine.Boot, "CPUs are stuck in the kernel"},
 		{unix.EINVAL, machine.Crash, "a zboot image or a UKI that was not unpacked"},
 	} {
-		got := Explain(os.DirFS(m.Dir), arch, Attempt{Plan: &Plan{Image: &bootimage.Image{Format: bootimage.FormatARM64, Machine: arch.Machine}, Kernel: new(Payload), Arch: arch}, Kind: tt.kind, Method: File}, tt.errno)
+		got := Explain(os.DirFS(m.Dir), arch, Attempt{Plan: &plan.Plan{Image: &bootimage.Image{Format: bootimage.FormatARM64, Machine: arch.Machine}, Kernel: new(plan.Payload), Arch: arch}, Kind: tt.kind, Method: plan.File}, tt.errno)
 		if hint := advice.Hint(got); !strings.Contains(hint, tt.want) {
 			t.Errorf("Explain(%v) = %v, hint %q; want %q", tt.errno, got, hint, tt.want)
 		}

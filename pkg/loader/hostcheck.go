@@ -1,20 +1,14 @@
 package loader
 
 import (
-	"debug/elf"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
-	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
-
-// smallCrashRegion is the size, in bytes, below which capture was seen to run
-// out of memory with a 4 MB initramfs (make bench, "smallest crashkernel=").
-const smallCrashRegion = 80 << 20
 
 // CheckHost looks at what the machine itself allows, before any file is
 // opened: permission, policy, and for a crash kernel the reserved memory.
@@ -25,7 +19,7 @@ func CheckHost(h *machine.Host, kind machine.Kind) []advice.Finding {
 		findings = append(findings, checkOneCmdline(h, kind))
 	}
 	if kind == machine.Crash {
-		findings = append(findings, checkCrashMemory(h), checkCrashSupport(h))
+		findings = append(findings, plan.CheckCrashMemory(h), checkCrashSupport(h))
 	}
 	return findings
 }
@@ -45,10 +39,10 @@ func checkSupport(h *machine.Host) advice.Finding {
 			Detail: "kernel " + h.Release + " was built with neither CONFIG_KEXEC nor CONFIG_KEXEC_FILE",
 			Remedy: "boot a kernel with CONFIG_KEXEC_FILE=y",
 			Errno:  []unix.Errno{unix.ENOSYS}}
-	case h.Config.Off("KEXEC_FILE") && !canPlanSegments(h.Arch):
+	case h.Config.Off("KEXEC_FILE") && !plan.CanPlanSegments(h.Arch):
 		return advice.Finding{Check: name, Level: advice.Failure,
 			Detail: "kernel " + h.Release + " was built without CONFIG_KEXEC_FILE: kexec_file_load is not there",
-			Remedy: noSegmentsHint(h.Arch),
+			Remedy: plan.NoSegmentsHint(h.Arch),
 			Errno:  []unix.Errno{unix.ENOSYS}, Err: unix.ENOSYS}
 	case h.Config.Off("KEXEC_FILE"):
 		return advice.Finding{Check: name, Level: advice.Warning,
@@ -116,60 +110,6 @@ func checkLockdown(h *machine.Host) advice.Finding {
 		Detail: fmt.Sprintf("lockdown is %s: only a kernel whose signature the kernel trusts can be loaded, by kexec_file_load only", h.Lockdown),
 		Remedy: "load the distribution's own signed kernel image as it is, or turn Secure Boot or lockdown= off",
 		Errno:  []unix.Errno{unix.EPERM, unix.EKEYREJECTED, unix.ENODATA, unix.ENOKEY, unix.EBADMSG, unix.ENOPKG, unix.EACCES}}
-}
-
-func checkCrashMemory(h *machine.Host) advice.Finding {
-	const name = "crash memory"
-	if err := h.Unread["proc/iomem"]; err != nil {
-		return advice.Finding{Check: name, Level: advice.Unknown, Detail: err.Error(), Remedy: machine.ReadHint(err, "")}
-	}
-	if region, found := h.CrashRegion(); found {
-		if region.Size() < smallCrashRegion {
-			return advice.Finding{Check: name, Level: advice.Warning,
-				Detail: fmt.Sprintf("only %s is reserved at %s", advice.MiB(region.Size()), region),
-				Remedy: "recent kernels need 80 MiB to 96 MiB to boot and save a dump; use crashkernel=128M or more"}
-		}
-		return advice.Passed(name, "%s reserved at %s", advice.MiB(region.Size()), region)
-	}
-	f := advice.Finding{Check: name, Level: advice.Failure, Errno: []unix.Errno{unix.EADDRNOTAVAIL}, Err: unix.EADDRNOTAVAIL}
-	if asked := crashkernelWords(h.Cmdline); asked != "" {
-		f.Detail = fmt.Sprintf("no memory is reserved for a crash kernel, although the kernel was booted with %s", asked)
-		f.Remedy = "the reservation failed: see `dmesg | grep -i crashkernel`; " + reserveHint(h.Arch.Machine)
-		return f
-	}
-	f.Detail = "no memory is reserved for a crash kernel: the kernel was booted without crashkernel="
-	f.Remedy = "add crashkernel=256M to the kernel's command line and reboot (" + bootLoaderHint(h.Arch.Machine) + ")"
-	return f
-}
-
-// reserveHint says how a reservation may succeed: ",high" is not known everywhere
-// (Documentation/admin-guide/kernel-parameters.txt, crashkernel=), and KASLR is in
-// the way where it chooses physical addresses.
-func reserveHint(m elf.Machine) string {
-	switch m {
-	case elf.EM_PPC64, elf.EM_S390:
-		return "ask for less, or give it an offset (crashkernel=SIZE@OFFSET)"
-	case elf.EM_X86_64, elf.EM_AARCH64:
-		return "ask for less, give it an offset or \",high\", or boot with nokaslr (with KASLR a large reservation fails on some boots)"
-	}
-	return "ask for less, give it an offset or \",high\""
-}
-
-func bootLoaderHint(m elf.Machine) string {
-	if m == elf.EM_S390 {
-		return "in /etc/zipl.conf, then zipl; grubby where that is"
-	}
-	return "with GRUB: GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, then update-grub; grubby where that is"
-}
-
-func crashkernelWords(c cmdline.Cmdline) string {
-	var words []string
-	for _, a := range c.Args {
-		if cmdline.Same(a.Name, "crashkernel") {
-			words = append(words, a.Text)
-		}
-	}
-	return strings.Join(words, " ")
 }
 
 func checkCrashSupport(h *machine.Host) advice.Finding {

@@ -1,14 +1,11 @@
 package loader
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gokexec/gokexec/internal/uname"
 	"github.com/gokexec/gokexec/pkg/advice"
@@ -16,6 +13,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // The checks of CheckInitrd.
@@ -31,24 +29,24 @@ const maxUnpacked = 4 << 30
 // and each capture fails by: a Failure is a file that is no initramfs, or a damaged one (with
 // Spec.Force a Warning), a Warning one that is too large or whose modules are another kernel's. It finds nothing to say of
 // an ordinary kexec, or of a plan without an initrd.
-func (p *Plan) CheckInitrd(host *machine.Host) []advice.Finding {
+func CheckInitrd(p *plan.Plan, host *machine.Host) []advice.Finding {
 	if p.Kind != machine.Crash || p.Initrd == nil {
 		return nil
 	}
-	contents, f := p.readInitrd(host)
+	contents, f := readInitrd(p, host)
 	if contents == nil {
 		return []advice.Finding{f}
 	}
-	room := p.checkUnpacked(host, contents)
+	room := checkUnpacked(p, host, contents)
 	room.Level = min(room.Level, advice.Warning) // an estimate: no reason to be without a crash kernel
-	return []advice.Finding{f, room, p.checkInitrdKernel(contents)}
+	return []advice.Finding{f, room, checkKernelOfInitrd(p, contents)}
 }
 
 // refuseChanged judges inputs that have changed since a load that is made again over what is loaded: a
 // crash kernel that is loaded is worth more than one that can't save a dump. A Failure of CheckInitrd
 // is an error, and so are modules of another kernel, unless Spec.Force is set. changed are the paths
 // of those files; for none nothing is read.
-func (l *Loader) refuseChanged(p *Plan, changed []string) error {
+func (l *Loader) refuseChanged(p *plan.Plan, changed []string) error {
 	err := l.judgeChanged(p, changed, func(f advice.Finding) bool {
 		return f.Level == advice.Failure || f.Level == advice.Warning && f.Check == checkInitrdKernel && !p.Spec.Force
 	})
@@ -61,11 +59,11 @@ func (l *Loader) refuseChanged(p *Plan, changed []string) error {
 
 // refuseRestored judges inputs that have changed since a load that is made again while nothing is
 // loaded: as a load does.
-func (l *Loader) refuseRestored(p *Plan, changed []string) error {
+func (l *Loader) refuseRestored(p *plan.Plan, changed []string) error {
 	return l.judgeChanged(p, changed, func(f advice.Finding) bool { return f.Level == advice.Failure })
 }
 
-func (l *Loader) judgeChanged(p *Plan, changed []string, refuse func(advice.Finding) bool) error {
+func (l *Loader) judgeChanged(p *plan.Plan, changed []string, refuse func(advice.Finding) bool) error {
 	if len(changed) == 0 {
 		return nil
 	}
@@ -74,7 +72,7 @@ func (l *Loader) judgeChanged(p *Plan, changed []string, refuse func(advice.Find
 		return err
 	}
 	initrd := p.Initrd != nil && slices.ContainsFunc(changed, func(path string) bool { return samePath(path, p.Initrd.Path) })
-	for _, f := range p.CheckInitrd(host) {
+	for _, f := range CheckInitrd(p, host) {
 		if !initrd && f.Check != checkInitrdKernel {
 			continue // it was taken as it is
 		}
@@ -97,8 +95,8 @@ func samePath(a, b string) bool {
 }
 
 // readInitrd gives no contents where the initrd can't be looked into, or has no modules to judge.
-func (p *Plan) readInitrd(host *machine.Host) (*initramfs.Contents, advice.Finding) {
-	source := p.Initrd.reader()
+func readInitrd(p *plan.Plan, host *machine.Host) (*initramfs.Contents, advice.Finding) {
+	source := p.Initrd.Reader()
 	if source == nil {
 		return nil, advice.NotKnown(checkInitrd, "it can't be looked into")
 	}
@@ -139,7 +137,7 @@ func innerNote(c *initramfs.Contents) string {
 }
 
 // checkInitrdKernel holds the kernel that the modules are of against the one that is loaded.
-func (p *Plan) checkInitrdKernel(c *initramfs.Contents) advice.Finding {
+func checkKernelOfInitrd(p *plan.Plan, c *initramfs.Contents) advice.Finding {
 	release, _ := p.Image.Release()
 	switch {
 	case len(c.Releases) == 0 && c.Inner != "":
@@ -157,31 +155,31 @@ func (p *Plan) checkInitrdKernel(c *initramfs.Contents) advice.Finding {
 // checkUnpacked holds the memory that the files take against what the capture kernel has. Where the initramfs
 // is the root, that is a tmpfs of half of its memory (fs/namespace.c, init_mount_tree;
 // mm/shmem.c, shmem_default_max_blocks).
-func (p *Plan) checkUnpacked(host *machine.Host, c *initramfs.Contents) advice.Finding {
+func checkUnpacked(p *plan.Plan, host *machine.Host, c *initramfs.Contents) advice.Finding {
 	const name = "unpacked initrd"
 	region, found := host.CrashRegion()
 	if !found {
 		return advice.NotKnown(name, "the crash memory is not known")
 	}
 	need := c.Unpacked
-	taken := p.Image.MemSize + p.initrdSize() + controlPages(host)
+	taken := p.Image.MemSize + p.InitrdSize() + plan.ControlPages(host)
 	left := region.Size() - min(taken, region.Size())
 	limit, why, safe := left, "left of the crash memory", left/2
 	cmdline, err := cmdline.Parse(p.Cmdline)
-	if err == nil && !cmdline.Has("root") && !p.takesInitramfsOptions(cmdline) && region.Size()/2 < limit {
+	if err == nil && !cmdline.Has("root") && !takesInitramfsOptions(p, cmdline) && region.Size()/2 < limit {
 		// Of its memory without the kernel itself, which gives back a part of MemSize.
 		limit, why = region.Size()/2, "half of its memory, which a root in memory may take"
 		safe = min(safe, (region.Size()-min(p.Image.MemSize, region.Size()))/2)
 	}
-	enough := advice.MiB(memmap.RoundUp(taken+2*need+smallCrashRegion/2, 32<<20))
+	enough := advice.MiB(memmap.RoundUp(taken+2*need+plan.SmallCrashMemory/2, 32<<20))
 	switch {
 	case need > limit:
 		return advice.Finding{Check: name, Level: advice.Failure,
-			Detail: fmt.Sprintf("the initrd of %s unpacks to %s; the capture kernel has at most %s (%s), and ends with \"Initramfs unpacking failed: write error\"", advice.MiB(p.initrdSize()), advice.MiB(need), advice.MiB(limit), why),
+			Detail: fmt.Sprintf("the initrd of %s unpacks to %s; the capture kernel has at most %s (%s), and ends with \"Initramfs unpacking failed: write error\"", advice.MiB(p.InitrdSize()), advice.MiB(need), advice.MiB(limit), why),
 			Remedy: fmt.Sprintf("enlarge crashkernel= to %s, use a smaller initrd (gokexec initramfs makes one of a few MB), or append initramfs_options=size=90%% (Linux 6.18)", enough)}
 	case need > safe:
 		return advice.Finding{Check: name, Level: advice.Warning,
-			Detail: fmt.Sprintf("the initrd of %s unpacks to %s of the %s that the capture kernel has (%s): little is left to run in", advice.MiB(p.initrdSize()), advice.MiB(need), advice.MiB(limit), why),
+			Detail: fmt.Sprintf("the initrd of %s unpacks to %s of the %s that the capture kernel has (%s): little is left to run in", advice.MiB(p.InitrdSize()), advice.MiB(need), advice.MiB(limit), why),
 			Remedy: fmt.Sprintf("enlarge crashkernel= to %s, or use a smaller initrd (gokexec initramfs makes one of a few MB)", enough)}
 	}
 	return advice.Passed(name, "%s of %s", advice.MiB(need), advice.MiB(limit))
@@ -189,30 +187,7 @@ func (p *Plan) checkUnpacked(host *machine.Host, c *initramfs.Contents) advice.F
 
 // takesInitramfsOptions tells whether initramfs_options= has an effect: gokexec gives
 // it to every capture kernel, and before Linux 6.18 none looks at it.
-func (p *Plan) takesInitramfsOptions(cmdline cmdline.Cmdline) bool {
+func takesInitramfsOptions(p *plan.Plan, cmdline cmdline.Cmdline) bool {
 	release, _ := p.Image.Release()
 	return cmdline.Has("initramfs_options") && (release == "" || uname.AtLeast(release, 6, 18))
-}
-
-// reader gives what the kernel will unpack; nil if there is nothing to read.
-func (p *Payload) reader() io.Reader {
-	switch {
-	case p.data != nil:
-		return bytes.NewReader(p.data)
-	case p.source != nil:
-		return io.NewSectionReader(p.source, 0, p.source.Size)
-	}
-	return nil
-}
-
-// modified is when the file was written last.
-func (p *Payload) modified() (time.Time, bool) {
-	if p.source == nil || p.source.file == nil {
-		return time.Time{}, false
-	}
-	info, err := p.source.file.Stat()
-	if err != nil {
-		return time.Time{}, false
-	}
-	return info.ModTime(), true
 }

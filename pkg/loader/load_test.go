@@ -11,10 +11,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 type bench struct {
@@ -35,7 +37,7 @@ func newBench(t *testing.T) *bench {
 }
 
 // initrdOf is an initramfs with one empty file of that name.
-func initrdOf(name string) []byte { return cpioOf(name) }
+func initrdOf(name string) []byte { return imagetest.Initramfs(name) }
 
 // initrdName undoes initrdOf.
 func initrdName(b []byte) string {
@@ -47,20 +49,20 @@ func initrdName(b []byte) string {
 }
 
 // plan writes kernel and initrd to files and plans their load.
-func (b *bench) plan(t *testing.T, initrd string) *Plan {
+func (b *bench) plan(t *testing.T, initrd string) *plan.Plan {
 	t.Helper()
-	files := map[string][]byte{"vmlinuz": bzImage().Bytes(), "initrd-" + initrd: initrdOf(initrd)}
+	files := map[string][]byte{"vmlinuz": imagetest.SmallBzImage().Bytes(), "initrd-" + initrd: initrdOf(initrd)}
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(b.dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	spec := &Spec{Kind: machine.Crash, Cmdline: "name=" + initrd}
+	spec := &plan.Spec{Kind: machine.Crash, Cmdline: "name=" + initrd}
 	var err error
-	if spec.Kernel, err = Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
+	if spec.Kernel, err = plan.Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
 		t.Fatal(err)
 	}
-	if spec.Initrd, err = Open(filepath.Join(b.dir, "initrd-"+initrd)); err != nil {
+	if spec.Initrd, err = plan.Open(filepath.Join(b.dir, "initrd-"+initrd)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { spec.Close() })
@@ -68,7 +70,7 @@ func (b *bench) plan(t *testing.T, initrd string) *Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(host, spec)
+	p, err := plan.New(host, spec)
 	if err != nil {
 		t.Fatal(err)
 	}

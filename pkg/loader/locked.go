@@ -8,6 +8,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -15,18 +16,18 @@ import (
 // machine, plans, checks and loads, looks at what the kernel has made of it and loads
 // again while memory changes (LoadSettled), and records it. The error is that of Load;
 // that the header is stale in the end is none: ReadTruth says so.
-func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
+func (l *Loader) LoadSpec(ctx context.Context, spec *plan.Spec) error {
 	return l.Locked(ctx, spec.Kind, func(bool) error {
-		_, _, err := l.LoadSettled(ctx, func() (*Plan, error) {
+		_, _, err := l.LoadSettled(ctx, func() (*plan.Plan, error) {
 			host, err := machine.ReadHost(l.Root, l.Arch)
 			if err != nil {
 				return nil, err
 			}
-			p, err := New(host, spec)
+			p, err := plan.New(host, spec)
 			if err != nil {
 				return nil, err
 			}
-			return p, advice.FirstFailure(append(CheckLoad(host, p), p.CheckInitrd(host)...))
+			return p, advice.FirstFailure(append(CheckLoad(host, p), CheckInitrd(p, host)...))
 		})
 		return err
 	})
@@ -35,7 +36,7 @@ func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
 // CheckLoad is what the kernel would refuse, found before a load, a reload or a restore: what
 // is wrong with the machine, and with the plan for it. What the kernel takes and a capture
 // fails by, CheckInitrd tells.
-func CheckLoad(host *machine.Host, p *Plan) []advice.Finding {
+func CheckLoad(host *machine.Host, p *plan.Plan) []advice.Finding {
 	return append(CheckHost(host, p.Kind), p.Check(host)...)
 }
 
@@ -92,7 +93,7 @@ func unarmed(err error) error {
 // UnloadLocked is UnloadBy under the reload lock. After it no crash kernel is wanted,
 // whatever failed before, unless it is a step of a reload that another process makes
 // and waits for.
-func (l *Loader) UnloadLocked(ctx context.Context, kind machine.Kind, method Method) error {
+func (l *Loader) UnloadLocked(ctx context.Context, kind machine.Kind, method plan.Method) error {
 	if l.StateDir == "" {
 		return l.UnloadBy(ctx, kind, method)
 	}

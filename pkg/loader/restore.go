@@ -9,6 +9,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // ErrUnarmed is wrapped when a load has cost the crash kernel that was loaded, and
@@ -44,15 +45,15 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	}
 	defer spec.Close()
 	method := state.Method
-	if errors.Is(cause, unix.ENOKEY) && machine.HasDiskKeys(l.Root) && canPlanSegments(l.Arch) {
+	if errors.Is(cause, unix.ENOKEY) && machine.HasDiskKeys(l.Root) && plan.CanPlanSegments(l.Arch) {
 		// By file it would fail for the same reason; kexec_load asks for no keys.
-		method, without = Segments, ", without the keys of encrypted disks"
+		method, without = plan.Segments, ", without the keys of encrypted disks"
 	}
 	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return "", "", err
 	}
-	p, err := newBy(host, spec, method)
+	p, err := plan.NewBy(host, spec, method)
 	if err != nil {
 		return "", "", err
 	}
@@ -74,7 +75,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 // record writes what was loaded, and by what it is told from the load of another
 // program; and tells whether it could. An older record must not be taken for that of
 // this load.
-func (l *Loader) record(p *Plan) bool {
+func (l *Loader) record(p *plan.Plan) bool {
 	if l.StateDir == "" {
 		return false
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // Accuracy says whether the loaded elfcorehdr is that of the machine as it is.
@@ -131,7 +132,7 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 	case !*loaded:
 		return &Truth{Accuracy: NotLoaded}
 	}
-	machine, err := kcore.ReadMachine(root)
+	m, err := kcore.ReadMachine(root)
 	if err != nil {
 		return unverified("the machine can't be read: %v", err)
 	}
@@ -139,13 +140,13 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 	var hint memmap.PhysAddr
 	placed := false // by us, at the hint
 	if state, err := ReadState(stateDir); stateDir != "" && err == nil {
-		t.Unchanged = state.Generation != "" && state.Generation == generationOf(machine)
+		t.Unchanged = state.Generation != "" && state.Generation == machine.GenerationOf(m)
 		if foreign == nil {
-			other := !state.Memory.matches(root, machine.Iomem)
+			other := !state.Memory.matches(root, m.Iomem)
 			foreign = &other
 		}
 		if t.Foreign = *foreign; !t.Foreign {
-			hint, placed = state.Elfcorehdr, state.Method == Segments && state.Elfcorehdr != 0
+			hint, placed = state.Elfcorehdr, state.Method == plan.Segments && state.Elfcorehdr != 0
 		}
 	}
 	loaded, at, err := kcore.ReadLoaded(root, hint)
@@ -160,12 +161,12 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 		return t
 	}
 	t.Header = at
-	wanted, err := machine.Header(elfcore.BuildOptions{})
+	wanted, err := m.Header(elfcore.BuildOptions{})
 	if err != nil {
 		t.Reason = fmt.Sprintf("there is nothing to compare it with: %v", err)
 		return t
 	}
-	t.Wrong = mismatches(root, machine, loaded, wanted)
+	t.Wrong = mismatches(root, m, loaded, wanted)
 	t.Accuracy = Accurate
 	if len(t.Wrong) > 0 {
 		t.Accuracy = Stale

@@ -14,9 +14,9 @@ import (
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/internal/vmlab"
-	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // inventARM64 is an arm64 machine with RAM in banks of which the first, at 1 GiB,
@@ -164,7 +164,7 @@ func TestVMDifferentialARM64(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := loader.New(host, &loader.Spec{Kind: machine.Crash, Method: loader.Segments, Kernel: loader.FromBytes("Image", kernel), Cmdline: "console=ttyAMA0"})
+		p, err := plan.New(host, &plan.Spec{Kind: machine.Crash, Method: plan.Segments, Kernel: plan.FromBytes("Image", kernel), Cmdline: "console=ttyAMA0"})
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", m.name, err, m.text)
 		}
@@ -175,7 +175,7 @@ func TestVMDifferentialARM64(t *testing.T) {
 		}
 		theirs.ram = theirs.ram.Union(added)
 		compareHeaders(t, m, ours, theirs)
-		s, _ := p.Segment(loader.RoleKernel)
+		s, _ := p.Segment(plan.RoleKernel)
 		for _, f := range segmentField.FindAllStringSubmatch(out, 2) {
 			v, err := strconv.ParseUint(f[2], 16, 64)
 			if err != nil {

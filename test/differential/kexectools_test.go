@@ -11,9 +11,9 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/vmlab"
-	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // dump is what a crash load says of the dump to be.
@@ -70,7 +70,7 @@ func parseKexec(t *testing.T, out string) *dump {
 }
 
 // planDump is the same of a plan of gokexec's.
-func planDump(p *loader.Plan) *dump {
+func planDump(p *plan.Plan) *dump {
 	d := &dump{notes: map[memmap.PhysAddr]uint64{}, virt: map[uint64]bool{}}
 	for _, n := range p.Header.CPUNotes {
 		d.notes[n.Addr] = n.Size
@@ -160,7 +160,7 @@ func TestVMDifferential(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := loader.New(host, &loader.Spec{Kind: machine.Crash, Method: loader.Segments, Kernel: loader.FromBytes("vmlinuz", z.Bytes()), Cmdline: "console=ttyS0"})
+		p, err := plan.New(host, &plan.Spec{Kind: machine.Crash, Method: plan.Segments, Kernel: plan.FromBytes("vmlinuz", z.Bytes()), Cmdline: "console=ttyS0"})
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", m.name, err, m.text)
 		}
@@ -206,7 +206,7 @@ func compareHeaders(t *testing.T, m *testMachine, ours, theirs *dump) {
 	}
 }
 
-func compare(t *testing.T, m *testMachine, p *loader.Plan, ours, theirs *dump) {
+func compare(t *testing.T, m *testMachine, p *plan.Plan, ours, theirs *dump) {
 	t.Helper()
 	compareHeaders(t, m, ours, theirs)
 	// The memory of the crash kernel, but for the segments that it must not see:

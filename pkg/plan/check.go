@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,7 +46,10 @@ const (
 // image before it looks closely, finds nothing to refuse. The machine's own
 // state is CheckHost's business.
 func (p *Plan) Check(host *machine.Host) []advice.Finding {
-	findings := append([]advice.Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()}, p.checkMore(host)...)
+	findings := []advice.Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()}
+	if more := protocolOf(host.Arch.Machine).checks; more != nil {
+		findings = append(findings, more(p, host)...)
+	}
 	if p.Kind == machine.Boot {
 		findings = append(findings, p.checkHandover(host))
 	}
@@ -79,54 +81,28 @@ func (p *Plan) checkMachine(host *machine.Host) advice.Finding {
 
 // checkImage asks what kexec_file_load's loaders ask (arch/x86/kernel/
 // kexec-bzimage64.c bzImage64_probe, arch/arm64/kernel/kexec_image.c
-// image_probe, and their kin).
+// image_probe, and their kin). Of a plan by segments the image was looked at when they
+// were made of it.
 func (p *Plan) checkImage(host *machine.Host) advice.Finding {
-	const name = CheckKernelImage
-	fail := func(remedy string, format string, args ...any) advice.Finding {
-		return advice.Finding{Check: name, Level: advice.Failure, Remedy: remedy,
-			Detail: fmt.Sprintf("kernel %s: ", p.Kernel.Path) + fmt.Sprintf(format, args...),
-			Errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, Err: unix.ENOEXEC}
-	}
 	if p.Method == Segments {
-		if err := p.checkSegmentImage(host); err != nil {
-			return fail("use a 64-bit kernel, version 3.17 or newer", "%s", oneLine(err))
-		}
-		return advice.Passed(name, "%s, %s", p.Image, advice.MiB(uint64(p.Image.Size())))
+		return advice.Passed(CheckKernelImage, "%s, %s", p.Image, advice.MiB(uint64(p.Image.Size())))
 	}
-	takes := map[elf.Machine][]bootimage.Format{
-		elf.EM_X86_64:    {bootimage.FormatBzImage},
-		elf.EM_AARCH64:   {bootimage.FormatARM64},
-		elf.EM_RISCV:     {bootimage.FormatELF, bootimage.FormatRISCV},
-		elf.EM_PPC64:     {bootimage.FormatELF},
-		elf.EM_S390:      {bootimage.FormatS390, bootimage.FormatELF},
-		elf.EM_LOONGARCH: {bootimage.FormatLoongArch, bootimage.FormatELF},
-	}[host.Arch.Machine]
-	if !slices.Contains(takes, p.Image.Format) {
-		return fail("", "kexec_file_load on %s does not take %s", host.Arch.Name, p.Image.Format)
+	row := protocolOf(host.Arch.Machine)
+	if !slices.Contains(row.formats, p.Image.Format) {
+		return p.refuseImage("", fmt.Errorf("kexec_file_load on %s does not take %s", host.Arch.Name, p.Image.Format))
 	}
-	if z := p.Image.BzImage; z != nil {
-		if err := z.CheckKexec64(host.LA57); err != nil {
-			return fail("use a kernel built with CONFIG_RELOCATABLE=y and CONFIG_X86_64=y, version 3.9 or newer", "%s", oneLine(err))
+	if row.accepts != nil {
+		if remedy, err := row.accepts(p, host); err != nil {
+			return p.refuseImage(remedy, err)
 		}
 	}
-	if f := p.Image.ELF; f != nil && host.Arch.Machine == elf.EM_RISCV {
-		if err := f.CheckKexecRISCV(); err != nil {
-			return fail("load by segments (--method segments), or the Image that was built with it", "%s", err)
-		}
-	}
-	if f := p.Image.ELF; f != nil && host.Arch.Machine == elf.EM_S390 {
-		if err := f.CheckKexecS390(p.Kind == machine.Crash); err != nil {
-			return fail("give the bzImage that was built with it (arch/s390/boot/bzImage, /boot/vmlinuz-VERSION); the running kernel oopses when it loads this file", "%s", err)
-		}
-	}
-	return advice.Passed(name, "%s, %s", p.Image, advice.MiB(uint64(p.Image.Size())))
+	return advice.Passed(CheckKernelImage, "%s, %s", p.Image, advice.MiB(uint64(p.Image.Size())))
 }
 
-func (p *Plan) checkSegmentImage(host *machine.Host) error {
-	if host.Arch.DeviceTree {
-		return p.checkDTImage()
-	}
-	return p.checkX86Image(host)
+func (p *Plan) refuseImage(remedy string, err error) advice.Finding {
+	return advice.Finding{Check: CheckKernelImage, Level: advice.Failure, Remedy: remedy,
+		Detail: fmt.Sprintf("kernel %s: %s", p.Kernel.Path, oneLine(err)),
+		Errno:  []unix.Errno{unix.ENOEXEC, unix.EINVAL}, Err: unix.ENOEXEC}
 }
 
 // oneLine puts joined errors on one line.
@@ -141,9 +117,7 @@ func (p *Plan) checkCmdline() advice.Finding {
 		limit, source = uint64(z.CmdlineSize), "cmdline_size of the kernel's header"
 	}
 	need := uint64(len(p.Cmdline)) + 1
-	if p.Arch.Machine == elf.EM_X86_64 {
-		need += elfcorehdrWord
-	}
+	need += protocolOf(p.Arch.Machine).cmdlineOwn
 	if n := uint64(len(p.KernelCmdline)) + 1; n > need {
 		need = n
 	}
@@ -179,7 +153,7 @@ func (p *Plan) checkRoom(host *machine.Host) advice.Finding {
 	free := memmap.NewSet(region)
 	control := ControlPages(host)
 	total := control
-	for _, s := range p.fileSegments(host) {
+	for _, s := range protocolOf(host.Arch.Machine).fileSegments(p, host) {
 		total += memmap.PageUp(s.Size)
 		at, err := free.Place(s)
 		if errors.Is(err, memmap.ErrNoSpace) {
@@ -204,11 +178,9 @@ func (p *Plan) noRoom(name advice.CheckID, region memmap.Range, total uint64) ad
 		Errno:  []unix.Errno{unix.EADDRNOTAVAIL, unix.ENOMEM}, Err: unix.EADDRNOTAVAIL}
 }
 
-// fileSegments are the kernel's buffers in the order it places them.
-func (p *Plan) fileSegments(host *machine.Host) []memmap.Hole {
-	if host.Arch.DeviceTree {
-		return p.dtFileSegments(host)
-	}
+// plainFileSegments are the kernel's buffers in the order it places them; the initrd no
+// lower than initrdMin.
+func (p *Plan) plainFileSegments(host *machine.Host, initrdMin memmap.PhysAddr) []memmap.Hole {
 	header := uint64(PlainHeaderSize)
 	if host.ElfcorehdrSize > 0 {
 		header = host.ElfcorehdrSize + 64
@@ -225,11 +197,7 @@ func (p *Plan) fileSegments(host *machine.Host) []memmap.Hole {
 	}
 	segments = append(segments, kernel)
 	if size := p.InitrdSize(); size > 0 {
-		initrd := memmap.Hole{Size: memmap.PageUp(size), Align: memmap.PageSize, TopDown: true}
-		if host.Arch.Machine == elf.EM_X86_64 {
-			initrd.Min = initrdMin
-		}
-		segments = append(segments, initrd)
+		segments = append(segments, memmap.Hole{Size: memmap.PageUp(size), Align: memmap.PageSize, Min: initrdMin, TopDown: true})
 	}
 	return segments
 }

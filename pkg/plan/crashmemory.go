@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"debug/elf"
 	"fmt"
 	"strings"
 
@@ -30,35 +29,16 @@ func CheckCrashMemory(h *machine.Host) advice.Finding {
 		}
 		return advice.Passed(name, "%s reserved at %s", advice.MiB(region.Size()), region)
 	}
+	row := protocolOf(h.Arch.Machine)
 	f := advice.Finding{Check: name, Level: advice.Failure, Errno: []unix.Errno{unix.EADDRNOTAVAIL}, Err: unix.EADDRNOTAVAIL}
 	if asked := crashkernelWords(h.Cmdline); asked != "" {
 		f.Detail = fmt.Sprintf("no memory is reserved for a crash kernel, although the kernel was booted with %s", asked)
-		f.Remedy = "the reservation failed: see `dmesg | grep -i crashkernel`; " + reserveHint(h.Arch.Machine)
+		f.Remedy = "the reservation failed: see `dmesg | grep -i crashkernel`; " + row.reserveHint
 		return f
 	}
 	f.Detail = "no memory is reserved for a crash kernel: the kernel was booted without crashkernel="
-	f.Remedy = "add crashkernel=256M to the kernel's command line and reboot (" + bootLoaderHint(h.Arch.Machine) + ")"
+	f.Remedy = "add crashkernel=256M to the kernel's command line and reboot (" + row.bootLoaderHint + ")"
 	return f
-}
-
-// reserveHint says how a reservation may succeed: ",high" is not known everywhere
-// (Documentation/admin-guide/kernel-parameters.txt, crashkernel=), and KASLR is in
-// the way where it chooses physical addresses.
-func reserveHint(m elf.Machine) string {
-	switch m {
-	case elf.EM_PPC64, elf.EM_S390:
-		return "ask for less, or give it an offset (crashkernel=SIZE@OFFSET)"
-	case elf.EM_X86_64, elf.EM_AARCH64:
-		return "ask for less, give it an offset or \",high\", or boot with nokaslr (with KASLR a large reservation fails on some boots)"
-	}
-	return "ask for less, give it an offset or \",high\""
-}
-
-func bootLoaderHint(m elf.Machine) string {
-	if m == elf.EM_S390 {
-		return "in /etc/zipl.conf, then zipl; grubby where that is"
-	}
-	return "with GRUB: GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, then update-grub; grubby where that is"
 }
 
 func crashkernelWords(c cmdline.Cmdline) string {

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"debug/elf"
 	"fmt"
 
 	"github.com/gokexec/gokexec/pkg/advice"
@@ -49,27 +48,16 @@ func (p *Plan) checkFirmware(host *machine.Host) advice.Finding {
 		Remedy: "load by segments (--method segments), or update the firmware: OpenSBI 1.3 and later tell the kernel to leave it alone"}
 }
 
-// checkMore is what is asked on some architectures only.
-func (p *Plan) checkMore(host *machine.Host) []advice.Finding {
-	switch {
-	case p.Kind == machine.Boot && host.Arch.Machine == elf.EM_AARCH64:
-		return []advice.Finding{p.checkInterrupts(host)}
-	case p.Kind == machine.Crash && host.Arch.Machine == elf.EM_RISCV:
-		return []advice.Finding{p.checkFirmware(host)}
-	}
-	return nil
-}
-
 // dtFileSegments are the kernel's buffers in the order it places them (arch/arm64/
 // kernel/kexec_image.c and machine_kexec_file.c; arch/riscv/kernel/elf_kexec.c).
-func (p *Plan) dtFileSegments(host *machine.Host) []memmap.Hole {
+func (p *Plan) dtFileSegments(host *machine.Host, withPurgatory bool) []memmap.Hole {
 	const elfcorehdrAlign = 64 << 10
 	kernel := memmap.Hole{Size: host.PageUp(max(p.Image.MemSize, uint64(p.Image.Size()))), Align: imageAlign}
 	if a := p.Image.ARM64; a != nil {
 		kernel.Size += a.TextOffset
 	}
 	segments := []memmap.Hole{kernel, {Size: elfcorehdrAlign, Align: elfcorehdrAlign, TopDown: true}}
-	if host.Arch.Machine == elf.EM_RISCV {
+	if withPurgatory {
 		segments = append(segments, memmap.Hole{Size: purgatoryShare, Align: host.Page(), TopDown: true})
 	}
 	if size := p.InitrdSize(); size > 0 {

@@ -36,19 +36,7 @@ type dtKernel struct {
 	above   bool   // it can't use memory below itself
 }
 
-// dtKernel prepares an Image, or the one that is in a vmlinux. It is read once: some
-// of these machines have little memory.
-func (p *Plan) dtKernel() (*dtKernel, error) {
-	if p.dtImage == nil {
-		k, err := p.readDTKernel()
-		if err != nil {
-			return nil, err
-		}
-		p.dtImage = k
-	}
-	return p.dtImage, nil
-}
-
+// readDTKernel prepares an Image, or the one that is in a vmlinux.
 func (p *Plan) readDTKernel() (*dtKernel, error) {
 	image := p.Image
 	data, err := image.Bytes()
@@ -124,12 +112,6 @@ func flatten(f *bootimage.ELF, data []byte) (*bootimage.Image, []byte, error) {
 		return nil, nil, fmt.Errorf("this ELF file does not begin with the header of an Image (%v), so that it can't be told how to place it", err)
 	}
 	return image, flat, nil
-}
-
-// checkDTImage asks what the boot protocols need of an image.
-func (p *Plan) checkDTImage() error {
-	_, err := p.dtKernel()
-	return err
 }
 
 // place puts the Image at the lowest base that has room for it, as the boot

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"debug/elf"
 	"fmt"
 	"math"
 	"strings"
@@ -13,18 +12,23 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
+// prepareDT reads the image once: some of these machines have little memory.
+func prepareDT(p *Plan, host *machine.Host) (fill func() error, err error) {
+	kernel, err := p.readDTKernel()
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return p.planDT(host, p.Spec, kernel) }, nil
+}
+
 // planDT places and makes the segments for arm64 and riscv64. From the lowest
 // address up: on arm64 the elfcorehdr at the beginning of the crash region, then
 // what is small, the Image and the initrd. On riscv64 the Image comes first, since
 // kernels before 6.4 can't use memory below themselves (arch/riscv/kernel/
 // elf_kexec.c does so too).
-func (p *Plan) planDT(host *machine.Host, spec *Spec) error {
+func (p *Plan) planDT(host *machine.Host, spec *Spec, kernel *dtKernel) error {
 	if err := p.fits(host, spec.Kind); err != nil {
 		return err
-	}
-	kernel, err := p.dtKernel()
-	if err != nil {
-		return fmt.Errorf("kernel %s: %w", p.Kernel.Path, err)
 	}
 	initrd, err := p.initrdBytes()
 	if err != nil {
@@ -73,7 +77,7 @@ func (p *Plan) placeDT(l *layout, host *machine.Host, spec *Spec, kernel *dtKern
 	if err != nil {
 		return kernelAt, err
 	}
-	kernelFirst := p.Kind == machine.Boot || p.Arch.Machine == elf.EM_RISCV
+	kernelFirst := p.Kind == machine.Boot || protocolOf(p.Arch.Machine).kernelFirst
 	if kernelFirst {
 		if kernelAt, err = kernel.place(l, host); err != nil {
 			return kernelAt, err
@@ -127,6 +131,9 @@ func (p *Plan) dtDump(l *layout, host *machine.Host, spec *Spec, initrd []byte) 
 	}
 	return p.addHeader(l, host, hotplug, elfcore.BuildOptions{})
 }
+
+// dtControlPages: control code and a copy of VMCOREINFO; no page tables for a crash.
+func dtControlPages(host *machine.Host) uint64 { return 8 * host.Page() }
 
 // usableMemory is that of a crash kernel: the region that it lies in, first, a low
 // one for devices that reach no higher, and what crashkernel=,cma lends it

@@ -1,8 +1,8 @@
 package plan
 
 import (
-	"debug/elf"
 	"fmt"
+	"slices"
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
@@ -106,6 +106,7 @@ func (p *Plan) BySegments(host *machine.Host) (*Plan, error) {
 // refusedFile says why kexec_file_load would not do, "" if it would; certain
 // tells that there is no point in asking it.
 func (p *Plan) refusedFile(host *machine.Host, dtb bool) (why string, certain bool) {
+	row := protocolOf(host.Arch.Machine)
 	if host.Config.Off("KEXEC_FILE") {
 		return "kernel " + host.Release + " was built without CONFIG_KEXEC_FILE", true
 	}
@@ -115,7 +116,7 @@ func (p *Plan) refusedFile(host *machine.Host, dtb bool) (why string, certain bo
 	if p.Image.Machine != host.Arch.Machine {
 		return "", false
 	}
-	if p.Image.Format == bootimage.FormatELF && host.Arch.Machine != elf.EM_RISCV {
+	if p.Image.Format == bootimage.FormatELF && !slices.Contains(row.formats, bootimage.FormatELF) {
 		return "kexec_file_load on " + host.Arch.Name + " does not take " + p.Image.Format.String(), true
 	}
 	if f := p.checkImage(host); f.Level == advice.Failure {
@@ -124,11 +125,8 @@ func (p *Plan) refusedFile(host *machine.Host, dtb bool) (why string, certain bo
 	if f := p.checkFirmware(host); f.Level == advice.Warning {
 		return f.Detail, false
 	}
-	if host.Arch.Machine != elf.EM_X86_64 {
-		return "", false
-	}
-	if n := len(crashE820(host, nil)); p.Kind == machine.Crash && n > maxE820 {
-		return fmt.Sprintf("kexec_file_load hands over %d memory ranges at most and drops the rest, crash memory first; this machine has %d", maxE820, n), false
+	if row.refusedFile != nil {
+		return row.refusedFile(p, host), false
 	}
 	return "", false
 }

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"debug/elf"
 	"errors"
 	"slices"
 
@@ -59,12 +58,12 @@ func newLayout(host *machine.Host, p *Plan) (*layout, error) {
 			Hint: machine.ReadHint(err, "--method file leaves it to the kernel; gokexec collect keeps what a report of this needs")}
 	}
 	bounds := p.Spec.Options.bounds()
-	if p.Kind == machine.Boot && host.Arch.DeviceTree {
-		return &layout{plan: p, free: destinations(host).Intersect(bounds)}, nil
-	}
 	if p.Kind == machine.Boot {
-		free := bounds.Intersect(host.Iomem.BootRAM().Intersect(ramOf(p.E820)).Minus(memmap.NewSet(host.Crash...)))
-		return &layout{plan: p, free: free.Minus(memmap.NewSet(memmap.Range{End: 1 << 20}))}, nil
+		free := protocolOf(host.Arch.Machine).destinations(host).Intersect(bounds)
+		if len(p.E820) > 0 {
+			free = free.Intersect(ramOf(p.E820)).Minus(memmap.NewSet(append(slices.Clone(host.Crash), memmap.Range{End: 1 << 20})...))
+		}
+		return &layout{plan: p, free: free}, nil
 	}
 	region, found := host.CrashRegion()
 	if !found {
@@ -145,25 +144,12 @@ func (l *layout) sorted() []Segment {
 	return l.segments
 }
 
-// ControlPages bounds what the kernel takes of the crash region for itself, in
-// bytes. On x86 that is most of all the identity mapping of all RAM: a page per
-// GiB of it, or with pages of 1 GiB only per GiB that is not all RAM, and one per
-// 512 GiB (arch/x86/kernel/machine_kexec_64.c, init_pgtable; arch/x86/mm/
-// ident_map.c). Beside it are control code, a copy of VMCOREINFO, and the mappings
-// of segments, EFI and ACPI tables.
-func ControlPages(host *machine.Host) uint64 {
-	const others = 64
-	if host.Arch.DeviceTree {
-		return 8 * host.Page() // control code, a copy of VMCOREINFO; no page tables for a crash
-	}
-	if host.Arch.Machine != elf.EM_X86_64 || host.Iomem == nil {
-		return (others + host.MemTotal>>30) * memmap.PageSize
-	}
-	gbPages := host.X86 != nil && host.X86.GBPages
-	ram := host.Iomem.SystemRAM()
-	middle, upper := countBlocks(ram, 30, gbPages), countBlocks(ram, 39, false)
-	return (others + middle + upper) * memmap.PageSize
-}
+// otherControlPages is what the kernel takes of the crash memory besides page tables:
+// control code, a copy of VMCOREINFO, and the mappings of segments, EFI and ACPI tables.
+const otherControlPages = 64
+
+// ControlPages bounds what the kernel takes of the crash region for itself, in bytes.
+func ControlPages(host *machine.Host) uint64 { return protocolOf(host.Arch.Machine).controlPages(host) }
 
 // countBlocks counts the blocks of 1<<shift bytes that the set has a part of; if
 // partial, only those that it has not all of.

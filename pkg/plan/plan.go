@@ -1,9 +1,9 @@
 package plan
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
@@ -168,7 +168,7 @@ func imageHint(err error, arch machine.Arch) string {
 		return "the file is damaged; reinstall the kernel package"
 	case errors.Is(err, bootimage.ErrTooLarge):
 		return "no kernel of that size fits this machine's crash memory, or half of its memory; is this the right file?"
-	case arch.Machine == elf.EM_X86_64:
+	case slices.Contains(protocolOf(arch.Machine).formats, bootimage.FormatBzImage):
 		return "give the kernel image, such as /boot/vmlinuz-VERSION"
 	}
 	return "give the kernel image, such as /boot/vmlinuz-VERSION or an Image file"

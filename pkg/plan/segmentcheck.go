@@ -53,11 +53,7 @@ func (p *Plan) checkSegments(host *machine.Host) advice.Finding {
 		if host.Iomem == nil {
 			return advice.NotKnown(name, "the memory map is not known")
 		}
-		ram := host.Iomem.BootRAM()
-		if host.Arch.DeviceTree {
-			ram = destinations(host)
-		}
-		if bad := used.Minus(ram); !bad.Empty() {
+		if bad := used.Minus(protocolOf(host.Arch.Machine).destinations(host)); !bad.Empty() {
 			return fail(unix.EADDRNOTAVAIL, "segments at %v are not in RAM", bad)
 		}
 		return advice.Passed(name, "%d segments, %s", len(p.Segments), advice.MiB(total))

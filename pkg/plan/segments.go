@@ -34,12 +34,7 @@ type SegmentPlan struct {
 	Digest        [32]byte // SHA-256 of the Checked segments' data, in whole pages, in their order
 	NoChecks      bool     // the purgatory does not look at it
 	Serial        Serial
-
-	dtImage *dtKernel // once it was read
 }
-
-// CanPlanSegments tells for which machines gokexec plans kexec_load.
-func CanPlanSegments(a machine.Arch) bool { return a.Machine == elf.EM_X86_64 || a.DeviceTree }
 
 // newSegments plans the call kexec_load. What a plan by file has found of the
 // inputs is taken over, so that nothing is unpacked twice.
@@ -57,16 +52,17 @@ func newSegments(host *machine.Host, spec *Spec, file *Plan) (*Plan, error) {
 	} else if err := p.planInputs(host, spec); err != nil {
 		return nil, err
 	}
-	for _, f := range []advice.Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()} {
-		if f.Level == advice.Failure {
-			return nil, f.Problem()
-		}
+	if f := p.checkMachine(host); f.Level == advice.Failure {
+		return nil, f.Problem()
 	}
-	plan := p.planX86
-	if host.Arch.DeviceTree {
-		plan = p.planDT
+	fill, err := protocolOf(host.Arch.Machine).prepare(p, host)
+	if err != nil {
+		return nil, p.refuseImage("use a 64-bit kernel, version 3.17 or newer", err).Problem()
 	}
-	if err := plan(host, spec); err != nil {
+	if f := p.checkCmdline(); f.Level == advice.Failure {
+		return nil, f.Problem()
+	}
+	if err := fill(); err != nil {
 		return nil, err
 	}
 	if spec.Options.Entry != 0 {
@@ -208,7 +204,7 @@ func (p *Plan) addHeader(l *layout, host *machine.Host, hotplug bool, opt elfcor
 	if hotplug {
 		size = max(size, elfcore.HotplugSegmentSize(host.ElfcorehdrSize, host.Page()))
 		p.Hotplug = true
-		p.LoadFlags |= hotplugFlag(p.Arch.Machine)
+		p.LoadFlags |= protocolOf(p.Arch.Machine).hotplugFlag
 	}
 	if at, err = l.placeElfcorehdr(host, size); err != nil {
 		return at, err
@@ -216,15 +212,6 @@ func (p *Plan) addHeader(l *layout, host *machine.Host, hotplug bool, opt elfcor
 	l.fill(RoleElfcorehdr, data)
 	p.Header = header
 	return at, nil
-}
-
-// hotplugFlag asks the kernel to update the header: x86 before 6.10 knows no other flag
-// than its own (include/uapi/linux/kexec.h).
-func hotplugFlag(m elf.Machine) LoadFlags {
-	if m == elf.EM_X86_64 {
-		return kexecsys.LoadUpdateElfcorehdr
-	}
-	return kexecsys.LoadHotplugSupport
 }
 
 func (p *Plan) noDump(host *machine.Host) error {

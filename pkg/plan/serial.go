@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"debug/elf"
 	"fmt"
 	"slices"
 	"strconv"
@@ -85,38 +84,40 @@ func (s Serial) UsableOn(host *machine.Host) bool {
 	return err == nil
 }
 
-// purgatory is the port as the purgatory of the machine knows it. The firmware's
-// console of riscv64 needs no choice.
+// purgatory is the port as the purgatory of the machine knows it.
 func (s Serial) purgatory(host *machine.Host) (purgatory.Serial, error) {
 	none := purgatory.Serial{}
 	unusable := func(why string) error {
 		return &advice.Problem{What: "serial port " + s.String() + ": " + why, Hint: "leave --serial out, or name one that the machine has (/sys/class/tty)"}
 	}
-	switch machine := host.Arch.Machine; {
-	case s == Serial{} && machine == elf.EM_RISCV:
-		return purgatory.Serial{Kind: purgatory.SerialSBI}, nil
-	case s == Serial{}:
-		return none, nil
-	case machine == elf.EM_X86_64:
-		if s.Port == 0 {
-			return none, unusable("not an I/O port, as x86 has them")
-		}
-		return purgatory.Serial{Kind: purgatory.Serial8250Port, Addr: uint64(s.Port), Baud: s.Baud}, nil
-	case s.Kind != "":
-		if s.Kind == "pl011" && machine != elf.EM_AARCH64 {
-			return none, unusable("none on " + host.Arch.Name)
-		}
-		return purgatory.Serial{Kind: serialKinds[s.Kind], Addr: s.Addr}, nil
+	row := protocolOf(host.Arch.Machine)
+	if (s == Serial{}) {
+		return row.console, nil
+	}
+	if row.port == nil {
+		return none, unusable("none on " + host.Arch.Name)
+	}
+	port, why := row.port(s, host)
+	if why != "" {
+		return none, unusable(why)
+	}
+	return port, nil
+}
+
+// memoryPort finds a port in memory: as it is given, or by its name.
+func memoryPort(s Serial, host *machine.Host) (port purgatory.Serial, why string) {
+	if s.Kind != "" {
+		return purgatory.Serial{Kind: serialKinds[s.Kind], Addr: s.Addr}, ""
 	}
 	name := s.Name
 	if n := slices.Index(pcPorts[:], s.Port); n >= 0 {
 		name = fmt.Sprintf("ttyS%d", n) // an 8250 that is not at that I/O port here
 	}
-	port, found := host.SerialPorts[name]
-	if !found {
-		return none, unusable("no port in memory of that name is known")
+	found, known := host.SerialPorts[name]
+	if !known {
+		return port, "no port in memory of that name is known"
 	}
-	return purgatory.Serial{Kind: serialKinds[port.Kind], Addr: port.Addr}, nil
+	return purgatory.Serial{Kind: serialKinds[found.Kind], Addr: found.Addr}, ""
 }
 
 // String gives the port as ParseSerial reads it.

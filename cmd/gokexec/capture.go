@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/blkid"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/kmod"
-	"github.com/gokexec/gokexec/pkg/loader"
 )
 
 func captureCommand() command {
@@ -153,7 +153,7 @@ func captureProblem(err error) error {
 	case errors.Is(err, unix.ENOSPC):
 		hint = "the log and a part of the memory are saved; give a larger target; --keep-free says what it is to leave free"
 	}
-	return &loader.Problem{What: err.Error(), Hint: hint, Err: err}
+	return &advice.Problem{What: err.Error(), Hint: hint, Err: err}
 }
 
 // loadModules loads what the initramfs brings, and frees the memory that the

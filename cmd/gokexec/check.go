@@ -8,7 +8,10 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 func checkCommand() command {
@@ -36,9 +39,9 @@ no kernel lock is taken.`,
 				if len(args) > 1 {
 					return usageError("one KERNEL at most; there are %d arguments", len(args))
 				}
-				kind := loader.Crash
+				kind := machine.Crash
 				if *boot {
-					kind = loader.Boot
+					kind = machine.Boot
 				}
 				arch, err := archOption(*archName)
 				if err != nil {
@@ -59,7 +62,7 @@ no kernel lock is taken.`,
 						return err
 					}
 					findings = append(findings, more...)
-				} else if kind == loader.Crash {
+				} else if kind == machine.Crash {
 					findings = append(findings, loader.CheckCapture(root, host, nil)...)
 				}
 				more, err := e.targetFindings(ctx, *sysroot, *targets, in.initrd)
@@ -71,7 +74,7 @@ no kernel lock is taken.`,
 				if err != nil {
 					return err
 				}
-				unarmed = unarmed && kind == loader.Crash
+				unarmed = unarmed && kind == machine.Crash
 				if unarmed {
 					findings = append(findings, unarmedFinding())
 				}
@@ -85,7 +88,7 @@ no kernel lock is taken.`,
 }
 
 // unarmed tells whether a crash kernel is wanted and none is loaded.
-func (e *env) unarmed(sysroot string, root fs.FS, host *loader.Host) (bool, error) {
+func (e *env) unarmed(sysroot string, root fs.FS, host *machine.Host) (bool, error) {
 	dir, done, err := e.notes(sysroot, root)
 	if err != nil {
 		return false, err
@@ -94,46 +97,46 @@ func (e *env) unarmed(sysroot string, root fs.FS, host *loader.Host) (bool, erro
 	return wantedIn(dir) && host.CrashLoaded != nil && !*host.CrashLoaded, nil
 }
 
-func unarmedFinding() loader.Finding {
-	return loader.Finding{Check: "crash kernel", Level: loader.Warning, Detail: "one is wanted, and none is loaded: it was lost since gokexec loaded it",
+func unarmedFinding() advice.Finding {
+	return advice.Finding{Check: "crash kernel", Level: advice.Warning, Detail: "one is wanted, and none is loaded: it was lost since gokexec loaded it",
 		Remedy: "gokexec hotplug or gokexec reload loads it again; gokexec unload --crash says that none is wanted"}
 }
 
-func checkFiles(root fs.FS, host *loader.Host, in *inputFlags, kind loader.Kind, kernel string) ([]loader.Finding, error) {
+func checkFiles(root fs.FS, host *machine.Host, in *inputFlags, kind machine.Kind, kernel string) ([]advice.Finding, error) {
 	spec, err := in.open(kind, kernel)
 	if err != nil {
 		return nil, err
 	}
 	defer spec.Close()
-	plan, err := loader.New(host, spec)
+	plan, err := plan.New(host, spec)
 	if err != nil {
 		return nil, err
 	}
 	findings := plan.Check(host)
-	if kind == loader.Crash {
+	if kind == machine.Crash {
 		findings = append(findings, loader.CheckCapture(root, host, plan)...)
 	}
 	return findings, nil
 }
 
-func (e *env) reportFindings(findings []loader.Finding, asJSON bool) error {
+func (e *env) reportFindings(findings []advice.Finding, asJSON bool) error {
 	if asJSON {
-		if err := e.printJSON(map[string]any{"checks": findings, "ok": loader.FirstFailure(findings) == nil}); err != nil {
+		if err := e.printJSON(map[string]any{"checks": findings, "ok": advice.FirstFailure(findings) == nil}); err != nil {
 			return err
 		}
 	} else {
 		printFindings(e.stdout, findings)
 	}
-	if loader.FirstFailure(findings) != nil {
+	if advice.FirstFailure(findings) != nil {
 		return &exitError{code: exitFailure}
 	}
 	return nil
 }
 
-func printFindings(w io.Writer, findings []loader.Finding) {
+func printFindings(w io.Writer, findings []advice.Finding) {
 	for _, f := range findings {
 		fmt.Fprintf(w, "%-8s %s: %s\n", f.Level, f.Check, f.Detail)
-		if f.Level >= loader.Warning && f.Remedy != "" {
+		if f.Level >= advice.Warning && f.Remedy != "" {
 			fmt.Fprintf(w, "%-8s -> %s\n", "", f.Remedy)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/recordfs"
 	"github.com/gokexec/gokexec/pkg/kcore"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // collectLimit bounds what is kept of each file. The program headers and notes of
@@ -47,9 +47,9 @@ next boot): look through it before you publish it.`,
 	}
 }
 
-func (e *env) collect(arch loader.Arch, path string) error {
+func (e *env) collect(arch machine.Arch, path string) error {
 	record := recordfs.New(os.DirFS(e.sysroot), collectLimit)
-	host, err := loader.ReadHost(record, arch)
+	host, err := machine.ReadHost(record, arch)
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,10 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/rootfs"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // Exit codes that every command shares.
@@ -175,7 +177,7 @@ func (e *env) finish(name string, err error) int {
 	}
 	fmt.Fprintf(e.stderr, "gokexec: %s: %s\n", name, oneLine(err.Error()))
 	hint := ""
-	var problem *loader.Problem
+	var problem *advice.Problem
 	if errors.As(err, &problem) {
 		hint = problem.Hint
 	} else if code == exitUsage {
@@ -213,12 +215,12 @@ func (e *env) tree(sysroot string) (fs.FS, error) {
 }
 
 // host reads the machine, or the tree that --sysroot names.
-func (e *env) host(sysroot string, arch loader.Arch) (*loader.Host, error) {
+func (e *env) host(sysroot string, arch machine.Arch) (*machine.Host, error) {
 	root, err := e.tree(sysroot)
 	if err != nil {
 		return nil, err
 	}
-	return loader.ReadHost(root, arch)
+	return machine.ReadHost(root, arch)
 }
 
 func noArgs(args []string) error {

@@ -10,7 +10,8 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/initramfs"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // shellTool finds a shell; its absence is a skip unless the tests' machine is to
@@ -162,15 +163,15 @@ func parseOptionWord(name, word string) error {
 	var err error
 	switch name {
 	case "method", "reload-method":
-		err = new(loader.Method).UnmarshalText([]byte(word))
+		err = new(plan.Method).UnmarshalText([]byte(word))
 	case "hotplug":
-		err = new(loader.Hotplug).UnmarshalText([]byte(word))
+		err = new(plan.Hotplug).UnmarshalText([]byte(word))
 	case "compression":
 		_, err = initramfs.ParseCompression(word)
 	case "arch":
-		_, err = loader.ArchByName(word)
+		_, err = machine.ArchByName(word)
 	case "serial":
-		_, err = loader.ParseSerial(word)
+		_, err = plan.ParseSerial(word)
 	case "final-action", "failure-action":
 		cfg := capture.Config{FinalAction: capture.Action(word), FailureAction: capture.Action(word)}
 		cfg.Targets = []capture.Target{{Type: capture.TargetRaw, Device: "/dev/null"}}

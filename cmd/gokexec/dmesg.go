@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/printk"
 )
 
@@ -42,7 +42,7 @@ func (e *env) dmesg(paths []string, asJSON bool) error {
 			return fileProblem("dump", err)
 		}
 		if info.Mode()&(os.ModeNamedPipe|os.ModeSocket|os.ModeDir) != 0 {
-			return &loader.Problem{What: fmt.Sprintf("dump %s is neither a file nor a block device", path), Hint: "the log lies anywhere in a dump, so it must be seekable: save it to a file first"}
+			return &advice.Problem{What: fmt.Sprintf("dump %s is neither a file nor a block device", path), Hint: "the log lies anywhere in a dump, so it must be seekable: save it to a file first"}
 		}
 	}
 	path := paths[0]
@@ -68,7 +68,7 @@ func (e *env) dmesg(paths []string, asJSON bool) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if stats.Err != nil {
-		return &loader.Problem{What: fmt.Sprintf("%s: the log is damaged in %d places, the first: %v", path, stats.Damaged, stats.Err),
+		return &advice.Problem{What: fmt.Sprintf("%s: the log is damaged in %d places, the first: %v", path, stats.Damaged, stats.Err),
 			Hint: "what could be read is printed", Err: stats.Err}
 	}
 	return nil

@@ -9,9 +9,9 @@ import (
 	"os"
 	"slices"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
-	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/printk"
 	"github.com/gokexec/gokexec/pkg/vmcore"
 )
@@ -97,7 +97,7 @@ func (d *dumpFile) missing() string {
 // dumpProblem says what is wrong with a dump, nil if it can't be opened at all, and
 // what to do about that.
 func dumpProblem(path string, dump *dumpFile, err error) error {
-	p := &loader.Problem{What: fmt.Sprintf("%s: %v", path, err), Err: err}
+	p := &advice.Problem{What: fmt.Sprintf("%s: %v", path, err), Err: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return fileProblem("dump", err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/loader"
@@ -137,7 +138,7 @@ func (o *headerOptions) showLoaded(e *env) error {
 }
 
 func headerProblem(err error) error {
-	p := &loader.Problem{What: err.Error(), Err: err}
+	p := &advice.Problem{What: err.Error(), Err: err}
 	switch {
 	case errors.Is(err, memmap.ErrAddressesHidden), errors.Is(err, os.ErrPermission):
 		p.Hint = "run as root"

@@ -11,7 +11,8 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 func execCommand() command {
@@ -36,7 +37,7 @@ or where no service manager is known, gokexec syncs and jumps at once.`,
 }
 
 func (e *env) exec(ctx context.Context, force bool) error {
-	arch, err := loader.NativeArch()
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func (e *env) exec(ctx context.Context, force bool) error {
 		return err
 	}
 	if host.BootLoaded != nil && !*host.BootLoaded {
-		return &exitError{code: exitNotLoaded, err: &loader.Problem{What: "no kernel is loaded to reboot into", Hint: "gokexec load --boot KERNEL loads one"}}
+		return &exitError{code: exitNotLoaded, err: &advice.Problem{What: "no kernel is loaded to reboot into", Hint: "gokexec load --boot KERNEL loads one"}}
 	}
 	if !force {
 		if _, err := os.Stat(filepath.Join(e.sysroot, "run/systemd/system")); err == nil {
@@ -58,7 +59,7 @@ func (e *env) exec(ctx context.Context, force bool) error {
 		if errors.Is(err, unix.EPERM) {
 			hint = "run as root, outside of containers that drop CAP_SYS_BOOT"
 		}
-		return &loader.Problem{What: err.Error(), Hint: hint, Err: err}
+		return &advice.Problem{What: err.Error(), Hint: hint, Err: err}
 	}
 	return nil
 }
@@ -66,7 +67,7 @@ func (e *env) exec(ctx context.Context, force bool) error {
 func systemctlKexec(ctx context.Context) error {
 	out, err := exec.CommandContext(ctx, "systemctl", "kexec").CombinedOutput()
 	if err != nil {
-		return &loader.Problem{What: fmt.Sprintf("systemctl kexec: %v: %s", err, oneLine(string(out))), Hint: "--force does without the service manager", Err: err}
+		return &advice.Problem{What: fmt.Sprintf("systemctl kexec: %v: %s", err, oneLine(string(out))), Hint: "--force does without the service manager", Err: err}
 	}
 	return nil
 }

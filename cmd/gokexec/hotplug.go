@@ -11,8 +11,11 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -81,7 +84,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	if o.unit != "" {
-		if o.daemon || o.command != "" || method != loader.Auto {
+		if o.daemon || o.command != "" || method != plan.Auto {
 			return usageError("--hand-over goes without other options: those are the unit's")
 		}
 		return e.handOver(ctx, o.unit)
@@ -89,10 +92,10 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	if o.timeout <= 0 {
 		return usageError("--reload-timeout is %v; give a time above 0, such as 5m", o.timeout)
 	}
-	if o.command != "" && method != loader.Auto {
+	if o.command != "" && method != plan.Auto {
 		return usageError("--reload-method is of no use with --reload-command, which chooses its own")
 	}
-	arch, err := loader.NativeArch()
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
@@ -135,7 +138,7 @@ const hotplugWait = 2 * time.Minute
 
 // mayUseLoad keeps repeated attempts from using up the loads that a kernel counts
 // (kexec_load_limit_panic): the last ones are the administrator's.
-func (e *env) mayUseLoad(arch loader.Arch, a hotplug.Attempt) error {
+func (e *env) mayUseLoad(arch machine.Arch, a hotplug.Attempt) error {
 	if !a.Lost || a.Failures == 0 {
 		return nil
 	}
@@ -143,8 +146,8 @@ func (e *env) mayUseLoad(arch loader.Arch, a hotplug.Attempt) error {
 	if err != nil {
 		return err
 	}
-	if limit := host.Limit(loader.Crash); limit != loader.Unlimited {
-		return &loader.Problem{What: fmt.Sprintf("not tried again by itself: kexec_load_limit_panic allows %d more loads, and each attempt uses one up", limit),
+	if limit := host.Limit(machine.Crash); limit != machine.Unlimited {
+		return &advice.Problem{What: fmt.Sprintf("not tried again by itself: kexec_load_limit_panic allows %d more loads, and each attempt uses one up", limit),
 			Hint: "find out why the last load failed, then load with gokexec reload or gokexec load --crash"}
 	}
 	return nil
@@ -170,7 +173,7 @@ func (e *env) handOver(ctx context.Context, unit string) error {
 	if err == nil {
 		return nil
 	}
-	problem := &loader.Problem{What: fmt.Sprintf("an event is not looked after: systemctl start %s: %v: %s", unit, err, oneLine(string(out))),
+	problem := &advice.Problem{What: fmt.Sprintf("an event is not looked after: systemctl start %s: %v: %s", unit, err, oneLine(string(out))),
 		Hint: "gokexec hotplug, run by hand, does so", Err: err}
 	e.kernelLog(kernelError, problem.Error())
 	return problem

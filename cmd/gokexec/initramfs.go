@@ -15,10 +15,11 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
 
@@ -195,7 +196,7 @@ func (o *initramfsOptions) findModules(e *env, root fs.FS, targets []*storage.Re
 	for _, set := range o.sets {
 		names, err := tree.Set(set)
 		if err != nil {
-			return &loader.Problem{What: fmt.Sprintf("--set %s: %v", set, err), Hint: "known are " + strings.Join(kmod.SetNames(), ", "), Err: err}
+			return &advice.Problem{What: fmt.Sprintf("--set %s: %v", set, err), Hint: "known are " + strings.Join(kmod.SetNames(), ", "), Err: err}
 		}
 		cfg.OptionalModules = append(cfg.OptionalModules, names...)
 	}
@@ -224,7 +225,7 @@ func (o *initramfsOptions) openFiles(cfg *initramfs.Config) (files []*os.File, e
 		files = append(files, f)
 		info, err := f.Stat()
 		if err == nil && !info.Mode().IsRegular() {
-			err = &fs.PathError{Op: "add", Path: path, Err: loader.ErrNotRegular}
+			err = &fs.PathError{Op: "add", Path: path, Err: plan.ErrNotRegular}
 		}
 		return f, info, err
 	}
@@ -252,7 +253,7 @@ func (o *initramfsOptions) openFiles(cfg *initramfs.Config) (files []*os.File, e
 }
 
 func initramfsProblem(err error, o *initramfsOptions) error {
-	p := &loader.Problem{What: err.Error(), Err: err}
+	p := &advice.Problem{What: err.Error(), Err: err}
 	switch {
 	case errors.Is(err, kmod.ErrNoModules):
 		p.Hint = "-k names the release of an installed kernel, --sysroot the folder its package was unpacked to"

@@ -9,8 +9,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // chooseInit finds the gokexec that is to be init. For another architecture than
@@ -20,11 +21,11 @@ func (o *initramfsOptions) chooseInit() error {
 	if o.arch == "" {
 		return nil
 	}
-	arch, err := loader.ArchByName(o.arch)
+	arch, err := machine.ArchByName(o.arch)
 	if err != nil {
 		return usageError("--arch: %w", err)
 	}
-	native, err := loader.NativeArch()
+	native, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
@@ -35,7 +36,7 @@ func (o *initramfsOptions) chooseInit() error {
 		}
 		o.init = filepath.Join(filepath.Dir(self), "gokexec-"+arch.GOARCH)
 		if _, err := os.Stat(o.init); errors.Is(err, fs.ErrNotExist) {
-			return &loader.Problem{What: fmt.Sprintf("no gokexec for %s: %s is not there", arch.Name, o.init), Err: err,
+			return &advice.Problem{What: fmt.Sprintf("no gokexec for %s: %s is not there", arch.Name, o.init), Err: err,
 				Hint: "build one (CGO_ENABLED=0 GOARCH=" + arch.GOARCH + " go build, or make cross) and name it with --init"}
 		}
 	}
@@ -43,7 +44,7 @@ func (o *initramfsOptions) chooseInit() error {
 }
 
 // checkInit refuses a program that the machine would not run.
-func (o *initramfsOptions) checkInit(arch loader.Arch) error {
+func (o *initramfsOptions) checkInit(arch machine.Arch) error {
 	f, err := os.Open(o.init)
 	if err != nil {
 		return err
@@ -51,14 +52,14 @@ func (o *initramfsOptions) checkInit(arch loader.Arch) error {
 	defer f.Close()
 	head := make([]byte, 20)
 	if _, err := io.ReadFull(f, head); err != nil || string(head[:4]) != elf.ELFMAG {
-		return &loader.Problem{What: o.init + " is not an ELF program", Hint: "give the gokexec for " + arch.Name + " with --init"}
+		return &advice.Problem{What: o.init + " is not an ELF program", Hint: "give the gokexec for " + arch.Name + " with --init"}
 	}
 	machine := elf.Machine(uint16(head[18]) | uint16(head[19])<<8)
 	if elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB {
 		machine = elf.Machine(uint16(head[19]) | uint16(head[18])<<8)
 	}
 	if machine != arch.Machine {
-		return &loader.Problem{What: fmt.Sprintf("%s is for %s, not for %s", o.init, bootimage.MachineName(machine), arch.Name),
+		return &advice.Problem{What: fmt.Sprintf("%s is for %s, not for %s", o.init, bootimage.MachineName(machine), arch.Name),
 			Hint: "give the gokexec for " + arch.Name + " with --init"}
 	}
 	return nil

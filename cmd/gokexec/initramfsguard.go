@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
-	"github.com/gokexec/gokexec/pkg/loader"
 )
 
 // The values of --watchdog.
@@ -77,7 +77,7 @@ func (o *initramfsOptions) addFirst(e *env, tree *kmod.Tree, cfg *initramfs.Conf
 	if tree != nil {
 		names, err := tree.ModulesForHotMemory(machine)
 		if err != nil {
-			return &loader.Problem{What: fmt.Sprintf("virtio-mem: %v", err), Hint: "name its modules: --module virtio_pci --module virtio_mem", Err: err}
+			return &advice.Problem{What: fmt.Sprintf("virtio-mem: %v", err), Hint: "name its modules: --module virtio_pci --module virtio_mem", Err: err}
 		}
 		first = append(first, names...)
 	}
@@ -91,7 +91,7 @@ func (o *initramfsOptions) withoutModules(e *env, cause error, devices []string,
 	for _, device := range devices {
 		drivers, err := kmod.DriversOfBlockDevice(os.DirFS(e.sysroot), device)
 		if err == nil && len(drivers) > 0 {
-			return &loader.Problem{What: fmt.Sprintf("target %s: its driver is a module (%s), and %v", device, strings.Join(drivers, ", "), cause), Err: cause,
+			return &advice.Problem{What: fmt.Sprintf("target %s: its driver is a module (%s), and %v", device, strings.Join(drivers, ", "), cause), Err: cause,
 				Hint: "--sysroot DIR names the tree that has lib/modules/" + o.release}
 		}
 	}

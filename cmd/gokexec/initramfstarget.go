@@ -8,10 +8,11 @@ import (
 	"os"
 	"strings"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
 
@@ -25,11 +26,11 @@ func (o *initramfsOptions) elsewhere() (bool, error) {
 	if o.arch == "" {
 		return false, nil
 	}
-	arch, err := loader.ArchByName(o.arch)
+	arch, err := machine.ArchByName(o.arch)
 	if err != nil {
 		return false, usageError("--arch: %w", err)
 	}
-	native, err := loader.NativeArch()
+	native, err := machine.NativeArch()
 	return arch.Name != native.Name, err
 }
 
@@ -65,7 +66,7 @@ func (o *initramfsOptions) resolveTargets(ctx context.Context, e *env, settings 
 
 // targetProblem puts what to do instead into the hint.
 func targetProblem(err error, here bool) error {
-	p := &loader.Problem{What: err.Error(), Err: err}
+	p := &advice.Problem{What: err.Error(), Err: err}
 	var refusal *storage.Refusal
 	if errors.As(err, &refusal) {
 		p.Hint = refusal.Instead
@@ -82,7 +83,7 @@ func (o *initramfsOptions) targetModules(e *env, tree *kmod.Tree, r *storage.Res
 	for _, name := range r.Devices {
 		names, err := tree.ModulesForBlockDevice(root, name)
 		if err != nil {
-			return &loader.Problem{What: fmt.Sprintf("target %s: %v", r.Target, err), Err: err,
+			return &advice.Problem{What: fmt.Sprintf("target %s: %v", r.Target, err), Err: err,
 				Hint: "name its drivers and say so: --other-machine --set nvme, --module NAME"}
 		}
 		cfg.Modules = append(cfg.Modules, names...)
@@ -97,21 +98,21 @@ func (o *initramfsOptions) targetModules(e *env, tree *kmod.Tree, r *storage.Res
 		}
 	}
 	if err != nil {
-		return &loader.Problem{What: fmt.Sprintf("target %s: %v", r.Target, err), Hint: "kernel " + o.release + " can't mount it; take another target or kernel", Err: err}
+		return &advice.Problem{What: fmt.Sprintf("target %s: %v", r.Target, err), Hint: "kernel " + o.release + " can't mount it; take another target or kernel", Err: err}
 	}
 	return nil
 }
 
 // targetFindings looks at targets for check: those that are named, and those of the
 // capture initramfs, if the initrd is one. A collected tree has no devices.
-func (e *env) targetFindings(ctx context.Context, collected string, named []string, initrd string) ([]loader.Finding, error) {
+func (e *env) targetFindings(ctx context.Context, collected string, named []string, initrd string) ([]advice.Finding, error) {
 	resolve := storage.NewMachine(e.sysroot).Resolve
 	if collected != "" {
 		resolve = func(_ context.Context, t capture.Target) (*storage.Resolved, error) {
 			return nil, fmt.Errorf("target %s: not looked at: a collected tree has no devices", t)
 		}
 	}
-	var findings []loader.Finding
+	var findings []advice.Finding
 	for _, text := range named {
 		t, err := capture.ParseTarget(text)
 		if err != nil {
@@ -121,7 +122,7 @@ func (e *env) targetFindings(ctx context.Context, collected string, named []stri
 	}
 	cfg, err := initrdConfig(initrd)
 	if err != nil {
-		return append(findings, loader.Finding{Check: "target", Level: loader.Failure, Detail: initrd + ": " + err.Error(), Remedy: "make it anew, by gokexec initramfs"}), nil
+		return append(findings, advice.Finding{Check: "target", Level: advice.Failure, Detail: initrd + ": " + err.Error(), Remedy: "make it anew, by gokexec initramfs"}), nil
 	}
 	for _, t := range cfg.Targets {
 		findings = append(findings, targetFinding(resolve(ctx, t)))
@@ -129,18 +130,18 @@ func (e *env) targetFindings(ctx context.Context, collected string, named []stri
 	return findings, nil
 }
 
-func targetFinding(r *storage.Resolved, err error) loader.Finding {
-	f := loader.Finding{Check: "target"}
+func targetFinding(r *storage.Resolved, err error) advice.Finding {
+	f := advice.Finding{Check: "target"}
 	var refusal *storage.Refusal
 	switch {
 	case errors.As(err, &refusal):
-		f.Level, f.Detail, f.Remedy = loader.Failure, err.Error(), refusal.Instead
+		f.Level, f.Detail, f.Remedy = advice.Failure, err.Error(), refusal.Instead
 	case err != nil:
-		f.Level, f.Detail, f.Remedy = loader.Unknown, err.Error(), "run as root, on the machine itself"
+		f.Level, f.Detail, f.Remedy = advice.Unknown, err.Error(), "run as root, on the machine itself"
 	case len(r.Warnings) > 0:
-		f.Level, f.Detail, f.Remedy = loader.Warning, strings.Join(append(r.Notes, r.Warnings...), "; "), "name another target"
+		f.Level, f.Detail, f.Remedy = advice.Warning, strings.Join(append(r.Notes, r.Warnings...), "; "), "name another target"
 	default:
-		f.Level, f.Detail = loader.OK, strings.Join(append(r.Notes, r.Target.String()+" can be there in a capture kernel ("+strings.Join(r.Devices, ", ")+")"), "; ")
+		f.Level, f.Detail = advice.OK, strings.Join(append(r.Notes, r.Target.String()+" can be there in a capture kernel ("+strings.Join(r.Devices, ", ")+")"), "; ")
 	}
 	return f
 }

@@ -11,8 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexeccmd"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -23,8 +26,8 @@ const kexecName = "kexec"
 type kexecRun struct {
 	*env
 	inv  *kexeccmd.Invocation
-	arch loader.Arch
-	host *loader.Host
+	arch machine.Arch
+	host *machine.Host
 
 	image string // the kernel's path
 }
@@ -33,7 +36,7 @@ type kexecRun struct {
 // it writes to stderr is what kexec-tools would write, where scripts may look for
 // it; a line with a hint may follow.
 func (e *env) kexec(ctx context.Context, argv []string) int {
-	arch, err := loader.NativeArch()
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return e.kexecFail(kexeccmd.ExitFailed, err.Error(), "")
 	}
@@ -41,7 +44,7 @@ func (e *env) kexec(ctx context.Context, argv []string) int {
 }
 
 // kexecOn is kexec for a machine of that architecture.
-func (e *env) kexecOn(ctx context.Context, arch loader.Arch, argv []string) int {
+func (e *env) kexecOn(ctx context.Context, arch machine.Arch, argv []string) int {
 	_, posix := os.LookupEnv("POSIXLY_CORRECT")
 	inv, err := kexeccmd.Parse(arch.Name, argv, posix)
 	if err != nil {
@@ -172,9 +175,9 @@ func (k *kexecRun) steps(ctx context.Context) int {
 
 // status gives what /sys/kernel says as the exit code: 1 is loaded.
 func (k *kexecRun) status() int {
-	kind := loader.Boot
+	kind := machine.Boot
 	if k.inv.Crash {
-		kind = loader.Crash
+		kind = machine.Crash
 	}
 	switch loaded := k.host.Loaded(kind); {
 	case loaded == nil:
@@ -185,11 +188,11 @@ func (k *kexecRun) status() int {
 	return 0
 }
 
-func (k *kexecRun) kind() loader.Kind {
+func (k *kexecRun) kind() machine.Kind {
 	if k.inv.Crash {
-		return loader.Crash
+		return machine.Crash
 	}
-	return loader.Boot
+	return machine.Boot
 }
 
 // loader reports to stderr only with -d.
@@ -204,9 +207,9 @@ func (k *kexecRun) unload(ctx context.Context) int {
 	switch {
 	case err == nil:
 		return kexeccmd.ExitOK
-	case k.inv.Method == loader.File && errors.Is(err, unix.ENOSYS):
+	case k.inv.Method == plan.File && errors.Is(err, unix.ENOSYS):
 		return k.kexecFail(kexeccmd.ExitNoFileLoad, kexeccmd.TextNoFileLoad, hintOf(err))
-	case failedCall(err) == "kexec_load" || k.inv.Method == loader.Segments:
+	case failedCall(err) == "kexec_load" || k.inv.Method == plan.Segments:
 		return k.kexecFail(kexeccmd.ExitFailed, "kexec unload failed: "+strerror(err), hintOf(err))
 	}
 	return k.kexecFail(kexeccmd.ExitFailed, "kexec_file_load(unload) failed: "+strerror(err), hintOf(err))
@@ -226,7 +229,7 @@ func strerror(err error) string {
 }
 
 func hintOf(err error) string {
-	var p *loader.Problem
+	var p *advice.Problem
 	switch {
 	case !errors.As(err, &p):
 		return ""

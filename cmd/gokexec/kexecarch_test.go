@@ -11,12 +11,13 @@ import (
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // kexecOn runs kexec for a machine of another architecture than this one.
 func kexecOn(t *testing.T, name string, k *kexectest.Kernel, argv ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	arch, err := loader.ArchByName(name)
+	arch, err := machine.ArchByName(name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,13 @@ import (
 	"github.com/gokexec/gokexec/internal/kexeccmd"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/uname"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // kexecError is a failure in the words and with the exit code of kexec-tools.
@@ -53,24 +57,24 @@ func (k *kexecRun) load(ctx context.Context) int {
 }
 
 // carryOut plans, checks and loads, as gokexec load does.
-func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (*loader.Plan, error) {
-	plan := func() (*loader.Plan, error) {
+func (k *kexecRun) carryOut(ctx context.Context, spec *plan.Spec) (*plan.Plan, error) {
+	planned := func() (*plan.Plan, error) {
 		host, err := k.env.host("", k.arch)
 		if err != nil {
 			return nil, err
 		}
-		p, err := loader.New(host, spec)
+		p, err := plan.New(host, spec)
 		if err != nil {
 			return nil, err
 		}
 		return p, k.check(host, p)
 	}
-	var p *loader.Plan
+	var p *plan.Plan
 	var truth *loader.Truth
 	l := k.loader()
 	err := l.Locked(ctx, spec.Kind, func(bool) (err error) {
 		defer k.interrupts.loading()()
-		p, truth, err = l.LoadSettled(ctx, plan)
+		p, truth, err = l.LoadSettled(ctx, planned)
 		return err
 	})
 	k.logUnarmed(err)
@@ -81,25 +85,25 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *loader.Spec) (*loader.Pla
 }
 
 // check refuses what the kernel would refuse.
-func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
+func (k *kexecRun) check(host *machine.Host, p *plan.Plan) error {
 	policy := loader.CheckLoad(host, p)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
 		k.debugCmdline(p)
 	}
-	for _, f := range p.CheckInitrd(host) {
-		if f.Level >= loader.Warning { // kexec-tools loads any file
+	for _, f := range loader.CheckInitrd(p, host) {
+		if f.Level >= advice.Warning { // kexec-tools loads any file
 			fmt.Fprintln(k.stderr, "gokexec: warning:", f.Detail)
 		}
 	}
 	for _, f := range policy {
-		if f.Level == loader.Warning && f.Check == loader.CheckBothImages {
+		if f.Level == advice.Warning && f.Check == loader.CheckBothImages {
 			fmt.Fprintf(k.stderr, "kexec: warning: %s\n", f.Detail)
 		}
-		if f.Level != loader.Failure {
+		if f.Level != advice.Failure {
 			continue
 		}
-		if f.Check == "kernel image" || f.Check == "command line" {
+		if f.Check == plan.CheckKernelImage || f.Check == plan.CheckCommandLine {
 			return k.cannotLoad(f.Problem())
 		}
 		return f.Problem()
@@ -108,7 +112,7 @@ func (k *kexecRun) check(host *loader.Host, p *loader.Plan) error {
 }
 
 // fileFlags are those of kexec_file_load that options ask for.
-func (k *kexecRun) fileFlags(host *loader.Host) (flags loader.FileFlags) {
+func (k *kexecRun) fileFlags(host *machine.Host) (flags plan.FileFlags) {
 	// Before 6.8 the kernel refuses the flag, which is no reason not to load.
 	if k.inv.Debug && uname.AtLeast(host.Release, 6, 8) {
 		flags |= kexecsys.FileDebug
@@ -133,18 +137,18 @@ func (k *kexecRun) debugOptions() {
 
 // debugCmdline tells what gokexec load would have added to a crash kernel's command
 // line; kexec takes the one it is given.
-func (k *kexecRun) debugCmdline(p *loader.Plan) {
-	cmdline, err := loader.ParseCmdline(p.Cmdline)
-	if err != nil || p.Kind != loader.Crash {
+func (k *kexecRun) debugCmdline(p *plan.Plan) {
+	line, err := cmdline.Parse(p.Cmdline)
+	if err != nil || p.Kind != machine.Crash {
 		return
 	}
-	_, missing := loader.CompleteCrashCmdline(cmdline, k.host)
+	_, missing := cmdline.Complete(line, k.host.CmdlineTraits())
 	for _, m := range missing {
 		k.debugf("the command line lacks %s: %s", m.Text, m.Why)
 	}
 }
 
-func (k *kexecRun) printPlan(p *loader.Plan, findings []loader.Finding) {
+func (k *kexecRun) printPlan(p *plan.Plan, findings []advice.Finding) {
 	onStderr := *k.env
 	onStderr.stdout = k.stderr
 	onStderr.printPlan(newLoadReport(p, findings, true, true))
@@ -152,7 +156,7 @@ func (k *kexecRun) printPlan(p *loader.Plan, findings []loader.Finding) {
 }
 
 // fail prints what went wrong. p is the plan that failed, nil if there was none yet.
-func (k *kexecRun) fail(p *loader.Plan, err error) int {
+func (k *kexecRun) fail(p *plan.Plan, err error) int {
 	var e *kexecError
 	if !errors.As(err, &e) {
 		e = k.translate(p, err)
@@ -174,8 +178,8 @@ func (k *kexecRun) fail(p *loader.Plan, err error) int {
 }
 
 // translate finds kexec-tools' words for an error of pkg/loader's.
-func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
-	if errors.Is(err, bootimage.ErrNotKernel) || errors.Is(err, loader.ErrOtherMachine) {
+func (k *kexecRun) translate(p *plan.Plan, err error) *kexecError {
+	if errors.Is(err, bootimage.ErrNotKernel) || errors.Is(err, plan.ErrOtherMachine) {
 		return k.unknownType(err)
 	}
 	method := k.inv.Method
@@ -187,15 +191,15 @@ func (k *kexecRun) translate(p *loader.Plan, err error) *kexecError {
 	refused := slices.ContainsFunc([]unix.Errno{unix.ENOSYS, unix.EINVAL, unix.ENOEXEC, unix.ENOTSUP}, func(errno unix.Errno) bool { return errors.Is(err, errno) })
 	var errno unix.Errno
 	switch {
-	case call == "" && (errors.Is(err, memmap.ErrNoSpace) || k.kind() == loader.Boot && errors.Is(err, memmap.ErrAddressesHidden)):
+	case call == "" && (errors.Is(err, memmap.ErrNoSpace) || k.kind() == machine.Boot && errors.Is(err, memmap.ErrAddressesHidden)):
 		// By kexec_load kexec-tools finds no room, also where /proc/iomem hides it; by
 		// kexec_file_load the kernel does.
 		e.code, e.lines = kexeccmd.ExitUsage, []string{"locate_hole failed"}
-	case refused && k.inv.Method == loader.File:
+	case refused && k.inv.Method == plan.File:
 		e.code, e.lines = kexeccmd.ExitNoFileLoad, []string{kexeccmd.TextNoFileLoad}
 	case refused && call != "kexec_load", !errors.As(err, &errno) && strerror(err) != strerror(unix.EBUSY):
 		return k.cannotLoad(err)
-	case method == loader.Segments:
+	case method == plan.Segments:
 		e.lines = []string{"kexec_load failed: " + strerror(err)}
 	default:
 		e.lines = []string{"kexec_file_load failed: " + strerror(err)}
@@ -213,7 +217,7 @@ func (k *kexecRun) unknownType(err error) *kexecError {
 
 // detailedHint is what gokexec load would print on its two lines, on one.
 func detailedHint(err error) string {
-	var p *loader.Problem
+	var p *advice.Problem
 	if errors.As(err, &p) && p.Hint != "" {
 		return p.What + "; " + p.Hint
 	}

@@ -9,15 +9,16 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexeccmd"
 	"github.com/gokexec/gokexec/pkg/bootimage"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // open makes the Spec. The caller closes it.
-func (k *kexecRun) open() (*loader.Spec, error) {
+func (k *kexecRun) open() (*plan.Spec, error) {
 	inv := k.inv
-	spec := &loader.Spec{Kind: k.kind(), Method: inv.Method, CmdlineExact: true, FileFlags: k.fileFlags(k.host), NoChecks: inv.NoChecks, Serial: k.serial()}
-	spec.Options = loader.SegmentOptions{MemMin: memmap.PhysAddr(inv.MemMin), MemMax: memmap.PhysAddr(inv.MemMax), Entry: memmap.PhysAddr(inv.Entry),
+	spec := &plan.Spec{Kind: k.kind(), Method: inv.Method, CmdlineExact: true, FileFlags: k.fileFlags(k.host), NoChecks: inv.NoChecks, Serial: k.serial()}
+	spec.Options = plan.SegmentOptions{MemMin: memmap.PhysAddr(inv.MemMin), MemMax: memmap.PhysAddr(inv.MemMax), Entry: memmap.PhysAddr(inv.Entry),
 		NoEFI: inv.NoEFI, PassMemmap: inv.PassMemmap}
 	switch inv.MemMax {
 	case math.MaxUint64:
@@ -26,7 +27,7 @@ func (k *kexecRun) open() (*loader.Spec, error) {
 		spec.Options.MemMax = 1 // no room
 	}
 	if inv.Hotplug {
-		spec.Hotplug = loader.HotplugOn
+		spec.Hotplug = plan.HotplugOn
 	}
 	spec.ReadSeed()
 	var err error
@@ -36,19 +37,19 @@ func (k *kexecRun) open() (*loader.Spec, error) {
 	if a, open := k.host.Cmdline.Open(); open && inv.Reuse && inv.Base == nil && inv.Append != nil {
 		fmt.Fprintf(k.stderr, "kexec: warning: the quote in %q of /proc/cmdline is not closed, and takes in what is appended\n", a.Text)
 	}
-	if spec.Kernel, err = loader.Open(k.image); err != nil {
+	if spec.Kernel, err = plan.Open(k.image); err != nil {
 		return nil, k.openFailed("", k.image, err)
 	}
 	if err := k.checkType(spec.Kernel); err != nil {
 		return nil, errors.Join(err, spec.Close())
 	}
 	if inv.Initrd != nil {
-		if spec.Initrd, err = loader.Open(*inv.Initrd); err != nil {
+		if spec.Initrd, err = plan.Open(*inv.Initrd); err != nil {
 			return nil, errors.Join(k.initrdFailed(spec.Kernel, *inv.Initrd, err), spec.Close())
 		}
 	}
-	if inv.DTB != nil && spec.Method != loader.File && kexeccmd.TakesDTB(inv.Arch) {
-		if spec.DTB, err = loader.Open(*inv.DTB); err != nil {
+	if inv.DTB != nil && spec.Method != plan.File && kexeccmd.TakesDTB(inv.Arch) {
+		if spec.DTB, err = plan.Open(*inv.DTB); err != nil {
 			return nil, errors.Join(k.openFailed("", *inv.DTB, err), spec.Close())
 		}
 	}
@@ -57,32 +58,32 @@ func (k *kexecRun) open() (*loader.Spec, error) {
 
 // serial is the port for the purgatory. One that the machine has not is no reason
 // not to load.
-func (k *kexecRun) serial() loader.Serial {
+func (k *kexecRun) serial() plan.Serial {
 	serial := k.inv.Serial
 	if k.inv.Terminal != "" {
 		var err error
-		if serial, err = loader.ParseSerial(k.inv.Terminal); err != nil {
+		if serial, err = plan.ParseSerial(k.inv.Terminal); err != nil {
 			k.debugf("%v", err)
 		}
 	}
-	if !k.host.HasSerial(serial) {
+	if !serial.UsableOn(k.host) {
 		k.debugf("nothing is reported on serial port %v, which this machine is not known to have", serial)
-		return loader.Serial{}
+		return plan.Serial{}
 	}
 	return serial
 }
 
 // initrdFailed: kexec-tools looks at the kernel before it opens the initrd.
-func (k *kexecRun) initrdFailed(kernel *loader.Source, path string, err error) *kexecError {
-	switch image, err := k.host.OpenImage(kernel, loader.Boot); {
+func (k *kexecRun) initrdFailed(kernel *plan.Source, path string, err error) *kexecError {
+	switch image, err := plan.OpenImage(k.host, kernel, machine.Boot); {
 	case errors.Is(err, bootimage.ErrNotKernel):
 		return k.unknownType(err)
 	case err == nil && image.Machine != k.arch.Machine:
-		return k.unknownType(loader.ErrOtherMachine)
+		return k.unknownType(plan.ErrOtherMachine)
 	}
 	e := k.openFailed("Could not open initrd file "+path+":%s", path, err)
 	switch {
-	case errors.Is(err, loader.ErrEmpty):
+	case errors.Is(err, plan.ErrEmpty):
 		return k.cannotLoad(e.err)
 	case e.code == kexeccmd.ExitFailed:
 		e.lines = append(e.lines, "Cannot load "+k.image)
@@ -97,11 +98,11 @@ func (k *kexecRun) openFailed(words, path string, err error) *kexecError {
 	var pe *fs.PathError
 	errors.As(err, &pe)
 	switch {
-	case errors.Is(err, loader.ErrEmpty):
+	case errors.Is(err, plan.ErrEmpty):
 		return k.unknownType(err)
-	case errors.Is(err, loader.ErrNotRegular):
+	case errors.Is(err, plan.ErrNotRegular):
 		e.code, e.lines = kexeccmd.ExitUsage, []string{"Cannot read " + path}
-	case words == "" || k.inv.Method == loader.Segments:
+	case words == "" || k.inv.Method == plan.Segments:
 		e.code, e.lines = kexeccmd.ExitUsage, []string{fmt.Sprintf("Cannot open `%s': %s", path, strerror(err))}
 	default:
 		e.code, e.lines = kexeccmd.ExitFailed, []string{fmt.Sprintf(words, strerror(err))}
@@ -111,15 +112,15 @@ func (k *kexecRun) openFailed(words, path string, err error) *kexecError {
 
 // checkType holds the image against --type, which counts by kexec_load. What is no
 // image is left to the plan.
-func (k *kexecRun) checkType(kernel *loader.Source) error {
+func (k *kexecRun) checkType(kernel *plan.Source) error {
 	name := k.inv.Type
-	if k.inv.Method != loader.Segments || name == "" {
+	if k.inv.Method != plan.Segments || name == "" {
 		return nil
 	}
 	if !kexeccmd.KnownType(k.inv.Arch, name) {
 		return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Unsupported kernel type " + name}}
 	}
-	image, err := k.host.OpenImage(kernel, loader.Boot)
+	image, err := plan.OpenImage(k.host, kernel, machine.Boot)
 	if err != nil || image.Machine != k.arch.Machine {
 		return nil
 	}

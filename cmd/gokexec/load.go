@@ -12,7 +12,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -36,14 +40,14 @@ func (k *kindFlags) declare(flags *pflag.FlagSet) {
 	flags.BoolVar(&k.boot, "boot", false, "the kernel of an ordinary kexec, which gokexec exec or a reboot starts")
 }
 
-func (k *kindFlags) kind() (loader.Kind, error) {
+func (k *kindFlags) kind() (machine.Kind, error) {
 	if k.crash == k.boot {
 		return 0, usageError("give one of --crash and --boot")
 	}
 	if k.boot {
-		return loader.Boot, nil
+		return machine.Boot, nil
 	}
-	return loader.Crash, nil
+	return machine.Crash, nil
 }
 
 // inputFlags name what is to be loaded.
@@ -61,17 +65,17 @@ func (in *inputFlags) declare(flags *pflag.FlagSet) {
 }
 
 // open makes the Spec. The caller closes it.
-func (in *inputFlags) open(kind loader.Kind, kernel string) (*loader.Spec, error) {
+func (in *inputFlags) open(kind machine.Kind, kernel string) (*plan.Spec, error) {
 	if in.reuse && in.cmdline != "" {
 		return nil, usageError("--cmdline and --reuse-cmdline exclude each other; --append adds to either")
 	}
-	spec := &loader.Spec{Kind: kind, Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact, Force: in.force}
+	spec := &plan.Spec{Kind: kind, Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact, Force: in.force}
 	var err error
-	if spec.Kernel, err = loader.Open(kernel); err != nil {
+	if spec.Kernel, err = plan.Open(kernel); err != nil {
 		return nil, fileProblem("kernel", err)
 	}
 	if in.initrd != "" {
-		if spec.Initrd, err = loader.Open(in.initrd); err != nil {
+		if spec.Initrd, err = plan.Open(in.initrd); err != nil {
 			return nil, errors.Join(fileProblem("initrd", err), spec.Close())
 		}
 	}
@@ -79,7 +83,7 @@ func (in *inputFlags) open(kind loader.Kind, kernel string) (*loader.Spec, error
 }
 
 func fileProblem(role string, err error) error {
-	p := &loader.Problem{What: role + " " + trimOp(err), Err: err}
+	p := &advice.Problem{What: role + " " + trimOp(err), Err: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && role != "kernel":
 		p.Hint = "check the path"
@@ -87,9 +91,9 @@ func fileProblem(role string, err error) error {
 		p.Hint = "check the path; on Debian kernels are /boot/vmlinuz-VERSION, on Fedora /lib/modules/VERSION/vmlinuz"
 	case errors.Is(err, fs.ErrPermission):
 		p.Hint = "run as root"
-	case errors.Is(err, loader.ErrNotRegular):
+	case errors.Is(err, plan.ErrNotRegular):
 		p.Hint = "the kernel reads regular files only; save it to a file first"
-	case errors.Is(err, loader.ErrEmpty):
+	case errors.Is(err, plan.ErrEmpty):
 		p.Hint = "was it written completely? is the disk full?"
 	}
 	return p
@@ -157,17 +161,17 @@ options or files have changed, or when what it had loaded is lost.`,
 
 // loadReport is what load --json prints.
 type loadReport struct {
-	Kind    loader.Kind            `json:"kind"`
-	Method  loader.Method          `json:"method"`
-	Why     string                 `json:"method_reason,omitempty"`
-	Kernel  payloadReport          `json:"kernel"`
-	Initrd  *payloadReport         `json:"initrd"`
-	Cmdline string                 `json:"cmdline"`
-	Changes []loader.CmdlineChange `json:"cmdline_changes"`
-	Checks  []loader.Finding       `json:"checks"`
-	Flags   string                 `json:"flags"`
-	DryRun  bool                   `json:"dry_run"`
-	Loaded  bool                   `json:"loaded"`
+	Kind    machine.Kind     `json:"kind"`
+	Method  plan.Method      `json:"method"`
+	Why     string           `json:"method_reason,omitempty"`
+	Kernel  payloadReport    `json:"kernel"`
+	Initrd  *payloadReport   `json:"initrd"`
+	Cmdline string           `json:"cmdline"`
+	Changes []cmdline.Change `json:"cmdline_changes"`
+	Checks  []advice.Finding `json:"checks"`
+	Flags   string           `json:"flags"`
+	DryRun  bool             `json:"dry_run"`
+	Loaded  bool             `json:"loaded"`
 
 	Segments *segmentReport `json:"kexec_load,omitempty"`
 	Truth    *loader.Truth  `json:"elfcorehdr,omitempty"` // after the load
@@ -188,7 +192,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	if len(args) != 1 {
 		return usageError("give one KERNEL; there are %d arguments", len(args))
 	}
-	if o.unlessLoaded && kind != loader.Crash {
+	if o.unlessLoaded && kind != machine.Crash {
 		return usageError("--unless-loaded goes with --crash")
 	}
 	if (o.sysroot != "" || o.arch != "") && !o.dryRun {
@@ -209,18 +213,18 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	if o.debug {
 		spec.FileFlags |= kexecsys.FileDebug
 	}
-	var findings []loader.Finding
-	plan := func() (*loader.Plan, error) {
+	var findings []advice.Finding
+	plan := func() (*plan.Plan, error) {
 		host, err := e.host(o.sysroot, arch)
 		if err != nil {
 			return nil, err
 		}
-		plan, err := loader.New(host, spec)
+		plan, err := plan.New(host, spec)
 		if err != nil {
 			return nil, err
 		}
-		findings = append(loader.CheckLoad(host, plan), plan.CheckInitrd(host)...)
-		return plan, loader.FirstFailure(findings)
+		findings = append(loader.CheckLoad(host, plan), loader.CheckInitrd(plan, host)...)
+		return plan, advice.FirstFailure(findings)
 	}
 	p, truth, failure := o.carryOut(ctx, e, arch, spec, plan)
 	if errors.Is(failure, errLoaded) {
@@ -242,7 +246,7 @@ var errLoaded = errors.New("it is loaded already")
 
 // carryOut loads what is planned, or with --dry-run only plans. p is the plan that
 // failed, if one was made.
-func (o *loadOptions) carryOut(ctx context.Context, e *env, arch loader.Arch, spec *loader.Spec, plan func() (*loader.Plan, error)) (p *loader.Plan, truth *loader.Truth, err error) {
+func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, spec *plan.Spec, plan func() (*plan.Plan, error)) (p *plan.Plan, truth *loader.Truth, err error) {
 	l := e.loader(arch, o.wait)
 	load := func(bool) error {
 		defer e.interrupts.loading()()
@@ -265,29 +269,29 @@ func (o *loadOptions) carryOut(ctx context.Context, e *env, arch loader.Arch, sp
 	return p, truth, err
 }
 
-func (e *env) printAlreadyLoaded(spec *loader.Spec, asJSON bool) error {
+func (e *env) printAlreadyLoaded(spec *plan.Spec, asJSON bool) error {
 	if asJSON {
 		return e.printJSON(struct {
-			Kind    loader.Kind `json:"kind"`
-			Already bool        `json:"already_loaded"`
-			Loaded  bool        `json:"loaded"`
+			Kind    machine.Kind `json:"kind"`
+			Already bool         `json:"already_loaded"`
+			Loaded  bool         `json:"loaded"`
 		}{spec.Kind, true, true})
 	}
 	fmt.Fprintf(e.stdout, "%s kernel is loaded already, as asked for, and accurate: %s\n", spec.Kind, spec.Kernel.Path)
 	return nil
 }
 
-func (e *env) loader(arch loader.Arch, wait time.Duration) *loader.Loader {
+func (e *env) loader(arch machine.Arch, wait time.Duration) *loader.Loader {
 	return &loader.Loader{Kernel: e.kernel, Root: os.DirFS(e.sysroot), Arch: arch, StateDir: e.stateDir, Wait: wait,
 		Lock:   func(ctx context.Context) (*statedir.Lock, error) { return e.lockReload(ctx, wait) },
 		Report: func(line string) { fmt.Fprintln(e.stderr, "gokexec:", line) }}
 }
 
-func archOption(name string) (loader.Arch, error) {
+func archOption(name string) (machine.Arch, error) {
 	if name == "" {
-		return loader.NativeArch()
+		return machine.NativeArch()
 	}
-	arch, err := loader.ArchByName(name)
+	arch, err := machine.ArchByName(name)
 	if err != nil {
 		return arch, usageError("--arch: %w", err)
 	}
@@ -296,10 +300,10 @@ func archOption(name string) (loader.Arch, error) {
 
 // newLoadReport reports a plan. A complete one has the digest of each segment,
 // which costs as much time as the plan's own.
-func newLoadReport(p *loader.Plan, findings []loader.Finding, dryRun, complete bool) *loadReport {
+func newLoadReport(p *plan.Plan, findings []advice.Finding, dryRun, complete bool) *loadReport {
 	r := &loadReport{Kind: p.Kind, Method: p.Method, Cmdline: p.Cmdline, Changes: p.Changes, Checks: findings, DryRun: dryRun, Flags: p.Flags.String(),
 		Kernel: payloadReport{Path: p.Kernel.Path, Bytes: p.Kernel.Size, Image: p.Image.String(), Unpacked: p.Kernel.Unwrap}}
-	if r.Why = p.Why; p.Method == loader.Segments {
+	if r.Why = p.Why; p.Method == plan.Segments {
 		r.Flags = p.LoadFlags.String()
 		if complete {
 			r.Segments = newSegmentReport(p)
@@ -314,7 +318,7 @@ func newLoadReport(p *loader.Plan, findings []loader.Finding, dryRun, complete b
 // call names the system call.
 func (r *loadReport) call() string { return callName(r.Method) }
 
-func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) error {
+func (e *env) printLoad(r *loadReport, asJSON bool, findings []advice.Finding) error {
 	if asJSON {
 		return e.printJSON(r)
 	}
@@ -324,7 +328,7 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) e
 		return e.printed()
 	}
 	for _, f := range findings {
-		if f.Level == loader.Warning {
+		if f.Level == advice.Warning {
 			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", f.Detail)
 		}
 	}
@@ -333,7 +337,7 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []loader.Finding) e
 		if r.Why != "" {
 			fmt.Fprintf(e.stdout, "because: %s\n", r.Why)
 		}
-		if _, err := os.Stat(filepath.Join(e.sysroot, "run/systemd/system")); err == nil && r.Kind == loader.Boot {
+		if _, err := os.Stat(filepath.Join(e.sysroot, "run/systemd/system")); err == nil && r.Kind == machine.Boot {
 			// systemctl(1): reboot looks at /sys/kernel/kexec_loaded.
 			fmt.Fprintln(e.stdout, "a plain reboot starts it now, not the firmware (SYSTEMCTL_SKIP_AUTO_KEXEC=1 reboots as before); gokexec unload --boot takes it back")
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/pkg/kcore"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -78,7 +78,7 @@ func newMemmapReport(m *kcore.Machine) *memmapReport {
 		switch {
 		case res.Name == "System RAM" || strings.HasPrefix(res.Name, "System RAM ("):
 			r.RAM = append(r.RAM, newRangeLine(res.Range(), res.Name))
-		case loader.ReservedName(res.Name):
+		case machine.ReservedName(res.Name):
 			r.Reserved = append(r.Reserved, newRangeLine(res.Range(), res.Name))
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/advice"
 )
 
 // Modes of a new file, before the umask.
@@ -197,7 +197,7 @@ func besideProblem(path string, old fs.FileInfo, err error) error {
 	if old == nil || !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {
 		return &fs.PathError{Op: "write", Path: path, Err: cause(err)}
 	}
-	return &loader.Problem{What: fmt.Sprintf("%s can't be replaced: its directory can't be written: %v", path, cause(err)), Err: err,
+	return &advice.Problem{What: fmt.Sprintf("%s can't be replaced: its directory can't be written: %v", path, cause(err)), Err: err,
 		Hint: "the file is replaced when the new one is whole, so the directory must be writable; write to another one, or to - with a redirection"}
 }
 

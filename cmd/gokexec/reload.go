@@ -9,7 +9,10 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -60,23 +63,23 @@ func (m *reloadMethod) declare(flags *pflag.FlagSet) {
 	flags.StringVar((*string)(m), "reload-method", "auto", "`METHOD` of reloading: auto, file or segments")
 }
 
-func (m reloadMethod) parse() (loader.Method, error) {
-	var method loader.Method
+func (m reloadMethod) parse() (plan.Method, error) {
+	var method plan.Method
 	if err := method.UnmarshalText([]byte(m)); err != nil {
 		return method, usageError("--reload-method: %w", err)
 	}
 	return method, nil
 }
 
-func (e *env) reload(ctx context.Context, method loader.Method, wait time.Duration) error {
-	arch, err := loader.NativeArch()
+func (e *env) reload(ctx context.Context, method plan.Method, wait time.Duration) error {
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
-	var plan *loader.Plan
+	var plan *plan.Plan
 	var truth *loader.Truth
 	l := e.loader(arch, wait)
-	err = l.Locked(ctx, loader.Crash, func(lost bool) (err error) {
+	err = l.Locked(ctx, machine.Crash, func(lost bool) (err error) {
 		defer e.interrupts.loading()()
 		plan, truth, err = l.Reload(ctx, loader.ReloadOptions{Method: method, Lost: lost})
 		return err
@@ -105,7 +108,7 @@ func (e *env) lockReload(ctx context.Context, wait time.Duration) (*statedir.Loc
 	}
 	lock, err := dir.LockReload(ctx, wait)
 	if errors.Is(err, statedir.ErrLocked) {
-		return nil, &loader.Problem{What: err.Error(), Hint: "try again, or raise --wait", Err: err}
+		return nil, &advice.Problem{What: err.Error(), Hint: "try again, or raise --wait", Err: err}
 	}
 	return lock, err
 }
@@ -119,12 +122,12 @@ func (e *env) logUnarmed(err error) {
 }
 
 func staleAfterLoad(t *loader.Truth) error {
-	return &loader.Problem{What: "the crash kernel is loaded, but does not fit the machine: " + t.String(),
+	return &advice.Problem{What: "the crash kernel is loaded, but does not fit the machine: " + t.String(),
 		Hint: "memory or CPUs are coming and going; gokexec hotplug loads again when they have settled"}
 }
 
-func callName(m loader.Method) string {
-	if m == loader.Segments {
+func callName(m plan.Method) string {
+	if m == plan.Segments {
 		return "kexec_load"
 	}
 	return "kexec_file_load"

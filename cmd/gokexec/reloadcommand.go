@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/hotplug"
-	"github.com/gokexec/gokexec/pkg/loader"
 )
 
 const (
@@ -53,9 +53,9 @@ func (e *env) runReloadCommand(ctx context.Context, command string, timeout time
 	}
 	switch {
 	case errors.Is(err, errTimeout):
-		return &loader.Problem{What: fmt.Sprintf("--reload-command %q was ended: %v", command, err), Hint: "run it by hand and see what it waits for, or raise --reload-timeout", Err: err}
+		return &advice.Problem{What: fmt.Sprintf("--reload-command %q was ended: %v", command, err), Hint: "run it by hand and see what it waits for, or raise --reload-timeout", Err: err}
 	case err != nil:
-		return &loader.Problem{What: fmt.Sprintf("--reload-command %q: %v", command, err), Hint: "run it by hand and see what it says", Err: err}
+		return &advice.Problem{What: fmt.Sprintf("--reload-command %q: %v", command, err), Hint: "run it by hand and see what it says", Err: err}
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // segmentFlags choose the method, and what goes with kexec_load.
@@ -28,7 +28,7 @@ func (f *segmentFlags) declare(flags *pflag.FlagSet) {
 
 // apply puts the choices into spec. A dry run gets a seed of zeros, so that two
 // runs print the same.
-func (f *segmentFlags) apply(spec *loader.Spec, dryRun bool) error {
+func (f *segmentFlags) apply(spec *plan.Spec, dryRun bool) error {
 	if err := spec.Method.UnmarshalText([]byte(f.method)); err != nil {
 		return usageError("--method: %w", err)
 	}
@@ -36,17 +36,17 @@ func (f *segmentFlags) apply(spec *loader.Spec, dryRun bool) error {
 		return usageError("--hotplug: %w", err)
 	}
 	var err error
-	if spec.Serial, err = loader.ParseSerial(f.serial); err != nil {
+	if spec.Serial, err = plan.ParseSerial(f.serial); err != nil {
 		return usageError("--serial: %w", err)
 	}
 	if f.dtb != "" {
-		if spec.DTB, err = loader.Open(f.dtb); err != nil {
+		if spec.DTB, err = plan.Open(f.dtb); err != nil {
 			return fileProblem("device tree", err)
 		}
 	}
 	spec.NoChecks = f.noChecks
 	if dryRun {
-		spec.Seed = make([]byte, loader.SeedSize)
+		spec.Seed = make([]byte, plan.SeedSize)
 		return nil
 	}
 	spec.ReadSeed()
@@ -56,27 +56,27 @@ func (f *segmentFlags) apply(spec *loader.Spec, dryRun bool) error {
 // segmentReport is the complete plan of a load by segments. Addresses are
 // physical; ends are exclusive.
 type segmentReport struct {
-	Entry       uint64         `json:"entry"`
-	KernelEntry uint64         `json:"kernel_entry"`
-	Segments    []segmentLine  `json:"segments"`
-	Digest      string         `json:"sha256"`
-	NoChecks    bool           `json:"no_checks"`
-	Hotplug     bool           `json:"hotplug"`
-	Cmdline     string         `json:"kernel_cmdline"`
-	E820        []memoryLine   `json:"e820,omitempty"`
-	Usable      []memoryLine   `json:"usable_memory,omitempty"`
-	Header      *headerReport  `json:"elfcorehdr,omitempty"`
-	Serial      *loader.Serial `json:"serial,omitempty"`
+	Entry       uint64        `json:"entry"`
+	KernelEntry uint64        `json:"kernel_entry"`
+	Segments    []segmentLine `json:"segments"`
+	Digest      string        `json:"sha256"`
+	NoChecks    bool          `json:"no_checks"`
+	Hotplug     bool          `json:"hotplug"`
+	Cmdline     string        `json:"kernel_cmdline"`
+	E820        []memoryLine  `json:"e820,omitempty"`
+	Usable      []memoryLine  `json:"usable_memory,omitempty"`
+	Header      *headerReport `json:"elfcorehdr,omitempty"`
+	Serial      *plan.Serial  `json:"serial,omitempty"`
 }
 
 type segmentLine struct {
-	Role    loader.Role `json:"role"`
-	Start   uint64      `json:"start"`
-	MemSize uint64      `json:"memory_bytes"`
-	Size    int         `json:"data_bytes"`
-	Align   uint64      `json:"align_bytes"`
-	SHA256  string      `json:"sha256"` // of the data
-	Checked bool        `json:"checked"`
+	Role    plan.Role `json:"role"`
+	Start   uint64    `json:"start"`
+	MemSize uint64    `json:"memory_bytes"`
+	Size    int       `json:"data_bytes"`
+	Align   uint64    `json:"align_bytes"`
+	SHA256  string    `json:"sha256"` // of the data
+	Checked bool      `json:"checked"`
 }
 
 type memoryLine struct {
@@ -85,7 +85,7 @@ type memoryLine struct {
 	Type  string `json:"type,omitempty"`
 }
 
-func newSegmentReport(p *loader.Plan) *segmentReport {
+func newSegmentReport(p *plan.Plan) *segmentReport {
 	r := &segmentReport{Entry: uint64(p.Entry), KernelEntry: uint64(p.KernelEntry), Digest: hex.EncodeToString(p.Digest[:]),
 		NoChecks: p.NoChecks, Hotplug: p.Hotplug, Cmdline: p.KernelCmdline}
 	for _, s := range p.Segments {
@@ -99,11 +99,11 @@ func newSegmentReport(p *loader.Plan) *segmentReport {
 	for _, u := range p.Usable {
 		r.Usable = append(r.Usable, memoryLine{Start: uint64(u.Start), End: uint64(u.End)})
 	}
-	if p.Serial != (loader.Serial{}) {
+	if p.Serial != (plan.Serial{}) {
 		r.Serial = &p.Serial
 	}
 	if p.Header != nil {
-		s, _ := p.Segment(loader.RoleElfcorehdr)
+		s, _ := p.Segment(plan.RoleElfcorehdr)
 		r.Header = newHeaderReport(p.Header, s.Phys)
 	}
 	return r

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
@@ -71,7 +72,7 @@ type statusReport struct {
 }
 
 func (e *env) status(sysroot string, asJSON bool) error {
-	arch, err := loader.NativeArch()
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,10 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 func unloadCommand() command {
@@ -42,8 +45,8 @@ hotplug does not load one again.`,
 	}
 }
 
-func (e *env) unload(ctx context.Context, kind loader.Kind, wait time.Duration) error {
-	arch, err := loader.NativeArch()
+func (e *env) unload(ctx context.Context, kind machine.Kind, wait time.Duration) error {
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
@@ -54,7 +57,7 @@ func (e *env) unload(ctx context.Context, kind loader.Kind, wait time.Duration) 
 	}
 	if loaded := host.Loaded(kind); loaded != nil && !*loaded {
 		nothing := fmt.Sprintf("no %s kernel is loaded", kind)
-		if kind == loader.Crash {
+		if kind == machine.Crash {
 			ended, err := l.EndWanted(ctx)
 			if err != nil {
 				return err
@@ -65,10 +68,10 @@ func (e *env) unload(ctx context.Context, kind loader.Kind, wait time.Duration) 
 		}
 		return &exitError{code: exitNotLoaded, err: errors.New(nothing)}
 	}
-	if err := loader.FirstFailure(loader.CheckPolicy(host, kind)); err != nil {
+	if err := advice.FirstFailure(loader.CheckPolicy(host, kind)); err != nil {
 		return err
 	}
-	if err := l.UnloadLocked(ctx, kind, loader.Auto); err != nil {
+	if err := l.UnloadLocked(ctx, kind, plan.Auto); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "%s kernel unloaded\n", kind)

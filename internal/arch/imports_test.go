@@ -13,11 +13,13 @@ const module = "github.com/gokexec/gokexec/"
 // those of lower layers only.
 func layers() [][]string {
 	return [][]string{
-		{"pkg/memmap", "pkg/blkid", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/fdt", "pkg/statedir"},
+		{"pkg/memmap", "pkg/blkid", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "pkg/fdt", "pkg/statedir", "pkg/advice", "pkg/cmdline"},
 		{"pkg/vmcore", "pkg/kmod"},
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},
-		{"pkg/loader", "pkg/capture"},
+		{"pkg/machine", "pkg/capture"},
+		{"pkg/plan"},
+		{"pkg/loader"},
 		{"pkg/hotplug", "pkg/storage", "internal/kexeccmd"},
 		{"cmd/gokexec"},
 	}

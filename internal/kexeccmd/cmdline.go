@@ -4,12 +4,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 )
 
 // Cmdline makes the new kernel's command line. running is that of the kernel that
 // runs, for --reuse-cmdline, and runningErr why it can't be had.
-func (inv *Invocation) Cmdline(running loader.Cmdline, runningErr error) (string, error) {
+func (inv *Invocation) Cmdline(running cmdline.Cmdline, runningErr error) (string, error) {
 	var parts []string
 	switch {
 	case inv.Base != nil:
@@ -17,7 +17,7 @@ func (inv *Invocation) Cmdline(running loader.Cmdline, runningErr error) (string
 	case inv.Reuse && runningErr != nil:
 		return "", runningErr
 	case inv.Reuse:
-		kept, _ := running.Without(func(a loader.Arg) bool { return slices.Contains(inv.dropped(), a.Name) })
+		kept, _ := running.Without(func(a cmdline.Arg) bool { return slices.Contains(inv.dropped(), a.Name) })
 		parts = append(parts, kept.String())
 	}
 	if inv.Append != nil {

@@ -1,6 +1,6 @@
 package kexeccmd
 
-import "github.com/gokexec/gokexec/pkg/loader"
+import "github.com/gokexec/gokexec/pkg/plan"
 
 // Exit codes of kexec(8), as a shell sees them.
 const (
@@ -30,7 +30,7 @@ type Invocation struct {
 
 	Crash     bool // the crash kernel is meant
 	FileCrash bool // -p was given, whatever came behind: crash memory must be there
-	Method    loader.Method
+	Method    plan.Method
 	Debug     bool
 
 	// What goes with a load.
@@ -46,7 +46,7 @@ type Invocation struct {
 	Entry          uint64 // 0: the kernel's own
 	NoChecks       bool
 	Hotplug        bool
-	Serial         loader.Serial
+	Serial         plan.Serial
 	Terminal       string // arm64's --serial
 	NoEFI          bool
 	PassMemmap     bool
@@ -112,9 +112,9 @@ func (inv *Invocation) Refuse(m Machine) *Stop {
 		return s
 	case inv.badSerial != "":
 		return &Stop{Message: []string{inv.badSerial}, Usage: true, Code: ExitFailed}
-	case inv.JumpBack && inv.Method == loader.File:
+	case inv.JumpBack && inv.Method == plan.File:
 		return die("--load-jump-back-helper not supported with kexec_file_load")
-	case inv.Jump && inv.Method != loader.Segments:
+	case inv.Jump && inv.Method != plan.Segments:
 		return die("--load-preserve-context not supported with kexec_file_load")
 	case inv.ReuseInitrd && !m.RetainsInitrd:
 		return die("unrecoverable error: current boot didn't retain the initrd for reuse.")

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/gokexec/gokexec/internal/getopt"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // maxAddr is the default of --mem-max: no bound.
@@ -100,11 +100,11 @@ func (p *parser) option(item getopt.Item) *Stop {
 		inv.Crash, p.other = false, true
 		inv.Jump, inv.LiveUpdate = item.Val == optPreserveContext, item.Val == optLoadLiveUpdate
 	case 's':
-		inv.Method = loader.File
+		inv.Method = plan.File
 	case 'c':
-		inv.Method = loader.Segments
+		inv.Method = plan.Segments
 	case 'a':
-		inv.Method = loader.Auto
+		inv.Method = plan.Auto
 	case 'S':
 		p.status = true
 	default:
@@ -198,7 +198,7 @@ func (p *parser) finish() {
 		if port == 0 {
 			port = 0x3f8
 		}
-		inv.Serial = loader.Serial{Port: uint16(port), Baud: p.baud}
+		inv.Serial = plan.Serial{Port: uint16(port), Baud: p.baud}
 	}
 	if p.status {
 		inv.Status = true

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 func parse(t *testing.T, arch, line string) *Invocation {
@@ -29,7 +30,7 @@ func steps(inv *Invocation) string {
 		is   bool
 		name string
 	}{{inv.Status, "status"}, {inv.Unload, "unload"}, {inv.Load, "load"}, {inv.Crash, "crash"}, {inv.Shutdown, "shutdown"}, {inv.Sync, "sync"}, {inv.IfDown, "ifdown"}, {inv.Exec, "exec"},
-		{inv.Method == loader.File, "by file"}, {inv.Method == loader.Segments, "by segments"}} {
+		{inv.Method == plan.File, "by file"}, {inv.Method == plan.Segments, "by segments"}} {
 		if step.is {
 			s = append(s, step.name)
 		}
@@ -124,7 +125,7 @@ func TestParseArches(t *testing.T) {
 
 func TestParseValues(t *testing.T) {
 	inv := parse(t, "x86_64", "-c -l K K2 --mem-min=0x100000 --mem-max 010 --entry=16 --type=uki -i --console-serial --serial=0x2f8 --serial-baud=9600 --noefi --pass-memmap-cmdline --initrd= --hotplug")
-	want := Invocation{MemMin: 0x100000, MemMax: 8, Entry: 16, Type: "uki", NoChecks: true, Serial: loader.Serial{Port: 0x2f8, Baud: 9600}, NoEFI: true, PassMemmap: true, Hotplug: true}
+	want := Invocation{MemMin: 0x100000, MemMax: 8, Entry: 16, Type: "uki", NoChecks: true, Serial: plan.Serial{Port: 0x2f8, Baud: 9600}, NoEFI: true, PassMemmap: true, Hotplug: true}
 	got := Invocation{MemMin: inv.MemMin, MemMax: inv.MemMax, Entry: inv.Entry, Type: inv.Type, NoChecks: inv.NoChecks, Serial: inv.Serial, NoEFI: inv.NoEFI, PassMemmap: inv.PassMemmap, Hotplug: inv.Hotplug}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Parse = %+v; want %+v", got, want)
@@ -132,7 +133,7 @@ func TestParseValues(t *testing.T) {
 	if len(inv.Kernels) != 2 || inv.Initrd == nil || *inv.Initrd != "" {
 		t.Errorf("kernels %q, initrd %v; want both kernels and an initrd without a name", inv.Kernels, inv.Initrd)
 	}
-	if s := parse(t, "x86_64", "--serial=ttyS1 -p K").Serial; s != (loader.Serial{}) {
+	if s := parse(t, "x86_64", "--serial=ttyS1 -p K").Serial; s != (plan.Serial{}) {
 		t.Errorf("--serial without --console-serial = %+v; want none", s)
 	}
 	if got := parse(t, "aarch64", "--serial=ttyAMA0 -p K").Terminal; got != "ttyAMA0" {
@@ -160,7 +161,7 @@ func TestStrtoul(t *testing.T) {
 }
 
 func TestCmdline(t *testing.T) {
-	running, err := loader.ParseCmdline(`BOOT_IMAGE=/v root=x crashkernel=128M,high xcrashkernel=1 a="b crashkernel=2" crashkernel=72M,low elfcorehdr=0x1000 crashkernel_x=1 -- crashkernel=i`)
+	running, err := cmdline.Parse(`BOOT_IMAGE=/v root=x crashkernel=128M,high xcrashkernel=1 a="b crashkernel=2" crashkernel=72M,low elfcorehdr=0x1000 crashkernel_x=1 -- crashkernel=i`)
 	if err != nil {
 		t.Fatal(err)
 	}

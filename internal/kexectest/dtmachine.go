@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 

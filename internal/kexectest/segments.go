@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )

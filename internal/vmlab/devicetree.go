@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/pkg/fdt"
 )
 
 // deviceTreeArgs are those for Config.Tree: QEMU writes the tree that it would give

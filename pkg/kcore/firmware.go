@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 

@@ -5,10 +5,14 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // CheckBothImages is the name of the check of what the two images do to each other.
-const CheckBothImages = "both images"
+const CheckBothImages advice.CheckID = "both images"
 
 // checkOneCmdline looks whether both images could be right at once. On loong64 the
 // kernel copies the command line of every load, by file or by segments, to the same
@@ -18,28 +22,28 @@ const CheckBothImages = "both images"
 // kernel's takes itself for a capture kernel. So the line of the crash
 // kernel, which would be missed only after a panic, is not overwritten; see dropBoot
 // for the other direction.
-func checkOneCmdline(h *Host, kind Kind) Finding {
+func checkOneCmdline(h *machine.Host, kind machine.Kind) advice.Finding {
 	const name = CheckBothImages
-	other := h.Loaded(Crash)
-	if kind == Crash {
-		other = h.Loaded(Boot)
+	other := h.Loaded(machine.Crash)
+	if kind == machine.Crash {
+		other = h.Loaded(machine.Boot)
 	}
 	switch {
 	case !h.Arch.OneCmdline:
-		return ok(name, "each has a command line of its own")
+		return advice.Passed(name, "each has a command line of its own")
 	case other == nil:
-		return unknown(name, "whether the other image is loaded, whose command line a load on %s overwrites, is not known", h.Arch.Name)
+		return advice.NotKnown(name, "whether the other image is loaded, whose command line a load on %s overwrites, is not known", h.Arch.Name)
 	case !*other:
-		return ok(name, "no other is loaded")
-	case kind == Crash:
-		return Finding{Check: name, Level: Warning,
+		return advice.Passed(name, "no other is loaded")
+	case kind == machine.Crash:
+		return advice.Finding{Check: name, Level: advice.Warning,
 			Detail: fmt.Sprintf("a kernel is loaded for a reboot, and on %s there is one command line for both images: the last load gives it to both, and a load of a crash kernel unloads the other one", h.Arch.Name),
 			Remedy: "gokexec unload --boot, then gokexec reload"}
 	}
-	return Finding{Check: name, Level: Failure,
+	return advice.Finding{Check: name, Level: advice.Failure,
 		Detail: fmt.Sprintf("on %s the kernel has one command line for both images: this load would overwrite that of the crash kernel, which would then take the memory that it should save", h.Arch.Name),
 		Remedy: "reboot through the firmware; or gokexec unload --crash first, and have no crash kernel until the reboot",
-		errno:  []unix.Errno{unix.EBUSY}, err: unix.EBUSY}
+		Errno:  []unix.Errno{unix.EBUSY}, Err: unix.EBUSY}
 }
 
 // dropBoot unloads the kernel that is loaded for a reboot, if the load of a crash
@@ -49,11 +53,11 @@ func (l *Loader) dropBoot(ctx context.Context) {
 	if !l.Arch.OneCmdline {
 		return
 	}
-	loaded := newReader(l.Root).flag(bootLoadedFiles...)
+	loaded := machine.BootLoaded(l.Root)
 	if loaded != nil && !*loaded {
 		return
 	}
-	if err := l.UnloadBy(ctx, Boot, Auto); err != nil {
+	if err := l.UnloadBy(ctx, machine.Boot, plan.Auto); err != nil {
 		l.report(fmt.Sprintf("the kernel that is loaded for a reboot has the crash kernel's command line now, and can't be unloaded: %v", err))
 		return
 	}

@@ -2,8 +2,6 @@ package loader
 
 import (
 	"context"
-	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -15,12 +13,15 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // loongBench is a bench of an architecture with one command line for both images.
 func loongBench(t *testing.T) *bench {
 	b := newBench(t)
-	arch, err := ArchByName("loongarch64")
+	arch, err := machine.ArchByName("loongarch64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,8 +29,8 @@ func loongBench(t *testing.T) *bench {
 	return b
 }
 
-func loongSpec(kind Kind) *Spec {
-	return &Spec{Kind: kind, Kernel: FromBytes("vmlinuz", imagetest.LoongArch(1<<20, imagetest.Banner("6.18.1"))), Cmdline: kind.String()}
+func loongSpec(kind machine.Kind) *plan.Spec {
+	return &plan.Spec{Kind: kind, Kernel: plan.FromBytes("vmlinuz", imagetest.LoongArch(1<<20, imagetest.Banner("6.18.1"))), Cmdline: kind.String()}
 }
 
 // Where the kernel has one command line for both images, a load for a reboot never
@@ -37,25 +38,25 @@ func loongSpec(kind Kind) *Spec {
 func TestBootLoadSparesCrashKernel(t *testing.T) {
 	b := loongBench(t)
 	ctx := context.Background()
-	if err := b.LoadSpec(ctx, loongSpec(Crash)); err != nil {
+	if err := b.LoadSpec(ctx, loongSpec(machine.Crash)); err != nil {
 		t.Fatal(err)
 	}
 	calls, crash := b.kernel.Calls, b.kernel.Crash
-	err := b.LoadSpec(ctx, loongSpec(Boot))
-	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "one command line for both images") || !strings.Contains(hintOf(err), "gokexec unload --crash") {
-		t.Errorf("load for a reboot = %v, hint %q; want it refused", err, hintOf(err))
+	err := b.LoadSpec(ctx, loongSpec(machine.Boot))
+	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "one command line for both images") || !strings.Contains(advice.Hint(err), "gokexec unload --crash") {
+		t.Errorf("load for a reboot = %v, hint %q; want it refused", err, advice.Hint(err))
 	}
 	if b.kernel.Calls != calls || b.kernel.Crash != crash || b.kernel.Boot != nil {
 		t.Errorf("%d system calls were made, boot %+v; want none, and the crash kernel as it was", b.kernel.Calls-calls, b.kernel.Boot)
 	}
-	if err := b.Unload(ctx, Crash); err != nil {
+	if err := b.Unload(ctx, machine.Crash); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.LoadSpec(ctx, loongSpec(Boot)); err != nil || b.kernel.Boot == nil {
+	if err := b.LoadSpec(ctx, loongSpec(machine.Boot)); err != nil || b.kernel.Boot == nil {
 		t.Errorf("load for a reboot without a crash kernel = %v", err)
 	}
 	// The other way round what is loaded for the reboot goes, and that is said.
-	if err := b.LoadSpec(ctx, loongSpec(Crash)); err != nil || b.kernel.Crash == nil {
+	if err := b.LoadSpec(ctx, loongSpec(machine.Crash)); err != nil || b.kernel.Crash == nil {
 		t.Errorf("load of a crash kernel = %v", err)
 	}
 	if b.kernel.Boot != nil || !slices.ContainsFunc(b.told, func(s string) bool { return strings.Contains(s, "loaded for a reboot is unloaded") }) {
@@ -67,8 +68,8 @@ func TestBootLoadSparesCrashKernel(t *testing.T) {
 func TestBothImagesElsewhere(t *testing.T) {
 	b := newBench(t)
 	ctx := context.Background()
-	for _, kind := range []Kind{Crash, Boot, Crash} {
-		if err := b.LoadSpec(ctx, &Spec{Kind: kind, Kernel: FromBytes("vmlinuz", bzImage().Bytes()), Cmdline: kind.String()}); err != nil {
+	for _, kind := range []machine.Kind{machine.Crash, machine.Boot, machine.Crash} {
+		if err := b.LoadSpec(ctx, &plan.Spec{Kind: kind, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes()), Cmdline: kind.String()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -82,50 +83,18 @@ func TestBothImagesLoadedByOthers(t *testing.T) {
 	b := loongBench(t)
 	for _, tt := range []struct {
 		boot  string
-		level Level
-	}{{"0\n", OK}, {"1\n", Warning}, {"", Unknown}} {
+		level advice.Level
+	}{{"0\n", advice.OK}, {"1\n", advice.Warning}, {"", advice.Unknown}} {
 		b.kernel.Write("sys/kernel/kexec_loaded", tt.boot)
 		if tt.boot == "" {
 			b.kernel.Remove("sys/kernel/kexec_loaded")
 		}
-		host, err := ReadHost(b.Root, b.Arch)
+		host, err := machine.ReadHost(b.Root, b.Arch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f := checkOneCmdline(host, Crash); f.Level != tt.level {
+		if f := checkOneCmdline(host, machine.Crash); f.Level != tt.level {
 			t.Errorf("kexec_loaded %q: %+v; want %v", tt.boot, f, tt.level)
-		}
-	}
-}
-
-// On s390x a vmlinux that the kernel would oops on is refused before the call.
-func TestS390Vmlinux(t *testing.T) {
-	arch, err := ArchByName("s390x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := kexectest.NewMachine(t)
-	host, err := ReadHost(os.DirFS(m.Dir), arch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		name    string
-		begins  uint64
-		refused bool
-	}{{"vmlinux", 0x100000, true}, {"with the code that boots", 0, false}} {
-		e := imagetest.GoodELF(elf.EM_S390, binary.BigEndian)
-		e.Entry = tt.begins + 0x10000
-		e.Data = append(e.Data, make([]byte, 0x20000)...)
-		e.Progs = []elf.Prog64{{Type: uint32(elf.PT_LOAD), Flags: 5, Off: 0x1000, Vaddr: tt.begins, Paddr: tt.begins, Filesz: 0x20000, Memsz: 0x20000, Align: 0x1000}}
-		for _, kind := range []Kind{Crash, Boot} {
-			p, err := New(host, &Spec{Kind: kind, Kernel: FromBytes("vmlinux", e.Bytes())})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if f := p.checkImage(host); (f.Level == Failure) != tt.refused || tt.refused && !strings.Contains(f.Remedy, "bzImage") {
-				t.Errorf("%s, %v: %+v; want it refused: %t", tt.name, kind, f, tt.refused)
-			}
 		}
 	}
 }
@@ -158,22 +127,22 @@ func TestHandover(t *testing.T) {
 		b := newBench(t)
 		b.kernel.Write("boot/config-6.12.1", config+"CONFIG_KEXEC_HANDOVER=y\n")
 		tt.setup(b.kernel.Machine)
-		host := readHost(t, b.kernel.Machine)
-		for _, method := range []Method{Auto, File, Segments} {
-			for _, kind := range []Kind{Crash, Boot} {
-				p, err := New(host, &Spec{Kind: kind, Method: method, Kernel: FromBytes("vmlinuz", bzImage().Bytes())})
+		host := b.kernel.Host("x86_64")
+		for _, method := range []plan.Method{plan.Auto, plan.File, plan.Segments} {
+			for _, kind := range []machine.Kind{machine.Crash, machine.Boot} {
+				p, err := plan.New(host, &plan.Spec{Kind: kind, Method: method, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes())})
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = FirstFailure(p.Check(host))
-				if refused := tt.on && kind == Boot && method == Segments; (err != nil) != refused || refused && !strings.Contains(err.Error(), "hands nothing on") {
+				err = advice.FirstFailure(p.Check(host))
+				if refused := tt.on && kind == machine.Boot && method == plan.Segments; (err != nil) != refused || refused && !strings.Contains(err.Error(), "hands nothing on") {
 					t.Errorf("%s: %v by %v: %v; want it refused: %t", tt.name, kind, method, err, refused)
 				}
 			}
 		}
 		// A kernel without the file call, or that does not take this image, is no way out.
 		b.kernel.NoFileLoad = true
-		err := b.LoadSpec(context.Background(), &Spec{Kind: Boot, Kernel: FromBytes("vmlinuz", bzImage().Bytes())})
+		err := b.LoadSpec(context.Background(), &plan.Spec{Kind: machine.Boot, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes())})
 		if (err != nil) != tt.on || (b.kernel.Boot == nil) != tt.on {
 			t.Errorf("%s: auto without kexec_file_load = %v; want it refused: %t", tt.name, err, tt.on)
 		}
@@ -187,16 +156,16 @@ func TestRefusedBootLoadKeepsNote(t *testing.T) {
 	if err := os.WriteFile(kernel, imagetest.LoongArch(1<<20, imagetest.Banner("6.18.1")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	spec := &Spec{Kind: Crash, Cmdline: "c"}
+	spec := &plan.Spec{Kind: machine.Crash, Cmdline: "c"}
 	var err error
-	if spec.Kernel, err = Open(kernel); err != nil {
+	if spec.Kernel, err = plan.Open(kernel); err != nil {
 		t.Fatal(err)
 	}
 	defer spec.Close()
 	if err := b.LoadSpec(context.Background(), spec); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.LoadSpec(context.Background(), loongSpec(Boot)); err == nil {
+	if err := b.LoadSpec(context.Background(), loongSpec(machine.Boot)); err == nil {
 		t.Error("the load for a reboot was not refused")
 	}
 	if state, err := ReadState(b.StateDir); err != nil || state.Asked.Kernel.Path != kernel {

@@ -6,17 +6,21 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // CheckCapture looks at what no load refuses and a capture fails by: whether the capture kernel can
 // unpack its initrd, whether that is made for it and has what the dump needs, what its
 // command line lacks, and what of this machine gets into its way. root is the tree that host was read
 // from. plan is nil when only the machine is looked at. It reads and unpacks the whole initrd.
-func CheckCapture(root fs.FS, host *Host, plan *Plan) []Finding {
-	c := &captureCheck{root: root, read: newReader(root), host: host, plan: plan}
-	var findings []Finding
+func CheckCapture(root fs.FS, host *machine.Host, plan *plan.Plan) []advice.Finding {
+	c := &captureCheck{root: root, host: host, plan: plan}
+	var findings []advice.Finding
 	if plan != nil {
 		if plan.Initrd != nil {
 			findings = append(findings, c.initramfs()...)
@@ -29,53 +33,52 @@ func CheckCapture(root fs.FS, host *Host, plan *Plan) []Finding {
 // captureCheck is what the checks share.
 type captureCheck struct {
 	root    fs.FS
-	read    hostReader // of root; what can't be read is nothing to complain of
-	host    *Host
-	plan    *Plan
+	host    *machine.Host
+	plan    *plan.Plan
 	initrd  *initramfs.Contents // nil when there is none, or it can't be read
 	release string              // of the capture kernel; "" when it doesn't tell
 	tree    *kmod.Tree          // of that release; nil when it isn't on this machine
 }
 
 // initramfs reads the initrd and judges it.
-func (c *captureCheck) initramfs() []Finding {
-	initrd, f := c.plan.readInitrd(c.host)
+func (c *captureCheck) initramfs() []advice.Finding {
+	initrd, f := readInitrd(c.plan, c.host)
 	if initrd == nil {
-		return []Finding{f}
+		return []advice.Finding{f}
 	}
 	c.initrd = initrd
 	c.release, _ = c.plan.Image.Release()
 	if c.release != "" {
 		c.tree, _ = kmod.Open(c.root, c.release)
 	}
-	return []Finding{f, c.plan.checkUnpacked(c.host, initrd), c.plan.checkInitrdKernel(initrd), c.age(), c.modules()}
+	return []advice.Finding{f, checkUnpacked(c.plan, c.host, initrd), checkKernelOfInitrd(c.plan, initrd), c.age(), c.modules()}
 }
 
 // age compares the initrd with the modules it was made of.
-func (c *captureCheck) age() Finding {
+func (c *captureCheck) age() advice.Finding {
 	const name = "initrd's age"
-	made, known := c.plan.Initrd.modified()
+	made, known := c.plan.Initrd.Modified()
 	if c.tree == nil || !known {
-		return unknown(name, "no modules of the capture kernel on this machine to compare it with")
+		return advice.NotKnown(name, "no modules of the capture kernel on this machine to compare it with")
 	}
 	info, err := fs.Stat(c.root, c.tree.Dir()+"/modules.dep")
 	if err != nil {
-		return unknown(name, "%v", err)
+		return advice.NotKnown(name, "%v", err)
 	}
 	if changed := info.ModTime(); changed.After(made.Add(time.Second)) {
-		return Finding{Check: name, Level: Warning,
+		return advice.Finding{Check: name, Level: advice.Warning,
 			Detail: fmt.Sprintf("%s is of %s, older than the modules of %s (%s): it may hold modules that were replaced since", c.plan.Initrd.Path, made.UTC().Format(time.DateTime), c.release, changed.UTC().Format(time.DateTime)),
 			Remedy: "make it anew, by gokexec initramfs or the distribution's tool"}
 	}
-	return ok(name, "as new as the modules of %s", c.release)
+	return advice.Passed(name, "as new as the modules of %s", c.release)
 }
 
 // modules looks for what the disk that root= names needs.
-func (c *captureCheck) modules() Finding {
+func (c *captureCheck) modules() advice.Finding {
 	const name = "initrd's modules"
-	cmdline, err := ParseCmdline(c.plan.Cmdline)
+	cmdline, err := cmdline.Parse(c.plan.Cmdline)
 	if err != nil || c.tree == nil {
-		return unknown(name, "no modules of the capture kernel on this machine to compare them with")
+		return advice.NotKnown(name, "no modules of the capture kernel on this machine to compare them with")
 	}
 	device := ""
 	for _, a := range cmdline.Args {
@@ -84,15 +87,15 @@ func (c *captureCheck) modules() Finding {
 		}
 	}
 	if device == "" {
-		return ok(name, "no root= to look for")
+		return advice.Passed(name, "no root= to look for")
 	}
 	required, err := c.tree.ModulesForBlockDevice(c.root, device)
 	if err != nil {
-		return unknown(name, "root=%s: %v", device, err)
+		return advice.NotKnown(name, "root=%s: %v", device, err)
 	}
 	needed, err := c.tree.Closure(required, nil)
 	if err != nil {
-		return unknown(name, "root=%s: %v", device, err)
+		return advice.NotKnown(name, "root=%s: %v", device, err)
 	}
 	var missing []string
 	for _, n := range needed {
@@ -101,12 +104,12 @@ func (c *captureCheck) modules() Finding {
 		}
 	}
 	if len(missing) > 0 && c.initrd.Inner != "" {
-		return unknown(name, "%s for root=%s may be in %s, which is not looked into", strings.Join(missing, ", "), device, c.initrd.Inner)
+		return advice.NotKnown(name, "%s for root=%s may be in %s, which is not looked into", strings.Join(missing, ", "), device, c.initrd.Inner)
 	}
 	if len(missing) > 0 {
-		return Finding{Check: name, Level: Warning,
+		return advice.Finding{Check: name, Level: advice.Warning,
 			Detail: fmt.Sprintf("%s lacks %s, without which the capture kernel does not find root=%s", c.plan.Initrd.Path, strings.Join(missing, ", "), device),
 			Remedy: "make an initrd with them: gokexec initramfs with the dump's target, which finds them by itself, or dracut --add-drivers"}
 	}
-	return ok(name, "what root=%s needs is there", device)
+	return advice.Passed(name, "what root=%s needs is there", device)
 }

@@ -8,52 +8,35 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-)
 
-// diskKeys is the directory with the keys of encrypted disks that go into the crash
-// memory with the next load (kernel/crash_dump_dm_crypt.c; Linux 6.16).
-const diskKeys = "sys/kernel/config/crash_dm_crypt_keys"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
+)
 
 // reuseName is a file in the state directory that is there while gokexec has told the
 // kernel to take the keys of the image that is loaded.
 const reuseName = "disk-keys-reused"
 
-// hasDiskKeys tells whether keys are configured.
-func hasDiskKeys(root fs.FS) bool {
-	r := newReader(root)
-	n := r.number(diskKeys + "/count")
-	return n != nil && *n > 0
-}
-
-// reusesDiskKeys tells whether the next load takes them from the image that is loaded.
-func reusesDiskKeys(root fs.FS) bool {
-	switch newReader(root).optional(diskKeys + "/reuse") {
-	case "1", "y", "Y":
-		return true
-	}
-	return false
-}
-
 // checkDiskKeys looks for the keys that a kexec_file_load will ask the keyrings for
 // (crash_load_dm_crypt_keys: request_key of type logon). The kernel does so when it has
 // freed the image that is loaded. What can't be looked for is left to the kernel.
-func (l *Loader) checkDiskKeys(p *Plan) error {
-	if p.Kind != Crash || p.Method != File || !hasDiskKeys(l.Root) || reusesDiskKeys(l.Root) {
+func (l *Loader) checkDiskKeys(p *plan.Plan) error {
+	if p.Kind != machine.Crash || p.Method != plan.File || !machine.HasDiskKeys(l.Root) || machine.ReusesDiskKeys(l.Root) {
 		return nil
 	}
-	dirs, err := fs.ReadDir(l.Root, diskKeys)
+	dirs, err := fs.ReadDir(l.Root, machine.DiskKeys)
 	if err != nil {
 		return nil
 	}
-	r := newReader(l.Root)
 	for _, d := range dirs {
-		description := r.optional(diskKeys + "/" + d.Name() + "/description")
+		description := machine.ReadText(l.Root, machine.DiskKeys+"/"+d.Name()+"/description")
 		if description == "" {
 			continue
 		}
 		if err := l.Kernel.FindDiskKey(description); isNoKey(err) {
-			return &Problem{What: fmt.Sprintf("the key %q of an encrypted disk, which is to go with the crash kernel (/%s/%s), is in no keyring of this process: %v",
-				description, diskKeys, d.Name(), err), Hint: "what is loaded stays; " + diskKeyHint, Err: err}
+			return &advice.Problem{What: fmt.Sprintf("the key %q of an encrypted disk, which is to go with the crash kernel (/%s/%s), is in no keyring of this process: %v",
+				description, machine.DiskKeys, d.Name(), err), Hint: "what is loaded stays; " + diskKeyHint, Err: err}
 		}
 	}
 	return nil
@@ -71,17 +54,17 @@ func isNoKey(err error) bool {
 }
 
 const diskKeyHint = "add the key (keyctl padd logon DESCRIPTION @u), and see that @u is linked to the session " +
-	"(keyctl link @u @s; KeyringMode=shared in a unit); or take the directory out of /" + diskKeys
+	"(keyctl link @u @s; KeyringMode=shared in a unit); or take the directory out of /" + machine.DiskKeys
 
 // KeepDiskKeys has the next kexec_file_load take the keys of the image that is
 // loaded, if there are any: those that a user or a service has put into a keyring for the first load
 // time out there, and without them the load fails when the old image is gone
 // already. Reload does so itself. What it returns undoes it, so that an explicit load takes new keys.
 func (l *Loader) KeepDiskKeys() (undo func()) {
-	if !hasDiskKeys(l.Root) {
+	if !machine.HasDiskKeys(l.Root) {
 		return func() {}
 	}
-	if reusesDiskKeys(l.Root) {
+	if machine.ReusesDiskKeys(l.Root) {
 		if l.reuseIsOurs() {
 			return l.dropReuse // of a process that was killed
 		}
@@ -115,7 +98,7 @@ func (l *Loader) dropStaleReuse() {
 	if !l.reuseIsOurs() {
 		return
 	}
-	if !reusesDiskKeys(l.Root) {
+	if !machine.ReusesDiskKeys(l.Root) {
 		l.forgetReuse()
 		return
 	}

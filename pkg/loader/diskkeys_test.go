@@ -8,9 +8,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
-const reuseFile = diskKeys + "/reuse"
+const reuseFile = machine.DiskKeys + "/reuse"
 
 // A key that is in no keyring is found out before the kernel frees what is loaded.
 func TestDiskKeyMissing(t *testing.T) {
@@ -22,12 +26,12 @@ func TestDiskKeyMissing(t *testing.T) {
 	if !errors.Is(err, unix.ENOKEY) || b.kernel.Calls != calls || initrdName(b.kernel.Crash.Initrd) != "old" {
 		t.Errorf("LoadSpec = %v after %d calls, %s is loaded; want ENOKEY before any, and the old image", err, b.kernel.Calls-calls, initrdName(b.kernel.Crash.Initrd))
 	}
-	for _, want := range []string{"cryptsetup:vk-1", "/" + diskKeys + "/root"} {
+	for _, want := range []string{"cryptsetup:vk-1", "/" + machine.DiskKeys + "/root"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("LoadSpec = %v; want it to name %s", err, want)
 		}
 	}
-	if hint := hintOf(err); !strings.Contains(hint, "keyctl") || !strings.Contains(hint, "KeyringMode=shared") || strings.Contains(hint, "MOK") {
+	if hint := advice.Hint(err); !strings.Contains(hint, "keyctl") || !strings.Contains(hint, "KeyringMode=shared") || strings.Contains(hint, "MOK") {
 		t.Errorf("hint %q; want it to tell of keyrings, not of signatures", hint)
 	}
 	b.kernel.DiskKeys = map[string]bool{"cryptsetup:vk-1": true}
@@ -37,7 +41,7 @@ func TestDiskKeyMissing(t *testing.T) {
 	// By segments the kernel asks for none; a kernel without descriptions to read is left to judge.
 	b.kernel.DiskKeys = nil
 	spec := b.spec(t, "segments")
-	spec.Method = Segments
+	spec.Method = plan.Segments
 	if err := b.LoadSpec(t.Context(), spec); err != nil {
 		t.Errorf("LoadSpec by segments = %v; want it loaded", err)
 	}
@@ -55,11 +59,11 @@ func TestDiskKeyLost(t *testing.T) {
 	if !errors.Is(err, unix.ENOKEY) || !strings.Contains(err.Error(), "was restored, without the keys of encrypted disks") || b.kernel.Crash == nil || b.kernel.Crash.Segments == nil {
 		t.Fatalf("LoadSpec = %v; want the old one restored by segments", err)
 	}
-	if hint := hintOf(err); !strings.Contains(hint, "keyring of this process") || strings.Contains(hint, "MOK") {
+	if hint := advice.Hint(err); !strings.Contains(hint, "keyring of this process") || strings.Contains(hint, "MOK") {
 		t.Errorf("hint %q; want it to tell of the disk's key, not of signatures", hint)
 	}
 	state, err := ReadState(b.StateDir)
-	if err != nil || state.Asked.Method != Auto || b.Holds(b.spec(t, "old")) {
+	if err != nil || state.Asked.Method != plan.Auto || b.Holds(b.spec(t, "old")) {
 		t.Errorf("recorded %+v, %v; want it asked for by auto, and not held to be all that was asked for", state, err)
 	}
 }
@@ -67,7 +71,7 @@ func TestDiskKeyLost(t *testing.T) {
 // A process that is killed while the old keys are kept does not make the next load take
 // them.
 func TestDiskKeysReuseIsUndone(t *testing.T) {
-	reuse := func(b *bench) string { return newReader(b.Root).optional(reuseFile) }
+	reuse := func(b *bench) string { return machine.ReadText(b.Root, reuseFile) }
 	killed := func(t *testing.T) *bench {
 		b := newBench(t)
 		b.kernel.ConfigureDiskKey("root", "vk")

@@ -11,10 +11,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/internal/fdt"
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/fdt"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 const withFileLoad = "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n"
@@ -22,7 +25,7 @@ const withFileLoad = "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\n
 // By file, where the kernel can: what it does not read by itself is unpacked, and
 // what it does not take, which it says by EINVAL too, is loaded by segments.
 func TestDTFile(t *testing.T) {
-	packed, err := imagetest.Compress("gzip", arm64Image(nil))
+	packed, err := imagetest.Compress("gzip", imagetest.SmallARM64(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,20 +41,20 @@ func TestDTFile(t *testing.T) {
 		machine    func(t testing.TB) *kexectest.Machine
 		kernel     []byte
 		refuse     unix.Errno
-		want       Method
+		want       plan.Method
 		unpacked   bool
 		why        string
 	}{
-		{"Image", "arm64", arm, arm64Image(nil), 0, File, false, ""},
-		{"Image.gz", "arm64", arm, packed, 0, File, true, ""},
-		{"Image, EINVAL", "arm64", arm, arm64Image(nil), unix.EINVAL, Segments, false, "invalid argument"},
-		{"Image, ENOEXEC", "arm64", arm, arm64Image(nil), unix.ENOEXEC, Segments, false, "exec format error"},
-		{"Image, EPERM", "arm64", arm, arm64Image(nil), unix.EPERM, File, false, ""},
-		{"vmlinux", "arm64", arm, elfImage(elf.EM_AARCH64, arm64Image(nil)), 0, Segments, false, "does not take ELF"},
-		{"riscv Image", "riscv64", riscv, riscvImage(), 0, File, false, ""},
-		{"riscv vmlinux", "riscv64", riscv, elfImage(elf.EM_RISCV, riscvImage()), 0, File, false, ""},
-		{"riscv vmlinux of 7.x", "riscv64", riscv, elfImage(elf.EM_RISCV, riscvImage(), elf.Prog64{Type: uint32(elf.PT_LOAD), Paddr: 0xffff800080470000, Align: 0x1000}), 0, Segments, false, "would be entered at a wrong address"},
-		{"riscv Image, old firmware", "riscv64", old, riscvImage(), 0, Segments, false, "memory of the firmware, which can't be read, into the dump: [[0x80000000-0x80080000)]"},
+		{"Image", "arm64", arm, imagetest.SmallARM64(nil), 0, plan.File, false, ""},
+		{"Image.gz", "arm64", arm, packed, 0, plan.File, true, ""},
+		{"Image, EINVAL", "arm64", arm, imagetest.SmallARM64(nil), unix.EINVAL, plan.Segments, false, "invalid argument"},
+		{"Image, ENOEXEC", "arm64", arm, imagetest.SmallARM64(nil), unix.ENOEXEC, plan.Segments, false, "exec format error"},
+		{"Image, EPERM", "arm64", arm, imagetest.SmallARM64(nil), unix.EPERM, plan.File, false, ""},
+		{"vmlinux", "arm64", arm, imagetest.VmlinuxOf(elf.EM_AARCH64, imagetest.SmallARM64(nil)), 0, plan.Segments, false, "does not take ELF"},
+		{"riscv Image", "riscv64", riscv, imagetest.SmallRISCV(), 0, plan.File, false, ""},
+		{"riscv vmlinux", "riscv64", riscv, imagetest.VmlinuxOf(elf.EM_RISCV, imagetest.SmallRISCV()), 0, plan.File, false, ""},
+		{"riscv vmlinux of 7.x", "riscv64", riscv, imagetest.VmlinuxOf(elf.EM_RISCV, imagetest.SmallRISCV(), elf.Prog64{Type: uint32(elf.PT_LOAD), Paddr: 0xffff800080470000, Align: 0x1000}), 0, plan.Segments, false, "would be entered at a wrong address"},
+		{"riscv Image, old firmware", "riscv64", old, imagetest.SmallRISCV(), 0, plan.Segments, false, "memory of the firmware, which can't be read, into the dump: [[0x80000000-0x80080000)]"},
 	}
 	for _, tt := range tests {
 		m := tt.machine(t)
@@ -60,10 +63,10 @@ func TestDTFile(t *testing.T) {
 		if tt.refuse != 0 {
 			k.FailEarly = []unix.Errno{tt.refuse}
 		}
-		host := archHost(t, m, tt.arch)
-		spec := segmentSpec(Crash, tt.kernel)
-		spec.Method = Auto
-		p, err := New(host, spec)
+		host := m.Host(tt.arch)
+		spec := specBySegments(machine.Crash, tt.kernel)
+		spec.Method = plan.Auto
+		p, err := plan.New(host, spec)
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -72,7 +75,7 @@ func TestDTFile(t *testing.T) {
 			t.Errorf("%s: unpacked %v; want %t", tt.name, p.Kernel.Unwrap, tt.unpacked)
 		}
 		for _, f := range p.Check(host) {
-			if f.Level == Failure {
+			if f.Level == advice.Failure {
 				t.Errorf("%s: %+v", tt.name, f)
 			}
 		}
@@ -84,7 +87,7 @@ func TestDTFile(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || p.Method != tt.want || k.Crash == nil || (len(k.Crash.Segments) > 0) != (tt.want == Segments) || !strings.Contains(p.Why, tt.why) {
+		if err != nil || p.Method != tt.want || k.Crash == nil || (len(k.Crash.Segments) > 0) != (tt.want == plan.Segments) || !strings.Contains(p.Why, tt.why) {
 			t.Errorf("%s: Load = %v, by %v because %q; want %v because of %q", tt.name, err, p.Method, p.Why, tt.want, tt.why)
 		}
 	}
@@ -94,14 +97,14 @@ func TestDTFile(t *testing.T) {
 func TestDTFileNoRoom(t *testing.T) {
 	m := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48)
 	m.Write("boot/config-6.12.1", withFileLoad)
-	host := archHost(t, m, "arm64")
-	spec := segmentSpec(Crash, arm64Image(func(a *imagetest.ARM64) { a.ImageSize = 127 << 20 }))
-	spec.Method = File
-	p, err := New(host, spec)
+	host := m.Host("arm64")
+	spec := specBySegments(machine.Crash, imagetest.SmallARM64(func(a *imagetest.ARM64) { a.ImageSize = 127 << 20 }))
+	spec.Method = plan.File
+	p, err := plan.New(host, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := FirstFailure(p.Check(host)); err == nil || !strings.Contains(err.Error(), "do not fit the crash memory") {
+	if err := advice.FirstFailure(p.Check(host)); err == nil || !strings.Contains(err.Error(), "do not fit the crash memory") {
 		t.Errorf("Check = %v; want that there is no room", err)
 	}
 }
@@ -115,23 +118,23 @@ func TestStateKeepsDTB(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	write := func(name string, data []byte) *Source {
+	write := func(name string, data []byte) *plan.Source {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(path)
+		s, err := plan.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
-	spec := segmentSpec(Crash, nil)
-	spec.Kernel, spec.Initrd, spec.DTB = write("kernel", arm64Image(nil)), write("initrd", []byte("initrd")), write("x.dtb", b)
-	spec.Method = Auto
+	spec := specBySegments(machine.Crash, nil)
+	spec.Kernel, spec.Initrd, spec.DTB = write("kernel", imagetest.SmallARM64(nil)), write("initrd", []byte("initrd")), write("x.dtb", b)
+	spec.Method = plan.Auto
 	defer spec.Close()
-	host := archHost(t, kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48), "arm64")
-	p, err := New(host, spec)
+	host := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48).Host("arm64")
+	p, err := plan.New(host, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +143,7 @@ func TestStateKeepsDTB(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if again.DTB == nil || again.DTB.Path != spec.DTB.Path || again.Method != Auto {
+	if again.DTB == nil || again.DTB.Path != spec.DTB.Path || again.Method != plan.Auto {
 		t.Errorf("the noted load is %+v; want the device tree %s, by a method of gokexec's choice", again, spec.DTB.Path)
 	}
 }
@@ -158,36 +161,36 @@ func TestDTFileTruth(t *testing.T) {
 		at      memmap.PhysAddr
 		warning string
 	}{
-		{"arm64", arm, arm64Image(nil), 0x5b5f0000, ""},
-		{"riscv64", riscv, riscvImage(), 0x9d3ff000, "memory of the firmware"},
+		{"arm64", arm, imagetest.SmallARM64(nil), 0x5b5f0000, ""},
+		{"riscv64", riscv, imagetest.SmallRISCV(), 0x9d3ff000, "memory of the firmware"},
 	} {
 		m := tt.machine(t)
 		m.Write("boot/config-6.12.1", withFileLoad)
-		l := &Loader{Kernel: kexectest.NewKernel(m), Root: os.DirFS(m.Dir), Arch: archHost(t, m, tt.arch).Arch, StateDir: t.TempDir(), Report: func(line string) { t.Errorf("%s: %s", tt.arch, line) }}
+		l := &Loader{Kernel: kexectest.NewKernel(m), Root: os.DirFS(m.Dir), Arch: m.Host(tt.arch).Arch, StateDir: t.TempDir(), Report: func(line string) { t.Errorf("%s: %s", tt.arch, line) }}
 		seen := map[memmap.PhysAddr]bool{}
-		for _, method := range []Method{Segments, File, Segments, File} {
-			spec := segmentSpec(Crash, tt.kernel)
+		for _, method := range []plan.Method{plan.Segments, plan.File, plan.Segments, plan.File} {
+			spec := specBySegments(machine.Crash, tt.kernel)
 			spec.Method = method
 			var warnings []string
-			p, truth, err := l.LoadSettled(context.Background(), func() (*Plan, error) {
-				host := archHost(t, m, tt.arch)
-				p, err := New(host, spec)
+			p, truth, err := l.LoadSettled(context.Background(), func() (*plan.Plan, error) {
+				host := m.Host(tt.arch)
+				p, err := plan.New(host, spec)
 				if err != nil {
 					return nil, err
 				}
 				for _, f := range p.Check(host) {
-					if f.Level == Warning {
+					if f.Level == advice.Warning {
 						warnings = append(warnings, f.Detail)
 					}
 				}
 				return p, nil
 			})
-			if err != nil || p.Method != method || truth.Accuracy != Accurate || truth.Foreign || (truth.Header == tt.at) != (method == File) {
+			if err != nil || p.Method != method || truth.Accuracy != Accurate || truth.Foreign || (truth.Header == tt.at) != (method == plan.File) {
 				t.Errorf("%s by %v: %+v, %v; want it accurate, and a header at %v if by file", tt.arch, method, truth, err, tt.at)
 				continue
 			}
 			seen[truth.Header] = true
-			if warned := len(warnings) > 0; warned != (method == File && tt.warning != "") || warned && !strings.Contains(warnings[0], tt.warning) {
+			if warned := len(warnings) > 0; warned != (method == plan.File && tt.warning != "") || warned && !strings.Contains(warnings[0], tt.warning) {
 				t.Errorf("%s by %v: warnings %q; want %q if by file", tt.arch, method, warnings, tt.warning)
 			}
 		}

@@ -2,12 +2,11 @@ package loader_test
 
 import (
 	"context"
-	"debug/elf"
 	"fmt"
-	"os"
 
-	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // A Go init that loads the crash kernel: all there is to it.
@@ -17,61 +16,18 @@ func Example() {
 		if err != nil {
 			return err
 		}
-		kernel, err := loader.Open("/boot/vmlinuz")
+		kernel, err := plan.Open("/boot/vmlinuz")
 		if err != nil {
 			return err
 		}
-		initrd, err := loader.Open("/boot/capture.img")
+		initrd, err := plan.Open("/boot/capture.img")
 		if err != nil {
 			return err
 		}
-		spec := &loader.Spec{Kind: loader.Crash, Kernel: kernel, Initrd: initrd, Cmdline: "console=ttyS0"}
+		spec := &plan.Spec{Kind: machine.Crash, Kernel: kernel, Initrd: initrd, Cmdline: "console=ttyS0"}
 		defer spec.Close()
 		return l.LoadSpec(context.Background(), spec)
 	}
 	fmt.Println(load())
 	// Output: stat /boot/vmlinuz: no such file or directory
-}
-
-// A plan is made of a machine's collected /proc and /sys, on any other machine.
-func ExampleNew() {
-	tree := os.DirFS("testdata/sysroot/small-x86")
-	arch, err := loader.ArchByName("x86_64")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	host, err := loader.ReadHost(tree, arch)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	kernel := loader.FromBytes("vmlinuz", imagetest.GoodBzImage().Bytes())
-	plan, err := loader.New(host, &loader.Spec{Kind: loader.Crash, Kernel: kernel, ReuseCmdline: true, CmdlineExact: true})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(plan.Image)
-	fmt.Println(plan.Cmdline)
-	// Output:
-	// bzImage for x86_64
-	// root=UUID=0f3a ro quiet
-}
-
-func ExampleReuseCmdline() {
-	running, err := loader.ParseCmdline(`BOOT_IMAGE=/vmlinuz root=/dev/sda1 crashkernel=256M dyndbg="file a.c +p"`)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	reused, changes := loader.ReuseCmdline(running, loader.Crash, elf.EM_X86_64)
-	fmt.Println(reused)
-	for _, c := range changes {
-		fmt.Println("dropped", c.Text)
-	}
-	// Output:
-	// root=/dev/sda1 dyndbg="file a.c +p"
-	// dropped BOOT_IMAGE=/vmlinuz
-	// dropped crashkernel=256M
 }

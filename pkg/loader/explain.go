@@ -7,25 +7,29 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // Attempt is what was asked of the kernel when it answered with an errno.
 type Attempt struct {
-	Plan   *Plan // nil for an unload
-	Kind   Kind
-	Method Method
+	Plan   *plan.Plan // nil for an unload
+	Kind   machine.Kind
+	Method plan.Method
 }
 
 // Explain turns the errno of a load or unload into cause and remedy, after
 // looking at the machine again: what the checks find comes first, the
 // kernel's own list of reasons (kernel-doc of the two calls; kernel/kexec.c,
 // kernel/kexec_file.c, arch/*/kernel/) second. Other errors pass through.
-func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
+func Explain(root fs.FS, arch machine.Arch, attempt Attempt, err error) error {
 	var errno unix.Errno
 	if err == nil || !errors.As(err, &errno) {
 		return err
 	}
-	var had *Problem
+	var had *advice.Problem
 	if errors.As(err, &had) {
 		return err
 	}
@@ -33,8 +37,8 @@ func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
 	if attempt.Plan == nil {
 		what = "unload " + attempt.Kind.String() + " kernel"
 	}
-	p := &Problem{What: fmt.Sprintf("%s: %v", what, err), Err: err}
-	if host, readErr := ReadHost(root, arch); readErr == nil {
+	p := &advice.Problem{What: fmt.Sprintf("%s: %v", what, err), Err: err}
+	if host, readErr := machine.ReadHost(root, arch); readErr == nil {
 		findings := CheckHost(host, attempt.Kind)
 		if attempt.Plan != nil {
 			findings = append(findings, attempt.Plan.Check(host)...)
@@ -43,12 +47,12 @@ func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
 			p.Hint = hint
 			return p
 		}
-		if errno == unix.ENOKEY && attempt.Plan != nil && attempt.Kind == Crash && attempt.Method == File && hasDiskKeys(root) {
-			p.Hint = "the key of an encrypted disk (/" + diskKeys + ") is in no keyring of this process: " + diskKeyHint
+		if errno == unix.ENOKEY && attempt.Plan != nil && attempt.Kind == machine.Crash && attempt.Method == plan.File && machine.HasDiskKeys(root) {
+			p.Hint = "the key of an encrypted disk (/" + machine.DiskKeys + ") is in no keyring of this process: " + diskKeyHint
 			return p
 		}
 		for _, f := range findings {
-			if f.Level >= Warning && f.explains(errno) {
+			if f.Level >= advice.Warning && f.Explains(errno) {
 				p.Hint = f.Detail + "; " + f.Remedy
 				if errno == unix.EKEYREJECTED || errno == unix.ENOKEY {
 					p.Hint += "; " + keyringHint(host)
@@ -65,19 +69,10 @@ func Explain(root fs.FS, arch Arch, attempt Attempt, err error) error {
 	return p
 }
 
-func (f Finding) explains(errno unix.Errno) bool {
-	for _, e := range f.errno {
-		if e == errno {
-			return true
-		}
-	}
-	return false
-}
-
-func hostHint(h *Host, a Attempt, errno unix.Errno) string {
+func hostHint(h *machine.Host, a Attempt, errno unix.Errno) string {
 	if errno == unix.EKEYREJECTED && h.SecureBoot != nil && !*h.SecureBoot {
 		hint := "the kernel was built or told to check signatures although Secure Boot is off (CONFIG_KEXEC_SIG_FORCE); load an image signed with a key in its keyring"
-		if canPlanSegments(h.Arch) {
+		if plan.CanPlanSegments(h.Arch) {
 			hint += ", or use --method segments"
 		}
 		return hint
@@ -85,7 +80,7 @@ func hostHint(h *Host, a Attempt, errno unix.Errno) string {
 	if errno == unix.EKEYREJECTED || errno == unix.ENOKEY {
 		return a.hint(h.Arch, errno) + "; " + keyringHint(h)
 	}
-	if errno == unix.EBUSY && a.Kind == Boot && h.Arch.GOARCH == "arm64" {
+	if errno == unix.EBUSY && a.Kind == machine.Boot && h.Arch.GOARCH == "arm64" {
 		return "on arm64 EBUSY also means that CPUs can't be stopped (dmesg: \"CPUs are stuck in the kernel\"): the firmware lacks PSCI CPU_OFF"
 	}
 	return ""
@@ -93,8 +88,8 @@ func hostHint(h *Host, a Attempt, errno unix.Errno) string {
 
 // unloadHint is for an unload that lockdown refuses: by kexec_load it is held to be a load
 // (kernel/kexec.c, kexec_load_check).
-func unloadHint(h *Host, a Attempt, errno unix.Errno) string {
-	if a.Plan != nil || errno != unix.EPERM || !h.lockedDown() {
+func unloadHint(h *machine.Host, a Attempt, errno unix.Errno) string {
+	if a.Plan != nil || errno != unix.EPERM || !h.LockedDown() {
 		return ""
 	}
 	return fmt.Sprintf("lockdown is %s: an image can be unloaded by kexec_file_load only (kexec -s -p -u; gokexec unload does so where the kernel has that call)", h.Lockdown)
@@ -103,7 +98,7 @@ func unloadHint(h *Host, a Attempt, errno unix.Errno) string {
 // keyringHint names the keyrings that the kernel looks for a signer's key in (certs/system_keyring.c,
 // security/integrity/digsig.c; VERIFY_USE_SECONDARY_KEYRING and VERIFY_USE_PLATFORM_KEYRING in
 // arch/x86/kernel/kexec-bzimage64.c and kernel/kexec_file.c).
-func keyringHint(h *Host) string {
+func keyringHint(h *machine.Host) string {
 	rings := []string{".builtin_trusted_keys (built into the kernel)"}
 	if !h.Config.Off("SECONDARY_TRUSTED_KEYRING") {
 		rings = append(rings, ".secondary_trusted_keys")
@@ -118,7 +113,7 @@ func keyringHint(h *Host) string {
 }
 
 // hint is what an errno means when the machine looks all right.
-func (a Attempt) hint(arch Arch, errno unix.Errno) string {
+func (a Attempt) hint(arch machine.Arch, errno unix.Errno) string {
 	switch errno {
 	case unix.EPERM:
 		return "a policy refuses: a security module, seccomp, or a container without CAP_SYS_BOOT in the initial user namespace; see dmesg"
@@ -132,22 +127,22 @@ func (a Attempt) hint(arch Arch, errno unix.Errno) string {
 	}
 	switch errno {
 	case unix.EACCES:
-		if a.Method == Segments {
+		if a.Method == plan.Segments {
 			return "IMA appraises kernels on this machine, which kexec_load can't pass; use --method file"
 		}
 		return "IMA appraisal or another security module refuses this file; see dmesg and the file's security.ima attribute"
 	case unix.EINVAL:
-		if a.Method == Segments {
+		if a.Method == plan.Segments {
 			return "the kernel refuses the segment list or the flags; `gokexec load --dry-run` prints the list"
 		}
 		return "the kernel refuses the image, its command line or the flags; run with --debug and see dmesg (on arm64 this can mean \"not an Image\": a zboot image or a UKI that was not unpacked)"
 	case unix.EADDRNOTAVAIL:
-		if a.Kind == Boot {
+		if a.Kind == machine.Boot {
 			return "no free memory that the kernel could be loaded to; use a smaller initrd, or reboot instead"
 		}
 		return "no hole in the crash memory fits, or a segment lies outside of it; enlarge crashkernel= or use a smaller initrd"
 	case unix.ENOMEM:
-		if a.Kind == Boot {
+		if a.Kind == machine.Boot {
 			return "not enough memory for the kernel's own copy or its page tables; free some, or use a smaller initrd"
 		}
 		return "not enough memory for the kernel's own copy or its page tables; free some, or enlarge crashkernel="
@@ -158,19 +153,14 @@ func (a Attempt) hint(arch Arch, errno unix.Errno) string {
 const seeDmesg = "see dmesg for the kernel's own words"
 
 // noCallHint names the other system call, where that is of use.
-func (a Attempt) noCallHint(arch Arch) string {
+func (a Attempt) noCallHint(arch machine.Arch) string {
 	switch {
-	case a.Method == Segments:
+	case a.Method == plan.Segments:
 		return "this kernel has no kexec_load (CONFIG_KEXEC), or a seccomp filter hides it; try --method file"
-	case !canPlanSegments(arch):
-		return "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE), or a seccomp filter hides it; " + noSegmentsHint(arch)
+	case !plan.CanPlanSegments(arch):
+		return "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE), or a seccomp filter hides it; " + plan.NoSegmentsHint(arch)
 	}
 	return "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE), or a seccomp filter hides it; try --method segments"
-}
-
-// noSegmentsHint is for an architecture that gokexec makes no segments for.
-func noSegmentsHint(arch Arch) string {
-	return "boot a kernel with CONFIG_KEXEC_FILE=y: on " + arch.Name + " gokexec does not load by segments (kexec_load), as kexec-tools does"
 }
 
 // imageErrnoHint is for what is wrong with the image that was loaded.
@@ -179,7 +169,7 @@ func imageErrnoHint(errno unix.Errno) string {
 	case unix.ENOEXEC:
 		return "no loader of this kernel recognises the image (a zboot image or a UKI that was not unpacked?); see dmesg, and `gokexec check FILE` for what it is"
 	case unix.ETXTBSY:
-		return "the kernel or initrd file is open for writing (is it being installed right now?); try again when the writer is done"
+		return plan.BusyFileHint
 	case unix.EKEYREJECTED:
 		return "the image's signature is by a key that the kernel does not trust; see `keyctl list %:.secondary_trusted_keys` and the platform keyring"
 	case unix.ENODATA:

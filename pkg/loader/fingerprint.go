@@ -11,7 +11,9 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // Fingerprint is of memory that a load has filled and that nothing changes until
@@ -34,7 +36,7 @@ const (
 
 // takeFingerprint reads that of what is loaded now. The plan tells where the
 // smaller segments are; it may be nil.
-func takeFingerprint(root fs.FS, header memmap.PhysAddr, host *Host, p *Plan) Fingerprint {
+func takeFingerprint(root fs.FS, header memmap.PhysAddr, host *machine.Host, p *plan.Plan) Fingerprint {
 	region, found := host.CrashRegion()
 	if !found || host.Iomem == nil {
 		return Fingerprint{}
@@ -44,13 +46,13 @@ func takeFingerprint(root fs.FS, header memmap.PhysAddr, host *Host, p *Plan) Fi
 		set = set.Minus(memmap.NewSet(memmap.Range{Start: region.Start + fingerprintEnd, End: region.End - fingerprintEnd}))
 	}
 	// The kernel rewrites the header in place.
-	size := max(elfcore.HotplugSegmentSize(host.ElfcorehdrSize, pageSize), plainElfcorehdr)
+	size := max(elfcore.HotplugSegmentSize(host.ElfcorehdrSize, memmap.PageSize), plan.PlainHeaderSize)
 	if r, ok := memmap.RangeOf(header, size); ok {
 		set = set.Minus(memmap.NewSet(r))
 	}
 	if p != nil {
 		for _, s := range p.Segments {
-			if s.Role == RolePurgatory || s.Role == RoleBootParams || s.Role == RoleDTB {
+			if s.Role == plan.RolePurgatory || s.Role == plan.RoleBootParams || s.Role == plan.RoleDTB {
 				set = set.Union(memmap.NewSet(s.Range()))
 			}
 		}
@@ -103,11 +105,11 @@ func (f Fingerprint) read(root fs.FS, iomem *memmap.Iomem) (string, error) {
 }
 
 // zeroPage is most of what is looked at.
-var zeroPage [pageSize]byte
+var zeroPage [memmap.PageSize]byte
 
 func hashPages(digest hash.Hash, b []byte, at memmap.PhysAddr) {
 	for len(b) > 0 {
-		page := b[:min(len(b), pageSize)]
+		page := b[:min(len(b), memmap.PageSize)]
 		if !bytes.Equal(page, zeroPage[:len(page)]) {
 			digest.Write(binary.LittleEndian.AppendUint64(nil, uint64(at)))
 			digest.Write(page)
@@ -115,23 +117,4 @@ func hashPages(digest hash.Hash, b []byte, at memmap.PhysAddr) {
 		b = b[len(page):]
 		at += memmap.PhysAddr(len(page))
 	}
-}
-
-// Generation names the memory and CPUs that the machine under root has now:
-// equal strings, equal machines. It is empty if they can't be read.
-func Generation(root fs.FS) string {
-	m, err := kcore.ReadMachine(root)
-	if err != nil {
-		return ""
-	}
-	return generationOf(m)
-}
-
-func generationOf(m *kcore.Machine) string {
-	digest := sha256.New()
-	fmt.Fprintln(digest, m.Iomem.SystemRAM().Minus(m.Excluded()).Ranges())
-	for _, c := range m.CPUs {
-		fmt.Fprintln(digest, c.CPU, c.Notes)
-	}
-	return hex.EncodeToString(digest.Sum(nil))
 }

@@ -3,6 +3,9 @@ package loader
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // Holds tells whether what is loaded is the crash kernel that spec asks for: the last
@@ -10,12 +13,12 @@ import (
 // written to since; no other program has loaded since, as far as a fingerprint of the
 // memory was taken; and the elfcorehdr is accurate. Where that can't be seen it tells
 // false: to load once more does no harm. The caller has the reload lock.
-func (l *Loader) Holds(spec *Spec) bool {
+func (l *Loader) Holds(spec *plan.Spec) bool {
 	state, err := ReadState(l.StateDir)
 	if err != nil || state.Version != stateVersion || state.Memory.SHA256 == "" {
 		return false
 	}
-	if hasDiskKeys(l.Root) && state.Method == Segments && spec.Method != Segments {
+	if machine.HasDiskKeys(l.Root) && state.Method == plan.Segments && spec.Method != plan.Segments {
 		return false // restored without the keys
 	}
 	noted, err := json.Marshal(state.Asked)

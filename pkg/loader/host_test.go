@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
-	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -13,111 +12,55 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
-	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
-
-func x86(t *testing.T) Arch {
-	t.Helper()
-	a, err := ArchByName("x86_64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func readHost(t *testing.T, m *kexectest.Machine) *Host {
-	t.Helper()
-	h, err := ReadHost(os.DirFS(m.Dir), x86(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
-func TestReadHost(t *testing.T) {
-	m := kexectest.NewMachine(t)
-	m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n")
-	m.Write("sys/kernel/kexec_crash_loaded", "1\n")
-	m.Write("sys/firmware/efi/efivars/SecureBoot-8be4df61", "\x06\x00\x00\x00\x01")
-	h := readHost(t, m)
-	region, found := h.CrashRegion()
-	if want := (memmap.Range{Start: 0x36000000, End: 0x3e000000}); !found || region != want {
-		t.Errorf("CrashRegion() = %v, %t; want %v", region, found, want)
-	}
-	if h.Release != "6.12.1" || h.Lockdown != "none" || h.ElfcorehdrSize != 917616 || h.MemTotal != 887040<<10 {
-		t.Errorf("ReadHost = release %q, lockdown %q, header size %d, memory %d", h.Release, h.Lockdown, h.ElfcorehdrSize, h.MemTotal)
-	}
-	if h.CrashLoaded == nil || !*h.CrashLoaded || h.BootLoaded == nil || *h.BootLoaded {
-		t.Errorf("loaded = %v, %v; want true, false", h.CrashLoaded, h.BootLoaded)
-	}
-	if h.SecureBoot == nil || !*h.SecureBoot || h.CanBoot == nil || !*h.CanBoot {
-		t.Errorf("SecureBoot, CanBoot = %v, %v; want true, true", h.SecureBoot, h.CanBoot)
-	}
-	if len(h.Unread) != 0 {
-		t.Errorf("Unread = %v; want none", h.Unread)
-	}
-}
-
-// 6.19 moved the files; the new names count first.
-func TestReadHostNewNames(t *testing.T) {
-	m := kexectest.NewMachine(t)
-	m.Write("sys/kernel/kexec/crash_loaded", "1\n")
-	m.Write("sys/kernel/kexec/crash_elfcorehdr_size", "4096\n")
-	if h := readHost(t, m); h.CrashLoaded == nil || !*h.CrashLoaded || h.ElfcorehdrSize != 4096 {
-		t.Errorf("ReadHost = loaded %v, header size %d; want true, 4096", h.CrashLoaded, h.ElfcorehdrSize)
-	}
-}
-
-func TestReadHostEmptyTree(t *testing.T) {
-	if _, err := ReadHost(os.DirFS(t.TempDir()), x86(t)); err == nil {
-		t.Error("ReadHost(empty folder) = nil error; want one that names /proc")
-	}
-}
 
 func TestCheckHost(t *testing.T) {
 	noCrash := strings.Replace(kexectest.Iomem, "  36000000-3dffffff : Crash kernel\n", "", 1)
 	tests := []struct {
 		name   string
 		change func(*kexectest.Machine)
-		kind   Kind
-		check  string
-		level  Level
+		kind   machine.Kind
+		check  advice.CheckID
+		level  advice.Level
 		errno  unix.Errno
 		detail string // part of detail or remedy
 	}{
-		{"all right", func(*kexectest.Machine) {}, Crash, "crash memory", OK, 0, "128 MiB"},
+		{"all right", func(*kexectest.Machine) {}, machine.Crash, "crash memory", advice.OK, 0, "128 MiB"},
 		{"no crashkernel=", func(m *kexectest.Machine) {
 			m.Write("proc/iomem", noCrash)
 			m.Write("proc/cmdline", "root=/dev/vda1\n")
-		}, Crash, "crash memory", Failure, unix.EADDRNOTAVAIL, "without crashkernel="},
-		{"reservation failed", func(m *kexectest.Machine) { m.Write("proc/iomem", noCrash) }, Crash, "crash memory", Failure, unix.EADDRNOTAVAIL, "nokaslr"},
-		{"not asked for boot", func(m *kexectest.Machine) { m.Write("proc/iomem", noCrash) }, Boot, "permission", OK, 0, ""},
+		}, machine.Crash, "crash memory", advice.Failure, unix.EADDRNOTAVAIL, "without crashkernel="},
+		{"reservation failed", func(m *kexectest.Machine) { m.Write("proc/iomem", noCrash) }, machine.Crash, "crash memory", advice.Failure, unix.EADDRNOTAVAIL, "nokaslr"},
+		{"not asked for boot", func(m *kexectest.Machine) { m.Write("proc/iomem", noCrash) }, machine.Boot, "permission", advice.OK, 0, ""},
 		{"little crash memory", func(m *kexectest.Machine) {
 			m.Write("proc/iomem", strings.Replace(kexectest.Iomem, "36000000-3dffffff", "36000000-39ffffff", 1))
-		}, Crash, "crash memory", Warning, 0, "64 MiB"},
+		}, machine.Crash, "crash memory", advice.Warning, 0, "64 MiB"},
 		{"addresses hidden", func(m *kexectest.Machine) {
 			m.Write("proc/iomem", "00000000-00000000 : System RAM\n  00000000-00000000 : Crash kernel\n")
-		}, Crash, "crash memory", Unknown, 0, "root"},
-		{"no capability", func(m *kexectest.Machine) { m.Write("proc/self/status", "CapEff:\t0000000000000000\n") }, Crash, "permission", Failure, unix.EPERM, "CAP_SYS_BOOT"},
-		{"disabled", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_disabled", "1\n") }, Boot, "kexec_load_disabled", Failure, unix.EPERM, "next boot"},
-		{"limit spent", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_limit_panic", "0\n") }, Crash, "kexec_load_limit_panic", Failure, unix.EPERM, "no load is left"},
-		{"limit low", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_limit_reboot", "2\n") }, Boot, "kexec_load_limit_reboot", Warning, 0, "is 2"},
+		}, machine.Crash, "crash memory", advice.Unknown, 0, "root"},
+		{"no capability", func(m *kexectest.Machine) { m.Write("proc/self/status", "CapEff:\t0000000000000000\n") }, machine.Crash, "permission", advice.Failure, unix.EPERM, "CAP_SYS_BOOT"},
+		{"disabled", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_disabled", "1\n") }, machine.Boot, "kexec_load_disabled", advice.Failure, unix.EPERM, "next boot"},
+		{"limit spent", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_limit_panic", "0\n") }, machine.Crash, "kexec_load_limit_panic", advice.Failure, unix.EPERM, "no load is left"},
+		{"limit low", func(m *kexectest.Machine) { m.Write("proc/sys/kernel/kexec_load_limit_reboot", "2\n") }, machine.Boot, "kexec_load_limit_reboot", advice.Warning, 0, "is 2"},
 		{"lockdown", func(m *kexectest.Machine) {
 			m.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
-		}, Crash, "lockdown", Warning, unix.EPERM, "integrity"},
-		{"no kexec_file", func(m *kexectest.Machine) { m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\n") }, Crash, "kexec support", Warning, unix.ENOSYS, "segments"},
-		{"no kexec", func(m *kexectest.Machine) { m.Write("boot/config-6.12.1", "CONFIG_SMP=y\n") }, Crash, "kexec support", Failure, unix.ENOSYS, "CONFIG_KEXEC_FILE"},
+		}, machine.Crash, "lockdown", advice.Warning, unix.EPERM, "integrity"},
+		{"no kexec_file", func(m *kexectest.Machine) { m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\n") }, machine.Crash, "kexec support", advice.Warning, unix.ENOSYS, "segments"},
+		{"no kexec", func(m *kexectest.Machine) { m.Write("boot/config-6.12.1", "CONFIG_SMP=y\n") }, machine.Crash, "kexec support", advice.Failure, unix.ENOSYS, "CONFIG_KEXEC_FILE"},
 		{"no vmcore", func(m *kexectest.Machine) {
 			m.Write("boot/config-6.12.1", "CONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\n")
-		}, Crash, "crash kernel support", Warning, 0, "PROC_VMCORE"},
+		}, machine.Crash, "crash kernel support", advice.Warning, 0, "PROC_VMCORE"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			m := kexectest.NewMachine(t)
 			tt.change(m)
-			findings := CheckHost(readHost(t, m), tt.kind)
+			findings := CheckHost(m.Host("x86_64"), tt.kind)
 			for _, f := range findings {
 				if f.Check != tt.check {
 					continue
@@ -125,10 +68,10 @@ func TestCheckHost(t *testing.T) {
 				if f.Level != tt.level || !strings.Contains(f.Detail+f.Remedy, tt.detail) {
 					t.Errorf("%s = %s: %s -> %s; want %s with %q", f.Check, f.Level, f.Detail, f.Remedy, tt.level, tt.detail)
 				}
-				if tt.errno != 0 && !f.explains(tt.errno) {
+				if tt.errno != 0 && !f.Explains(tt.errno) {
 					t.Errorf("%s does not explain %v", f.Check, tt.errno)
 				}
-				if err := FirstFailure(findings); (err != nil) != (tt.level == Failure) {
+				if err := advice.FirstFailure(findings); (err != nil) != (tt.level == advice.Failure) {
 					t.Errorf("FirstFailure = %v at level %s", err, tt.level)
 				}
 				return
@@ -141,61 +84,26 @@ func TestCheckHost(t *testing.T) {
 // Every errno that kernel-side code documents for the two calls has a hint of
 // its own, which speaks of nothing that was not asked for.
 func TestErrnoHints(t *testing.T) {
-	for _, arch := range arches() {
+	for _, arch := range machine.Arches() {
 		for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EBUSY, unix.ENOSYS, unix.ENOEXEC, unix.EINVAL, unix.EADDRNOTAVAIL, unix.ENOMEM,
 			unix.ETXTBSY, unix.EKEYREJECTED, unix.ENODATA, unix.ENOKEY, unix.ENOPKG, unix.EBADMSG, unix.ELIBBAD, unix.EMSGSIZE, unix.EFBIG, unix.EIO, unix.EFAULT} {
-			for _, method := range []Method{File, Segments} {
-				for _, kind := range []Kind{Crash, Boot} {
-					hint := Attempt{Plan: new(Plan), Kind: kind, Method: method}.hint(arch, errno)
+			for _, method := range []plan.Method{plan.File, plan.Segments} {
+				for _, kind := range []machine.Kind{machine.Crash, machine.Boot} {
+					hint := Attempt{Plan: new(plan.Plan), Kind: kind, Method: method}.hint(arch, errno)
 					if hint == seeDmesg || strings.Contains(hint, "\n") {
 						t.Errorf("hint for %s, %v = %q; want one line of its own", method, errno, hint)
 					}
-					if kind == Boot && strings.Contains(hint, "crash") && errno != unix.EBUSY {
+					if kind == machine.Boot && strings.Contains(hint, "crash") && errno != unix.EBUSY {
 						t.Errorf("hint for %v of an ordinary kexec = %q; want no word of crash memory", errno, hint)
 					}
-					if strings.Contains(hint, "--method segments") && !canPlanSegments(arch) {
+					if strings.Contains(hint, "--method segments") && !plan.CanPlanSegments(arch) {
 						t.Errorf("hint for %v on %s = %q, which gokexec can't do there", errno, arch.Name, hint)
 					}
 				}
 			}
-			if hint := (Attempt{Kind: Crash, Method: File}).hint(arch, errno); strings.Contains(hint, "image") || strings.Contains(hint, "initrd") {
+			if hint := (Attempt{Kind: machine.Crash, Method: plan.File}).hint(arch, errno); strings.Contains(hint, "image") || strings.Contains(hint, "initrd") {
 				t.Errorf("hint for %v of an unload = %q; want no word of an image", errno, hint)
 			}
-		}
-	}
-}
-
-// Only who lacks a permission is told to be root.
-func TestReadHints(t *testing.T) {
-	for _, tt := range []struct {
-		name, iomem, want string
-	}{
-		{"hidden", "00000000-00000000 : System RAM\n00000000-00000000 : Reserved\n", "run as root"},
-		{"backwards", "00100000-3fffffff : System RAM\n40000000-00000fff : Reserved\n", "--method file leaves it to the kernel"},
-		{"no list", "garbage\n", "--method file leaves it to the kernel"},
-		{"empty", "", "--method file leaves it to the kernel"},
-	} {
-		m := kexectest.NewMachine(t)
-		m.Write("proc/iomem", tt.iomem)
-		host := readHost(t, m)
-		_, err := New(host, segmentSpec(Crash, bzImage().Bytes()))
-		if hint := hintOf(err); err == nil || !strings.Contains(hint, tt.want) || strings.Contains(hint, "root") != (tt.want == "run as root") {
-			t.Errorf("%s: %v, hint %q; want %q", tt.name, err, hint, tt.want)
-		}
-		if f := checkCrashMemory(host); f.Level != Unknown || (f.Remedy == "run as root") != (tt.want == "run as root") {
-			t.Errorf("%s: check says %+v", tt.name, f)
-		}
-	}
-	for _, tt := range []struct {
-		err  error
-		want string
-	}{
-		{kcore.ErrNoCrashNotes, "CONFIG_CRASH_DUMP"}, {fs.ErrPermission, "run as root"}, {errors.New("odd"), "--method file"},
-	} {
-		host := readHost(t, kexectest.NewMachine(t))
-		host.Dump, host.Unread[dumpKey] = nil, tt.err
-		if _, err := New(host, segmentSpec(Crash, bzImage().Bytes())); !strings.Contains(hintOf(err), tt.want) {
-			t.Errorf("%v: %v, hint %q; want %q", tt.err, err, hintOf(err), tt.want)
 		}
 	}
 }
@@ -207,19 +115,19 @@ func TestPPC64(t *testing.T) {
 	m.Write("proc/iomem", "00000000-1ffffffff : System RAM\n100000000000-1000ffffffff : /pci@800000020000000\n")
 	m.Write("proc/cmdline", "root=/dev/sda2 crashkernel=512M\n")
 	m.Write("proc/meminfo", "MemTotal: 8388608 kB\n")
-	arch, err := ArchByName("ppc64le")
+	arch, err := machine.ArchByName("ppc64le")
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := func() *Host {
+	read := func() *machine.Host {
 		t.Helper()
-		host, err := ReadHost(os.DirFS(m.Dir), arch)
+		host, err := machine.ReadHost(os.DirFS(m.Dir), arch)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return host
 	}
-	if f := checkCrashMemory(read()); f.Level != Failure || !strings.Contains(f.Detail, "booted with crashkernel=512M") || strings.Contains(f.Remedy, "high") {
+	if f := plan.CheckCrashMemory(read()); f.Level != advice.Failure || !strings.Contains(f.Detail, "booted with crashkernel=512M") || strings.Contains(f.Remedy, "high") {
 		t.Errorf("without a reservation: %+v", f)
 	}
 	const chosen = "sys/firmware/devicetree/base/chosen/linux,crashkernel-"
@@ -230,30 +138,30 @@ func TestPPC64(t *testing.T) {
 		t.Errorf("CrashRegion = %v, %t; want what the device tree tells", region, found)
 	}
 	e := imagetest.GoodELF(elf.EM_PPC64, binary.LittleEndian)
-	spec := func(method Method) *Spec {
-		return &Spec{Kind: Crash, Method: method, Kernel: FromBytes("vmlinux", e.Bytes())}
+	spec := func(method plan.Method) *plan.Spec {
+		return &plan.Spec{Kind: machine.Crash, Method: method, Kernel: plan.FromBytes("vmlinux", e.Bytes())}
 	}
-	p, err := New(host, spec(Auto))
-	if err != nil || p.Method != File {
+	p, err := plan.New(host, spec(plan.Auto))
+	if err != nil || p.Method != plan.File {
 		t.Fatalf("New = %+v, %v; want a plan by file", p, err)
 	}
-	if err := FirstFailure(append(CheckHost(host, Crash), p.Check(host)...)); err != nil {
+	if err := advice.FirstFailure(append(CheckHost(host, machine.Crash), p.Check(host)...)); err != nil {
 		t.Errorf("Check = %v", err)
 	}
-	if _, err := New(host, spec(Segments)); err == nil || hintOf(err) != "use --method file" {
-		t.Errorf("by segments: %v, hint %q", err, hintOf(err))
+	if _, err := plan.New(host, spec(plan.Segments)); err == nil || advice.Hint(err) != "use --method file" {
+		t.Errorf("by segments: %v, hint %q", err, advice.Hint(err))
 	}
 	m.Write("proc/sys/kernel/osrelease", "6.12.1\n")
 	m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\n# CONFIG_KEXEC_FILE is not set\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n")
 	host = read()
-	if err := FirstFailure(CheckHost(host, Crash)); err == nil || !strings.Contains(hintOf(err), "on ppc64le gokexec does not load by segments") {
-		t.Errorf("without CONFIG_KEXEC_FILE: %v, hint %q", err, hintOf(err))
+	if err := advice.FirstFailure(CheckHost(host, machine.Crash)); err == nil || !strings.Contains(advice.Hint(err), "on ppc64le gokexec does not load by segments") {
+		t.Errorf("without CONFIG_KEXEC_FILE: %v, hint %q", err, advice.Hint(err))
 	}
 }
 
 func TestExplainPassesOtherErrors(t *testing.T) {
 	err := errors.New("disk on fire")
-	if got := Explain(os.DirFS("/nonexistent"), x86(t), Attempt{}, err); got != err {
+	if got := Explain(os.DirFS("/nonexistent"), kexectest.Arch(t, "x86_64"), Attempt{}, err); got != err {
 		t.Errorf("Explain(no errno) = %v; want it unchanged", got)
 	}
 }
@@ -261,20 +169,20 @@ func TestExplainPassesOtherErrors(t *testing.T) {
 // On arm64 two errnos mean what they don't elsewhere.
 func TestExplainARM64(t *testing.T) {
 	m := kexectest.NewARM64Machine(t, 4096, kexectest.VA48)
-	arch, err := ArchByName("aarch64")
+	arch, err := machine.ArchByName("aarch64")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
 		errno unix.Errno
-		kind  Kind
+		kind  machine.Kind
 		want  string
 	}{
-		{unix.EBUSY, Boot, "CPUs are stuck in the kernel"},
-		{unix.EINVAL, Crash, "a zboot image or a UKI that was not unpacked"},
+		{unix.EBUSY, machine.Boot, "CPUs are stuck in the kernel"},
+		{unix.EINVAL, machine.Crash, "a zboot image or a UKI that was not unpacked"},
 	} {
-		got := Explain(os.DirFS(m.Dir), arch, Attempt{Plan: &Plan{Image: &bootimage.Image{Format: bootimage.FormatARM64, Machine: arch.Machine}, Kernel: new(Payload), Arch: arch}, Kind: tt.kind, Method: File}, tt.errno)
-		if hint := hintOf(got); !strings.Contains(hint, tt.want) {
+		got := Explain(os.DirFS(m.Dir), arch, Attempt{Plan: &plan.Plan{Image: &bootimage.Image{Format: bootimage.FormatARM64, Machine: arch.Machine}, Kernel: new(plan.Payload), Arch: arch}, Kind: tt.kind, Method: plan.File}, tt.errno)
+		if hint := advice.Hint(got); !strings.Contains(hint, tt.want) {
 			t.Errorf("Explain(%v) = %v, hint %q; want %q", tt.errno, got, hint, tt.want)
 		}
 	}

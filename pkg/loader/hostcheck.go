@@ -1,191 +1,128 @@
 package loader
 
 import (
-	"debug/elf"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sys/unix"
-)
 
-// smallCrashRegion is the size, in bytes, below which capture was seen to run
-// out of memory with a 4 MB initramfs (make bench, "smallest crashkernel=").
-const smallCrashRegion = 80 << 20
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
+)
 
 // CheckHost looks at what the machine itself allows, before any file is
 // opened: permission, policy, and for a crash kernel the reserved memory.
-func CheckHost(h *Host, kind Kind) []Finding {
-	findings := append([]Finding{checkSupport(h)}, CheckPolicy(h, kind)...)
+func CheckHost(h *machine.Host, kind machine.Kind) []advice.Finding {
+	findings := append([]advice.Finding{checkSupport(h)}, CheckPolicy(h, kind)...)
 	findings = append(findings, checkLockdown(h))
 	if h.Arch.OneCmdline {
 		findings = append(findings, checkOneCmdline(h, kind))
 	}
-	if kind == Crash {
-		findings = append(findings, checkCrashMemory(h), checkCrashSupport(h))
+	if kind == machine.Crash {
+		findings = append(findings, plan.CheckCrashMemory(h), checkCrashSupport(h))
 	}
 	return findings
 }
 
 // CheckPolicy looks at what is asked of an unload as well as of a load.
-func CheckPolicy(h *Host, kind Kind) []Finding {
-	return []Finding{checkCapability(h), checkDisabled(h), checkLimit(h, kind)}
+func CheckPolicy(h *machine.Host, kind machine.Kind) []advice.Finding {
+	return []advice.Finding{checkCapability(h), checkDisabled(h), checkLimit(h, kind)}
 }
 
-func checkSupport(h *Host) Finding {
+func checkSupport(h *machine.Host) advice.Finding {
 	const name = "kexec support"
 	switch {
 	case h.Config == nil:
-		return unknown(name, "the configuration of kernel %s is not published (no /proc/config.gz, no /boot/config-%s)", h.Release, h.Release)
+		return advice.NotKnown(name, "the configuration of kernel %s is not published (no /proc/config.gz, no /boot/config-%s)", h.Release, h.Release)
 	case h.Config.Off("KEXEC_FILE") && h.Config.Off("KEXEC"):
-		return Finding{Check: name, Level: Failure,
+		return advice.Finding{Check: name, Level: advice.Failure,
 			Detail: "kernel " + h.Release + " was built with neither CONFIG_KEXEC nor CONFIG_KEXEC_FILE",
 			Remedy: "boot a kernel with CONFIG_KEXEC_FILE=y",
-			errno:  []unix.Errno{unix.ENOSYS}}
-	case h.Config.Off("KEXEC_FILE") && !canPlanSegments(h.Arch):
-		return Finding{Check: name, Level: Failure,
+			Errno:  []unix.Errno{unix.ENOSYS}}
+	case h.Config.Off("KEXEC_FILE") && !plan.CanPlanSegments(h.Arch):
+		return advice.Finding{Check: name, Level: advice.Failure,
 			Detail: "kernel " + h.Release + " was built without CONFIG_KEXEC_FILE: kexec_file_load is not there",
-			Remedy: noSegmentsHint(h.Arch),
-			errno:  []unix.Errno{unix.ENOSYS}, err: unix.ENOSYS}
+			Remedy: plan.NoSegmentsHint(h.Arch),
+			Errno:  []unix.Errno{unix.ENOSYS}, Err: unix.ENOSYS}
 	case h.Config.Off("KEXEC_FILE"):
-		return Finding{Check: name, Level: Warning,
+		return advice.Finding{Check: name, Level: advice.Warning,
 			Detail: "kernel " + h.Release + " was built without CONFIG_KEXEC_FILE: kexec_file_load is not there",
 			Remedy: "load by segments (--method segments)",
-			errno:  []unix.Errno{unix.ENOSYS}}
+			Errno:  []unix.Errno{unix.ENOSYS}}
 	}
-	return ok(name, "kernel %s has CONFIG_KEXEC_FILE", h.Release)
+	return advice.Passed(name, "kernel %s has CONFIG_KEXEC_FILE", h.Release)
 }
 
-func checkCapability(h *Host) Finding {
+func checkCapability(h *machine.Host) advice.Finding {
 	const name = "permission"
 	switch {
 	case h.CanBoot == nil:
-		return unknown(name, "/proc/self/status does not tell the capabilities")
+		return advice.NotKnown(name, "/proc/self/status does not tell the capabilities")
 	case !*h.CanBoot:
-		return Finding{Check: name, Level: Failure,
+		return advice.Finding{Check: name, Level: advice.Failure,
 			Detail: "no permission: this process lacks CAP_SYS_BOOT",
 			Remedy: "run as root, outside of containers that drop CAP_SYS_BOOT",
-			errno:  []unix.Errno{unix.EPERM}, err: unix.EPERM}
+			Errno:  []unix.Errno{unix.EPERM}, Err: unix.EPERM}
 	}
-	return ok(name, "CAP_SYS_BOOT is there")
+	return advice.Passed(name, "CAP_SYS_BOOT is there")
 }
 
-func checkDisabled(h *Host) Finding {
+func checkDisabled(h *machine.Host) advice.Finding {
 	const name = "kexec_load_disabled"
 	if h.LoadDisabled {
-		return Finding{Check: name, Level: Failure,
+		return advice.Finding{Check: name, Level: advice.Failure,
 			Detail: "kernel.kexec_load_disabled is 1: nothing can be loaded or unloaded",
 			Remedy: "it can't be taken back before the next boot; find who sets it (sysctl.d, a hardening service) and load before that",
-			errno:  []unix.Errno{unix.EPERM}, err: unix.EPERM}
+			Errno:  []unix.Errno{unix.EPERM}, Err: unix.EPERM}
 	}
-	return ok(name, "loading is not disabled")
+	return advice.Passed(name, "loading is not disabled")
 }
 
-func checkLimit(h *Host, kind Kind) Finding {
-	name := "kexec_load_limit_panic"
-	if kind == Boot {
+func checkLimit(h *machine.Host, kind machine.Kind) advice.Finding {
+	name := advice.CheckID("kexec_load_limit_panic")
+	if kind == machine.Boot {
 		name = "kexec_load_limit_reboot"
 	}
 	switch left := h.Limit(kind); left {
-	case Unlimited:
-		return ok(name, "no limit on loads")
+	case machine.Unlimited:
+		return advice.Passed(name, "no limit on loads")
 	case 0:
-		return Finding{Check: name, Level: Failure,
-			Detail: "kernel." + name + " is 0: no load is left",
+		return advice.Finding{Check: name, Level: advice.Failure,
+			Detail: "kernel." + string(name) + " is 0: no load is left",
 			Remedy: "the limit can only be lowered; raise it in sysctl.d for the next boot (each attempt counts, failed ones too)",
-			errno:  []unix.Errno{unix.EPERM}, err: unix.EPERM}
+			Errno:  []unix.Errno{unix.EPERM}, Err: unix.EPERM}
 	default:
-		return Finding{Check: name, Level: Warning,
+		return advice.Finding{Check: name, Level: advice.Warning,
 			Detail: fmt.Sprintf("kernel.%s is %d: each attempt uses one up, failed ones too", name, left),
 			Remedy: "so a busy kernel is not tried again; run once more by hand if it was"}
 	}
 }
 
-func checkLockdown(h *Host) Finding {
+func checkLockdown(h *machine.Host) advice.Finding {
 	const name = "lockdown"
 	switch h.Lockdown {
 	case "":
-		return ok(name, "the kernel has no lockdown")
+		return advice.Passed(name, "the kernel has no lockdown")
 	case "none":
-		return ok(name, "lockdown is off")
+		return advice.Passed(name, "lockdown is off")
 	}
-	return Finding{Check: name, Level: Warning,
+	return advice.Finding{Check: name, Level: advice.Warning,
 		Detail: fmt.Sprintf("lockdown is %s: only a kernel whose signature the kernel trusts can be loaded, by kexec_file_load only", h.Lockdown),
 		Remedy: "load the distribution's own signed kernel image as it is, or turn Secure Boot or lockdown= off",
-		errno:  []unix.Errno{unix.EPERM, unix.EKEYREJECTED, unix.ENODATA, unix.ENOKEY, unix.EBADMSG, unix.ENOPKG, unix.EACCES}}
+		Errno:  []unix.Errno{unix.EPERM, unix.EKEYREJECTED, unix.ENODATA, unix.ENOKEY, unix.EBADMSG, unix.ENOPKG, unix.EACCES}}
 }
 
-func checkCrashMemory(h *Host) Finding {
-	const name = "crash memory"
-	if err := h.Unread["proc/iomem"]; err != nil {
-		return Finding{Check: name, Level: Unknown, Detail: err.Error(), Remedy: readHint(err, "")}
-	}
-	if region, found := h.CrashRegion(); found {
-		if region.Size() < smallCrashRegion {
-			return Finding{Check: name, Level: Warning,
-				Detail: fmt.Sprintf("only %s is reserved at %s", mib(region.Size()), region),
-				Remedy: "recent kernels need 80 MiB to 96 MiB to boot and save a dump; use crashkernel=128M or more"}
-		}
-		return ok(name, "%s reserved at %s", mib(region.Size()), region)
-	}
-	f := Finding{Check: name, Level: Failure, errno: []unix.Errno{unix.EADDRNOTAVAIL}, err: unix.EADDRNOTAVAIL}
-	if asked := crashkernelWords(h.Cmdline); asked != "" {
-		f.Detail = fmt.Sprintf("no memory is reserved for a crash kernel, although the kernel was booted with %s", asked)
-		f.Remedy = "the reservation failed: see `dmesg | grep -i crashkernel`; " + reserveHint(h.Arch.Machine)
-		return f
-	}
-	f.Detail = "no memory is reserved for a crash kernel: the kernel was booted without crashkernel="
-	f.Remedy = "add crashkernel=256M to the kernel's command line and reboot (" + bootLoaderHint(h.Arch.Machine) + ")"
-	return f
-}
-
-// reserveHint says how a reservation may succeed: ",high" is not known everywhere
-// (Documentation/admin-guide/kernel-parameters.txt, crashkernel=), and KASLR is in
-// the way where it chooses physical addresses.
-func reserveHint(m elf.Machine) string {
-	switch m {
-	case elf.EM_PPC64, elf.EM_S390:
-		return "ask for less, or give it an offset (crashkernel=SIZE@OFFSET)"
-	case elf.EM_X86_64, elf.EM_AARCH64:
-		return "ask for less, give it an offset or \",high\", or boot with nokaslr (with KASLR a large reservation fails on some boots)"
-	}
-	return "ask for less, give it an offset or \",high\""
-}
-
-func bootLoaderHint(m elf.Machine) string {
-	if m == elf.EM_S390 {
-		return "in /etc/zipl.conf, then zipl; grubby where that is"
-	}
-	return "with GRUB: GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, then update-grub; grubby where that is"
-}
-
-func crashkernelWords(c Cmdline) string {
-	var words []string
-	for _, a := range c.Args {
-		if sameParam(a.Name, "crashkernel") {
-			words = append(words, a.Text)
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-func checkCrashSupport(h *Host) Finding {
+func checkCrashSupport(h *machine.Host) advice.Finding {
 	const name = "crash kernel support"
 	for _, option := range []string{"CRASH_DUMP", "PROC_VMCORE"} {
 		if h.Config.Off(option) {
-			return Finding{Check: name, Level: Warning,
+			return advice.Finding{Check: name, Level: advice.Warning,
 				Detail: fmt.Sprintf("kernel %s was built without CONFIG_%s: as a capture kernel it can't show the old memory", h.Release, option),
 				Remedy: "load a capture kernel that has it"}
 		}
 	}
 	if h.Config == nil {
-		return unknown(name, "the configuration of kernel %s is not published", h.Release)
+		return advice.NotKnown(name, "the configuration of kernel %s is not published", h.Release)
 	}
-	return ok(name, "kernel %s can serve as a capture kernel", h.Release)
-}
-
-func mib(bytes uint64) string {
-	if bytes < 1<<20 {
-		return fmt.Sprintf("%d KiB", bytes>>10)
-	}
-	return fmt.Sprintf("%d MiB", bytes>>20)
+	return advice.Passed(name, "kernel %s can serve as a capture kernel", h.Release)
 }

@@ -1,23 +1,25 @@
 package loader
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gokexec/gokexec/internal/uname"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/initramfs"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // The checks of CheckInitrd.
 const (
-	checkInitrd       = "initrd"
-	checkInitrdKernel = "initrd's kernel"
+	checkInitrd       advice.CheckID = "initrd"
+	checkInitrdKernel advice.CheckID = "initrd's kernel"
 )
 
 // maxUnpacked bounds what an initrd may unpack to where the crash memory is not known, in bytes.
@@ -27,28 +29,28 @@ const maxUnpacked = 4 << 30
 // and each capture fails by: a Failure is a file that is no initramfs, or a damaged one (with
 // Spec.Force a Warning), a Warning one that is too large or whose modules are another kernel's. It finds nothing to say of
 // an ordinary kexec, or of a plan without an initrd.
-func (p *Plan) CheckInitrd(host *Host) []Finding {
-	if p.Kind != Crash || p.Initrd == nil {
+func CheckInitrd(p *plan.Plan, host *machine.Host) []advice.Finding {
+	if p.Kind != machine.Crash || p.Initrd == nil {
 		return nil
 	}
-	contents, f := p.readInitrd(host)
+	contents, f := readInitrd(p, host)
 	if contents == nil {
-		return []Finding{f}
+		return []advice.Finding{f}
 	}
-	room := p.checkUnpacked(host, contents)
-	room.Level = min(room.Level, Warning) // an estimate: no reason to be without a crash kernel
-	return []Finding{f, room, p.checkInitrdKernel(contents)}
+	room := checkUnpacked(p, host, contents)
+	room.Level = min(room.Level, advice.Warning) // an estimate: no reason to be without a crash kernel
+	return []advice.Finding{f, room, checkKernelOfInitrd(p, contents)}
 }
 
 // refuseChanged judges inputs that have changed since a load that is made again over what is loaded: a
 // crash kernel that is loaded is worth more than one that can't save a dump. A Failure of CheckInitrd
 // is an error, and so are modules of another kernel, unless Spec.Force is set. changed are the paths
 // of those files; for none nothing is read.
-func (l *Loader) refuseChanged(p *Plan, changed []string) error {
-	err := l.judgeChanged(p, changed, func(f Finding) bool {
-		return f.Level == Failure || f.Level == Warning && f.Check == checkInitrdKernel && !p.Spec.Force
+func (l *Loader) refuseChanged(p *plan.Plan, changed []string) error {
+	err := l.judgeChanged(p, changed, func(f advice.Finding) bool {
+		return f.Level == advice.Failure || f.Level == advice.Warning && f.Check == checkInitrdKernel && !p.Spec.Force
 	})
-	var problem *Problem
+	var problem *advice.Problem
 	if errors.As(err, &problem) {
 		problem.What += "; what is loaded is kept"
 	}
@@ -57,20 +59,20 @@ func (l *Loader) refuseChanged(p *Plan, changed []string) error {
 
 // refuseRestored judges inputs that have changed since a load that is made again while nothing is
 // loaded: as a load does.
-func (l *Loader) refuseRestored(p *Plan, changed []string) error {
-	return l.judgeChanged(p, changed, func(f Finding) bool { return f.Level == Failure })
+func (l *Loader) refuseRestored(p *plan.Plan, changed []string) error {
+	return l.judgeChanged(p, changed, func(f advice.Finding) bool { return f.Level == advice.Failure })
 }
 
-func (l *Loader) judgeChanged(p *Plan, changed []string, refuse func(Finding) bool) error {
+func (l *Loader) judgeChanged(p *plan.Plan, changed []string, refuse func(advice.Finding) bool) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	host, err := ReadHost(l.Root, l.Arch)
+	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return err
 	}
 	initrd := p.Initrd != nil && slices.ContainsFunc(changed, func(path string) bool { return samePath(path, p.Initrd.Path) })
-	for _, f := range p.CheckInitrd(host) {
+	for _, f := range CheckInitrd(p, host) {
 		if !initrd && f.Check != checkInitrdKernel {
 			continue // it was taken as it is
 		}
@@ -79,7 +81,7 @@ func (l *Loader) judgeChanged(p *Plan, changed []string, refuse func(Finding) bo
 			problem.What = fmt.Sprintf("%s changed since the last load, and would make a crash kernel that saves no dump: %s", strings.Join(changed, ", "), f.Detail)
 			return problem
 		}
-		if f.Level >= Warning {
+		if f.Level >= advice.Warning {
 			l.report("warning: " + f.Detail)
 		}
 	}
@@ -93,10 +95,10 @@ func samePath(a, b string) bool {
 }
 
 // readInitrd gives no contents where the initrd can't be looked into, or has no modules to judge.
-func (p *Plan) readInitrd(host *Host) (*initramfs.Contents, Finding) {
-	source := p.Initrd.reader()
+func readInitrd(p *plan.Plan, host *machine.Host) (*initramfs.Contents, advice.Finding) {
+	source := p.Initrd.Reader()
 	if source == nil {
-		return nil, unknown(checkInitrd, "it can't be looked into")
+		return nil, advice.NotKnown(checkInitrd, "it can't be looked into")
 	}
 	limit := uint64(maxUnpacked)
 	if region, found := host.CrashRegion(); found {
@@ -106,25 +108,25 @@ func (p *Plan) readInitrd(host *Host) (*initramfs.Contents, Finding) {
 	remedy := "the capture kernel may not unpack it (\"junk within compressed archive\", \"write error\"): make it anew, by gokexec initramfs or the distribution's tool"
 	switch {
 	case err == nil && contents.Ramdisk != "":
-		return nil, Finding{Check: checkInitrd, Level: Warning,
+		return nil, advice.Finding{Check: checkInitrd, Level: advice.Warning,
 			Detail: fmt.Sprintf("%s is no initramfs but a ramdisk with %s: only a kernel with CONFIG_BLK_DEV_RAM and root=/dev/ram0 takes it, and what is in it is not known", p.Initrd.Path, contents.Ramdisk),
 			Remedy: "make an initramfs: gokexec initramfs, or the distribution's tool"}
 	case err == nil:
-		return contents, ok(checkInitrd, "an initramfs of %d files%s", contents.Files, innerNote(contents))
+		return contents, advice.Passed(checkInitrd, "an initramfs of %d files%s", contents.Files, innerNote(contents))
 	case errors.Is(err, initramfs.ErrTooLarge):
 		// Told by the check of what it unpacks to; what was seen says enough of the rest.
-		return contents, ok(checkInitrd, "an initramfs of over %d files", contents.Files)
+		return contents, advice.Passed(checkInitrd, "an initramfs of over %d files", contents.Files)
 	case errors.Is(err, initramfs.ErrTrailing) && contents.Init:
-		return contents, Finding{Check: checkInitrd, Level: Warning, err: err,
+		return contents, advice.Finding{Check: checkInitrd, Level: advice.Warning, Err: err,
 			Detail: fmt.Sprintf("%s: %v: the kernel unpacks what is before it and says \"Initramfs unpacking failed\"", p.Initrd.Path, err), Remedy: remedy}
 	}
-	level := Failure
+	level := advice.Failure
 	if p.Spec.Force {
-		level = Warning
+		level = advice.Warning
 	} else {
 		remedy += "; --force loads it as it is"
 	}
-	return nil, Finding{Check: checkInitrd, Level: level, err: err, Detail: fmt.Sprintf("%s: %v", p.Initrd.Path, err), Remedy: remedy}
+	return nil, advice.Finding{Check: checkInitrd, Level: level, Err: err, Detail: fmt.Sprintf("%s: %v", p.Initrd.Path, err), Remedy: remedy}
 }
 
 func innerNote(c *initramfs.Contents) string {
@@ -135,80 +137,57 @@ func innerNote(c *initramfs.Contents) string {
 }
 
 // checkInitrdKernel holds the kernel that the modules are of against the one that is loaded.
-func (p *Plan) checkInitrdKernel(c *initramfs.Contents) Finding {
+func checkKernelOfInitrd(p *plan.Plan, c *initramfs.Contents) advice.Finding {
 	release, _ := p.Image.Release()
 	switch {
 	case len(c.Releases) == 0 && c.Inner != "":
-		return unknown(checkInitrdKernel, "its modules are in %s, which is not looked into", c.Inner)
+		return advice.NotKnown(checkInitrdKernel, "its modules are in %s, which is not looked into", c.Inner)
 	case release == "" || len(c.Releases) == 0:
-		return ok(checkInitrdKernel, "the initrd has no modules, or the kernel doesn't tell its release")
+		return advice.Passed(checkInitrdKernel, "the initrd has no modules, or the kernel doesn't tell its release")
 	case !slices.Contains(c.Releases, release):
-		return Finding{Check: checkInitrdKernel, Level: Warning,
+		return advice.Finding{Check: checkInitrdKernel, Level: advice.Warning,
 			Detail: fmt.Sprintf("%s has modules of %s, the kernel is %s and will not load them", p.Initrd.Path, strings.Join(c.Releases, ", "), release),
 			Remedy: "make the initrd for that kernel: gokexec initramfs --kernel " + release + ", or the distribution's tool with that release"}
 	}
-	return ok(checkInitrdKernel, "made for %s", release)
+	return advice.Passed(checkInitrdKernel, "made for %s", release)
 }
 
 // checkUnpacked holds the memory that the files take against what the capture kernel has. Where the initramfs
 // is the root, that is a tmpfs of half of its memory (fs/namespace.c, init_mount_tree;
 // mm/shmem.c, shmem_default_max_blocks).
-func (p *Plan) checkUnpacked(host *Host, c *initramfs.Contents) Finding {
+func checkUnpacked(p *plan.Plan, host *machine.Host, c *initramfs.Contents) advice.Finding {
 	const name = "unpacked initrd"
 	region, found := host.CrashRegion()
 	if !found {
-		return unknown(name, "the crash memory is not known")
+		return advice.NotKnown(name, "the crash memory is not known")
 	}
 	need := c.Unpacked
-	taken := p.Image.MemSize + p.initrdSize() + controlPages(host)
+	taken := p.Image.MemSize + p.InitrdSize() + plan.ControlPages(host)
 	left := region.Size() - min(taken, region.Size())
 	limit, why, safe := left, "left of the crash memory", left/2
-	cmdline, err := ParseCmdline(p.Cmdline)
-	if err == nil && !cmdline.Has("root") && !p.takesInitramfsOptions(cmdline) && region.Size()/2 < limit {
+	cmdline, err := cmdline.Parse(p.Cmdline)
+	if err == nil && !cmdline.Has("root") && !takesInitramfsOptions(p, cmdline) && region.Size()/2 < limit {
 		// Of its memory without the kernel itself, which gives back a part of MemSize.
 		limit, why = region.Size()/2, "half of its memory, which a root in memory may take"
 		safe = min(safe, (region.Size()-min(p.Image.MemSize, region.Size()))/2)
 	}
-	enough := mib(roundUp(taken+2*need+smallCrashRegion/2, 32<<20))
+	enough := advice.MiB(memmap.RoundUp(taken+2*need+plan.SmallCrashMemory/2, 32<<20))
 	switch {
 	case need > limit:
-		return Finding{Check: name, Level: Failure,
-			Detail: fmt.Sprintf("the initrd of %s unpacks to %s; the capture kernel has at most %s (%s), and ends with \"Initramfs unpacking failed: write error\"", mib(p.initrdSize()), mib(need), mib(limit), why),
+		return advice.Finding{Check: name, Level: advice.Failure,
+			Detail: fmt.Sprintf("the initrd of %s unpacks to %s; the capture kernel has at most %s (%s), and ends with \"Initramfs unpacking failed: write error\"", advice.MiB(p.InitrdSize()), advice.MiB(need), advice.MiB(limit), why),
 			Remedy: fmt.Sprintf("enlarge crashkernel= to %s, use a smaller initrd (gokexec initramfs makes one of a few MB), or append initramfs_options=size=90%% (Linux 6.18)", enough)}
 	case need > safe:
-		return Finding{Check: name, Level: Warning,
-			Detail: fmt.Sprintf("the initrd of %s unpacks to %s of the %s that the capture kernel has (%s): little is left to run in", mib(p.initrdSize()), mib(need), mib(limit), why),
+		return advice.Finding{Check: name, Level: advice.Warning,
+			Detail: fmt.Sprintf("the initrd of %s unpacks to %s of the %s that the capture kernel has (%s): little is left to run in", advice.MiB(p.InitrdSize()), advice.MiB(need), advice.MiB(limit), why),
 			Remedy: fmt.Sprintf("enlarge crashkernel= to %s, or use a smaller initrd (gokexec initramfs makes one of a few MB)", enough)}
 	}
-	return ok(name, "%s of %s", mib(need), mib(limit))
+	return advice.Passed(name, "%s of %s", advice.MiB(need), advice.MiB(limit))
 }
 
 // takesInitramfsOptions tells whether initramfs_options= has an effect: gokexec gives
 // it to every capture kernel, and before Linux 6.18 none looks at it.
-func (p *Plan) takesInitramfsOptions(cmdline Cmdline) bool {
+func takesInitramfsOptions(p *plan.Plan, cmdline cmdline.Cmdline) bool {
 	release, _ := p.Image.Release()
 	return cmdline.Has("initramfs_options") && (release == "" || uname.AtLeast(release, 6, 18))
-}
-
-// reader gives what the kernel will unpack; nil if there is nothing to read.
-func (p *Payload) reader() io.Reader {
-	switch {
-	case p.data != nil:
-		return bytes.NewReader(p.data)
-	case p.source != nil:
-		return io.NewSectionReader(p.source, 0, p.source.Size)
-	}
-	return nil
-}
-
-// modified is when the file was written last.
-func (p *Payload) modified() (time.Time, bool) {
-	if p.source == nil || p.source.file == nil {
-		return time.Time{}, false
-	}
-	info, err := p.source.file.Stat()
-	if err != nil {
-		return time.Time{}, false
-	}
-	return info.ModTime(), true
 }

@@ -1,57 +1,49 @@
 package loader
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gokexec/gokexec/internal/imagetest"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
-// cpioOf is an initramfs with files of 4 bytes.
-func cpioOf(names ...string) []byte {
-	var b []byte
-	for _, name := range append(names, "TRAILER!!!") {
-		b = fmt.Appendf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00", 1, 0o100644, 0, 0, 1, 0, 4, 0, 0, 0, 0, len(name)+1, 0, name)
-		b = append(b, make([]byte, -len(b)&3+4)...)
-	}
-	return b
-}
-
-func emptyInitramfs() []byte { return cpioOf("init") }
-
 func TestCheckInitrd(t *testing.T) {
-	other := cpioOf("init", "lib/modules/5.10.0-x/nvme.ko")
+	other := imagetest.Initramfs("init", "lib/modules/5.10.0-x/nvme.ko")
 	for _, tt := range []struct {
 		name   string
 		initrd []byte
 		force  bool
-		level  Level
+		level  advice.Level
 		text   string
 	}{
-		{"good", emptyInitramfs(), false, OK, ""},
-		{"none", []byte("root:x:0:0"), false, Failure, "not an initramfs"},
-		{"none, forced", []byte("root:x:0:0"), true, Warning, "not an initramfs"},
-		{"cut", emptyInitramfs()[:60], false, Failure, "unexpected EOF"},
-		{"garbage behind", append(emptyInitramfs(), "garbage"...), false, Warning, "something else than an archive follows"},
-		{"garbage behind microcode", append(cpioOf("kernel/x86/microcode/GenuineIntel.bin"), "garbage"...), false, Failure, "something else than an archive follows"},
-		{"a ramdisk", append([]byte("hsqs"), make([]byte, 4096)...), false, Warning, "a ramdisk with squashfs"},
-		{"of another kernel", other, false, Warning, "has modules of 5.10.0-x, the kernel is "},
+		{"good", imagetest.Initramfs("init"), false, advice.OK, ""},
+		{"none", []byte("root:x:0:0"), false, advice.Failure, "not an initramfs"},
+		{"none, forced", []byte("root:x:0:0"), true, advice.Warning, "not an initramfs"},
+		{"cut", imagetest.Initramfs("init")[:60], false, advice.Failure, "unexpected EOF"},
+		{"garbage behind", append(imagetest.Initramfs("init"), "garbage"...), false, advice.Warning, "something else than an archive follows"},
+		{"garbage behind microcode", append(imagetest.Initramfs("kernel/x86/microcode/GenuineIntel.bin"), "garbage"...), false, advice.Failure, "something else than an archive follows"},
+		{"a ramdisk", append([]byte("hsqs"), make([]byte, 4096)...), false, advice.Warning, "a ramdisk with squashfs"},
+		{"of another kernel", other, false, advice.Warning, "has modules of 5.10.0-x, the kernel is "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
 			spec := *specOf(t, b, tt.initrd)
 			spec.Force = tt.force
-			host, err := ReadHost(b.Root, b.Arch)
+			host, err := machine.ReadHost(b.Root, b.Arch)
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := New(host, &spec)
+			p, err := plan.New(host, &spec)
 			if err != nil {
 				t.Fatal(err)
 			}
-			worst := Finding{}
-			for _, f := range p.CheckInitrd(host) {
+			worst := advice.Finding{}
+			for _, f := range CheckInitrd(p, host) {
 				if f.Level > worst.Level {
 					worst = f
 				}
@@ -59,26 +51,26 @@ func TestCheckInitrd(t *testing.T) {
 			if worst.Level != tt.level || !strings.Contains(worst.Detail, tt.text) {
 				t.Errorf("CheckInitrd() = %+v; want %v, %q", worst, tt.level, tt.text)
 			}
-			if p.Kind = Boot; p.CheckInitrd(host) != nil {
+			if p.Kind = machine.Boot; CheckInitrd(p, host) != nil {
 				t.Error("CheckInitrd() of an ordinary kexec finds something")
 			}
 		})
 	}
 }
 
-func specOf(t *testing.T, b *bench, initrd []byte) *Spec {
+func specOf(t *testing.T, b *bench, initrd []byte) *plan.Spec {
 	t.Helper()
-	spec := &Spec{Kind: Crash}
-	for name, data := range map[string][]byte{"vmlinuz": bzImage().Bytes(), "initrd": initrd} {
+	spec := &plan.Spec{Kind: machine.Crash}
+	for name, data := range map[string][]byte{"vmlinuz": imagetest.SmallBzImage().Bytes(), "initrd": initrd} {
 		if err := os.WriteFile(filepath.Join(b.dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var err error
-	if spec.Kernel, err = Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
+	if spec.Kernel, err = plan.Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
 		t.Fatal(err)
 	}
-	if spec.Initrd, err = Open(filepath.Join(b.dir, "initrd")); err != nil {
+	if spec.Initrd, err = plan.Open(filepath.Join(b.dir, "initrd")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { spec.Close() })
@@ -89,11 +81,11 @@ func specOf(t *testing.T, b *bench, initrd []byte) *Spec {
 // being made because the kernel was written anew.
 func TestRefuseChangedOnlyWhatChanged(t *testing.T) {
 	b := newBench(t)
-	host, err := ReadHost(b.Root, b.Arch)
+	host, err := machine.ReadHost(b.Root, b.Arch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(host, specOf(t, b, []byte("no initramfs")))
+	p, err := plan.New(host, specOf(t, b, []byte("no initramfs")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -20,8 +22,8 @@ const DefaultWait = 10 * time.Second
 
 // Kernel is what loads: the running kernel, or a fake one in tests.
 type Kernel interface {
-	KexecFileLoad(kernel, initrd *os.File, cmdline string, flags FileFlags) error
-	KexecLoad(entry uint64, segments []KernelSegment, flags LoadFlags) error
+	KexecFileLoad(kernel, initrd *os.File, cmdline string, flags plan.FileFlags) error
+	KexecLoad(entry uint64, segments []plan.KernelSegment, flags plan.LoadFlags) error
 	ReuseDiskKeys(reuse bool) error
 	// FindDiskKey tells whether a kexec_file_load by this process would find the key of
 	// an encrypted disk with that description; ENOKEY and its like if not.
@@ -33,7 +35,7 @@ type Kernel interface {
 type Loader struct {
 	Kernel Kernel
 	Root   fs.FS // the machine, for looking again after an error
-	Arch   Arch
+	Arch   machine.Arch
 	// StateDir is where the last good crash load is recorded, so that it can be
 	// restored, and where loads lock each other out (statedir.Dir); "" does neither.
 	StateDir string
@@ -51,7 +53,7 @@ const DefaultStateDir = statedir.Default
 
 // System is a Loader for the running machine.
 func System() (*Loader, error) {
-	arch, err := NativeArch()
+	arch, err := machine.NativeArch()
 	if err != nil {
 		return nil, err
 	}
@@ -67,14 +69,14 @@ func System() (*Loader, error) {
 //
 // If p was made with the method Auto, and the kernel has no kexec_file_load or
 // does not take this image, it is loaded by segments; then p becomes that plan.
-func (l *Loader) Load(ctx context.Context, p *Plan) error {
+func (l *Loader) Load(ctx context.Context, p *plan.Plan) error {
 	_, err := l.load(ctx, p)
 	return err
 }
 
 // load is Load, and tells whether the load was recorded.
-func (l *Loader) load(ctx context.Context, p *Plan) (recorded bool, err error) {
-	if err := p.checkWriters(); err != nil {
+func (l *Loader) load(ctx context.Context, p *plan.Plan) (recorded bool, err error) {
+	if err := p.CheckWriters(); err != nil {
 		return false, err
 	}
 	if err := l.checkDiskKeys(p); err != nil {
@@ -82,11 +84,11 @@ func (l *Loader) load(ctx context.Context, p *Plan) (recorded bool, err error) {
 	}
 	wasLoaded := l.crashLoaded()
 	err = l.call(ctx, p.Kind, func() error { return l.carryOut(p) })
-	if p.fallback != nil && fallsBack(err) {
+	if p.Fallback && fallsBack(err) {
 		err = l.fallBack(ctx, p, err)
 	}
 	if err == nil {
-		if p.Kind != Crash {
+		if p.Kind != machine.Crash {
 			return false, nil
 		}
 		recorded := l.record(p)
@@ -94,23 +96,27 @@ func (l *Loader) load(ctx context.Context, p *Plan) (recorded bool, err error) {
 		return recorded, nil
 	}
 	err = Explain(l.Root, l.Arch, Attempt{Plan: p, Kind: p.Kind, Method: p.Method}, err)
-	if p.Kind == Crash && wasLoaded && l.crashGone() {
+	if p.Kind == machine.Crash && wasLoaded && l.crashGone() {
 		err = l.restore(ctx, err)
 	}
 	return false, err
 }
 
 // carryOut makes the call of the plan's method.
-func (l *Loader) carryOut(p *Plan) error {
-	if p.Method == Segments {
-		return l.Kernel.KexecLoad(uint64(p.Entry), p.kernelSegments(), p.LoadFlags)
+func (l *Loader) carryOut(p *plan.Plan) error {
+	if p.Method == plan.Segments {
+		return l.Kernel.KexecLoad(uint64(p.Entry), p.KernelSegments(), p.LoadFlags)
 	}
 	return l.fileLoad(p)
 }
 
 // fallBack loads by segments what kexec_file_load refused with cause.
-func (l *Loader) fallBack(ctx context.Context, p *Plan, cause error) error {
-	q, err := p.fallback()
+func (l *Loader) fallBack(ctx context.Context, p *plan.Plan, cause error) error {
+	host, err := machine.ReadHost(l.Root, l.Arch)
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	q, err := p.BySegments(host)
 	if err != nil {
 		if errors.Is(cause, unix.ENOSYS) {
 			return err // the only way there is
@@ -126,7 +132,7 @@ func (l *Loader) fallBack(ctx context.Context, p *Plan, cause error) error {
 	return l.call(ctx, p.Kind, func() error { return l.carryOut(p) })
 }
 
-func (l *Loader) fileLoad(p *Plan) error {
+func (l *Loader) fileLoad(p *plan.Plan) error {
 	kernel, err := p.Kernel.Open()
 	if err != nil {
 		return err
@@ -144,29 +150,29 @@ func (l *Loader) fileLoad(p *Plan) error {
 
 // Unload frees the image of that kind. That none is loaded is no error of the
 // kernel's; a caller that cares looks at Host.Loaded.
-func (l *Loader) Unload(ctx context.Context, kind Kind) error {
-	return l.UnloadBy(ctx, kind, Auto)
+func (l *Loader) Unload(ctx context.Context, kind machine.Kind) error {
+	return l.UnloadBy(ctx, kind, plan.Auto)
 }
 
 // UnloadBy is Unload by one system call: either frees what the other has loaded.
 // Auto takes kexec_load where there is no kexec_file_load.
-func (l *Loader) UnloadBy(ctx context.Context, kind Kind, method Method) error {
-	flags, segmentFlags := kexecsys.FileUnload, LoadFlags(0)
-	if kind == Crash {
+func (l *Loader) UnloadBy(ctx context.Context, kind machine.Kind, method plan.Method) error {
+	flags, segmentFlags := kexecsys.FileUnload, plan.LoadFlags(0)
+	if kind == machine.Crash {
 		flags |= kexecsys.FileOnCrash
 		segmentFlags |= kexecsys.LoadOnCrash
 	}
 	err := l.call(ctx, kind, func() error {
-		if method == Segments {
+		if method == plan.Segments {
 			return l.Kernel.KexecLoad(0, nil, segmentFlags)
 		}
 		err := l.Kernel.KexecFileLoad(nil, nil, "", flags)
-		if method == Auto && errors.Is(err, unix.ENOSYS) {
+		if method == plan.Auto && errors.Is(err, unix.ENOSYS) {
 			return l.Kernel.KexecLoad(0, nil, segmentFlags)
 		}
 		return err
 	})
-	if err == nil && kind == Crash && l.StateDir != "" {
+	if err == nil && kind == machine.Crash && l.StateDir != "" {
 		if err := RemoveState(l.StateDir); err != nil {
 			l.report(err.Error())
 		}
@@ -177,7 +183,7 @@ func (l *Loader) UnloadBy(ctx context.Context, kind Kind, method Method) error {
 // call runs one system call, again while the kernel is busy, within Wait. A
 // counted limit is not spent on that: each attempt would use one up
 // (kernel/kexec_core.c, kexec_load_permitted).
-func (l *Loader) call(ctx context.Context, kind Kind, do func() error) error {
+func (l *Loader) call(ctx context.Context, kind machine.Kind, do func() error) error {
 	deadline := time.Now().Add(l.Wait)
 	pause := 10 * time.Millisecond
 	told := false
@@ -199,25 +205,17 @@ func (l *Loader) call(ctx context.Context, kind Kind, do func() error) error {
 	}
 }
 
-func (l *Loader) unlimited(kind Kind) bool {
-	r := newReader(l.Root)
-	name := "proc/sys/kernel/kexec_load_limit_panic"
-	if kind == Boot {
-		name = "proc/sys/kernel/kexec_load_limit_reboot"
-	}
-	limit := r.number(name)
-	return len(r.h.Unread) == 0 && (limit == nil || *limit == Unlimited)
-}
+func (l *Loader) unlimited(kind machine.Kind) bool { return machine.LoadsUnlimited(l.Root, kind) }
 
 // crashLoaded tells whether a crash kernel is known to be loaded.
 func (l *Loader) crashLoaded() bool {
-	loaded := crashLoaded(l.Root)
+	loaded := machine.CrashLoaded(l.Root)
 	return loaded != nil && *loaded
 }
 
 // crashGone tells whether none is known to be loaded.
 func (l *Loader) crashGone() bool {
-	loaded := crashLoaded(l.Root)
+	loaded := machine.CrashLoaded(l.Root)
 	return loaded != nil && !*loaded
 }
 
@@ -225,4 +223,16 @@ func (l *Loader) report(line string) {
 	if l.Report != nil {
 		l.Report(line)
 	}
+}
+
+// fallsBack tells the errors after which Auto tries Segments: those that say
+// that the call is not there or does not take this image. A refusal for another
+// reason (permission, a signature, no room) would be the same or must stand.
+func fallsBack(err error) bool {
+	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EINVAL, unix.ENOEXEC, unix.ENOTSUP} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }

@@ -11,8 +11,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 type bench struct {
@@ -27,13 +31,13 @@ func newBench(t *testing.T) *bench {
 	m := kexectest.NewMachine(t)
 	k := kexectest.NewKernel(m)
 	b := &bench{kernel: k, dir: t.TempDir(), t: t}
-	b.Loader = &Loader{Kernel: k, Root: os.DirFS(m.Dir), Arch: x86(t), StateDir: filepath.Join(m.Dir, "run/gokexec"), Wait: 2 * time.Second,
+	b.Loader = &Loader{Kernel: k, Root: os.DirFS(m.Dir), Arch: kexectest.Arch(t, "x86_64"), StateDir: filepath.Join(m.Dir, "run/gokexec"), Wait: 2 * time.Second,
 		Report: func(s string) { b.told = append(b.told, s) }}
 	return b
 }
 
 // initrdOf is an initramfs with one empty file of that name.
-func initrdOf(name string) []byte { return cpioOf(name) }
+func initrdOf(name string) []byte { return imagetest.Initramfs(name) }
 
 // initrdName undoes initrdOf.
 func initrdName(b []byte) string {
@@ -45,28 +49,28 @@ func initrdName(b []byte) string {
 }
 
 // plan writes kernel and initrd to files and plans their load.
-func (b *bench) plan(t *testing.T, initrd string) *Plan {
+func (b *bench) plan(t *testing.T, initrd string) *plan.Plan {
 	t.Helper()
-	files := map[string][]byte{"vmlinuz": bzImage().Bytes(), "initrd-" + initrd: initrdOf(initrd)}
+	files := map[string][]byte{"vmlinuz": imagetest.SmallBzImage().Bytes(), "initrd-" + initrd: initrdOf(initrd)}
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(b.dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	spec := &Spec{Kind: Crash, Cmdline: "name=" + initrd}
+	spec := &plan.Spec{Kind: machine.Crash, Cmdline: "name=" + initrd}
 	var err error
-	if spec.Kernel, err = Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
+	if spec.Kernel, err = plan.Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
 		t.Fatal(err)
 	}
-	if spec.Initrd, err = Open(filepath.Join(b.dir, "initrd-"+initrd)); err != nil {
+	if spec.Initrd, err = plan.Open(filepath.Join(b.dir, "initrd-"+initrd)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { spec.Close() })
-	host, err := ReadHost(b.Root, b.Arch)
+	host, err := machine.ReadHost(b.Root, b.Arch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(host, spec)
+	p, err := plan.New(host, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +91,7 @@ func TestLoad(t *testing.T) {
 	if err != nil || state.Cmdline != p.Cmdline || filepath.Base(state.Asked.Kernel.Path) != "vmlinuz" {
 		t.Errorf("ReadState = %+v, %v; want the load", state, err)
 	}
-	if err := b.Unload(context.Background(), Crash); err != nil || b.kernel.Crash != nil {
+	if err := b.Unload(context.Background(), machine.Crash); err != nil || b.kernel.Crash != nil {
 		t.Errorf("Unload = %v, kernel holds %v; want nothing", err, b.kernel.Crash)
 	}
 	if _, err := ReadState(b.StateDir); !errors.Is(err, ErrNoState) {
@@ -109,8 +113,8 @@ func TestLoadBusy(t *testing.T) {
 	b.kernel.Busy, b.Wait = 1<<30, 100*time.Millisecond
 	start := time.Now()
 	err := b.Load(context.Background(), b.plan(t, "x"))
-	if !errors.Is(err, unix.EBUSY) || time.Since(start) > 5*time.Second || !strings.Contains(hintOf(err), "--wait") {
-		t.Errorf("Load on a busy kernel = %v (hint %q) after %v; want EBUSY within the bound", err, hintOf(err), time.Since(start))
+	if !errors.Is(err, unix.EBUSY) || time.Since(start) > 5*time.Second || !strings.Contains(advice.Hint(err), "--wait") {
+		t.Errorf("Load on a busy kernel = %v (hint %q) after %v; want EBUSY within the bound", err, advice.Hint(err), time.Since(start))
 	}
 
 	b = newBench(t)
@@ -151,8 +155,8 @@ func TestLoadPutsBack(t *testing.T) {
 	// Putting back fails too: the machine is unarmed, and that is said.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM}
 	err = b.Load(ctx, b.plan(t, "new"))
-	if err == nil || !strings.Contains(err.Error(), "could not be restored") || !strings.Contains(hintOf(err), "no crash kernel now") {
-		t.Errorf("Load = %v (hint %q); want a loud word about the unarmed machine", err, hintOf(err))
+	if err == nil || !strings.Contains(err.Error(), "could not be restored") || !strings.Contains(advice.Hint(err), "no crash kernel now") {
+		t.Errorf("Load = %v (hint %q); want a loud word about the unarmed machine", err, advice.Hint(err))
 	}
 
 	// Nothing was loaded before: nothing is put back.
@@ -196,7 +200,7 @@ func TestUnloadWithoutFileLoad(t *testing.T) {
 	b := newBench(t)
 	b.kernel.NoFileLoad = true
 	b.kernel.Crash = &kexectest.Image{}
-	if err := b.Unload(context.Background(), Crash); err != nil || b.kernel.Crash != nil {
+	if err := b.Unload(context.Background(), machine.Crash); err != nil || b.kernel.Crash != nil {
 		t.Errorf("Unload without kexec_file_load = %v, image %v; want it gone by kexec_load", err, b.kernel.Crash)
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -13,18 +16,18 @@ import (
 // machine, plans, checks and loads, looks at what the kernel has made of it and loads
 // again while memory changes (LoadSettled), and records it. The error is that of Load;
 // that the header is stale in the end is none: ReadTruth says so.
-func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
+func (l *Loader) LoadSpec(ctx context.Context, spec *plan.Spec) error {
 	return l.Locked(ctx, spec.Kind, func(bool) error {
-		_, _, err := l.LoadSettled(ctx, func() (*Plan, error) {
-			host, err := ReadHost(l.Root, l.Arch)
+		_, _, err := l.LoadSettled(ctx, func() (*plan.Plan, error) {
+			host, err := machine.ReadHost(l.Root, l.Arch)
 			if err != nil {
 				return nil, err
 			}
-			p, err := New(host, spec)
+			p, err := plan.New(host, spec)
 			if err != nil {
 				return nil, err
 			}
-			return p, FirstFailure(append(CheckLoad(host, p), p.CheckInitrd(host)...))
+			return p, advice.FirstFailure(append(CheckLoad(host, p), CheckInitrd(p, host)...))
 		})
 		return err
 	})
@@ -33,7 +36,7 @@ func (l *Loader) LoadSpec(ctx context.Context, spec *Spec) error {
 // CheckLoad is what the kernel would refuse, found before a load, a reload or a restore: what
 // is wrong with the machine, and with the plan for it. What the kernel takes and a capture
 // fails by, CheckInitrd tells.
-func CheckLoad(host *Host, p *Plan) []Finding {
+func CheckLoad(host *machine.Host, p *plan.Plan) []advice.Finding {
 	return append(CheckHost(host, p.Kind), p.Check(host)...)
 }
 
@@ -43,7 +46,7 @@ func CheckLoad(host *Host, p *Plan) []Finding {
 // tries to load it. Where no lock can be had (statedir.ErrNoLock) that is reported.
 // The load is told whether a crash kernel is wanted although none is loaded. Without
 // a StateDir there is neither lock nor book.
-func (l *Loader) Locked(ctx context.Context, kind Kind, load func(lost bool) error) error {
+func (l *Loader) Locked(ctx context.Context, kind machine.Kind, load func(lost bool) error) error {
 	if l.StateDir == "" {
 		return load(false)
 	}
@@ -55,7 +58,7 @@ func (l *Loader) Locked(ctx context.Context, kind Kind, load func(lost bool) err
 	if !lock.Inherited() {
 		l.dropStaleReuse()
 	}
-	if kind != Crash {
+	if kind != machine.Crash {
 		return load(false)
 	}
 	note, wanted := lock.Wanted()
@@ -84,13 +87,13 @@ func unarmed(err error) error {
 	if errors.Is(err, ErrUnarmed) {
 		return err
 	}
-	return &Problem{What: fmt.Sprintf("%v; %v, although one is wanted", err, ErrUnarmed), Hint: hintOf(err), Err: errors.Join(err, ErrUnarmed)}
+	return &advice.Problem{What: fmt.Sprintf("%v; %v, although one is wanted", err, ErrUnarmed), Hint: advice.Hint(err), Err: errors.Join(err, ErrUnarmed)}
 }
 
 // UnloadLocked is UnloadBy under the reload lock. After it no crash kernel is wanted,
 // whatever failed before, unless it is a step of a reload that another process makes
 // and waits for.
-func (l *Loader) UnloadLocked(ctx context.Context, kind Kind, method Method) error {
+func (l *Loader) UnloadLocked(ctx context.Context, kind machine.Kind, method plan.Method) error {
 	if l.StateDir == "" {
 		return l.UnloadBy(ctx, kind, method)
 	}
@@ -99,7 +102,7 @@ func (l *Loader) UnloadLocked(ctx context.Context, kind Kind, method Method) err
 		return err
 	}
 	defer lock.Release()
-	if kind != Crash || lock.Inherited() {
+	if kind != machine.Crash || lock.Inherited() {
 		step := *l
 		step.StateDir = ""
 		return step.UnloadBy(ctx, kind, method)

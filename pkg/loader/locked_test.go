@@ -11,13 +11,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 func (b *bench) stateDir() statedir.Dir { return statedir.Dir(b.StateDir) }
 
 // spec is what plan plans, for LoadSpec.
-func (b *bench) spec(t *testing.T, initrd string) *Spec { return b.plan(t, initrd).Spec }
+func (b *bench) spec(t *testing.T, initrd string) *plan.Spec { return b.plan(t, initrd).Spec }
 
 // The call for programs waits for the lock, loads again when memory changes under it,
 // and leaves a record by which another program's load is known.
@@ -101,19 +103,19 @@ func TestWanted(t *testing.T) {
 			}
 			b.kernel.Write("proc/sys/kernel/kexec_load_disabled", "1\n")
 		}, load: func(t *testing.T, b *bench) error { return b.LoadSpec(ctx, b.spec(t, "new")) }, unarmed: true, wanted: true},
-		{name: "an unload", load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, Crash, Auto) }},
+		{name: "an unload", load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, plan.Auto) }},
 		{name: "an unload after a killed load", set: func(b *bench) {
 			lock, err := b.stateDir().LockReload(ctx, 0)
 			if err = errors.Join(err, lock.Begin(), lock.Release()); err != nil {
 				b.t.Fatal(err)
 			}
-		}, load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, Crash, Auto) }},
+		}, load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, plan.Auto) }},
 		{name: "an unload that fails", set: func(b *bench) { b.kernel.FailEarly = []unix.Errno{unix.EPERM} },
-			load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, Crash, Auto) }, wanted: true},
+			load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, plan.Auto) }, wanted: true},
 		{name: "an unload as a step of a reload", set: func(b *bench) {
 			b.Lock = func(context.Context) (*statedir.Lock, error) { return b.stateDir().Inherited(), nil }
-		}, load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, Crash, Auto) }, wanted: true},
-		{name: "an unload of the other kind", load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, Boot, Auto) }, wanted: true},
+		}, load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, plan.Auto) }, wanted: true},
+		{name: "an unload of the other kind", load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Boot, plan.Auto) }, wanted: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
@@ -194,50 +196,50 @@ func TestHolds(t *testing.T) {
 	ctx := context.Background()
 	for _, tt := range []struct {
 		name   string
-		change func(*bench, *Spec)
+		change func(*bench, *plan.Spec)
 		want   bool
 	}{
 		{"the same", nil, true},
-		{"and the kernel has followed memory", func(b *bench, _ *Spec) {
+		{"and the kernel has followed memory", func(b *bench, _ *plan.Spec) {
 			b.kernel.HotplugFlag = true
 			b.kernel.AddMemory(dimm())
 			b.kernel.MemoryOnline()
 		}, true},
-		{"reloaded", func(b *bench, _ *Spec) {
+		{"reloaded", func(b *bench, _ *plan.Spec) {
 			if _, _, err := b.Reload(ctx, ReloadOptions{}); err != nil {
 				b.t.Fatal(err)
 			}
 		}, true},
-		{"stale", func(b *bench, _ *Spec) { b.kernel.AddMemory(dimm()) }, false},
-		{"unloaded by another program", func(b *bench, _ *Spec) {
+		{"stale", func(b *bench, _ *plan.Spec) { b.kernel.AddMemory(dimm()) }, false},
+		{"unloaded by another program", func(b *bench, _ *plan.Spec) {
 			foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
-			if err := foreign.Unload(ctx, Crash); err != nil {
+			if err := foreign.Unload(ctx, machine.Crash); err != nil {
 				b.t.Fatal(err)
 			}
 		}, false},
-		{"loaded by another program", func(b *bench, _ *Spec) {
+		{"loaded by another program", func(b *bench, _ *plan.Spec) {
 			foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
 			if err := foreign.Load(ctx, b.plan(b.t, "theirs")); err != nil {
 				b.t.Fatal(err)
 			}
 		}, false},
-		{"other words", func(_ *bench, s *Spec) { s.Append = "more" }, false},
-		{"another method", func(_ *bench, s *Spec) { s.Method = Segments }, false},
-		{"no initrd", func(_ *bench, s *Spec) { s.Initrd = nil }, false},
-		{"the kernel hides what is loaded", func(b *bench, _ *Spec) { b.kernel.HideKcore() }, false},
-		{"no record", func(b *bench, _ *Spec) {
+		{"other words", func(_ *bench, s *plan.Spec) { s.Append = "more" }, false},
+		{"another method", func(_ *bench, s *plan.Spec) { s.Method = plan.Segments }, false},
+		{"no initrd", func(_ *bench, s *plan.Spec) { s.Initrd = nil }, false},
+		{"the kernel hides what is loaded", func(b *bench, _ *plan.Spec) { b.kernel.HideKcore() }, false},
+		{"no record", func(b *bench, _ *plan.Spec) {
 			if err := RemoveState(b.StateDir); err != nil {
 				b.t.Fatal(err)
 			}
 		}, false},
-		{"a rebuilt file", func(b *bench, s *Spec) {
+		{"a rebuilt file", func(b *bench, s *plan.Spec) {
 			path := s.Initrd.Path
 			info, err := os.Stat(path)
 			err = errors.Join(err, os.WriteFile(path+".new", []byte("another"), 0o600), os.Chtimes(path+".new", info.ModTime(), info.ModTime()), os.Rename(path+".new", path))
 			if err != nil {
 				b.t.Fatal(err)
 			}
-			if s.Initrd, err = Open(path); err != nil {
+			if s.Initrd, err = plan.Open(path); err != nil {
 				b.t.Fatal(err)
 			}
 		}, false},

@@ -7,26 +7,30 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/kmod"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // cmdline looks for words that a capture kernel needs, or that hurt it. What
 // gokexec completes lacks nothing; one given with CmdlineExact, or by kexec(8), may.
-func (c *captureCheck) cmdline() Finding {
+func (c *captureCheck) cmdline() advice.Finding {
 	const name = "capture command line"
-	words, err := ParseCmdline(c.plan.Cmdline)
+	words, err := cmdline.Parse(c.plan.Cmdline)
 	if err != nil {
-		return unknown(name, "%v", err)
+		return advice.NotKnown(name, "%v", err)
 	}
 	var lacks, harmful, why []string
-	_, changes := CompleteCrashCmdline(words, c.host)
+	_, changes := cmdline.Complete(words, c.host.CmdlineTraits())
 	for _, change := range changes {
 		lacks = append(lacks, change.Text)
 		why = append(why, change.Text+": "+change.Why)
 	}
 	for _, a := range words.Args {
-		for _, d := range DroppedParams() {
-			if d.Ends && d.matches(a, c.host.Arch.Machine) {
+		for _, d := range cmdline.DroppedParams() {
+			if d.Ends && d.Matches(a, c.host.Arch.Machine) {
 				harmful = append(harmful, a.Text)
 				why = append(why, a.Text+": "+d.Why)
 			}
@@ -44,18 +48,18 @@ func (c *captureCheck) cmdline() Finding {
 		parts = append(parts, "it has "+strings.Join(harmful, " "))
 	}
 	if len(parts) == 0 {
-		return ok(name, "it has what a capture kernel needs")
+		return advice.Passed(name, "it has what a capture kernel needs")
 	}
-	return Finding{Check: name, Level: Warning, Detail: strings.Join(parts, ", and "),
+	return advice.Finding{Check: name, Level: advice.Warning, Detail: strings.Join(parts, ", and "),
 		Remedy: "leave --cmdline-exact out, or mend it (" + strings.Join(why, "; ") + ")"}
 }
 
 // watchdogs looks for those that run: after the panic nobody feeds them.
-func (c *captureCheck) watchdogs() Finding {
+func (c *captureCheck) watchdogs() advice.Finding {
 	const name = "watchdog"
 	dogs, err := kmod.Watchdogs(c.root)
 	if err != nil {
-		return unknown(name, "%v", err)
+		return advice.NotKnown(name, "%v", err)
 	}
 	var guarded []string
 	for _, dog := range dogs {
@@ -75,13 +79,13 @@ func (c *captureCheck) watchdogs() Finding {
 		for _, module := range missing {
 			remedy += " --module " + module
 		}
-		return Finding{Check: name, Level: Warning, Detail: what + ", in the middle of a dump",
+		return advice.Finding{Check: name, Level: advice.Warning, Detail: what + ", in the middle of a dump",
 			Remedy: remedy + ", or the driver in the distribution's capture initramfs"}
 	}
 	if len(guarded) > 0 {
-		return ok(name, "%s", strings.Join(guarded, "; "))
+		return advice.Passed(name, "%s", strings.Join(guarded, "; "))
 	}
-	return ok(name, "none runs")
+	return advice.Passed(name, "none runs")
 }
 
 // missingModules are those that the initrd lacks, as far as they are not built into the capture kernel.
@@ -98,23 +102,23 @@ func (c *captureCheck) missingModules(names []string) []string {
 
 // hotMemory looks for virtio-mem devices, whose driver the capture kernel needs before it reads the
 // old memory (fs/proc/vmcore.c, register_vmcore_cb).
-func (c *captureCheck) hotMemory() Finding {
+func (c *captureCheck) hotMemory() advice.Finding {
 	const name = "virtio-mem"
 	devices, err := kmod.HotMemory(c.root)
 	switch {
 	case err != nil:
-		return unknown(name, "%v", err)
+		return advice.NotKnown(name, "%v", err)
 	case len(devices) == 0:
-		return ok(name, "no such memory")
+		return advice.Passed(name, "no such memory")
 	case c.initrd == nil || c.initrd.Inner != "" || c.tree == nil:
-		return unknown(name, "whether the capture kernel has its driver virtio_mem")
+		return advice.NotKnown(name, "whether the capture kernel has its driver virtio_mem")
 	}
 	if missing := c.missingModules([]string{"virtio_mem"}); len(missing) > 0 {
-		return Finding{Check: name, Level: Warning,
+		return advice.Finding{Check: name, Level: advice.Warning,
 			Detail: fmt.Sprintf("%s lacks virtio_mem: the capture kernel reads memory that the host has unplugged, or misses what it has plugged", c.plan.Initrd.Path),
 			Remedy: "make the initrd anew: gokexec initramfs finds the driver by itself; or dracut --add-drivers virtio_mem"}
 	}
-	return ok(name, "the capture kernel has its driver")
+	return advice.Passed(name, "the capture kernel has its driver")
 }
 
 // argonMemory is what cryptsetup lets Argon2 use by default to unlock a LUKS2 disk, in
@@ -122,63 +126,63 @@ func (c *captureCheck) hotMemory() Finding {
 const argonMemory = 1 << 30
 
 // encryption looks for disks that a capture kernel has to unlock.
-func (c *captureCheck) encryption() Finding {
+func (c *captureCheck) encryption() advice.Finding {
 	const name = "encrypted disks"
 	names, err := fs.Glob(c.root, "sys/class/block/dm-*/dm/uuid")
 	if err != nil {
-		return unknown(name, "%v", err)
+		return advice.NotKnown(name, "%v", err)
 	}
 	for _, uuid := range names {
-		kind, found := strings.CutPrefix(c.read.optional(uuid), "CRYPT-")
+		kind, found := strings.CutPrefix(machine.ReadText(c.root, uuid), "CRYPT-")
 		if !found {
 			continue
 		}
-		disk := c.read.optional(path.Dir(uuid) + "/name")
+		disk := machine.ReadText(c.root, path.Dir(uuid)+"/name")
 		kind, _, _ = strings.Cut(kind, "-")
-		if hasDiskKeys(c.root) {
-			return ok(name, "%s (%s); its key goes into the crash memory", disk, kind)
+		if machine.HasDiskKeys(c.root) {
+			return advice.Passed(name, "%s (%s); its key goes into the crash memory", disk, kind)
 		}
-		f := Finding{Check: name, Level: Warning,
+		f := advice.Finding{Check: name, Level: advice.Warning,
 			Detail: fmt.Sprintf("%s is encrypted (%s): a capture kernel that saves to it needs its key", disk, kind),
 			Remedy: "save to a disk or host that needs none, or hand the key over (/sys/kernel/config/crash_dm_crypt_keys, Linux 6.16)"}
-		if region, found := c.host.CrashRegion(); found && kind == "LUKS2" && region.Size() < argonMemory+smallCrashRegion {
-			f.Detail += fmt.Sprintf(", and Argon2 up to %s to unlock it by a passphrase; %s are reserved", mib(argonMemory), mib(region.Size()))
+		if region, found := c.host.CrashRegion(); found && kind == "LUKS2" && region.Size() < argonMemory+plan.SmallCrashMemory {
+			f.Detail += fmt.Sprintf(", and Argon2 up to %s to unlock it by a passphrase; %s are reserved", advice.MiB(argonMemory), advice.MiB(region.Size()))
 			f.Remedy += ", or crashkernel=1536M"
 		}
 		return f
 	}
-	return ok(name, "none")
+	return advice.Passed(name, "none")
 }
 
 // graphics looks for drivers whose hardware a capture kernel takes over in the state the dead kernel
 // left it in.
-func (c *captureCheck) graphics() Finding {
+func (c *captureCheck) graphics() advice.Finding {
 	const name = "graphics"
-	words := Cmdline{}
+	words := cmdline.Cmdline{}
 	if c.plan != nil {
-		words, _ = ParseCmdline(c.plan.Cmdline)
+		words, _ = cmdline.Parse(c.plan.Cmdline)
 	}
 	if c.initrd != nil && !words.Has("nomodeset") {
 		for _, driver := range []string{"nouveau", "amdgpu", "radeon", "i915", "xe", "nvidia", "nvidia_drm"} {
 			if c.initrd.Modules[driver] {
-				return Finding{Check: name, Level: Warning,
+				return advice.Finding{Check: name, Level: advice.Warning,
 					Detail: fmt.Sprintf("the initrd has the graphics driver %s: it takes tens of MiB and may hang on hardware that was left running", driver),
 					Remedy: "append nomodeset, or make an initrd without it (dracut --omit-drivers " + driver + ", gokexec initramfs)"}
 			}
 		}
 	}
-	for line := range strings.Lines(c.read.optional("proc/fb")) {
+	for line := range strings.Lines(machine.ReadText(c.root, "proc/fb")) {
 		_, driver, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if !strings.HasSuffix(driver, "drmfb") || strings.HasPrefix(driver, "simpledrm") || strings.HasPrefix(driver, "efidrm") || strings.HasPrefix(driver, "vesadrm") {
 			continue
 		}
 		if c.plan != nil && !words.Has("console") {
-			return Finding{Check: name, Level: Warning,
+			return advice.Finding{Check: name, Level: advice.Warning,
 				Detail: fmt.Sprintf("the screen is driven by %s, and a capture kernel without that driver has no framebuffer: it stays black, and console= names nothing else", strings.TrimSuffix(driver, "drmfb")),
 				Remedy: "append the serial console, console=ttyS0,115200 for example, to see what the capture does"}
 		}
 	}
-	return ok(name, "nothing in the way")
+	return advice.Passed(name, "nothing in the way")
 }
 
 // ruleDirs are where udev reads rules (udev(7)); a file hides those of its name in later ones.
@@ -187,28 +191,28 @@ var ruleDirs = []string{"etc/udev/rules.d", "run/udev/rules.d", "usr/local/lib/u
 // reloads looks for udev rules that reload the crash kernel for each CPU and each block of memory that comes
 // or goes: beside gokexec's own, or although the kernel updates the header in place
 // (Documentation/ABI/testing/sysfs-devices-memory, crash_hotplug).
-func (c *captureCheck) reloads() Finding {
+func (c *captureCheck) reloads() advice.Finding {
 	const name = "hotplug rules"
 	rules := c.reloadRules()
 	ours := slices.ContainsFunc(rules, func(r udevRule) bool { return path.Base(r.file) == ownRule })
 	if !ours && c.host.ElfcorehdrSize == 0 {
-		return ok(name, "this kernel can't update a loaded header, so that reloads are needed")
+		return advice.Passed(name, "this kernel can't update a loaded header, so that reloads are needed")
 	}
 	for _, r := range rules {
 		const hide = "hide it by an empty file of its name in /etc/udev/rules.d (/usr/lib/gokexec/gokexec-hide-rules hide does so)"
 		switch {
 		case path.Base(r.file) == ownRule:
 		case ours:
-			return Finding{Check: name, Level: Warning,
+			return advice.Finding{Check: name, Level: advice.Warning,
 				Detail: fmt.Sprintf("/%s reloads the crash kernel for every CPU and block of memory that comes or goes, beside gokexec's own %s: some of these unload it first, and undo what gokexec has done", r.file, ownRule),
 				Remedy: hide}
 		case !strings.Contains(r.text, "crash_hotplug"):
-			return Finding{Check: name, Level: Warning,
+			return advice.Finding{Check: name, Level: advice.Warning,
 				Detail: fmt.Sprintf("/%s reloads the crash kernel for every CPU and block of memory that comes or goes, without asking crash_hotplug whether that is needed", r.file),
 				Remedy: hide + " and use gokexec's " + ownRule + ", or have it skip devices with ATTRS{crash_hotplug}==\"1\""}
 		}
 	}
-	return ok(name, "none that reloads without need")
+	return advice.Passed(name, "none that reloads without need")
 }
 
 // ownRule is the udev rule that gokexec's packages bring.
@@ -227,7 +231,7 @@ func (c *captureCheck) reloadRules() []udevRule {
 				continue
 			}
 			seen[path.Base(file)] = true
-			text := c.read.optional(file)
+			text := machine.ReadText(c.root, file)
 			about := strings.Contains(text, "kdump") || strings.Contains(text, "kexec")
 			if about && (strings.Contains(text, `"memory`) || strings.Contains(text, `"cpu"`)) {
 				found = append(found, udevRule{file, text})

@@ -8,7 +8,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // Auto goes by segments after the errors that say that the call is not there or
@@ -30,7 +34,7 @@ func TestAutoFallsBack(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || b.kernel.Crash == nil || len(b.kernel.Crash.Segments) == 0 || p.Method != Segments || !strings.Contains(p.Why, tt.errno.Error()) {
+		if err != nil || b.kernel.Crash == nil || len(b.kernel.Crash.Segments) == 0 || p.Method != plan.Segments || !strings.Contains(p.Why, tt.errno.Error()) {
 			t.Errorf("%v: Load = %v, by %v because %q; want a load by segments, because of it", tt.errno, err, p.Method, p.Why)
 		}
 		lines := 1
@@ -41,7 +45,7 @@ func TestAutoFallsBack(t *testing.T) {
 			t.Errorf("%v: told %q; want %d lines", tt.errno, b.told, lines)
 		}
 		state, err := ReadState(b.StateDir)
-		if err != nil || state.Method != Segments || state.Elfcorehdr != 0x36000000 {
+		if err != nil || state.Method != plan.Segments || state.Elfcorehdr != 0x36000000 {
 			t.Errorf("%v: state %+v, %v; want the method and where the header is", tt.errno, state, err)
 		}
 	}
@@ -51,13 +55,13 @@ func TestAutoFallsBack(t *testing.T) {
 func TestFileDoesNotFallBack(t *testing.T) {
 	b := newBench(t)
 	b.kernel.NoFileLoad = true
-	host := readHost(t, b.kernel.Machine)
-	p, err := New(host, &Spec{Kind: Crash, Method: File, Kernel: FromBytes("k", bzImage().Bytes())})
+	host := b.kernel.Host("x86_64")
+	p, err := plan.New(host, &plan.Spec{Kind: machine.Crash, Method: plan.File, Kernel: plan.FromBytes("k", imagetest.SmallBzImage().Bytes())})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Load(context.Background(), p); !errors.Is(err, unix.ENOSYS) || !strings.Contains(hintOf(err), "--method segments") {
-		t.Errorf("Load = %v (hint %q); want ENOSYS", err, hintOf(err))
+	if err := b.Load(context.Background(), p); !errors.Is(err, unix.ENOSYS) || !strings.Contains(advice.Hint(err), "--method segments") {
+		t.Errorf("Load = %v (hint %q); want ENOSYS", err, advice.Hint(err))
 	}
 }
 
@@ -71,19 +75,19 @@ func TestAutoChooses(t *testing.T) {
 		name    string
 		machine func(*kexectest.Machine)
 		kernel  []byte
-		want    Method
+		want    plan.Method
 		why     string
 	}{
-		{"bzImage", nil, bzImage().Bytes(), File, ""},
-		{"vmlinux", nil, vmlinuxImage(), Segments, "does not take ELF"},
-		{"vmlinux under lockdown", locked, vmlinuxImage(), File, ""},
-		{"no CONFIG_KEXEC_FILE", noFile, bzImage().Bytes(), Segments, "without CONFIG_KEXEC_FILE"},
+		{"bzImage", nil, imagetest.SmallBzImage().Bytes(), plan.File, ""},
+		{"vmlinux", nil, imagetest.SmallVmlinux(), plan.Segments, "does not take ELF"},
+		{"vmlinux under lockdown", locked, imagetest.SmallVmlinux(), plan.File, ""},
+		{"no CONFIG_KEXEC_FILE", noFile, imagetest.SmallBzImage().Bytes(), plan.Segments, "without CONFIG_KEXEC_FILE"},
 	} {
 		m := kexectest.NewMachine(t)
 		if tt.machine != nil {
 			tt.machine(m)
 		}
-		p, err := New(readHost(t, m), &Spec{Kind: Crash, Kernel: FromBytes("k", tt.kernel)})
+		p, err := plan.New(m.Host("x86_64"), &plan.Spec{Kind: machine.Crash, Kernel: plan.FromBytes("k", tt.kernel)})
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -111,23 +115,5 @@ func TestSegmentsPutBack(t *testing.T) {
 	}
 	if b.kernel.Crash == nil || len(b.kernel.Crash.Segments) != len(old) {
 		t.Errorf("the kernel holds %+v; want the old segments", b.kernel.Crash)
-	}
-}
-
-func TestParseSerial(t *testing.T) {
-	for _, tt := range []struct {
-		text string
-		want Serial
-		ok   bool
-	}{
-		{"", Serial{}, true}, {"ttyS0", Serial{Port: 0x3f8}, true}, {"ttyS3,9600", Serial{Port: 0x2e8, Baud: 9600}, true}, {"0x3f8,115200n8", Serial{Port: 0x3f8, Baud: 115200}, true},
-		{"ttyS4", Serial{}, false}, {"ttyAMA0", Serial{Name: "ttyAMA0"}, true}, {"ttyAMA0,115200", Serial{Name: "ttyAMA0"}, true}, {"ttyAMA0,9600", Serial{}, false}, {"ttyUSB0", Serial{}, false},
-		{"pl011,0x9000000", Serial{Kind: "pl011", Addr: 0x9000000}, true}, {"mmio32,4096", Serial{Kind: "mmio32", Addr: 4096}, true}, {"pl011,0", Serial{}, false}, {"mmio", Serial{}, false}, {"0", Serial{}, false}, {"0x10000", Serial{}, false}, {"ttyS0,0", Serial{}, false},
-		{"ttyS0,7", Serial{}, false}, {"ttyS0,9600n8x", Serial{}, false}, {"ttyS0,", Serial{}, false},
-	} {
-		got, err := ParseSerial(tt.text)
-		if (err == nil) != tt.ok || got != tt.want {
-			t.Errorf("ParseSerial(%q) = %+v, %v; want %+v, ok %t", tt.text, got, err, tt.want, tt.ok)
-		}
 	}
 }

@@ -10,7 +10,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // fill sets every field of a struct to something else than its zero value. Texts have
@@ -37,7 +41,7 @@ func fill(t *testing.T, v reflect.Value, more string) {
 			if err := os.WriteFile(path, []byte("content of "+name), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			source, err := Open(path)
+			source, err := plan.Open(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,10 +55,10 @@ func fill(t *testing.T, v reflect.Value, more string) {
 
 // Whatever a Spec holds comes back from the record of its load.
 func TestStateKeepsEachFieldOfSpec(t *testing.T) {
-	spec := &Spec{}
+	spec := &plan.Spec{}
 	fill(t, reflect.ValueOf(spec).Elem(), "\xff\xc3(") // texts and paths are any bytes
-	spec.Kind = Crash                                  // only crash loads are recorded
-	b, err := json.Marshal(newState(&Plan{Spec: spec}))
+	spec.Kind = machine.Crash                          // only crash loads are recorded
+	b, err := json.Marshal(newState(&plan.Plan{Spec: spec}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,9 +75,9 @@ func TestStateKeepsEachFieldOfSpec(t *testing.T) {
 	for i := range was.NumField() {
 		name := was.Type().Field(i).Name
 		switch want := was.Field(i).Interface().(type) {
-		case *Source:
-			got, _ := is.Field(i).Interface().(*Source)
-			if got == nil || got.Path != want.Path || !got.id.same(want.id) {
+		case *plan.Source:
+			got, _ := is.Field(i).Interface().(*plan.Source)
+			if got == nil || got.Path != want.Path || !got.Same(want) {
 				t.Errorf("%s came back as %+v; want %+v", name, got, want)
 				continue
 			}
@@ -81,7 +85,7 @@ func TestStateKeepsEachFieldOfSpec(t *testing.T) {
 				t.Errorf("%s came back with %q, %v; want it open", name, data, err)
 			}
 		case []byte: // the seed is another one each time
-			if got := is.Field(i).Bytes(); len(got) != SeedSize || string(got) == string(want) {
+			if got := is.Field(i).Bytes(); len(got) != plan.SeedSize || string(got) == string(want) {
 				t.Errorf("%s came back as %q; want a new seed", name, got)
 			}
 		default:
@@ -98,13 +102,13 @@ func TestStateKeepsEachFieldOfSpec(t *testing.T) {
 // So does all that came of the load.
 func TestStateKeepsEachFieldOfResult(t *testing.T) {
 	ranges := []CrashMemory{{Start: 4096, End: 8192}}
-	want := LoadResult{Method: Segments, Cmdline: "x", Elfcorehdr: 4096, Updated: true, Generation: "g", Memory: Fingerprint{SHA256: "d", Ranges: ranges}}
+	want := LoadResult{Method: plan.Segments, Cmdline: "x", Elfcorehdr: 4096, Updated: true, Generation: "g", Memory: Fingerprint{SHA256: "d", Ranges: ranges}}
 	for i, v := 0, reflect.ValueOf(want); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {
 			t.Fatalf("%s is not set: set it above", v.Type().Field(i).Name)
 		}
 	}
-	b, err := json.Marshal(&State{Version: stateVersion, Asked: &Spec{Kernel: FromBytes("/k", nil)}, LoadResult: want})
+	b, err := json.Marshal(&State{Version: stateVersion, Asked: &plan.Spec{Kernel: plan.FromBytes("/k", nil)}, LoadResult: want})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,26 +123,26 @@ func TestReloadForgetsNothing(t *testing.T) {
 	b := newBench(t)
 	b.kernel.HotplugFlag = true
 	b.kernel.Write("sys/kernel/crash_elfcorehdr_size", "8192\n")
-	told := func(s *Spec) {
-		s.Hotplug, s.NoChecks, s.Serial, s.FileFlags = HotplugOff, true, Serial{Port: 0x3f8}, kexecsys.FileNoCMA
+	told := func(s *plan.Spec) {
+		s.Hotplug, s.NoChecks, s.Serial, s.FileFlags = plan.HotplugOff, true, plan.Serial{Port: 0x3f8}, kexecsys.FileNoCMA
 	}
-	plan := b.plan(t, "x")
-	told(plan.Spec)
-	_, _, err := b.LoadSettled(t.Context(), func() (*Plan, error) {
-		host, err := ReadHost(b.Root, b.Arch)
+	planned := b.plan(t, "x")
+	told(planned.Spec)
+	_, _, err := b.LoadSettled(t.Context(), func() (*plan.Plan, error) {
+		host, err := machine.ReadHost(b.Root, b.Arch)
 		if err != nil {
 			return nil, err
 		}
-		return New(host, plan.Spec)
+		return plan.New(host, planned.Spec)
 	})
 	if err != nil || b.kernel.Crash.Flags&kexecsys.FileNoCMA == 0 {
 		t.Fatalf("loaded with %v, %v; want NO_CMA", b.kernel.Crash.Flags, err)
 	}
 	p, _, err := b.Reload(t.Context(), ReloadOptions{})
-	if err != nil || p.Method != Segments || p.Hotplug || !p.NoChecks || p.Serial.Port != 0x3f8 {
+	if err != nil || p.Method != plan.Segments || p.Hotplug || !p.NoChecks || p.Serial.Port != 0x3f8 {
 		t.Fatalf("Reload = by %v, kernel updates: %v, no checks: %v, serial %v, %v; want what the load was told", p.Method, p.Hotplug, p.NoChecks, p.Serial, err)
 	}
-	if p, _, err = b.Reload(t.Context(), ReloadOptions{Method: File}); err != nil || p.Flags&kexecsys.FileNoCMA == 0 {
+	if p, _, err = b.Reload(t.Context(), ReloadOptions{Method: plan.File}); err != nil || p.Flags&kexecsys.FileNoCMA == 0 {
 		t.Errorf("Reload by file = %v, %v; want NO_CMA again", p.Flags, err)
 	}
 }
@@ -157,7 +161,7 @@ func TestRestoreIsRecordedInFull(t *testing.T) {
 		t.Fatalf("Load = %v; want the old one restored", err)
 	}
 	after, err := ReadState(b.StateDir)
-	if err != nil || after.Asked.Method != Auto || after.Generation == "" || after.Generation != before.Generation || after.Memory.SHA256 == "" || after.Memory.SHA256 == before.Memory.SHA256 {
+	if err != nil || after.Asked.Method != plan.Auto || after.Generation == "" || after.Generation != before.Generation || after.Memory.SHA256 == "" || after.Memory.SHA256 == before.Memory.SHA256 {
 		t.Errorf("recorded %+v of %+v, %v; want auto asked for, the generation, and the new image's fingerprint", after, after.Asked, err)
 	}
 	foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
@@ -190,7 +194,7 @@ func TestStateVersion1(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := state.Asked; s.Method != Auto || state.Method != File || s.Cmdline != "exact words" || !s.CmdlineExact || s.Hotplug != HotplugOff || !s.NoChecks ||
+		if s := state.Asked; s.Method != plan.Auto || state.Method != plan.File || s.Cmdline != "exact words" || !s.CmdlineExact || s.Hotplug != plan.HotplugOff || !s.NoChecks ||
 			s.Serial.Port != 0x3f8 || s.Options.MemMin != 905969664 || (s.Initrd != nil) != tt.initrd {
 			t.Errorf("the note reads as %+v of %+v", state, s)
 		}
@@ -232,37 +236,20 @@ func TestStateIsOfTheHandle(t *testing.T) {
 	}
 }
 
-// A file is another one once it was written to, even if its time is set back.
-func TestFileID(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f")
-	if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	id := func() FileID {
-		s, err := Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		return s.id
-	}
-	before := id()
-	if !before.same(id()) {
-		t.Error("an untouched file is another one")
-	}
-	info, err := os.Stat(path)
+// The choices are part of the note, so that the same is loaded again.
+func TestOptionsNoted(t *testing.T) {
+	spec := specBySegments(machine.Crash, imagetest.SmallBzImage().Bytes())
+	spec.Options = plan.SegmentOptions{MemMin: 0x37000000, MemMax: 0x3dffffff, NoEFI: true, PassMemmap: true}
+	p, err := plan.New(kexectest.NewMachine(t).Host("x86_64"), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for began := id(); began.Changed.Equal(id().Changed); { // until the kernel's clock has ticked
-		if err := os.WriteFile(path, []byte("two"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+	b, err := json.Marshal(newState(p))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if before.same(id()) {
-		t.Error("a file with new content and the old time is the same")
+	state, err := parseState(b)
+	if err != nil || state.Asked.Options != spec.Options {
+		t.Errorf("noted options = %+v, %v; want %+v", state.Asked.Options, err, spec.Options)
 	}
 }

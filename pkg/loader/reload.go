@@ -9,8 +9,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // ErrForeign is wrapped when what is loaded is not what gokexec has noted:
@@ -29,14 +32,14 @@ const maxRounds = 4
 //
 // That the header is still stale then is no error: the Truth says so. It is nil
 // for an ordinary kexec. The plan is the last one that was made, if any.
-func (l *Loader) LoadSettled(ctx context.Context, plan func() (*Plan, error)) (*Plan, *Truth, error) {
+func (l *Loader) LoadSettled(ctx context.Context, plan func() (*plan.Plan, error)) (*plan.Plan, *Truth, error) {
 	for round := 1; ; round++ {
 		p, err := plan()
 		if err != nil {
 			return p, nil, err
 		}
 		recorded, err := l.load(ctx, p)
-		if err != nil || p.Kind != Crash {
+		if err != nil || p.Kind != machine.Crash {
 			return p, nil, err
 		}
 		var foreign *bool
@@ -46,9 +49,9 @@ func (l *Loader) LoadSettled(ctx context.Context, plan func() (*Plan, error)) (*
 		t := settledTruth(l.Root, l.StateDir, readTruth(l.Root, l.StateDir, foreign))
 		done := t.Accuracy != Stale
 		if t.Accuracy == Unverified {
-			done = p.generation == Generation(l.Root)
+			done = p.Generation == machine.Generation(l.Root)
 		}
-		if done || round == maxRounds || ctx.Err() != nil || !l.unlimited(Crash) {
+		if done || round == maxRounds || ctx.Err() != nil || !l.unlimited(machine.Crash) {
 			return p, t, nil
 		}
 		l.report(fmt.Sprintf("memory or CPUs changed during the load (%v); loading again", t))
@@ -57,7 +60,7 @@ func (l *Loader) LoadSettled(ctx context.Context, plan func() (*Plan, error)) (*
 
 // fileHeader is where a kexec_file_load that has just been made has put its header,
 // 0 if that can't be seen.
-func fileHeader(root fs.FS, host *Host) memmap.PhysAddr {
+func fileHeader(root fs.FS, host *machine.Host) memmap.PhysAddr {
 	region, found := host.CrashRegion()
 	if !found || host.Iomem == nil {
 		return 0
@@ -79,7 +82,7 @@ type ReloadOptions struct {
 	// Method: Auto takes Segments where the load did not ask for a method and the
 	// machine allows it, since kexec_load leaves the machine without a crash kernel
 	// for a shorter time; else the method of the load.
-	Method Method
+	Method plan.Method
 
 	// Lost says that a crash kernel is wanted although none is loaded.
 	Lost bool
@@ -88,23 +91,23 @@ type ReloadOptions struct {
 // Reload loads what is noted in StateDir again, for the machine as it is now,
 // over the image that is loaded: no unload comes before it. The error wraps
 // ErrNoState if nothing is noted, and ErrForeign if something else is loaded.
-func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, error) {
+func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *Truth, error) {
 	state, err := ReadState(l.StateDir)
 	if err != nil {
-		return nil, nil, &Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
+		return nil, nil, &advice.Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
 			Hint: "load with gokexec load --crash, which notes what it loads; or let --reload-command do it"}
 	}
 	now := readTruth(l.Root, l.StateDir, nil) // whether it is stale does not matter here
 	switch {
 	case now.Foreign && now.Accuracy != NotLoaded:
-		return nil, nil, &Problem{What: "nothing is reloaded: " + ErrForeign.Error(), Err: ErrForeign,
+		return nil, nil, &advice.Problem{What: "nothing is reloaded: " + ErrForeign.Error(), Err: ErrForeign,
 			Hint: "load again with that program, or with gokexec load --crash; --reload-command lets gokexec do so"}
 	case now.Accuracy == NotLoaded && !opt.Lost:
-		return nil, nil, &Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: ErrNoState, Hint: "gokexec load --crash loads one"}
+		return nil, nil, &advice.Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: ErrNoState, Hint: "gokexec load --crash loads one"}
 	}
 	spec, err := state.Spec()
 	if err != nil {
-		return nil, nil, &Problem{What: "the noted load can't be made again: " + err.Error(), Err: err,
+		return nil, nil, &advice.Problem{What: "the noted load can't be made again: " + err.Error(), Err: err,
 			Hint: "its files are gone or unreadable; load with gokexec load --crash"}
 	}
 	defer spec.Close()
@@ -113,23 +116,23 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Plan, *Truth, 
 		l.report("changed since the last load, and taken as they are now: " + strings.Join(changed, ", "))
 	}
 	method := opt.Method
-	choose := method == Auto && spec.Method == Auto
-	if method == Auto {
+	choose := method == plan.Auto && spec.Method == plan.Auto
+	if method == plan.Auto {
 		method = state.Method
 	}
 	defer l.KeepDiskKeys()()
-	plan := func() (*Plan, error) {
+	planned := func() (*plan.Plan, error) {
 		p, err := l.planReload(spec, method, choose)
 		if err == nil {
 			err = l.refuseChanged(p, changed)
 		}
 		return p, err
 	}
-	p, t, err := l.LoadSettled(ctx, plan)
-	if err != nil && choose && p != nil && p.Method == Segments && state.Method == File && refusedSegments(err) && l.unlimited(Crash) {
+	p, t, err := l.LoadSettled(ctx, planned)
+	if err != nil && choose && p != nil && p.Method == plan.Segments && state.Method == plan.File && refusedSegments(err) && l.unlimited(machine.Crash) {
 		l.report(fmt.Sprintf("%v; reloading by file", err))
-		method, choose = File, false
-		p, t, err = l.LoadSettled(ctx, plan)
+		method, choose = plan.File, false
+		p, t, err = l.LoadSettled(ctx, planned)
 	}
 	return p, t, err
 }
@@ -148,14 +151,14 @@ func refusedSegments(err error) bool {
 // planReload plans for the machine as it is now. Where the method is ours to choose
 // it tries the better one first, whatever was better at the load: a kernel may have
 // been locked down since, or keys added.
-func (l *Loader) planReload(spec *Spec, method Method, choose bool) (*Plan, error) {
-	host, err := ReadHost(l.Root, l.Arch)
+func (l *Loader) planReload(spec *plan.Spec, method plan.Method, choose bool) (*plan.Plan, error) {
+	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return nil, err
 	}
-	first := File
-	if host.reloadsBySegments(l.Root) {
-		first = Segments
+	first := plan.File
+	if reloadsBySegments(host, l.Root) {
+		first = plan.Segments
 	}
 	if choose && method != first {
 		if p, err := l.planMethod(host, spec, first); err == nil {
@@ -165,18 +168,18 @@ func (l *Loader) planReload(spec *Spec, method Method, choose bool) (*Plan, erro
 	return l.planMethod(host, spec, method)
 }
 
-func (l *Loader) planMethod(host *Host, spec *Spec, method Method) (*Plan, error) {
-	p, err := newBy(host, spec, method)
+func (l *Loader) planMethod(host *machine.Host, spec *plan.Spec, method plan.Method) (*plan.Plan, error) {
+	p, err := plan.NewBy(host, spec, method)
 	if err != nil {
 		return nil, err
 	}
-	return p, FirstFailure(CheckLoad(host, p))
+	return p, advice.FirstFailure(CheckLoad(host, p))
 }
 
 // reloadsBySegments tells whether kexec_load does for what kexec_file_load has
 // loaded: nobody wants a signature, and no disk key goes with it, which only the
 // latter hands over (Documentation/admin-guide/kdump/kdump.rst).
-func (h *Host) reloadsBySegments(root fs.FS) bool {
-	signed := h.lockedDown() || h.Config.On("KEXEC_SIG_FORCE") || h.SecureBoot != nil && *h.SecureBoot
-	return canPlanSegments(h.Arch) && !signed && !hasDiskKeys(root)
+func reloadsBySegments(h *machine.Host, root fs.FS) bool {
+	signed := h.LockedDown() || h.Config.On("KEXEC_SIG_FORCE") || h.SecureBoot != nil && *h.SecureBoot
+	return plan.CanPlanSegments(h.Arch) && !signed && !machine.HasDiskKeys(root)
 }

@@ -6,6 +6,10 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // ErrUnarmed is wrapped when a load has cost the crash kernel that was loaded, and
@@ -16,13 +20,13 @@ var ErrUnarmed = errors.New("no crash kernel is loaded now")
 func (l *Loader) restore(ctx context.Context, cause error) error {
 	path, without, err := l.loadRecorded(ctx, cause)
 	if err != nil {
-		return &Problem{Err: errors.Join(cause, ErrUnarmed),
+		return &advice.Problem{Err: errors.Join(cause, ErrUnarmed),
 			What: fmt.Sprintf("%v; the crash kernel that was loaded before is gone, and could not be restored: %v", cause, err),
-			Hint: "this machine has no crash kernel now; " + hintOf(cause)}
+			Hint: "this machine has no crash kernel now; " + advice.Hint(cause)}
 	}
-	return &Problem{Err: cause,
+	return &advice.Problem{Err: cause,
 		What: fmt.Sprintf("%v; the crash kernel loaded before (%s) was restored%s", cause, path, without),
-		Hint: hintOf(cause)}
+		Hint: advice.Hint(cause)}
 }
 
 // loadRecorded makes the recorded load once more, by the method that it was made by,
@@ -41,15 +45,15 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	}
 	defer spec.Close()
 	method := state.Method
-	if errors.Is(cause, unix.ENOKEY) && hasDiskKeys(l.Root) && canPlanSegments(l.Arch) {
+	if errors.Is(cause, unix.ENOKEY) && machine.HasDiskKeys(l.Root) && plan.CanPlanSegments(l.Arch) {
 		// By file it would fail for the same reason; kexec_load asks for no keys.
-		method, without = Segments, ", without the keys of encrypted disks"
+		method, without = plan.Segments, ", without the keys of encrypted disks"
 	}
-	host, err := ReadHost(l.Root, l.Arch)
+	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return "", "", err
 	}
-	p, err := newBy(host, spec, method)
+	p, err := plan.NewBy(host, spec, method)
 	if err != nil {
 		return "", "", err
 	}
@@ -57,10 +61,10 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 		return "", "", err
 	}
 	// Nothing is loaded, so nothing can be lost by trying all the same.
-	if err := FirstFailure(CheckLoad(host, p)); err != nil {
+	if err := advice.FirstFailure(CheckLoad(host, p)); err != nil {
 		l.report("restoring the crash kernel that was loaded before, although " + err.Error())
 	}
-	if err := l.call(ctx, Crash, func() error { return l.carryOut(p) }); err != nil {
+	if err := l.call(ctx, machine.Crash, func() error { return l.carryOut(p) }); err != nil {
 		return "", "", err
 	}
 	l.record(p)
@@ -71,12 +75,12 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 // record writes what was loaded, and by what it is told from the load of another
 // program; and tells whether it could. An older record must not be taken for that of
 // this load.
-func (l *Loader) record(p *Plan) bool {
+func (l *Loader) record(p *plan.Plan) bool {
 	if l.StateDir == "" {
 		return false
 	}
 	state := newState(p)
-	if host, err := ReadHost(l.Root, l.Arch); err == nil {
+	if host, err := machine.ReadHost(l.Root, l.Arch); err == nil {
 		if state.Elfcorehdr == 0 {
 			state.Elfcorehdr = fileHeader(l.Root, host)
 		}
@@ -91,12 +95,4 @@ func (l *Loader) record(p *Plan) bool {
 		l.report(err.Error())
 	}
 	return false
-}
-
-func hintOf(err error) string {
-	var p *Problem
-	if errors.As(err, &p) {
-		return p.Hint
-	}
-	return ""
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -31,16 +32,16 @@ var ErrNoState = errors.New("no note of an earlier load")
 // State is the record of the last good crash load: what was asked for, so that
 // the very same can be loaded again, and what came of it.
 type State struct {
-	Version int       `json:"version"`
-	Loaded  time.Time `json:"loaded_at"`
-	Asked   *Spec     `json:"asked_for"` // its files are not open; see State.Spec
+	Version int        `json:"version"`
+	Loaded  time.Time  `json:"loaded_at"`
+	Asked   *plan.Spec `json:"asked_for"` // its files are not open; see State.Spec
 
 	LoadResult
 }
 
 // LoadResult is what came of a crash load.
 type LoadResult struct {
-	Method     Method          `json:"method"`
+	Method     plan.Method     `json:"method"`
 	Cmdline    string          `json:"loaded_cmdline"`
 	Elfcorehdr memmap.PhysAddr `json:"elfcorehdr,omitempty"`  // where it should be; 0: not known
 	Updated    bool            `json:"kernel_updates_header"` // of the method Segments
@@ -50,10 +51,10 @@ type LoadResult struct {
 
 // newState records the load of p, but for what only a look at the memory tells.
 // State.Spec undoes it.
-func newState(p *Plan) *State {
+func newState(p *plan.Plan) *State {
 	s := &State{Version: stateVersion, Loaded: time.Now().UTC(), Asked: p.Spec}
-	s.LoadResult = LoadResult{Method: p.Method, Cmdline: p.Cmdline, Updated: p.Hotplug, Generation: p.generation}
-	if header, ok := p.Segment(RoleElfcorehdr); ok {
+	s.LoadResult = LoadResult{Method: p.Method, Cmdline: p.Cmdline, Updated: p.Hotplug, Generation: p.Generation}
+	if header, ok := p.Segment(plan.RoleElfcorehdr); ok {
 		s.Elfcorehdr = header.Phys
 	}
 	return s
@@ -61,18 +62,18 @@ func newState(p *Plan) *State {
 
 // Spec gives what was asked for, its files opened and with a new seed. The caller
 // closes it.
-func (s *State) Spec() (*Spec, error) {
+func (s *State) Spec() (*plan.Spec, error) {
 	spec := *s.Asked
 	spec.Kernel, spec.Initrd, spec.DTB = nil, nil, nil
 	for _, f := range []struct {
-		noted  *Source
-		opened **Source
+		noted  *plan.Source
+		opened **plan.Source
 	}{{s.Asked.Kernel, &spec.Kernel}, {s.Asked.Initrd, &spec.Initrd}, {s.Asked.DTB, &spec.DTB}} {
 		if f.noted == nil {
 			continue
 		}
 		var err error
-		if *f.opened, err = Open(f.noted.Path); err != nil {
+		if *f.opened, err = plan.Open(f.noted.Path); err != nil {
 			return nil, errors.Join(err, spec.Close())
 		}
 	}
@@ -82,10 +83,10 @@ func (s *State) Spec() (*Spec, error) {
 
 // changedFiles names the inputs of spec, made by s.Spec, that are not those of the
 // load any more.
-func (s *State) changedFiles(spec *Spec) []string {
+func (s *State) changedFiles(spec *plan.Spec) []string {
 	var changed []string
-	for _, f := range [][2]*Source{{s.Asked.Kernel, spec.Kernel}, {s.Asked.Initrd, spec.Initrd}, {s.Asked.DTB, spec.DTB}} {
-		if f[0] != nil && !f[0].id.same(f[1].id) {
+	for _, f := range [][2]*plan.Source{{s.Asked.Kernel, spec.Kernel}, {s.Asked.Initrd, spec.Initrd}, {s.Asked.DTB, spec.DTB}} {
+		if f[0] != nil && !f[0].Same(f[1]) {
 			changed = append(changed, f[0].Path)
 		}
 	}

@@ -5,27 +5,29 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // state1 is version 1 of State, which a gokexec that was replaced since the boot
 // has left.
 type state1 struct {
-	Method     Method          `json:"method"`
-	Kernel     FileID          `json:"kernel"`
-	Initrd     FileID          `json:"initrd"`
-	Cmdline    string          `json:"cmdline"` // as loaded
-	Loaded     time.Time       `json:"loaded_at"`
-	Asked      Method          `json:"method_asked_for"`
-	Generation string          `json:"machine"`
-	Memory     Fingerprint     `json:"memory"`
-	Elfcorehdr memmap.PhysAddr `json:"elfcorehdr"`
-	Hotplug    Hotplug         `json:"hotplug"`
-	Updated    bool            `json:"kernel_updates_header"`
-	NoChecks   bool            `json:"no_checks"`
-	Serial     Serial          `json:"serial"`
-	Options    SegmentOptions  `json:"segment_options"`
-	DTB        FileID          `json:"dtb"`
+	Method     plan.Method         `json:"method"`
+	Kernel     plan.FileID         `json:"kernel"`
+	Initrd     plan.FileID         `json:"initrd"`
+	Cmdline    string              `json:"cmdline"` // as loaded
+	Loaded     time.Time           `json:"loaded_at"`
+	Asked      plan.Method         `json:"method_asked_for"`
+	Generation string              `json:"machine"`
+	Memory     Fingerprint         `json:"memory"`
+	Elfcorehdr memmap.PhysAddr     `json:"elfcorehdr"`
+	Hotplug    plan.Hotplug        `json:"hotplug"`
+	Updated    bool                `json:"kernel_updates_header"`
+	NoChecks   bool                `json:"no_checks"`
+	Serial     plan.Serial         `json:"serial"`
+	Options    plan.SegmentOptions `json:"segment_options"`
+	DTB        plan.FileID         `json:"dtb"`
 }
 
 func parseState1(b []byte) (*State, error) {
@@ -36,13 +38,13 @@ func parseState1(b []byte) (*State, error) {
 	if old.Kernel.Path == "" {
 		return nil, fmt.Errorf("%w: it names no kernel", ErrNoState)
 	}
-	source := func(id FileID) *Source {
+	source := func(id plan.FileID) *plan.Source {
 		if id.Path == "" {
 			return nil
 		}
-		return &Source{Path: id.Path, Size: id.Size, id: id}
+		return plan.SourceOf(id)
 	}
-	spec := &Spec{Kind: Crash, Kernel: source(old.Kernel), Cmdline: old.Cmdline, CmdlineExact: true,
+	spec := &plan.Spec{Kind: machine.Crash, Kernel: source(old.Kernel), Cmdline: old.Cmdline, CmdlineExact: true,
 		Method: old.Asked, Hotplug: old.Hotplug, NoChecks: old.NoChecks, Serial: old.Serial, Options: old.Options, DTB: source(old.DTB)}
 	if old.Initrd.Path != old.Kernel.Path { // else a UKI brings it
 		spec.Initrd = source(old.Initrd)

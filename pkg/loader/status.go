@@ -1,6 +1,9 @@
 package loader
 
-import "github.com/gokexec/gokexec/pkg/memmap"
+import (
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
 
 // Status is what is loaded, and where a crash kernel may be.
 type Status struct {
@@ -20,7 +23,7 @@ type CrashMemory struct {
 }
 
 // ReadStatus tells what Host and the state directory say.
-func ReadStatus(host *Host, stateDir string) *Status {
+func ReadStatus(host *machine.Host, stateDir string) *Status {
 	s := &Status{CrashLoaded: host.CrashLoaded, BootLoaded: host.BootLoaded, Release: host.Release, CrashMemory: []CrashMemory{}}
 	for _, r := range host.Crash {
 		s.CrashMemory = append(s.CrashMemory, CrashMemory{r.Start, r.End})

@@ -10,7 +10,9 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // Accuracy says whether the loaded elfcorehdr is that of the machine as it is.
@@ -124,13 +126,13 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 	unverified := func(format string, args ...any) *Truth {
 		return &Truth{Reason: fmt.Sprintf(format, args...)}
 	}
-	switch loaded := crashLoaded(root); {
+	switch loaded := machine.CrashLoaded(root); {
 	case loaded == nil:
 		return unverified("the kernel does not say whether a crash kernel is loaded")
 	case !*loaded:
 		return &Truth{Accuracy: NotLoaded}
 	}
-	machine, err := kcore.ReadMachine(root)
+	m, err := kcore.ReadMachine(root)
 	if err != nil {
 		return unverified("the machine can't be read: %v", err)
 	}
@@ -138,13 +140,13 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 	var hint memmap.PhysAddr
 	placed := false // by us, at the hint
 	if state, err := ReadState(stateDir); stateDir != "" && err == nil {
-		t.Unchanged = state.Generation != "" && state.Generation == generationOf(machine)
+		t.Unchanged = state.Generation != "" && state.Generation == machine.GenerationOf(m)
 		if foreign == nil {
-			other := !state.Memory.matches(root, machine.Iomem)
+			other := !state.Memory.matches(root, m.Iomem)
 			foreign = &other
 		}
 		if t.Foreign = *foreign; !t.Foreign {
-			hint, placed = state.Elfcorehdr, state.Method == Segments && state.Elfcorehdr != 0
+			hint, placed = state.Elfcorehdr, state.Method == plan.Segments && state.Elfcorehdr != 0
 		}
 	}
 	loaded, at, err := kcore.ReadLoaded(root, hint)
@@ -159,12 +161,12 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 		return t
 	}
 	t.Header = at
-	wanted, err := machine.Header(elfcore.BuildOptions{})
+	wanted, err := m.Header(elfcore.BuildOptions{})
 	if err != nil {
 		t.Reason = fmt.Sprintf("there is nothing to compare it with: %v", err)
 		return t
 	}
-	t.Wrong = mismatches(root, machine, loaded, wanted)
+	t.Wrong = mismatches(root, m, loaded, wanted)
 	t.Accuracy = Accurate
 	if len(t.Wrong) > 0 {
 		t.Accuracy = Stale
@@ -194,7 +196,7 @@ func mismatches(root fs.FS, machine *kcore.Machine, loaded, wanted *elfcore.Head
 	for _, d := range elfcore.Diff(loaded, wanted, ignore) {
 		ranges := []memmap.Range{d.Range}
 		memory := d.Kind == elfcore.MissingMemory || d.Kind == elfcore.SurplusMemory
-		if memory && d.Range.Size() < pageSize {
+		if memory && d.Range.Size() < memmap.PageSize {
 			continue // dumps have whole pages
 		}
 		switch {
@@ -213,11 +215,10 @@ func mismatches(root fs.FS, machine *kcore.Machine, loaded, wanted *elfcore.Head
 // offlineCPU tells whether the notes at that address are those of a CPU that does
 // not run (Documentation/ABI/testing/sysfs-devices-system-cpu). One that can't be
 // taken offline has no such file.
-func offlineCPU(root fs.FS, machine *kcore.Machine, notes memmap.PhysAddr) bool {
-	r := newReader(root)
-	for _, c := range machine.CPUs {
+func offlineCPU(root fs.FS, m *kcore.Machine, notes memmap.PhysAddr) bool {
+	for _, c := range m.CPUs {
 		if c.Notes.Addr == notes {
-			return r.optional(fmt.Sprintf("%s/cpu%d/online", dumpKey, c.CPU)) == "0"
+			return machine.ReadText(root, fmt.Sprintf("%s/cpu%d/online", machine.DumpKey, c.CPU)) == "0"
 		}
 	}
 	return false
@@ -228,32 +229,16 @@ const memoryDir = "sys/devices/system/memory/"
 // onlineParts leaves out the memory blocks that are there but offline
 // (Documentation/admin-guide/mm/memory-hotplug.rst).
 func onlineParts(root fs.FS, r memmap.Range) []memmap.Range {
-	hr := newReader(root)
-	size, err := strconv.ParseUint(strings.TrimSpace(hr.optional(memoryDir+"block_size_bytes")), 16, 63)
+	size, err := strconv.ParseUint(strings.TrimSpace(machine.ReadText(root, memoryDir+"block_size_bytes")), 16, 63)
 	if err != nil || size == 0 || size&(size-1) != 0 || r.Size()/size > 1<<20 {
 		return []memmap.Range{r}
 	}
 	var offline []memmap.Range
 	for n := uint64(r.Start) / size; n <= uint64(r.End-1)/size; n++ {
-		if hr.optional(fmt.Sprintf("%smemory%d/state", memoryDir, n)) == "offline" {
+		if machine.ReadText(root, fmt.Sprintf("%smemory%d/state", memoryDir, n)) == "offline" {
 			block, _ := memmap.RangeOf(memmap.PhysAddr(n*size), size)
 			offline = append(offline, block)
 		}
 	}
 	return memmap.NewSet(r).Minus(memmap.NewSet(offline...)).Ranges()
-}
-
-// crashLoaded tells whether a crash kernel is loaded, nil if the kernel does
-// not. It reads three times before it believes a 0: while the kernel rewrites a header
-// it takes the image away for a moment (arch/x86/kernel/crash.c,
-// arch_crash_handle_hotplug_event).
-func crashLoaded(root fs.FS) (loaded *bool) {
-	r := newReader(root)
-	for range 3 {
-		loaded = r.flag("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded")
-		if loaded == nil || *loaded {
-			break
-		}
-	}
-	return loaded
 }

@@ -8,7 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/imagetest"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 func dimm() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
@@ -16,7 +20,7 @@ func dimm() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
 // loadOne loads and gives the truth after it.
 func (b *bench) loadOne(t *testing.T, initrd string) *Truth {
 	t.Helper()
-	_, truth, err := b.LoadSettled(t.Context(), func() (*Plan, error) { return b.plan(t, initrd), nil })
+	_, truth, err := b.LoadSettled(t.Context(), func() (*plan.Plan, error) { return b.plan(t, initrd), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,11 +108,11 @@ func TestTruthHidden(t *testing.T) {
 	if truth := b.loadOne(t, "x"); truth.Accuracy != Accurate || truth.Header != 0x36000000 {
 		t.Fatalf("after the load: %+v; want accurate", truth)
 	}
-	header, err := New(readHost(t, b.kernel.Machine), segmentSpec(Crash, bzImage().Bytes()))
+	header, err := plan.New(b.kernel.Host("x86_64"), &plan.Spec{Kind: machine.Crash, Method: plan.Segments, Kernel: plan.FromBytes("kernel", imagetest.SmallBzImage().Bytes())})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _ := header.Segment(RoleElfcorehdr)
+	s, _ := header.Segment(plan.RoleElfcorehdr)
 	b.kernel.WritePhys(0x38000000, s.Data)
 	b.kernel.WritePhys(0x36000000, make([]byte, len(s.Data)))
 	truth := b.truth()
@@ -223,7 +227,7 @@ func TestReload(t *testing.T) {
 		b.kernel.AddMemory(dimm())
 		return b
 	}
-	reload := func(t *testing.T, b *bench, opt ReloadOptions) (*Plan, *Truth) {
+	reload := func(t *testing.T, b *bench, opt ReloadOptions) (*plan.Plan, *Truth) {
 		t.Helper()
 		p, truth, err := b.Reload(t.Context(), opt)
 		if err != nil {
@@ -235,22 +239,22 @@ func TestReload(t *testing.T) {
 		b := setup(t)
 		cmdline := b.kernel.Crash.Cmdline
 		p, truth := reload(t, b, ReloadOptions{})
-		if p.Method != Segments || truth.Accuracy != Accurate || p.Cmdline != cmdline {
+		if p.Method != plan.Segments || truth.Accuracy != Accurate || p.Cmdline != cmdline {
 			t.Errorf("Reload = %v, %v, %q; want by segments, accurate, the same command line", p.Method, truth, p.Cmdline)
 		}
 		// And that one again: the user still has not asked for a method.
 		b.kernel.RemoveMemory(dimm())
 		b.kernel.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
-		if _, _, err := b.Reload(t.Context(), ReloadOptions{Method: Segments}); err == nil {
+		if _, _, err := b.Reload(t.Context(), ReloadOptions{Method: plan.Segments}); err == nil {
 			t.Error("Reload by segments under lockdown succeeds; want why not")
 		}
-		if p, truth := reload(t, b, ReloadOptions{}); p.Method != File || truth.Accuracy != Accurate {
+		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != Accurate {
 			t.Errorf("Reload after lockdown = %v, %v; want by file, accurate", p.Method, truth)
 		}
 		b.kernel.Write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
 		reload(t, b, ReloadOptions{})
 		state, err := ReadState(b.StateDir)
-		if err != nil || state.Asked.Method != Auto || state.Method != Segments {
+		if err != nil || state.Asked.Method != plan.Auto || state.Method != plan.Segments {
 			t.Errorf("noted %+v, %v; want segments, asked for auto", state, err)
 		}
 	})
@@ -262,12 +266,12 @@ func TestReload(t *testing.T) {
 		} {
 			b := setup(t)
 			change(b)
-			if p, truth := reload(t, b, ReloadOptions{}); p.Method != File || truth.Accuracy != Accurate {
+			if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != Accurate {
 				t.Errorf("%s: Reload = %v, %v; want by file, accurate", name, p.Method, truth)
 			}
 		}
 		b := setup(t)
-		if p, _ := reload(t, b, ReloadOptions{Method: File}); p.Method != File {
+		if p, _ := reload(t, b, ReloadOptions{Method: plan.File}); p.Method != plan.File {
 			t.Errorf("Reload by file was by %v", p.Method)
 		}
 	})
@@ -279,7 +283,7 @@ func TestReload(t *testing.T) {
 		b.loadOne(t, "x")
 		b.kernel.KeysExpired = true
 		b.kernel.AddMemory(dimm())
-		if p, truth := reload(t, b, ReloadOptions{}); p.Method != File || truth.Accuracy != Accurate {
+		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != Accurate {
 			t.Errorf("Reload = %v, %v; want by file, accurate, with the keys of the image before", p.Method, truth)
 		}
 		// An explicit load takes new ones.
@@ -296,21 +300,21 @@ func TestReload(t *testing.T) {
 		b = newBench(t)
 		b.loadOne(t, "x")
 		b.kernel.Write(count, "1\n")
-		if p, _ := reload(t, b, ReloadOptions{}); p.Method != File {
+		if p, _ := reload(t, b, ReloadOptions{}); p.Method != plan.File {
 			t.Errorf("Reload was by %v; want by file", p.Method)
 		}
 	})
 	t.Run("refused by segments", func(t *testing.T) {
 		b := setup(t)
 		b.kernel.FailEarly = append(b.kernel.FailEarly, 1) // EPERM
-		if p, truth := reload(t, b, ReloadOptions{}); p.Method != File || truth.Accuracy != Accurate {
+		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != Accurate {
 			t.Errorf("Reload = %v, %v; want by file, accurate", p.Method, truth)
 		}
 	})
 	t.Run("nothing noted", func(t *testing.T) {
 		b := newBench(t)
-		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || !strings.Contains(hintOf(err), "gokexec load --crash") {
-			t.Errorf("Reload = %v (hint %q); want what to do", err, hintOf(err))
+		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || !strings.Contains(advice.Hint(err), "gokexec load --crash") {
+			t.Errorf("Reload = %v (hint %q); want what to do", err, advice.Hint(err))
 		}
 	})
 	t.Run("lost", func(t *testing.T) {

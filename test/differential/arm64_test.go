@@ -14,21 +14,22 @@ import (
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/internal/vmlab"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // inventARM64 is an arm64 machine with RAM in banks of which the first, at 1 GiB,
 // has the kernel; a crash region, which may have a low one beside it; more or less
 // of all of it reserved; memory that came later.
-func inventARM64(t *testing.T, seed uint64) *machine {
+func inventARM64(t *testing.T, seed uint64) *testMachine {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 64))
 	va := kexectest.VA48
 	if r.IntN(3) == 0 {
 		va = kexectest.VA52
 	}
-	m := &machine{Machine: kexectest.NewARM64Machine(t, 4<<10, va), name: fmt.Sprintf("arm64 machine %d, %d bits", seed, va)}
+	m := &testMachine{Machine: kexectest.NewARM64Machine(t, 4<<10, va), name: fmt.Sprintf("arm64 machine %d, %d bits", seed, va)}
 	var b strings.Builder
 	line := func(depth int, start, end uint64, name string) {
 		fmt.Fprintf(&b, "%s%08x-%08x : %s\n", strings.Repeat("  ", depth), start, end-1, name)
@@ -150,7 +151,7 @@ func TestVMDifferentialARM64(t *testing.T) {
 	if err := os.WriteFile(image, kernel, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	arch, err := loader.ArchByName("aarch64")
+	arch, err := machine.ArchByName("aarch64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,11 +160,11 @@ func TestVMDifferentialARM64(t *testing.T) {
 		m := inventARM64(t, seed)
 		out := kexec(m.Dir, image)
 		theirs := parseKexec(t, out)
-		host, err := loader.ReadHost(os.DirFS(m.Dir), arch)
+		host, err := machine.ReadHost(os.DirFS(m.Dir), arch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := loader.New(host, &loader.Spec{Kind: loader.Crash, Method: loader.Segments, Kernel: loader.FromBytes("Image", kernel), Cmdline: "console=ttyAMA0"})
+		p, err := plan.New(host, &plan.Spec{Kind: machine.Crash, Method: plan.Segments, Kernel: plan.FromBytes("Image", kernel), Cmdline: "console=ttyAMA0"})
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", m.name, err, m.text)
 		}
@@ -174,7 +175,7 @@ func TestVMDifferentialARM64(t *testing.T) {
 		}
 		theirs.ram = theirs.ram.Union(added)
 		compareHeaders(t, m, ours, theirs)
-		s, _ := p.Segment(loader.RoleKernel)
+		s, _ := p.Segment(plan.RoleKernel)
 		for _, f := range segmentField.FindAllStringSubmatch(out, 2) {
 			v, err := strconv.ParseUint(f[2], 16, 64)
 			if err != nil {

@@ -179,9 +179,9 @@ func (o outcome) cmdline() string {
 
 // machines have, beside what is made up, a process's own handles: gokexec hands
 // an unpacked kernel to the system call by one.
-func machines(t *testing.T) map[string]*machine {
+func machines(t *testing.T) map[string]*testMachine {
 	t.Helper()
-	invent := func(t *testing.T, seed uint64) *machine {
+	invent := func(t *testing.T, seed uint64) *testMachine {
 		m := invent(t, seed)
 		if err := errors.Join(os.Mkdir(filepath.Join(m.Dir, "real"), 0o755), os.Symlink(filepath.Join(m.Dir, "real/self/fd"), filepath.Join(m.Dir, "proc/self/fd"))); err != nil {
 			t.Fatal(err)
@@ -198,7 +198,7 @@ func machines(t *testing.T) map[string]*machine {
 	loaded.Write("proc/cmdline", "BOOT_IMAGE=/v root=/dev/vda1 crashkernel=128M retain_initrd quiet\n")
 	hidden := invent(t, 4)
 	hidden.Write("proc/iomem", regexp.MustCompile(`(?m)^( *)[0-9a-f]+-[0-9a-f]+ `).ReplaceAllString(hidden.text, "${1}00000000-00000000 "))
-	return map[string]*machine{"addresses hidden": hidden, "armed": armed, "without crash memory": bare, "crash kernel loaded": loaded}
+	return map[string]*testMachine{"addresses hidden": hidden, "armed": armed, "without crash memory": bare, "crash kernel loaded": loaded}
 }
 
 // gokexec and kexec-tools take every command line alike: the same exit code, the

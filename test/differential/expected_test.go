@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/gokexec/gokexec/internal/kexeccmd"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // expectedDifferences are the command lines on which gokexec differs from a
@@ -37,7 +37,7 @@ var expectedDifferences = []struct {
 		return c.inv.Type == "bzImage" && strings.Contains(c.theirs.stderr, "locate_hole")
 	}},
 	{"--type counts where kexec_load is chosen, not where it is only fallen back to", func(c comparison) bool {
-		return c.inv.Type != "" && c.inv.Method == loader.Auto && c.ours.code != 0 && strings.Contains(c.theirs.stderr, "Unsupported kernel type")
+		return c.inv.Type != "" && c.inv.Method == plan.Auto && c.ours.code != 0 && strings.Contains(c.theirs.stderr, "Unsupported kernel type")
 	}},
 	{"kexec jump is refused", func(c comparison) bool {
 		return (c.inv.Jump || c.inv.JumpBack) && c.ours.code == c.theirs.code
@@ -46,7 +46,7 @@ var expectedDifferences = []struct {
 		return c.release == "2.0.25" && c.inv.MemMax == 0x1000000
 	}},
 	{"a kernel that is cut short is refused before the system call", func(c comparison) bool {
-		return c.names("truncated") && c.inv.Method != loader.Segments && c.ours.code != 0 && c.theirs.code != 0
+		return c.names("truncated") && c.inv.Method != plan.Segments && c.ours.code != 0 && c.theirs.code != 0
 	}},
 }
 

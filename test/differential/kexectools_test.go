@@ -11,8 +11,9 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/vmlab"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/plan"
 )
 
 // dump is what a crash load says of the dump to be.
@@ -69,7 +70,7 @@ func parseKexec(t *testing.T, out string) *dump {
 }
 
 // planDump is the same of a plan of gokexec's.
-func planDump(p *loader.Plan) *dump {
+func planDump(p *plan.Plan) *dump {
 	d := &dump{notes: map[memmap.PhysAddr]uint64{}, virt: map[uint64]bool{}}
 	for _, n := range p.Header.CPUNotes {
 		d.notes[n.Addr] = n.Size
@@ -85,7 +86,7 @@ func planDump(p *loader.Plan) *dump {
 		d.virt[l.Virt-uint64(l.Phys)] = true
 	}
 	for _, e := range p.E820 {
-		if e.Type == loader.E820RAM {
+		if e.Type == machine.E820RAM {
 			owned = append(owned, e.Range)
 		}
 	}
@@ -148,18 +149,18 @@ func TestVMDifferential(t *testing.T) {
 	if err := os.WriteFile(image, z.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	arch, err := loader.ArchByName("x86_64")
+	arch, err := machine.ArchByName("x86_64")
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := func(t *testing.T, m *machine) {
+	one := func(t *testing.T, m *testMachine) {
 		t.Helper()
 		theirs := parseKexec(t, kexec(m.Dir, image))
-		host, err := loader.ReadHost(os.DirFS(m.Dir), arch)
+		host, err := machine.ReadHost(os.DirFS(m.Dir), arch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := loader.New(host, &loader.Spec{Kind: loader.Crash, Method: loader.Segments, Kernel: loader.FromBytes("vmlinuz", z.Bytes()), Cmdline: "console=ttyS0"})
+		p, err := plan.New(host, &plan.Spec{Kind: machine.Crash, Method: plan.Segments, Kernel: plan.FromBytes("vmlinuz", z.Bytes()), Cmdline: "console=ttyS0"})
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", m.name, err, m.text)
 		}
@@ -182,7 +183,7 @@ func TestVMDifferential(t *testing.T) {
 }
 
 // compareHeaders holds the elfcorehdrs against each other.
-func compareHeaders(t *testing.T, m *machine, ours, theirs *dump) {
+func compareHeaders(t *testing.T, m *testMachine, ours, theirs *dump) {
 	t.Helper()
 	if !ours.ram.Equal(theirs.ram) {
 		t.Errorf("%s: dumped RAM lacks %v, has %v beside what kexec-tools has", m.name, theirs.ram.Minus(ours.ram), ours.ram.Minus(theirs.ram))
@@ -205,7 +206,7 @@ func compareHeaders(t *testing.T, m *machine, ours, theirs *dump) {
 	}
 }
 
-func compare(t *testing.T, m *machine, p *loader.Plan, ours, theirs *dump) {
+func compare(t *testing.T, m *testMachine, p *plan.Plan, ours, theirs *dump) {
 	t.Helper()
 	compareHeaders(t, m, ours, theirs)
 	// The memory of the crash kernel, but for the segments that it must not see:

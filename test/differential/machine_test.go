@@ -16,8 +16,8 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// machine is an invented or a collected one.
-type machine struct {
+// testMachine is an invented or a collected one.
+type testMachine struct {
 	*kexectest.Machine
 	name string
 	text string // /proc/iomem
@@ -27,10 +27,10 @@ type machine struct {
 // kcorePad is what kexec-tools wants to read of /proc/kcore.
 const kcorePad = 64 << 10
 
-func invent(t *testing.T, seed uint64) *machine {
+func invent(t *testing.T, seed uint64) *testMachine {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 2))
-	m := &machine{Machine: kexectest.NewMachine(t), name: fmt.Sprint("machine ", seed)}
+	m := &testMachine{Machine: kexectest.NewMachine(t), name: fmt.Sprint("machine ", seed)}
 	var b strings.Builder
 	line := func(depth int, start, end uint64, name string) {
 		fmt.Fprintf(&b, "%s%08x-%08x : %s\n", strings.Repeat("  ", depth), start, end-1, name)
@@ -110,7 +110,7 @@ func invent(t *testing.T, seed uint64) *machine {
 }
 
 // padKcore makes it as long as kexec-tools wants it.
-func (m *machine) padKcore(t *testing.T) {
+func (m *testMachine) padKcore(t *testing.T) {
 	t.Helper()
 	kcore := filepath.Join(m.Dir, "proc/kcore")
 	if info, err := os.Stat(kcore); err != nil || info.Size() < kcorePad {
@@ -121,7 +121,7 @@ func (m *machine) padKcore(t *testing.T) {
 }
 
 // collected is a machine that gokexec collect has recorded.
-func collected(t *testing.T, path string) *machine {
+func collected(t *testing.T, path string) *testMachine {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -132,7 +132,7 @@ func collected(t *testing.T, path string) *machine {
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
-	m := &machine{Machine: kexectest.EmptyMachine(t), name: filepath.Base(path)}
+	m := &testMachine{Machine: kexectest.EmptyMachine(t), name: filepath.Base(path)}
 	if err := recordfs.Unpack(z, m.Dir); err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}

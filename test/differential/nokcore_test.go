@@ -73,7 +73,7 @@ func TestMachineWithoutKcore(t *testing.T) {
 }
 
 // kcoreNote is the part of a machine's kcore that has the notes.
-func kcoreNote(t *testing.T, m *machine) []byte {
+func kcoreNote(t *testing.T, m *testMachine) []byte {
 	t.Helper()
 	f, err := os.Open(filepath.Join(m.Dir, "proc/kcore"))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/gokexec/gokexec/internal/fdt"
+	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )

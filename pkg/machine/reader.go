@@ -1,0 +1,107 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+)
+
+// bootLoadedFiles tell whether a kernel is loaded for a reboot: the first is there
+// since 6.19.
+var bootLoadedFiles = []string{"sys/kernel/kexec/loaded", "sys/kernel/kexec_loaded"}
+
+// BootLoaded tells whether a kernel is loaded for a reboot, nil if the kernel does not.
+func BootLoaded(root fs.FS) *bool { return newReader(root).flag(bootLoadedFiles...) }
+
+type hostReader struct {
+	root fs.FS
+	h    *Host
+}
+
+// newReader reads single files of a machine, for those who need no Host.
+func newReader(root fs.FS) hostReader {
+	return hostReader{root: root, h: &Host{Unread: map[string]error{}}}
+}
+
+// optional reads a file that need not be there.
+func (r hostReader) optional(name string) string {
+	b, err := fs.ReadFile(r.root, name)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			r.h.Unread[name] = err
+		}
+		return ""
+	}
+	return strings.TrimRight(string(b), "\n")
+}
+
+// text reads a file that every machine has.
+func (r hostReader) text(name string) string {
+	b, err := fs.ReadFile(r.root, name)
+	if err != nil {
+		r.h.Unread[name] = err
+		return ""
+	}
+	return strings.TrimRight(string(b), "\n")
+}
+
+func (r hostReader) number(name string) *int64 {
+	s := r.optional(name)
+	if s == "" {
+		return nil
+	}
+	v, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
+	if err != nil {
+		r.h.Unread[name] = fmt.Errorf("%.200q is not a decimal number", s)
+		return nil
+	}
+	return &v
+}
+
+// flag reads the first of the names that is there as 0 or 1.
+func (r hostReader) flag(names ...string) *bool {
+	for _, name := range names {
+		if v := r.number(name); v != nil {
+			set := *v != 0
+			return &set
+		}
+	}
+	return nil
+}
+
+func (r hostReader) exists(name string) bool {
+	_, err := fs.Stat(r.root, name)
+	return err == nil
+}
+
+// ReadText reads a small file of a machine: "" if it is not there or can't be read. The
+// newlines at its end are left out.
+func ReadText(root fs.FS, name string) string { return newReader(root).optional(name) }
+
+// CrashLoaded tells whether a crash kernel is loaded, nil if the kernel does
+// not. It reads three times before it believes a 0: while the kernel rewrites a header
+// it takes the image away for a moment (arch/x86/kernel/crash.c,
+// arch_crash_handle_hotplug_event).
+func CrashLoaded(root fs.FS) (loaded *bool) {
+	r := newReader(root)
+	for range 3 {
+		loaded = r.flag("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded")
+		if loaded == nil || *loaded {
+			break
+		}
+	}
+	return loaded
+}
+
+// LoadsUnlimited tells whether no limit counts the loads of that kind.
+func LoadsUnlimited(root fs.FS, kind Kind) bool {
+	r := newReader(root)
+	name := "proc/sys/kernel/kexec_load_limit_panic"
+	if kind == Boot {
+		name = "proc/sys/kernel/kexec_load_limit_reboot"
+	}
+	limit := r.number(name)
+	return len(r.h.Unread) == 0 && (limit == nil || *limit == Unlimited)
+}

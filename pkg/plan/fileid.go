@@ -1,0 +1,87 @@
+package plan
+
+import (
+	"encoding/json"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// FileID tells a file, and what was in it, from others. A file that was written to
+// or replaced has another one: the kernel sets the time of the last change itself
+// (inode(7), ctime).
+type FileID struct {
+	Path     string    `json:"path"` // absolute
+	Size     int64     `json:"size_bytes"`
+	Modified time.Time `json:"modified_at"`
+
+	// Not in notes of gokexec before version 2 of State.
+	Changed time.Time `json:"changed_at,omitzero"`
+	Device  uint64    `json:"device,omitempty"`
+	Inode   uint64    `json:"inode,omitempty"`
+}
+
+func fileID(path string, info fs.FileInfo) FileID {
+	id := FileID{Path: absolute(path), Size: info.Size(), Modified: info.ModTime().UTC()}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		id.Changed = time.Unix(int64(s.Ctim.Sec), int64(s.Ctim.Nsec)).UTC()
+		id.Device, id.Inode = uint64(s.Dev), s.Ino
+	}
+	return id
+}
+
+// same tells whether both are the same file with the same content, as far as both
+// tell.
+func (id FileID) same(other FileID) bool {
+	if id.Path != other.Path || id.Size != other.Size || !id.Modified.Equal(other.Modified) {
+		return false
+	}
+	if id.Changed.IsZero() || other.Changed.IsZero() {
+		return true
+	}
+	return id.Changed.Equal(other.Changed) && id.Device == other.Device && id.Inode == other.Inode
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// Same tells whether s was the same file with the same content as now.
+func (s *Source) Same(now *Source) bool { return s.id.same(now.id) }
+
+// SourceOf is the Source of a file that is not open.
+func SourceOf(id FileID) *Source { return &Source{Path: id.Path, Size: id.Size, id: id} }
+
+// MarshalJSON gives the file's identity. Bytes in memory have a name only.
+func (s *Source) MarshalJSON() ([]byte, error) {
+	id := s.id
+	if id.Path == "" {
+		id = FileID{Path: absolute(s.Path), Size: s.Size}
+	}
+	return json.Marshal(idJSON{plainID(id), rawText(id.Path)})
+}
+
+// idJSON is FileID with any path.
+type idJSON struct {
+	plainID
+	Path rawText `json:"path"`
+}
+
+type plainID FileID
+
+// UnmarshalJSON reads what MarshalJSON gives. Such a Source can't be read before it
+// is opened again.
+func (s *Source) UnmarshalJSON(b []byte) error {
+	var v idJSON
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	id := FileID(v.plainID)
+	id.Path = string(v.Path)
+	*s = *SourceOf(id)
+	return nil
+}

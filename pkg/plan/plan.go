@@ -1,0 +1,231 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// The types of the two system calls.
+type (
+	FileFlags     = kexecsys.FileFlags
+	LoadFlags     = kexecsys.LoadFlags
+	KernelSegment = kexecsys.Segment
+)
+
+// Plan is all that one system call needs, made before it is called. New makes
+// it without side effects.
+type Plan struct {
+	Kind    machine.Kind
+	Method  Method // File or Segments
+	Why     string // why Auto took Segments; else ""
+	Arch    machine.Arch
+	Image   *bootimage.Image
+	Cmdline string // without NUL, and without the elfcorehdr= that is put before it
+	Changes []cmdline.Change
+
+	Kernel *Payload
+	Initrd *Payload  // nil: none
+	Flags  FileFlags // of the method File
+
+	SegmentPlan // of the method Segments
+
+	Spec *Spec // what was asked for; its Method may be Auto
+
+	Generation string // of the machine that it was planned for; see machine.Generation
+	Fallback   bool   // if the kernel has no kexec_file_load or does not take the image: see BySegments
+}
+
+// New plans the load of spec on host: it opens the images, unpacks what the
+// kernel would not take, and makes the command line; for the method Segments it
+// makes all that the kernel would have made. With Auto the plan is by file where
+// the kernel has that call and takes the image.
+func New(host *machine.Host, spec *Spec) (*Plan, error) {
+	return NewBy(host, spec, spec.Method)
+}
+
+// NewBy is New by another method than spec asks for.
+func NewBy(host *machine.Host, spec *Spec, method Method) (*Plan, error) {
+	if spec.DTB != nil && !host.Arch.DeviceTree {
+		return nil, &advice.Problem{What: "a device tree is of no use on " + host.Arch.Name, Hint: "leave --dtb out"}
+	}
+	if method == Segments {
+		return newSegments(host, spec, nil)
+	}
+	if method == File && spec.DTB != nil {
+		return nil, &advice.Problem{What: "kexec_file_load takes no device tree", Hint: "use --method segments, or leave --dtb out"}
+	}
+	p, err := newFile(host, spec)
+	if err != nil || method == File {
+		return p, err
+	}
+	return p.choose(host, spec)
+}
+
+func newPlan(host *machine.Host, spec *Spec, method Method) *Plan {
+	p := &Plan{Kind: spec.Kind, Method: method, Arch: host.Arch, Spec: spec}
+	if host.Dump != nil {
+		p.Generation = machine.GenerationOf(host.Dump)
+	}
+	return p
+}
+
+// newFile plans the call kexec_file_load.
+func newFile(host *machine.Host, spec *Spec) (*Plan, error) {
+	p := newPlan(host, spec, File)
+	p.Flags = spec.FileFlags
+	if err := p.planInputs(host, spec); err != nil {
+		return nil, err
+	}
+	if spec.Kind == machine.Crash {
+		p.Flags |= kexecsys.FileOnCrash
+	}
+	if p.Initrd == nil {
+		p.Flags |= kexecsys.FileNoInitramfs
+	}
+	return p, nil
+}
+
+// planInputs is what both methods need.
+func (p *Plan) planInputs(host *machine.Host, spec *Spec) error {
+	if err := p.planKernel(host, spec); err != nil {
+		return err
+	}
+	if err := p.planInitrd(spec); err != nil {
+		return err
+	}
+	return p.planCmdline(host, spec)
+}
+
+func (p *Plan) planKernel(host *machine.Host, spec *Spec) error {
+	if spec.Kernel == nil {
+		return errors.New("no kernel is given")
+	}
+	image, err := OpenImage(host, spec.Kernel, spec.Kind)
+	if err != nil {
+		return &advice.Problem{What: fmt.Sprintf("kernel %s: %v", spec.Kernel.Path, err), Hint: imageHint(err, host.Arch), Err: err}
+	}
+	p.Image = image
+	p.Kernel = &Payload{Path: spec.Kernel.Path, Size: image.Size(), Unwrap: image.Wrapping, source: spec.Kernel}
+	if !image.Unwrapped() {
+		if p.Kernel.data, err = image.Bytes(); err != nil {
+			return fmt.Errorf("kernel %s: %w", spec.Kernel.Path, err)
+		}
+	}
+	return nil
+}
+
+// OpenImage recognises a kernel image. What it unpacks to is to fit where it is loaded, see bootimage.OpenWithin.
+func OpenImage(h *machine.Host, kernel *Source, kind machine.Kind) (*bootimage.Image, error) {
+	return bootimage.OpenWithin(kernel, kernel.Size, unpackLimit(h, kind))
+}
+
+// minUnpackLimit is what any kernel may unpack to, in bytes: also where little is known of the machine.
+const minUnpackLimit = 128 << 20
+
+// unpackLimit is how many bytes a kernel may unpack to: what it is loaded into, or half of the memory.
+func unpackLimit(h *machine.Host, kind machine.Kind) int64 {
+	room := h.MemTotal / 2
+	if kind == machine.Crash && len(h.Crash) > 0 {
+		room = memmap.NewSet(h.Crash...).Size()
+	}
+	if room == 0 {
+		return bootimage.MaxUnpacked
+	}
+	return int64(min(max(room, minUnpackLimit), bootimage.MaxUnpacked))
+}
+
+// fits refuses files that are larger than the crash memory that they are to be loaded into, before they are
+// read. An ELF kernel may have debugging information, which is not loaded.
+func (p *Plan) fits(host *machine.Host, kind machine.Kind) error {
+	if kind != machine.Crash {
+		return nil
+	}
+	limit := unpackLimit(host, kind)
+	for _, f := range []*Payload{p.Kernel, p.Initrd} {
+		if f == nil || f.Size <= limit || f == p.Kernel && p.Image.Format == bootimage.FormatELF {
+			continue
+		}
+		return &advice.Problem{What: fmt.Sprintf("%s: %v: it has %s, and there is room for %s", f.Path, bootimage.ErrTooLarge, advice.MiB(uint64(f.Size)), advice.MiB(uint64(limit))),
+			Hint: "is this the right file? more crash memory is reserved by crashkernel=", Err: bootimage.ErrTooLarge}
+	}
+	return nil
+}
+
+func imageHint(err error, arch machine.Arch) string {
+	switch {
+	case errors.Is(err, bootimage.ErrTruncated):
+		return "the file is cut short: was its package installed completely, is the disk full?"
+	case errors.Is(err, bootimage.ErrCorrupt):
+		return "the file is damaged; reinstall the kernel package"
+	case errors.Is(err, bootimage.ErrTooLarge):
+		return "no kernel of that size fits this machine's crash memory, or half of its memory; is this the right file?"
+	case slices.Contains(protocolOf(arch.Machine).formats, bootimage.FormatBzImage):
+		return "give the kernel image, such as /boot/vmlinuz-VERSION"
+	}
+	return "give the kernel image, such as /boot/vmlinuz-VERSION or an Image file"
+}
+
+func (p *Plan) planInitrd(spec *Spec) error {
+	if spec.Initrd != nil {
+		p.Initrd = &Payload{Path: spec.Initrd.Path, Size: spec.Initrd.Size, source: spec.Initrd}
+		return nil
+	}
+	data, err := p.Image.Initrd()
+	if err != nil {
+		return fmt.Errorf("initrd in %s: %w", spec.Kernel.Path, err)
+	}
+	if len(data) > 0 {
+		p.Initrd = &Payload{Path: spec.Kernel.Path, Size: int64(len(data)), Unwrap: []string{"uki"}, data: data}
+	}
+	return nil
+}
+
+// planCmdline: the base is what the user gave, or the running kernel's, or
+// what is built into the UKI.
+func (p *Plan) planCmdline(host *machine.Host, spec *Spec) error {
+	text, name := spec.Cmdline, "--cmdline"
+	if text == "" && !spec.ReuseCmdline {
+		text, name = p.Image.Cmdline, "the UKI's command line"
+	}
+	if spec.CmdlineExact && !spec.ReuseCmdline && spec.Append == "" {
+		p.Cmdline = text // to the letter, white space, open quotes and all
+		if i := strings.IndexByte(text, 0); i >= 0 {
+			return fmt.Errorf("%s: %w: NUL byte at offset %d", name, cmdline.ErrBad, i)
+		}
+		return nil
+	}
+	base, err := cmdline.ParseClosed(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if base.Args != nil && spec.Cmdline == "" && !spec.ReuseCmdline && spec.Kind == machine.Crash && !spec.CmdlineExact {
+		base, p.Changes = cmdline.DropEnding(base, host.Arch.Machine)
+	}
+	if spec.ReuseCmdline {
+		if err := host.Unread["proc/cmdline"]; err != nil {
+			return fmt.Errorf("--reuse-cmdline: read /proc/cmdline: %w", err)
+		}
+		base, p.Changes = cmdline.Reuse(host.Cmdline, spec.Kind == machine.Boot, host.Arch.Machine)
+	}
+	more, err := cmdline.ParseClosed(spec.Append)
+	if err != nil {
+		return fmt.Errorf("--append: %w", err)
+	}
+	line := base.Append(more)
+	if spec.Kind == machine.Crash && !spec.CmdlineExact {
+		var added []cmdline.Change
+		line, added = cmdline.Complete(line, host.CmdlineTraits())
+		p.Changes = append(p.Changes, added...)
+	}
+	p.Cmdline = line.String()
+	return nil
+}

@@ -50,7 +50,7 @@ type rawPolicy struct {
 
 // newRaw opens a device and begins an empty stream on it, unless the device
 // holds something else.
-func newRaw(sys System, name string, policy rawPolicy, t time.Time) (*rawSink, error) {
+func newRaw(sys Files, name string, policy rawPolicy, t time.Time) (*rawSink, error) {
 	info, err := sys.Stat(name)
 	if err != nil {
 		return nil, err

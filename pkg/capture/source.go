@@ -36,7 +36,7 @@ type source struct {
 
 // openSource opens a vmcore. Headers that elfcore can't follow are damage, not
 // an error, as long as they are those of an ELF core: it can be saved as it is.
-func openSource(sys System, name string) (*source, error) {
+func openSource(sys Files, name string) (*source, error) {
 	f, err := sys.OpenFile(name, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) && name == VMCorePath {
 		return nil, fmt.Errorf("%w: no %s: this kernel was not started by a crash, or not given a usable elfcorehdr=", ErrNoVMCore, name)

@@ -140,7 +140,7 @@ func explainMount(err error, fstype, options string) error {
 // mkdirAll makes the directories below root on the way to dir. A symbolic link
 // on the way is refused: in an initramfs it would lead out of the filesystem,
 // and the dump into memory.
-func mkdirAll(sys System, root, dir string, perm fs.FileMode) error {
+func mkdirAll(sys Files, root, dir string, perm fs.FileMode) error {
 	rest := strings.Trim(strings.TrimPrefix(dir, root), "/")
 	if rest == "" {
 		return nil

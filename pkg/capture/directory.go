@@ -156,8 +156,6 @@ func (d *directoryDump) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-func (d *directoryDump) size() int64 { return d.offset }
-
 func (d *directoryDump) commit() error {
 	err := d.file.Sync()
 	if closeErr := d.file.Close(); err == nil {

@@ -28,10 +28,11 @@ var (
 // source is the old memory.
 type source struct {
 	io.ReaderAt
-	size   int64
-	file   File
-	core   *elfcore.File // nil when its headers can't be understood
-	damage []error       // what is wrong with it, although it can be saved
+	size     int64
+	pageSize int // bytes; what the kernel gives up at once
+	file     File
+	core     *elfcore.File // nil when its headers can't be understood
+	damage   []error       // what is wrong with it, although it can be saved
 }
 
 // openSource opens a vmcore. Headers that elfcore can't follow are damage, not
@@ -44,7 +45,7 @@ func openSource(sys Files, name string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{ReaderAt: f, file: f}
+	s := &source{ReaderAt: f, pageSize: os.Getpagesize(), file: f}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
 	}

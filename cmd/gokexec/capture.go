@@ -25,7 +25,7 @@ func captureCommand() command {
 the first TARGET that takes all of it. As init of the capture kernel (gokexec
 initramfs makes such an initramfs) it does so by itself, and reboots.
 
-A TARGET is dir:PATH, a folder of a mounted filesystem (or just PATH);
+A TARGET is dir:PATH, a directory of a mounted filesystem (or just PATH);
 fs:DEVICE[:PATH], a filesystem to be mounted; or raw:DEVICE, a block device, on which
 a tar stream is written: tar xf DEVICE brings it back. DEVICE is /dev/NAME, UUID=, LABEL=,
 PARTUUID=, PARTLABEL=, WWID= or SERIAL=; in a value and in PATH \xHH stands for a byte, such
@@ -108,7 +108,7 @@ func captureConfig(file string, targets []string, overwrite bool, limits *limitO
 func targetConfig(targets []string, overwrite bool) (capture.Config, error) {
 	var cfg capture.Config
 	if len(targets) == 0 {
-		return cfg, errors.New("no target: give dir:PATH, fs:DEVICE[:PATH] or raw:DEVICE")
+		return cfg, fmt.Errorf("no target: give %s", capture.TargetUsage())
 	}
 	for _, s := range targets {
 		t, err := capture.ParseTarget(s)

@@ -117,13 +117,14 @@ func run(ctx context.Context, e *env, argv []string) int {
 	switch argv[0] {
 	case "help", "--help", "-h":
 		return e.checked(false, func(e *env) int { return help(e, argv[1:]) })
-	case kexecName:
-		return e.kexec(ctx, argv)
 	case "version", "--version", "-V":
 		return e.checked(false, func(e *env) int {
 			fmt.Fprintln(e.stdout, "gokexec", version())
 			return exitOK
 		})
+	}
+	if p := findProgram(argv[0]); p != nil {
+		return p.run(ctx, e, argv)
 	}
 	for _, c := range commands() {
 		if c.name == argv[0] {

@@ -25,14 +25,17 @@ func namesCommand(argv []string) bool {
 	if len(argv) == 0 || argv[0] == initName {
 		return false
 	}
-	if p, _ := standIn(argv); p != nil || filepath.Base(argv[0]) == kexecName {
+	if findProgram(filepath.Base(argv[0])) != nil {
 		return true
 	}
 	if len(argv) < 2 {
 		return false
 	}
+	if findProgram(argv[1]) != nil {
+		return true
+	}
 	switch argv[1] {
-	case "help", "--help", "-h", kexecName, "version", "--version", "-V":
+	case "help", "--help", "-h", "version", "--version", "-V":
 		return true
 	}
 	return slices.ContainsFunc(commands(), func(c command) bool { return c.name == argv[1] })

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -30,7 +29,6 @@ func overview() string {
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-12s %s\n", c.name, c.short)
 	}
-	fmt.Fprintf(&b, "  %-12s %s\n", kexecName, "behave as kexec(8) of kexec-tools; so does a link named kexec")
 	for _, p := range programs() {
 		fmt.Fprintf(&b, "  %-12s %s\n", p.name, p.short)
 	}
@@ -47,14 +45,8 @@ func help(e *env, args []string) int {
 	if args[0] == "--man" {
 		return manPages(e, args[1:])
 	}
-	for _, p := range programs() {
-		if p.name == args[0] {
-			fmt.Fprint(e.stdout, p.help())
-			return exitOK
-		}
-	}
-	if args[0] == kexecName {
-		return e.kexec(context.Background(), []string{kexecName, "--help"})
+	if p := findProgram(args[0]); p != nil {
+		return p.help(e)
 	}
 	if args[0] == "--completions" {
 		return completions(e, args[1:])

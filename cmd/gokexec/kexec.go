@@ -19,8 +19,17 @@ import (
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
-// kexecName is the name under which gokexec behaves as kexec(8) of kexec-tools.
+// kexecName is that of kexec(8) of kexec-tools.
 const kexecName = "kexec"
+
+func kexecProgram() program {
+	return program{
+		name: kexecName, short: "behave as kexec(8) of kexec-tools; so does a link named kexec",
+		help: func(e *env) int { return e.kexec(context.Background(), []string{kexecName, "--help"}) },
+		man:  kexecMan,
+		run:  func(ctx context.Context, e *env, argv []string) int { return e.kexec(ctx, argv) },
+	}
+}
 
 // kexecRun is one run as kexec(8).
 type kexecRun struct {

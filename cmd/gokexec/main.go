@@ -26,11 +26,8 @@ func runAs(ctx context.Context, e *env, argv []string) int {
 	if len(argv) == 0 {
 		return run(ctx, e, nil)
 	}
-	if filepath.Base(argv[0]) == kexecName {
-		return e.kexec(ctx, argv)
-	}
-	if p, args := standIn(argv); p != nil {
-		return p.run(ctx, e, args)
+	if p := findProgram(filepath.Base(argv[0])); p != nil {
+		return p.run(ctx, e, argv)
 	}
 	return run(ctx, e, argv[1:])
 }

@@ -14,7 +14,7 @@ func manPages(e *env, args []string) int {
 		fmt.Fprintln(e.stderr, "gokexec: help --man takes the folder for the pages")
 		return exitUsage
 	}
-	pages := map[string]string{"gokexec.8": manOverview(), kexecName + ".8": kexecMan()}
+	pages := map[string]string{"gokexec.8": manOverview()}
 	for _, c := range commands() {
 		pages["gokexec-"+c.name+".8"] = c.man()
 	}

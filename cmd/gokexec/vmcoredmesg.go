@@ -19,7 +19,7 @@ import (
 )
 
 func vmcoreDmesgProgram() program {
-	return program{
+	text := &programText{
 		name: "vmcore-dmesg", args: "FILE",
 		short: "print the kernel log out of a dump, as kexec-tools does",
 		long: `Prints the kernel log that FILE holds on standard output: the same arguments, text and
@@ -55,14 +55,14 @@ crash, loop or use the memory that a crash kernel lacks.`,
 			{64, "VMCOREINFO lacks something for the log of Linux 5.10 and later"},
 			{65, "the log can't be read"}, {69, "the log of Linux 3.5 to 5.9 is corrupt"},
 		},
-		run: func(_ context.Context, e *env, argv []string) int {
-			if len(argv) != 2 {
-				fmt.Fprintf(e.stderr, "usage: %s <kernel core file>\n", argv[0])
-				return 1
-			}
-			return e.vmcoreDmesg(argv[1])
-		},
 	}
+	return text.program(func(_ context.Context, e *env, argv []string) int {
+		if len(argv) != 2 {
+			fmt.Fprintf(e.stderr, "usage: %s <kernel core file>\n", argv[0])
+			return 1
+		}
+		return e.vmcoreDmesg(argv[1])
+	})
 }
 
 func (e *env) vmcoreDmesg(path string) int {

@@ -3,6 +3,8 @@ package bootimage
 import (
 	"errors"
 	"fmt"
+
+	"github.com/gokexec/gokexec/internal/decompress"
 )
 
 // Sentinels of the checks of a bzImage.
@@ -130,24 +132,24 @@ func (z *BzImage) VMLinux() (*Image, error) {
 	if len(h) >= 4 && string(h[:4]) == "\x7fELF" { // CONFIG_KERNEL_UNCOMPRESSED
 		return OpenWithin(p.r, p.size, z.limit)
 	}
-	c := codecOf(h)
+	c := decompress.Of(h)
 	if c == nil {
 		return nil, fmt.Errorf("bzImage: payload begins with % x, which is no known compression", h[:min(len(h), 8)])
 	}
 	// The unpacked size lies behind the payload (scripts/Makefile.lib,
 	// size_append), save for gzip, which ends with it anyway.
 	hint, end := p.sizeHint(p.size-sizeTrailer), p.size
-	if c.name != "gzip" && end > sizeTrailer {
+	if c.Name != "gzip" && end > sizeTrailer {
 		end -= sizeTrailer
 	}
-	u, err := c.unpack(p.section(0, end), hint, z.limit)
+	u, err := unpack(c, p.section(0, end), hint, z.limit)
 	if err != nil {
-		return nil, fmt.Errorf("bzImage: payload: %s: %w", c.name, err)
+		return nil, fmt.Errorf("bzImage: payload: %s: %w", c.Name, err)
 	}
 	img, err := OpenWithin(u.r, u.size, z.limit)
 	if err != nil {
-		return nil, fmt.Errorf("bzImage: payload: %s: %w", c.name, err)
+		return nil, fmt.Errorf("bzImage: payload: %s: %w", c.Name, err)
 	}
-	img.Wrapping = append([]string{"bzImage(" + c.name + ")"}, img.Wrapping...)
+	img.Wrapping = append([]string{"bzImage(" + c.Name + ")"}, img.Wrapping...)
 	return img, nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/gokexec/gokexec/internal/decompress"
 )
 
 // Sentinels for what a caller branches on. Every error of this package says
@@ -15,12 +17,12 @@ var (
 	// looks like.
 	ErrNotKernel = errors.New("not a Linux kernel image")
 	// ErrTruncated: the file ends before what its own header promises.
-	ErrTruncated = errors.New("truncated")
+	ErrTruncated = decompress.ErrTruncated
 	// ErrTooLarge: the file unpacks to more than MaxUnpacked bytes.
-	ErrTooLarge = errors.New("too large")
+	ErrTooLarge = decompress.ErrTooLarge
 	// ErrCorrupt: compressed data that does not decompress, or a failed
 	// checksum.
-	ErrCorrupt = errors.New("corrupt")
+	ErrCorrupt = decompress.ErrCorrupt
 )
 
 const (

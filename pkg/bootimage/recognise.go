@@ -3,6 +3,8 @@ package bootimage
 import (
 	"debug/elf"
 	"encoding/binary"
+
+	"github.com/gokexec/gokexec/internal/decompress"
 )
 
 // wrapped is what recognise returns, as an error, for a wrapping.
@@ -93,9 +95,9 @@ func (img *Image) recognise(src source) error {
 	if w := wrapUImage(src, h); w != nil {
 		return w
 	}
-	if c := codecOf(h); c != nil {
-		return &wrapped{name: c.name, open: func(limit int64) (source, error) {
-			return c.unpack(src, src.sizeHint(src.size-sizeTrailer), limit)
+	if c := decompress.Of(h); c != nil {
+		return &wrapped{name: c.Name, open: func(limit int64) (source, error) {
+			return unpack(c, src, src.sizeHint(src.size-sizeTrailer), limit)
 		}}
 	}
 	return describe(src, h, pe, peErr)

@@ -5,21 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
-	"sync"
 )
 
-// linuxBanner is how linux_banner (init/version.c) begins. The bracket keeps
-// out format strings and messages that merely begin alike.
-var linuxBanner = sync.OnceValue(func() *regexp.Regexp {
-	// Not at start: gokexec hotplug starts once per event.
-	return regexp.MustCompile(`Linux version ([0-9]+\.[0-9]+[!-~]{0,63}) \(`)
-})
-
 const (
-	bannerPrefix   = "Linux version "
-	maxBanner      = len(bannerPrefix) + 72 // the longest match
+	bannerPrefix   = "Linux version "       // how linux_banner (init/version.c) begins
+	maxBanner      = len(bannerPrefix) + 88 // the longest that is looked for
 	bannerChunk    = 1 << 20
 	maxBannerReach = 512 << 20 // bytes that are searched
 )
@@ -74,15 +65,14 @@ func findBanner(r io.Reader) (string, error) {
 	for {
 		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		// Look for the fixed part first: regexp is slow.
 		for b := buf; ; b = b[1:] {
 			i := bytes.Index(b, []byte(bannerPrefix))
 			if i < 0 {
 				break
 			}
 			b = b[i:]
-			if m := linuxBanner().FindSubmatchIndex(b[:min(len(b), maxBanner+16)]); m != nil && m[0] == 0 {
-				return string(b[m[2]:m[3]]), nil
+			if release := bannerRelease(b[len(bannerPrefix):min(len(b), maxBanner)]); release != "" {
+				return release, nil
 			}
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -92,6 +82,29 @@ func findBanner(r io.Reader) (string, error) {
 			return "", err
 		}
 		// A banner may begin in the end of this chunk.
-		buf = buf[:copy(buf, buf[max(0, len(buf)-maxBanner-16):])]
+		buf = buf[:copy(buf, buf[max(0, len(buf)-maxBanner):])]
 	}
 }
+
+// bannerRelease returns the release at the beginning of b, "" for none: VERSION.PATCHLEVEL with up to
+// 63 more characters, and a bracket behind it, which keeps out format strings and messages that
+// merely begin alike.
+func bannerRelease(b []byte) string {
+	release, rest, ok := bytes.Cut(b, []byte(" "))
+	if !ok || len(rest) == 0 || rest[0] != '(' {
+		return ""
+	}
+	major, rest, ok := bytes.Cut(release, []byte("."))
+	more := bytes.TrimLeft(rest, digits)
+	if !ok || len(major) == 0 || len(bytes.TrimLeft(major, digits)) > 0 || len(more) == len(rest) || len(more) > 63 {
+		return ""
+	}
+	for _, c := range more {
+		if c <= ' ' || c > '~' {
+			return ""
+		}
+	}
+	return string(release)
+}
+
+const digits = "0123456789"

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/gokexec/gokexec/internal/decompress"
 )
 
 func newBytesReader(b []byte) io.ReaderAt { return bytes.NewReader(b) }
@@ -57,4 +59,26 @@ func (s source) has(off int64, magic string) (bool, error) {
 	}
 	b, err := s.at(off, len(magic))
 	return string(b) == magic, err
+}
+
+// sizeTrailer is the little-endian unpacked size that ends a gzip file
+// and that the kernel's build puts behind other compressed kernels.
+const sizeTrailer = 4
+
+// sizeHint reads the unpacked size at off; 0 when there is none.
+func (s source) sizeHint(off int64) int64 {
+	b, err := s.at(off, sizeTrailer)
+	if err != nil {
+		return 0
+	}
+	return int64(le.Uint32(b))
+}
+
+// unpack decompresses s into memory.
+func unpack(c *decompress.Codec, s source, hint, limit int64) (source, error) {
+	b, err := c.Unpack(s.r, s.size, hint, limit)
+	if err != nil {
+		return source{}, err
+	}
+	return memory(b), nil
 }

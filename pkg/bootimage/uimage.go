@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+
+	"github.com/gokexec/gokexec/internal/decompress"
 )
 
 const (
@@ -46,7 +48,7 @@ func wrapUImage(src source, h []byte) error {
 			return source{}, fmt.Errorf("%w: data checksum is %#08x, want %#08x", ErrCorrupt, got, want)
 		}
 		if name := uImageCodecs[h[31]]; name != "" {
-			if c := codecOf(b); c == nil || c.name != name {
+			if c := decompress.Of(b); c == nil || c.Name != name {
 				return source{}, fmt.Errorf("%w: the header says %s, the data is not", ErrCorrupt, name)
 			}
 		}

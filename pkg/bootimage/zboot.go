@@ -3,6 +3,8 @@ package bootimage
 import (
 	"fmt"
 	"strings"
+
+	"github.com/gokexec/gokexec/internal/decompress"
 )
 
 // Layout of the header of an EFI zboot program
@@ -32,20 +34,20 @@ func wrapZboot(src source, h []byte) error {
 	if c == nil {
 		return fmt.Errorf("zboot: compression %q is unknown", name)
 	}
-	return &wrapped{name: "zboot(" + c.name + ")", open: func(limit int64) (source, error) {
+	return &wrapped{name: "zboot(" + c.Name + ")", open: func(limit int64) (source, error) {
 		// The unpacked size lies behind the payload, save for gzip, which
 		// ends with it.
 		trailer := off + size
-		if c.name == "gzip" {
+		if c.Name == "gzip" {
 			trailer -= sizeTrailer
 		}
-		return c.unpack(src.section(off, size), src.sizeHint(trailer), limit)
+		return unpack(c, src.section(off, size), src.sizeHint(trailer), limit)
 	}}
 }
 
 // codecByZbootName maps the names that the kernel's Makefile.zboot writes:
 // those of the kbuild compression commands.
-func codecByZbootName(name string) *codec {
+func codecByZbootName(name string) *decompress.Codec {
 	switch {
 	case strings.HasPrefix(name, "xz"): // "xzkern", "xzkern_with_size"
 		name = "xz"
@@ -54,10 +56,5 @@ func codecByZbootName(name string) *codec {
 	default:
 		name = strings.TrimSuffix(name, "_with_size")
 	}
-	for i := range codecs {
-		if codecs[i].name == name {
-			return &codecs[i]
-		}
-	}
-	return nil
+	return decompress.Named(name)
 }

@@ -82,63 +82,14 @@ func (r *run) saveLog(s sink, res *Result) error {
 // another target may do better, and why this one isn't whole.
 func (r *run) saveMemory(ctx context.Context, s sink, res *Result, w watcher) (next bool, err error) {
 	r.noteUnfinished(s, res)
-	var f format = newELFFormat()
-	total := f.size(r.src)
-	d, err := s.create(total)
+	d, err := s.create(r.format.size(r.src))
 	if err != nil {
 		return true, err
 	}
-	begin := time.Now()
-	bar := newProgress(r.out, r.opt.ReplaceLine, total, begin)
-	done, sampled := int64(0), time.Time{}
-	loss, err := f.write(ctx, d, r.src, func(n int64) {
-		w.touch()
-		done = n
-		now := time.Now()
-		bar.update(n, now)
-		if n > 0 && now.Sub(sampled) >= time.Second {
-			sampled = now
-			r.gauge.sample()
-			soFar := *res
-			soFar.Outcome, soFar.VMCore.File, soFar.VMCore.SavedBytes = Incomplete, IncompleteName, n
-			w.report(&soFar)
-		}
-	})
-	bar.finish(done, time.Now())
-	w.touch()
-	v := &res.VMCore
-	v.PageSizeBytes, v.IncompletePages = newELFFormat().pageSize, loss.pages
-	for _, a := range loss.first {
-		v.FirstIncompletePages = append(v.FirstIncompletePages, fmt.Sprintf("%#x", uint64(a)))
-	}
-	elapsed := time.Since(begin)
-	res.Durations.MemorySeconds = seconds(begin)
-	if elapsed > 0 {
-		res.RateBytesPerSecond = int64(float64(done) / elapsed.Seconds())
-	}
-
-	begin = time.Now()
-	defer func() { res.Durations.CommitSeconds = seconds(begin) }()
-	if err != nil {
-		next = !errors.Is(err, errSource)
-		err = fmt.Errorf("after %d of %d bytes: %w", done, total, err)
-		if abandonErr := d.abandon(err); abandonErr != nil {
-			err = fmt.Errorf("%w; keeping what there is: %w", err, abandonErr)
-		}
-		if cut := done - d.size(); cut > 0 {
-			err = fmt.Errorf("%w; cut back by %d bytes, so that room stays free", err, cut)
-		}
-	} else if err = d.commit(); err != nil {
-		next = true
-	} else {
-		v.File = VMCoreName
-	}
-	if v.SavedBytes = d.size(); v.SavedBytes > 0 {
-		res.Outcome = Incomplete
-		if v.File == "" {
-			v.File = IncompleteName
-		}
-	}
+	c := r.newCopying(d, res, w)
+	loss, err := r.format.write(ctx, d, r.src, c.advance)
+	c.finish(loss)
+	next, err = c.settle(err)
 	switch {
 	case err != nil:
 		return next, err

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,14 +14,15 @@ import (
 // uninterruptible sleep.
 var ErrStalled = errors.New("no progress")
 
-// within runs f in a goroutine of its own and waits at most d for it. A panic
-// in f is returned as an error. When f is given up it keeps running; it must
-// touch nothing that the caller goes on to use.
-func within[T any](ctx context.Context, d time.Duration, what string, f func() (T, error)) (T, error) {
+// bounded runs f in a goroutine of its own, for as long as f calls touch at
+// least once in every limit. A panic in f is returned as an error. When f is
+// given up it keeps running; it must touch nothing that the caller goes on to use.
+func bounded[T any](ctx context.Context, limit time.Duration, what string, f func(touch func()) (T, error)) (T, error) {
 	type outcome struct {
 		value T
 		err   error
 	}
+	var touched atomic.Int64
 	done := make(chan outcome, 1)
 	go func() {
 		var o outcome
@@ -32,32 +32,35 @@ func within[T any](ctx context.Context, d time.Duration, what string, f func() (
 			}
 			done <- o
 		}()
-		o.value, o.err = f()
+		o.value, o.err = f(func() { touched.Add(1) })
 	}()
-	timer := time.NewTimer(d)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	var zero T
-	select {
-	case o := <-done:
-		return o.value, o.err
-	case <-timer.C:
-		return zero, fmt.Errorf("%s: %w for %v", what, ErrStalled, d)
-	case <-ctx.Done():
-		return zero, fmt.Errorf("%s: %w", what, ctx.Err())
+	for seen := int64(0); ; {
+		select {
+		case o := <-done:
+			return o.value, o.err
+		case <-timer.C:
+			now := touched.Load()
+			if now == seen {
+				return zero, fmt.Errorf("%s: %w for %v", what, ErrStalled, limit)
+			}
+			seen = now
+			timer.Reset(limit)
+		case <-ctx.Done():
+			return zero, fmt.Errorf("%s: %w", what, ctx.Err())
+		}
 	}
+}
+
+// within is bounded for what has no progress of its own: all of f may take at most d.
+func within[T any](ctx context.Context, d time.Duration, what string, f func() (T, error)) (T, error) {
+	return bounded(ctx, d, what, func(func()) (T, error) { return f() })
 }
 
 // panicError keeps the stack of a panic, short enough for a serial console.
 func panicError(what string, p any) error {
 	stack := debug.Stack()
 	return fmt.Errorf("%s: internal error: %v\n%s", what, p, stack[:min(len(stack), 2000)])
-}
-
-// rooted gives the paths in errors of an fs.FS rooted at / their slash back.
-func rooted(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) && !path.IsAbs(pe.Path) {
-		return &fs.PathError{Op: pe.Op, Path: "/" + pe.Path, Err: pe.Err}
-	}
-	return err
 }

@@ -6,11 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"strings"
 	"time"
-
-	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 // ConfigPath is where [Init] looks for its configuration.
@@ -61,6 +57,8 @@ func (a Action) valid() bool {
 type Config struct {
 	// Targets are tried in order until one holds the whole dump.
 	Targets []Target `json:"targets"`
+	// Format is the form of the dump. Default: [FormatELF].
+	Format Format `json:"format,omitempty"`
 	// FinalAction is what Init does when everything that can be read is saved.
 	// Default: reboot.
 	FinalAction Action `json:"final_action,omitempty"`
@@ -146,6 +144,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%w: targets[%d]: %w", ErrConfig, i, err)
 		}
 	}
+	if _, err := c.Format.find(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
 	if !c.FinalAction.valid() {
 		return fmt.Errorf("%w: final_action %q is not one of reboot, poweroff, halt, shell", ErrConfig, c.FinalAction)
 	}
@@ -176,8 +177,12 @@ func (c Config) ValidateInit() error {
 		return err
 	}
 	for i, t := range c.Targets {
-		if t.Type == TargetDirectory {
-			return fmt.Errorf("%w: targets[%d]: a directory (%s) is in memory in an initramfs; name its filesystem's device", ErrConfig, i, t.Path)
+		k, err := t.kind()
+		if err != nil {
+			return fmt.Errorf("%w: targets[%d]: %w", ErrConfig, i, err)
+		}
+		if why := k.lost(t); why != "" {
+			return fmt.Errorf("%w: targets[%d]: %s", ErrConfig, i, why)
 		}
 	}
 	return nil
@@ -206,143 +211,4 @@ func (c Config) deviceTimeout() time.Duration {
 
 func (c Config) stallTimeout() time.Duration {
 	return time.Duration(c.StallTimeoutSeconds) * time.Second
-}
-
-// TargetType says what a target is.
-type TargetType string
-
-// The types of targets.
-const (
-	// TargetDirectory is a directory of a mounted filesystem.
-	TargetDirectory TargetType = "directory"
-	// TargetFilesystem is a block device with a filesystem to be mounted.
-	TargetFilesystem TargetType = "filesystem"
-	// TargetRaw is a block device, or an image file, written as a tar stream.
-	TargetRaw TargetType = "raw"
-)
-
-// Target is one place to save to.
-type Target struct {
-	Type TargetType `json:"type"`
-	// Device is the block device of a filesystem or raw target, as
-	// [blkid.ParseRef] reads it: /dev/NAME, UUID=, LABEL= (of the filesystem),
-	// PARTUUID=, PARTLABEL=, WWID= or SERIAL= (of the disk). The links of udev
-	// (/dev/disk/by-uuid/ and so on) are read as what they mean, as there is
-	// no udev in an initramfs.
-	Device string `json:"device,omitempty"`
-	// Path is the directory in which the dump's own directory is made; in a
-	// filesystem target from the root of the filesystem (default "/").
-	Path string `json:"path,omitempty"`
-	// FSType is the filesystem's type as mount(2) takes it. Default: what its
-	// superblock says.
-	FSType string `json:"fstype,omitempty"`
-	// MountOptions are given to mount(2) as its data, such as "subvol=@crash".
-	MountOptions string `json:"mount_options,omitempty"`
-	// Overwrite lets a raw target destroy what the device holds, unless that is a
-	// part of something else (a RAID, a volume group). Without it only a blank
-	// device, swap space or an earlier dump is overwritten (see Config.KeepDumpDays).
-	Overwrite bool `json:"overwrite,omitempty"`
-}
-
-// Validate checks one target.
-func (t Target) Validate() error {
-	for _, s := range []string{t.Device, t.Path, t.FSType, t.MountOptions} {
-		if strings.ContainsRune(s, 0) {
-			return fmt.Errorf("%q holds a NUL byte", s)
-		}
-	}
-	switch t.Type {
-	case TargetDirectory:
-		if t.Device != "" || t.FSType != "" || t.MountOptions != "" {
-			return errors.New("a directory target takes a path only")
-		}
-		if !path.IsAbs(t.Path) {
-			return fmt.Errorf("path %q is not absolute", t.Path)
-		}
-	case TargetFilesystem:
-		if t.Path != "" && !path.IsAbs(t.Path) {
-			return fmt.Errorf("path %q is not absolute", t.Path)
-		}
-		if strings.Contains("/"+t.Path+"/", "/../") {
-			return fmt.Errorf("path %q leads out of the filesystem", t.Path)
-		}
-		if _, err := blkid.ParseRef(t.Device); err != nil {
-			return err
-		}
-	case TargetRaw:
-		if t.Path != "" || t.FSType != "" || t.MountOptions != "" {
-			return errors.New("a raw target takes a device only")
-		}
-		if _, err := blkid.ParseRef(t.Device); err != nil {
-			return err
-		}
-	default:
-		return fmt.Errorf("type %q is not one of directory, filesystem, raw", t.Type)
-	}
-	if t.Overwrite && t.Type != TargetRaw {
-		return errors.New("overwrite is for raw targets")
-	}
-	return nil
-}
-
-// String names the target for messages and in a result: dir:PATH,
-// fs:DEVICE:PATH or raw:DEVICE. [ParseTarget] reads it.
-func (t Target) String() string {
-	device := t.Device
-	if ref, err := blkid.ParseRef(device); err == nil {
-		device = ref.String()
-	}
-	switch t.Type {
-	case TargetDirectory:
-		return "dir:" + blkid.Escape(t.Path)
-	case TargetFilesystem:
-		return "fs:" + device + ":" + blkid.Escape(path.Join("/", t.Path))
-	case TargetRaw:
-		return "raw:" + device
-	}
-	return string(t.Type)
-}
-
-// ParseTarget reads a target as a command line gives it: dir:PATH,
-// fs:DEVICE[:PATH] or raw:DEVICE. An absolute path alone is a directory. The
-// path of a filesystem begins at the first ":/". In a path, and in the value of
-// UUID=, LABEL= and so on, \xHH stands for a byte, as in the names of udev's
-// links: so a target with blanks is one word of a list, too.
-func ParseTarget(s string) (Target, error) {
-	var t Target
-	kind, rest, found := strings.Cut(s, ":")
-	switch {
-	case path.IsAbs(s):
-		t = Target{Type: TargetDirectory, Path: blkid.Unescape(s)}
-	case found && kind == "dir":
-		t = Target{Type: TargetDirectory, Path: blkid.Unescape(rest)}
-	case found && kind == "raw":
-		t = Target{Type: TargetRaw, Device: rest}
-	case found && kind == "fs":
-		t = Target{Type: TargetFilesystem, Device: rest, Path: "/"}
-		if device, dir, ok := strings.Cut(rest, ":/"); ok {
-			t.Device, t.Path = device, path.Clean(blkid.Unescape("/"+dir))
-		} else if device, dir, ok := withoutSlash(rest); ok {
-			return Target{}, fmt.Errorf("%w: target %q: the path must begin with a slash: fs:%s:/%s", ErrConfig, s, device, dir)
-		}
-	default:
-		return Target{}, fmt.Errorf("%w: target %q; want dir:PATH, fs:DEVICE[:PATH] or raw:DEVICE", ErrConfig, s)
-	}
-	if err := t.Validate(); err != nil {
-		return Target{}, fmt.Errorf("%w: target %q: %w", ErrConfig, s, err)
-	}
-	if ref, err := blkid.ParseRef(t.Device); err == nil {
-		t.Device = ref.String()
-	}
-	return t, nil
-}
-
-// withoutSlash finds a relative path behind a device in whose name no colon can
-// be. A label may have one, and so may udev's by-path and by-id.
-func withoutSlash(s string) (device, dir string, found bool) {
-	device, dir, found = strings.Cut(s, ":")
-	key, _, keyed := strings.Cut(device, "=")
-	plain := keyed && (key == "UUID" || key == "PARTUUID") || strings.HasPrefix(device, "/dev/disk/by-uuid/") ||
-		strings.HasPrefix(device, "/dev/disk/by-partuuid/") || strings.HasPrefix(device, "/dev/") && !strings.HasPrefix(device, "/dev/disk/")
-	return device, dir, found && plain && dir != ""
 }

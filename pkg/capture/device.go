@@ -28,7 +28,7 @@ const (
 
 // deviceFinder waits for devices.
 type deviceFinder struct {
-	sys System
+	sys Files
 	// stuck are devices that didn't answer; they aren't asked again.
 	stuck map[string]bool
 	// touch says that waiting is alive.

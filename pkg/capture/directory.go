@@ -29,7 +29,7 @@ const maxCuts = 4
 
 // directorySink is a new directory in a mounted filesystem.
 type directorySink struct {
-	sys   System
+	sys   Files
 	dir   string
 	shown string // dir as the user knows it
 	keep  reserve
@@ -39,7 +39,7 @@ type directorySink struct {
 // newDirectory makes the directory for a dump of the given time inside parent.
 // prefix is cut from the names shown to users: the mount point. keep is what a
 // dump leaves free of the filesystem.
-func newDirectory(sys System, parent, prefix string, t time.Time, keep reserve) (*directorySink, error) {
+func newDirectory(sys Files, parent, prefix string, t time.Time, keep reserve) (*directorySink, error) {
 	base := path.Join(parent, t.UTC().Format(timeLayout))
 	dir := base
 	for i := 1; ; i++ {
@@ -155,8 +155,6 @@ func (d *directoryDump) Write(p []byte) (int, error) {
 	}
 	return written, nil
 }
-
-func (d *directoryDump) size() int64 { return d.offset }
 
 func (d *directoryDump) commit() error {
 	err := d.file.Sync()

@@ -4,13 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,49 +16,38 @@ import (
 // fakeSystem is a machine inside a temporary directory. Files in its /dev stand
 // for block devices; faults are set per path.
 type fakeSystem struct {
-	real linuxSystem
-	root string
+	*fakeMachine
+	fakeFiles
+	fakeMounts
+	fakeProcess
+}
 
-	faults     map[string]*fault
-	mountErr   map[string]error // by type
-	consoleErr map[string]error
-	rebootErr  error
-	shellErr   error
-	place      Place
-	panicIn    string // method
-	// space is the room in a filesystem; nil is plenty.
-	space  func(dir string) (Space, error)
-	hangIn string // method
-	hang   chan struct{}
+// fakeMachine is what the fakes of files, mounts and process share.
+type fakeMachine struct {
+	root    string
+	panicIn string // method
+	hangIn  string // method
+	hang    chan struct{}
 
 	mu     sync.Mutex
 	events []string
 	screen bytes.Buffer
-	// screenHang keeps the console from taking anything until it is closed.
-	screenHang chan struct{}
-}
-
-// fault is what is wrong with a file.
-type fault struct {
-	read     func(offset, length int64) error // fails the whole read
-	capacity int64                            // bytes, then ENOSPC; 0 is no limit
-	write    func(offset int64) error
-	sync     error
-	hang     chan struct{} // writes from 1 MiB on wait for its closing
-	record   func(offset int64, b []byte)
-	stream   func() error // before each Write
 }
 
 func newFakeSystem(t *testing.T) *fakeSystem {
 	t.Helper()
-	s := &fakeSystem{root: t.TempDir(), place: CaptureKernel, faults: map[string]*fault{}, mountErr: map[string]error{}, consoleErr: map[string]error{}}
+	m := &fakeMachine{root: t.TempDir()}
+	s := &fakeSystem{m,
+		fakeFiles{fakeMachine: m, faults: map[string]*fault{}},
+		fakeMounts{fakeMachine: m, mountErr: map[string]error{}},
+		fakeProcess{fakeMachine: m, place: CaptureKernel, consoleErr: map[string]error{}}}
 	s.file(t, "/proc/meminfo", "MemTotal:  100000 kB\nMemAvailable:  5000000 kB\n")
 	s.file(t, "/proc/self/status", "Name:\tx\nVmHWM:\t    1234 kB\n")
 	s.file(t, "/proc/sys/kernel/panic", "0\n")
 	return s
 }
 
-func (s *fakeSystem) file(t *testing.T, name, content string) {
+func (s *fakeMachine) file(t *testing.T, name, content string) {
 	t.Helper()
 	p := s.path(name)
 	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
@@ -74,7 +59,7 @@ func (s *fakeSystem) file(t *testing.T, name, content string) {
 }
 
 // device makes a blank disk with its entry in sysfs.
-func (s *fakeSystem) device(t *testing.T, name string, size int64, content ...func([]byte)) {
+func (s *fakeMachine) device(t *testing.T, name string, size int64, content ...func([]byte)) {
 	t.Helper()
 	b := make([]byte, size)
 	for _, c := range content {
@@ -84,15 +69,15 @@ func (s *fakeSystem) device(t *testing.T, name string, size int64, content ...fu
 	s.file(t, "/sys/class/block/"+name+"/size", fmt.Sprint(size/512))
 }
 
-func (s *fakeSystem) path(name string) string { return filepath.Join(s.root, name) }
+func (s *fakeMachine) path(name string) string { return filepath.Join(s.root, name) }
 
-func (s *fakeSystem) event(format string, args ...any) {
+func (s *fakeMachine) event(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.events = append(s.events, fmt.Sprintf(format, args...))
 }
 
-func (s *fakeSystem) has(event string) bool {
+func (s *fakeMachine) has(event string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.events {
@@ -103,152 +88,19 @@ func (s *fakeSystem) has(event string) bool {
 	return false
 }
 
-func (s *fakeSystem) output() string {
+func (s *fakeMachine) output() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.screen.String()
 }
 
-func (s *fakeSystem) call(method string) {
+func (s *fakeMachine) call(method string) {
 	if s.hangIn == method {
 		<-s.hang
 	}
 	if s.panicIn == method {
 		panic("planted in " + method)
 	}
-}
-
-func (s *fakeSystem) FS() fs.FS { return os.DirFS(s.root) }
-
-func (s *fakeSystem) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
-	s.call("OpenFile")
-	f, err := s.real.OpenFile(s.path(name), flag, perm)
-	if err != nil {
-		return nil, err
-	}
-	if fault := s.fault(name); fault != nil {
-		return &faultyFile{File: f, fault: fault}, nil
-	}
-	return f, nil
-}
-
-// fault finds the fault of a path, or of its last element.
-func (s *fakeSystem) fault(name string) *fault {
-	if f := s.faults[name]; f != nil {
-		return f
-	}
-	return s.faults[filepath.Base(name)]
-}
-
-func (s *fakeSystem) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(s.path(name), perm) }
-func (s *fakeSystem) Rename(from, to string) error              { return os.Rename(s.path(from), s.path(to)) }
-func (s *fakeSystem) Pin(name string, own bool) (string, func() error, error) {
-	_, release, err := s.real.Pin(s.path(name), own)
-	return name, release, err
-}
-func (s *fakeSystem) SyncDir(name string) error              { return s.real.SyncDir(s.path(name)) }
-func (s *fakeSystem) Stat(name string) (fs.FileInfo, error)  { return os.Stat(s.path(name)) }
-func (s *fakeSystem) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(s.path(name)) }
-
-func (s *fakeSystem) Mount(source, target, fstype, data string) error {
-	s.call("Mount")
-	if err := s.mountErr[fstype]; err != nil {
-		return fmt.Errorf("mount %s: %w", source, err)
-	}
-	s.event("mount %s %s %s %s", source, target, fstype, data)
-	return nil
-}
-
-func (s *fakeSystem) Unmount(target string) error { s.event("unmount %s", target); return nil }
-func (s *fakeSystem) Space(dir string) (Space, error) {
-	if s.space == nil {
-		return Space{1 << 50, 1 << 50}, nil
-	}
-	return s.space(dir)
-}
-
-func (s *fakeSystem) Sync()        { s.call("Sync"); s.event("sync") }
-func (s *fakeSystem) Place() Place { return s.place }
-func (s *fakeSystem) BecomeInit()  { s.event("init") }
-
-func (s *fakeSystem) Console(name string) (io.Writer, error) {
-	if err := s.consoleErr[name]; err != nil {
-		return nil, err
-	}
-	s.event("console %s", name)
-	return writerFunc(func(p []byte) (int, error) {
-		if s.screenHang != nil {
-			<-s.screenHang
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.screen.Write(p)
-	}), nil
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-func (s *fakeSystem) Shell(argv []string, terminal string) error {
-	s.event("shell %s on %s", strings.Join(argv, " "), terminal)
-	return s.shellErr
-}
-
-func (s *fakeSystem) Reboot(a Action) error {
-	s.event("do %s", a)
-	s.call("Reboot")
-	return s.rebootErr
-}
-
-// faultyFile fails as its fault says.
-type faultyFile struct {
-	File
-	*fault
-}
-
-func (f *faultyFile) ReadAt(p []byte, offset int64) (int, error) {
-	if f.read != nil {
-		if err := f.read(offset, int64(len(p))); err != nil {
-			return 0, err
-		}
-	}
-	return f.File.ReadAt(p, offset)
-}
-
-func (f *faultyFile) WriteAt(p []byte, offset int64) (int, error) {
-	if f.hang != nil && offset >= 1<<20 {
-		<-f.hang
-	}
-	if f.fault.write != nil {
-		if err := f.fault.write(offset); err != nil {
-			return 0, err
-		}
-	}
-	if f.capacity > 0 && offset+int64(len(p)) > f.capacity {
-		n, _ := f.File.WriteAt(p[:max(0, f.capacity-offset)], offset)
-		return n, syscall.ENOSPC
-	}
-	if f.record != nil {
-		f.record(offset, p)
-	}
-	return f.File.WriteAt(p, offset)
-}
-
-func (f *faultyFile) Write(p []byte) (int, error) {
-	if f.stream != nil {
-		if err := f.stream(); err != nil {
-			return 0, err
-		}
-	}
-	return f.File.Write(p)
-}
-
-func (f *faultyFile) Sync() error {
-	if f.sync != nil {
-		return f.sync
-	}
-	return f.File.Sync()
 }
 
 const (
@@ -298,16 +150,5 @@ func mustRead(t *testing.T, name string) []byte {
 	}
 	return b
 }
-
-// sizedFile is a File that has only a size.
-type sizedFile struct{ *source }
-
-func (f sizedFile) Size() (int64, error)             { return f.size, nil }
-func (sizedFile) Write([]byte) (int, error)          { return 0, syscall.EBADF }
-func (sizedFile) WriteAt([]byte, int64) (int, error) { return 0, syscall.EBADF }
-func (sizedFile) Close() error                       { return nil }
-func (sizedFile) Sync() error                        { return nil }
-func (sizedFile) Truncate(int64) error               { return nil }
-func (sizedFile) WriteBack(int64, int64, bool) error { return nil }
 
 func hexText(n uint64) string { return fmt.Sprintf("%#x", n) }

@@ -9,7 +9,7 @@ import (
 // newPinned is newDirectory in a directory of the running system, which another user may own: it is
 // opened once, and so is the new one in it, so that nothing that is renamed or linked there
 // meanwhile leads the dump elsewhere.
-func newPinned(sys System, parent string, t time.Time, keep reserve) (*directorySink, error) {
+func newPinned(sys Files, parent string, t time.Time, keep reserve) (*directorySink, error) {
 	at, release, err := sys.Pin(parent, false)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (*linuxSystem) Place() Place {
+func (*linuxProcess) Place() Place {
 	if os.Getpid() != 1 {
 		return Elsewhere
 	}

@@ -86,31 +86,31 @@ func TestWithin(t *testing.T) {
 	})
 }
 
-// TestSupervise: work that stays alive may take any time; what doesn't is
+// TestBounded: work that stays alive may take any time; what doesn't is
 // given up after one to two limits.
-func TestSupervise(t *testing.T) {
+func TestBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		got, err := supervise(time.Minute, "x", func(touch func()) int {
+		got, err := bounded(t.Context(), time.Minute, "x", func(touch func()) (int, error) {
 			for range 100 {
 				time.Sleep(40 * time.Second)
 				touch()
 			}
-			return 7
+			return 7, nil
 		})
 		if got != 7 || err != nil {
-			t.Errorf("supervise = %d, %v", got, err)
+			t.Errorf("bounded = %d, %v", got, err)
 		}
 		start := time.Now()
-		_, err = supervise(time.Minute, "x", func(touch func()) int {
+		_, err = bounded(t.Context(), time.Minute, "x", func(touch func()) (int, error) {
 			touch()
 			time.Sleep(time.Hour)
-			return 7
+			return 7, nil
 		})
 		if d := time.Since(start); !errors.Is(err, ErrStalled) || d < time.Minute || d > 2*time.Minute {
-			t.Errorf("supervise: %v after %v; want ErrStalled", err, d)
+			t.Errorf("bounded: %v after %v; want ErrStalled", err, d)
 		}
-		if _, err := supervise(time.Minute, "x", func(func()) int { panic("planted") }); err == nil || !strings.Contains(err.Error(), "planted") {
-			t.Errorf("supervise: %v; want the panic", err)
+		if _, err := bounded(t.Context(), time.Minute, "x", func(func()) (int, error) { panic("planted") }); err == nil || !strings.Contains(err.Error(), "planted") {
+			t.Errorf("bounded: %v; want the panic", err)
 		}
 		time.Sleep(2 * time.Hour)
 	})

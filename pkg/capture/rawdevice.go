@@ -50,7 +50,7 @@ type rawPolicy struct {
 
 // newRaw opens a device and begins an empty stream on it, unless the device
 // holds something else.
-func newRaw(sys System, name string, policy rawPolicy, t time.Time) (*rawSink, error) {
+func newRaw(sys Files, name string, policy rawPolicy, t time.Time) (*rawSink, error) {
 	info, err := sys.Stat(name)
 	if err != nil {
 		return nil, err
@@ -237,13 +237,13 @@ func (s *rawSink) close() error { return s.file.Close() }
 // rawEntry is the entry that is being written, up to an offset in the device.
 type rawEntry struct {
 	*writeBehind
-	sink       *rawSink
-	start, end int64
+	sink *rawSink
+	end  int64
 }
 
 func (s *rawSink) entry(end int64) *rawEntry {
 	start := s.offset + tarBlock
-	return &rawEntry{newWriteBehind(s.file, start), s, start, max(start, end)}
+	return &rawEntry{newWriteBehind(s.file, start), s, max(start, end)}
 }
 
 // Write refuses what is beyond the end.
@@ -257,8 +257,6 @@ func (e *rawEntry) Write(p []byte) (int, error) {
 	}
 	return e.writeBehind.Write(p)
 }
-
-func (e *rawEntry) size() int64 { return e.offset - e.start }
 
 // finish makes the contents durable, and then the header with the name.
 func (e *rawEntry) finish(name string) error {

@@ -31,7 +31,7 @@ var firstPlausible = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 // CheckRaw looks whether a raw target may destroy what a device holds, as the
 // capture will do; it only reads. That a dump there is kept for some days is no
 // error. The error wraps [ErrInUse] or [blkid.ErrMember].
-func CheckRaw(ctx context.Context, sys System, node string, overwrite bool) error {
+func CheckRaw(ctx context.Context, sys Files, node string, overwrite bool) error {
 	finder := &deviceFinder{sys: sys, touch: func() {}}
 	_, err := within(ctx, inspectTimeout, "look at "+node, func() (struct{}, error) {
 		return struct{}{}, finder.read(node, func(dev File, size int64) error {

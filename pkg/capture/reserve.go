@@ -59,7 +59,7 @@ func (r reserve) of(s Space) int64 {
 
 // room is how much more may be written into a filesystem, in bytes. In one that
 // can't say how full it is there is no end.
-func (r reserve) room(sys System, dir string) (int64, Space, error) {
+func (r reserve) room(sys Files, dir string) (int64, Space, error) {
 	s, err := sys.Space(dir)
 	if err != nil {
 		return math.MaxInt64, s, err

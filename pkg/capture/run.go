@@ -46,7 +46,11 @@ func Run(ctx context.Context, cfg Config, opt Options) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r := newRun(cfg, opt)
+	form, err := cfg.Format.find()
+	if err != nil {
+		return nil, err
+	}
+	r := newRun(cfg, form, opt)
 	if r.out != opt.Console {
 		defer r.out.Close(flushTimeout)
 	}
@@ -66,18 +70,19 @@ func Run(ctx context.Context, cfg Config, opt Options) (*Result, error) {
 
 // run is one capture.
 type run struct {
-	cfg   Config
-	opt   Options
-	sys   System
-	out   *Console
-	start time.Time
-	gauge *memoryGauge
-	src   *source
-	log   *kernelLog // nil when it could not be read
-	base  *Result    // what holds for every target
+	cfg    Config
+	opt    Options
+	sys    System
+	out    *Console
+	start  time.Time
+	gauge  *memoryGauge
+	format format
+	src    *source
+	log    *kernelLog // nil when it could not be read
+	base   *Result    // what holds for every target
 }
 
-func newRun(cfg Config, opt Options) *run {
+func newRun(cfg Config, form format, opt Options) *run {
 	if opt.System == nil {
 		opt.System = NewSystem()
 	}
@@ -94,7 +99,7 @@ func newRun(cfg Config, opt Options) *run {
 	if !queued {
 		out = NewConsole(opt.Console)
 	}
-	r := &run{cfg: cfg, opt: opt, sys: opt.System, out: out, start: time.Now(), gauge: &memoryGauge{root: opt.System.FS()}}
+	r := &run{cfg: cfg, format: form, opt: opt, sys: opt.System, out: out, start: time.Now(), gauge: &memoryGauge{root: opt.System.FS()}}
 	r.base = &Result{GokexecVersion: opt.Version, Outcome: Failed, CaptureTime: r.start.UTC().Truncate(time.Second)}
 	r.gauge.sample()
 	return r
@@ -166,8 +171,9 @@ func (r *run) targets(ctx context.Context) (*Result, error) {
 func (r *run) try(ctx context.Context, index int, before []error) attempt {
 	var reported atomic.Pointer[Result]
 	name := r.cfg.Targets[index].String()
-	a, err := supervise(r.cfg.stallTimeout(), name, func(touch func()) attempt {
-		return r.attempt(ctx, index, before, watcher{touch, func(res *Result) { reported.Store(res.clone()) }})
+	// A cancelled attempt ends by itself, and keeps what it has.
+	a, err := bounded(context.WithoutCancel(ctx), r.cfg.stallTimeout(), name, func(touch func()) (attempt, error) {
+		return r.attempt(ctx, index, before, watcher{touch, func(res *Result) { reported.Store(res.clone()) }}), nil
 	})
 	if err == nil {
 		return a

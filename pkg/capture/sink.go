@@ -2,6 +2,7 @@ package capture
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"syscall"
 )
@@ -31,7 +32,8 @@ type sink interface {
 	close() error
 }
 
-// dump is the dump being written, under the name vmcore.incomplete.
+// dump is the dump being written, under the name vmcore.incomplete. On a disk it is a
+// [writableAt] too; one that is sent elsewhere can only be streamed.
 type dump interface {
 	io.Writer
 	// commit makes all of it durable, and then gives it the name vmcore.
@@ -42,6 +44,19 @@ type dump interface {
 	// size is how much of it there is, in bytes.
 	size() int64
 }
+
+// writableAt is a dump in which what is written can be replaced, for formats whose tables
+// are known only at the end.
+type writableAt interface {
+	dump
+	// WriteAt replaces bytes of the dump at an offset in it. It adds none.
+	io.WriterAt
+}
+
+var (
+	_ writableAt = (*directoryDump)(nil)
+	_ writableAt = (*rawDump)(nil)
+)
 
 func putBytes(s sink, name string, data []byte) error {
 	_, err := s.put(name, func(w io.Writer) error {
@@ -65,13 +80,25 @@ const writeBehindWindow = 8 << 20
 // waiting for the one before.
 type writeBehind struct {
 	file    File
+	start   int64 // where it began
 	offset  int64 // next byte to write
 	started int64 // everything before is being written back
 	waited  int64 // everything before is on the disk
 }
 
 func newWriteBehind(f File, offset int64) *writeBehind {
-	return &writeBehind{file: f, offset: offset, started: offset, waited: offset}
+	return &writeBehind{file: f, start: offset, offset: offset, started: offset, waited: offset}
+}
+
+// size is how much is written, in bytes.
+func (w *writeBehind) size() int64 { return w.offset - w.start }
+
+// WriteAt replaces what is written; offset is from where it began.
+func (w *writeBehind) WriteAt(p []byte, offset int64) (int, error) {
+	if offset < 0 || offset > w.size() || int64(len(p)) > w.size()-offset {
+		return 0, fmt.Errorf("replace %d bytes at %d of a dump of %d: %w", len(p), offset, w.size(), io.ErrShortWrite)
+	}
+	return w.file.WriteAt(p, w.start+offset)
 }
 
 func (w *writeBehind) Write(p []byte) (int, error) {

@@ -28,15 +28,16 @@ var (
 // source is the old memory.
 type source struct {
 	io.ReaderAt
-	size   int64
-	file   File
-	core   *elfcore.File // nil when its headers can't be understood
-	damage []error       // what is wrong with it, although it can be saved
+	size     int64
+	pageSize int // bytes; what the kernel gives up at once
+	file     File
+	core     *elfcore.File // nil when its headers can't be understood
+	damage   []error       // what is wrong with it, although it can be saved
 }
 
 // openSource opens a vmcore. Headers that elfcore can't follow are damage, not
 // an error, as long as they are those of an ELF core: it can be saved as it is.
-func openSource(sys System, name string) (*source, error) {
+func openSource(sys Files, name string) (*source, error) {
 	f, err := sys.OpenFile(name, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) && name == VMCorePath {
 		return nil, fmt.Errorf("%w: no %s: this kernel was not started by a crash, or not given a usable elfcorehdr=", ErrNoVMCore, name)
@@ -44,7 +45,7 @@ func openSource(sys System, name string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{ReaderAt: f, file: f}
+	s := &source{ReaderAt: f, pageSize: os.Getpagesize(), file: f}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
 	}

@@ -8,6 +8,13 @@ import (
 // System is what capture asks of the operating system. [NewSystem] is the real
 // one; tests have others. Names are absolute paths. Errors unwrap to errnos.
 type System interface {
+	Files
+	Mounts
+	Process
+}
+
+// Files are the files, devices and directories of a system.
+type Files interface {
 	// FS is the tree that /proc and /sys are read from; its names have no
 	// leading slash.
 	FS() fs.FS
@@ -28,18 +35,24 @@ type System interface {
 	Stat(name string) (fs.FileInfo, error)
 	// Lstat is os.Lstat.
 	Lstat(name string) (fs.FileInfo, error)
+	// Space is how much room a mounted filesystem has, as statfs(2) of a
+	// directory in it.
+	Space(dir string) (Space, error)
+}
 
+// Mounts are the filesystems of a system.
+type Mounts interface {
 	// Mount mounts a filesystem, noatime, nosuid, nodev and noexec. Something
 	// already mounted there by the kernel or before is EBUSY.
 	Mount(source, target, fstype, data string) error
 	// Unmount unmounts, and detaches what is busy.
 	Unmount(target string) error
-	// Space is how much room a mounted filesystem has, as statfs(2) of a
-	// directory in it.
-	Space(dir string) (Space, error)
 	// Sync writes everything back, as sync(2).
 	Sync()
+}
 
+// Process is this process, as the init that it may be.
+type Process interface {
 	// Console makes the file the standard input, output and error, and returns
 	// it for writing.
 	Console(name string) (io.Writer, error)

@@ -22,7 +22,7 @@ const (
 // background. The crashed kernel has armed some of them; and they guard against a kernel that hangs. A
 // capture that makes no progress ends by itself (see Config.StallTimeoutSeconds).
 type watchdogs struct {
-	sys  System
+	sys  Files
 	say  func(format string, args ...any)
 	quit chan struct{}
 	done chan struct{} // of the search
@@ -41,7 +41,7 @@ type watchdog struct {
 
 // startWatchdogs opens what is there, which arms it (Documentation/watchdog/watchdog-api.rst), and
 // goes on looking.
-func startWatchdogs(sys System, say func(format string, args ...any)) *watchdogs {
+func startWatchdogs(sys Files, say func(format string, args ...any)) *watchdogs {
 	w := &watchdogs{sys: sys, say: say, quit: make(chan struct{}), done: make(chan struct{}), dogs: map[string]*watchdog{}}
 	w.look()
 	go func() {

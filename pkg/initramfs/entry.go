@@ -2,7 +2,6 @@ package initramfs
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,8 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/u-root/u-root/pkg/cpio"
 )
 
 // File is something to put into the archive besides what is always there. The
@@ -61,11 +58,11 @@ func (l layout) add(it *item) error {
 	if !fs.ValidPath(it.path) || it.path == "." || strings.ContainsRune(it.path, 0) || len(it.path) > maxPath {
 		return fmt.Errorf("initramfs: %q: bad path", it.path)
 	}
-	if it.path == cpio.Trailer {
+	if it.path == trailer {
 		return fmt.Errorf("initramfs: %q: this name ends the archive", it.path)
 	}
 	if old, ok := l[it.path]; ok {
-		isDir := it.mode&cpio.S_IFMT == cpio.S_IFDIR
+		isDir := it.mode&modeType == modeDir
 		if !old.implied || !isDir {
 			return fmt.Errorf("initramfs: /%s: there twice", it.path)
 		}
@@ -74,10 +71,10 @@ func (l layout) add(it *item) error {
 	for p := path.Dir(it.path); p != "."; p = path.Dir(p) {
 		parent, ok := l[p]
 		if !ok {
-			l[p] = &item{path: p, mode: cpio.S_IFDIR | 0o755, implied: true}
+			l[p] = &item{path: p, mode: modeDir | 0o755, implied: true}
 			continue
 		}
-		if parent.mode&cpio.S_IFMT != cpio.S_IFDIR {
+		if parent.mode&modeType != modeDir {
 			return fmt.Errorf("initramfs: /%s: /%s is not a directory", it.path, p)
 		}
 	}
@@ -85,11 +82,11 @@ func (l layout) add(it *item) error {
 }
 
 func (l layout) dir(name string, perm uint64) error {
-	return l.add(&item{path: name, mode: cpio.S_IFDIR | perm})
+	return l.add(&item{path: name, mode: modeDir | perm})
 }
 
 func (l layout) char(name string, perm, major, minor uint64) error {
-	return l.add(&item{path: name, mode: cpio.S_IFCHR | perm, major: major, minor: minor})
+	return l.add(&item{path: name, mode: modeChar | perm, major: major, minor: minor})
 }
 
 func (l layout) file(f File) error {
@@ -102,15 +99,15 @@ func (l layout) file(f File) error {
 		if f.Content == nil && f.Size != 0 || f.Size < 0 {
 			return fmt.Errorf("initramfs: /%s: %d bytes without contents", f.Path, f.Size)
 		}
-		it.mode |= cpio.S_IFREG
+		it.mode |= modeFile
 		it.open = func() (io.ReaderAt, int64, error) { return f.Content, f.Size, nil }
 	case fs.ModeDir:
-		it.mode |= cpio.S_IFDIR
+		it.mode |= modeDir
 	case fs.ModeSymlink:
 		if f.Target == "" || len(f.Target) > maxPath || strings.ContainsRune(f.Target, 0) {
 			return fmt.Errorf("initramfs: /%s: bad link target %q", f.Path, f.Target)
 		}
-		it.mode = cpio.S_IFLNK | 0o777
+		it.mode = modeLink | 0o777
 		it.open = func() (io.ReaderAt, int64, error) {
 			return strings.NewReader(f.Target), int64(len(f.Target)), nil
 		}
@@ -142,42 +139,31 @@ func (l layout) write(w io.Writer) ([]Entry, error) {
 		paths = append(paths, p)
 	}
 	slices.Sort(paths)
-	cw := cpio.Newc.Writer(w)
+	cw := &cpioWriter{w: w}
 	var entries []Entry
-	for i, p := range paths {
+	for _, p := range paths {
 		it := l[p]
-		rec := cpio.Record{Info: cpio.Info{
-			// Numbered from 1: the kernel takes equal numbers as hard links
-			// only when nlink is 2 or more, other readers are less careful.
-			Ino: uint64(i + 1), Name: p, Mode: it.mode, NLink: 1, Rmajor: it.major, Rminor: it.minor,
-		}}
-		if it.mode&cpio.S_IFMT == cpio.S_IFDIR {
-			rec.NLink = 2
-		}
+		var content io.Reader
+		var size int64
 		if it.open != nil {
-			r, size, err := it.open()
+			r, n, err := it.open()
 			if err != nil {
 				return nil, err
 			}
-			if size > maxSize {
-				return nil, fmt.Errorf("initramfs: /%s: %d bytes; the format holds at most %d", p, size, int64(maxSize))
+			if n > maxSize {
+				return nil, fmt.Errorf("initramfs: /%s: %d bytes; the format holds at most %d", p, n, int64(maxSize))
 			}
-			rec.FileSize = uint64(size)
+			size = n
 			if size > 0 {
-				// A section has no Close: WriteRecord would close the
-				// caller's file.
-				rec.ReaderAt = io.NewSectionReader(r, 0, size)
+				content = io.NewSectionReader(r, 0, size)
 			}
 		}
-		if err := cw.WriteRecord(rec); err != nil {
-			if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-				err = fmt.Errorf("contents ended early: %w", err)
-			}
+		if err := cw.entry(it, content, size); err != nil {
 			return nil, fmt.Errorf("initramfs: write /%s: %w", p, err)
 		}
-		entries = append(entries, Entry{Path: p, Mode: fileMode(it.mode), Size: int64(rec.FileSize)})
+		entries = append(entries, Entry{Path: p, Mode: fileMode(it.mode), Size: size})
 	}
-	if err := cpio.WriteTrailer(cw); err != nil {
+	if err := cw.end(); err != nil {
 		return nil, fmt.Errorf("initramfs: write trailer: %w", err)
 	}
 	return entries, nil
@@ -186,12 +172,12 @@ func (l layout) write(w io.Writer) ([]Entry, error) {
 // fileMode is permissions' counterpart, for what layout makes.
 func fileMode(mode uint64) fs.FileMode {
 	m := fs.FileMode(mode & 0o777)
-	switch mode & cpio.S_IFMT {
-	case cpio.S_IFDIR:
+	switch mode & modeType {
+	case modeDir:
 		m |= fs.ModeDir
-	case cpio.S_IFLNK:
+	case modeLink:
 		m |= fs.ModeSymlink
-	case cpio.S_IFCHR:
+	case modeChar:
 		m |= fs.ModeDevice | fs.ModeCharDevice
 	}
 	if mode&0o1000 != 0 {

@@ -7,7 +7,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/internal/decompress"
 )
 
 // Errors of Read. The kernel unpacks what comes before ErrTrailing and goes on.
@@ -72,7 +72,7 @@ type position struct {
 
 func newPosition(r io.Reader) *position {
 	src := &tally{r: r}
-	return &position{src, bootimage.StreamReader(src)}
+	return &position{src, decompress.NewReader(src)}
 }
 
 // tally counts what is read from r, in bytes.
@@ -183,7 +183,7 @@ func (u *unpacker) stream() error {
 	if u.streams++; u.streams > maxStreams {
 		return fmt.Errorf("more than %d compressed parts", maxStreams)
 	}
-	r, codec, err := bootimage.DecompressStream(u.in.br)
+	r, codec, err := decompress.Stream(u.in.br)
 	if err != nil {
 		return fmt.Errorf("at %d: %w", at, err)
 	}

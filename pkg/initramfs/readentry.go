@@ -12,16 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/u-root/u-root/pkg/cpio"
-
 	"github.com/gokexec/gokexec/pkg/kmod"
-)
-
-// Of the cpio format (Documentation/driver-api/early-userspace/buffer-format.rst).
-const (
-	magicNewc  = "070701"
-	magicCRC   = "070702"
-	headerSize = 110 // bytes
 )
 
 var errNoMagic = errors.New("no cpio magic")
@@ -81,11 +72,11 @@ func readHeader(p *position) (h entryHeader, err error) {
 // member reads the name and looks at the contents. The kernel passes over entries that it can't
 // make.
 func (u *unpacker) member(p *position, h entryHeader) (string, error) {
-	kind := h.mode & cpio.S_IFMT
+	kind := h.mode & modeType
 	switch {
 	case h.name == 0 || h.name > maxPath+1,
-		kind == cpio.S_IFLNK && h.size > maxPath+1,
-		kind != cpio.S_IFLNK && kind != cpio.S_IFREG && h.size > 0:
+		kind == modeLink && h.size > maxPath+1,
+		kind != modeLink && kind != modeFile && h.size > 0:
 		return "an entry that the kernel leaves out", nil
 	}
 	b := make([]byte, alignedName(h.name))
@@ -96,7 +87,7 @@ func (u *unpacker) member(p *position, h entryHeader) (string, error) {
 		return "an entry", errors.New("its name has no NUL at its end")
 	}
 	name, _, _ := strings.Cut(string(b), "\x00")
-	if name == cpio.Trailer {
+	if name == trailer {
 		return name, nil
 	}
 	u.c.Files++
@@ -106,14 +97,14 @@ func (u *unpacker) member(p *position, h entryHeader) (string, error) {
 	}
 	clean := strings.TrimPrefix(path.Clean("/"+name), "/")
 	u.note(clean)
-	if clean == ConfigPath && kind == cpio.S_IFREG && h.size <= maxSettings {
+	if clean == ConfigPath && kind == modeFile && h.size <= maxSettings {
 		u.c.Settings = make([]byte, h.size)
 		if _, err := io.ReadFull(p.br, u.c.Settings); err != nil {
 			return name, err
 		}
 		return name, nil
 	}
-	if kind != cpio.S_IFREG || u.c.Inner != "" || h.size < filesystemHead {
+	if kind != modeFile || u.c.Inner != "" || h.size < filesystemHead {
 		return name, nil
 	}
 	if inner := filesystem(p.br); inner != "" && inner != "ext2" && inner != "minix" { // whose magic is short

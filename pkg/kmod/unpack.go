@@ -2,13 +2,11 @@ package kmod
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
+	"github.com/gokexec/gokexec/internal/decompress"
 )
 
 const (
@@ -54,12 +52,16 @@ func (p Packing) Ext() string {
 // file's name is not trusted. Anything unknown is Plain: what it holds is for
 // the ELF reader to say.
 func PackingOf(head []byte) Packing {
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+	c := decompress.Of(head)
+	if c == nil {
+		return Plain
+	}
+	switch c.Name {
+	case "gzip":
 		return Gzip
-	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
+	case "xz":
 		return XZ
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+	case "zstd":
 		return Zstd
 	}
 	return Plain
@@ -72,38 +74,18 @@ func Unpack(file []byte) ([]byte, error) {
 }
 
 func unpack(file []byte, limit int64) ([]byte, error) {
-	var (
-		r    io.Reader
-		kind string
-		err  error
-	)
-	switch PackingOf(file) {
-	case Gzip:
-		kind = "gzip"
-		r, err = gzip.NewReader(bytes.NewReader(file))
-	case XZ:
-		kind = "xz"
-		r, err = xz.NewReader(bytes.NewReader(file), maxDict)
-	case Zstd:
-		kind = "zstd"
-		var d *zstd.Decoder
-		// One goroutine and little memory: the capture kernel has one CPU and
-		// a small reserve.
-		d, err = zstd.NewReader(bytes.NewReader(file), zstd.WithDecoderConcurrency(1),
-			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxDict), zstd.WithDecoderMaxMemory(maxModule))
-		if err == nil {
-			defer d.Close()
-			r = d
-		}
-	default:
+	if PackingOf(file) == Plain {
 		return file, nil
 	}
+	c := decompress.Of(file)
+	r, err := c.Open(bytes.NewReader(file), maxDict)
 	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", kind, err)
+		return nil, fmt.Errorf("unpack %s: %w", c.Name, err)
 	}
+	defer r.Close()
 	b, err := readAll(r, limit)
 	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", kind, err)
+		return nil, fmt.Errorf("unpack %s: %w", c.Name, err)
 	}
 	return b, nil
 }

@@ -3,7 +3,6 @@ package storage
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -12,9 +11,9 @@ import (
 // something has to be set up first that a capture initramfs does not set up.
 // What becomes possible is taken off the table.
 type kind struct {
-	// names are the kernel's names of such devices, for machines that can't be
-	// looked at; nil: names tell nothing.
-	names *regexp.Regexp
+	// names are patterns (see fits) of the kernel's names of such devices, for machines that can't be
+	// looked at; "": names tell nothing.
+	names string
 	// is looks at a device of this machine; nil: the name alone tells.
 	is func(m *Machine, b block) bool
 	// what it is, and what to take instead.
@@ -30,38 +29,38 @@ const (
 
 // kinds is that table; the first that fits counts.
 var kinds = []kind{
-	{nil, dmIs("LVM-"), "an LVM logical volume: nothing activates it in the capture kernel", takeElse},
-	{nil, dmIs("CRYPT-"), "an encrypted volume (LUKS, dm-crypt): nothing unlocks it in the capture kernel", takeElse},
-	{nil, dmIs("mpath-"), "a multipath device: nothing assembles it in the capture kernel", takeElse},
-	{nil, dmIs("part"), "a partition mapped by kpartx: nothing maps it in the capture kernel", takeElse},
-	{nil, dmIs("DMRAID-"), "a RAID of device mapper: nothing assembles it in the capture kernel", takeElse},
-	{regexp.MustCompile(`^(dm-\d+|mapper!.*)$`), has("dm"), "a device-mapper device (LVM, LUKS, multipath and the like): nothing sets it up in the capture kernel", takeElse},
-	{regexp.MustCompile(`^md(\d+|_d\d+|!.*)(p\d+)?$`), has("md"), "an md RAID: nothing assembles it in the capture kernel", takeElse},
-	{regexp.MustCompile(`^bcache\d+(p\d+)?$`), nil, "a bcache device: nothing registers it in the capture kernel", takeElse},
-	{regexp.MustCompile(`^drbd(\d+|!.*)(p\d+)?$`), nil, "a DRBD device: nothing brings it up in the capture kernel", takeElse},
-	{regexp.MustCompile(`^(zd\d+(p\d+)?|zvol!.*)$`), nil, "a volume of ZFS: nothing imports its pool in the capture kernel", takeElse},
-	{regexp.MustCompile(`^loop\d+(p\d+)?$`), nil, "a loop device: nothing sets it up in the capture kernel", "name the filesystem that holds its file, or a disk: fs:DEVICE:PATH"},
-	{regexp.MustCompile(`^zram\d+$`), nil, "compressed memory (zram): " + inMemory, takeDisk},
-	{regexp.MustCompile(`^ram\d+$`), nil, "a RAM disk: " + inMemory, takeDisk},
-	{regexp.MustCompile(`^nullb\d+(p\d+)?$`), nil, "a null block device, which keeps nothing or keeps it in memory", takeDisk},
-	{regexp.MustCompile(`^nbd\d+(p\d+)?$`), nil, "a network block device: " + overNetwork, takeDisk},
-	{regexp.MustCompile(`^(rbd\d+(p\d+)?|rbd!.*)$`), nil, "a Ceph block device (rbd): " + overNetwork, takeDisk},
-	{regexp.MustCompile(`^etherd!.*$`), nil, "an ATA-over-Ethernet disk: " + overNetwork, takeDisk},
-	{regexp.MustCompile(`^rnbd\d+(p\d+)?$`), nil, "an RNBD disk: " + overNetwork, takeDisk},
-	{regexp.MustCompile(`^ublkb\d+(p\d+)?$`), nil, "a block device that a program serves (ublk): it does not run in the capture kernel", takeDisk},
-	{regexp.MustCompile(`^sr\d+$`), nil, "an optical disc", takeDisk},
-	{nil, fabric, "an NVMe disk over a fabric (TCP, RDMA or Fibre Channel): " + overNetwork, takeDisk},
+	{"", dmIs("LVM-"), "an LVM logical volume: nothing activates it in the capture kernel", takeElse},
+	{"", dmIs("CRYPT-"), "an encrypted volume (LUKS, dm-crypt): nothing unlocks it in the capture kernel", takeElse},
+	{"", dmIs("mpath-"), "a multipath device: nothing assembles it in the capture kernel", takeElse},
+	{"", dmIs("part"), "a partition mapped by kpartx: nothing maps it in the capture kernel", takeElse},
+	{"", dmIs("DMRAID-"), "a RAID of device mapper: nothing assembles it in the capture kernel", takeElse},
+	{"dm-# mapper!*", has("dm"), "a device-mapper device (LVM, LUKS, multipath and the like): nothing sets it up in the capture kernel", takeElse},
+	{"md# md#p# md_d# md_d#p# md!*", has("md"), "an md RAID: nothing assembles it in the capture kernel", takeElse},
+	{"bcache# bcache#p#", nil, "a bcache device: nothing registers it in the capture kernel", takeElse},
+	{"drbd# drbd#p# drbd!*", nil, "a DRBD device: nothing brings it up in the capture kernel", takeElse},
+	{"zd# zd#p# zvol!*", nil, "a volume of ZFS: nothing imports its pool in the capture kernel", takeElse},
+	{"loop# loop#p#", nil, "a loop device: nothing sets it up in the capture kernel", "name the filesystem that holds its file, or a disk: fs:DEVICE:PATH"},
+	{"zram#", nil, "compressed memory (zram): " + inMemory, takeDisk},
+	{"ram#", nil, "a RAM disk: " + inMemory, takeDisk},
+	{"nullb# nullb#p#", nil, "a null block device, which keeps nothing or keeps it in memory", takeDisk},
+	{"nbd# nbd#p#", nil, "a network block device: " + overNetwork, takeDisk},
+	{"rbd# rbd#p# rbd!*", nil, "a Ceph block device (rbd): " + overNetwork, takeDisk},
+	{"etherd!*", nil, "an ATA-over-Ethernet disk: " + overNetwork, takeDisk},
+	{"rnbd# rnbd#p#", nil, "an RNBD disk: " + overNetwork, takeDisk},
+	{"ublkb# ublkb#p#", nil, "a block device that a program serves (ublk): it does not run in the capture kernel", takeDisk},
+	{"sr#", nil, "an optical disc", takeDisk},
+	{"", fabric, "an NVMe disk over a fabric (TCP, RDMA or Fibre Channel): " + overNetwork, takeDisk},
 	// drivers/scsi/scsi_transport_iscsi.c, iscsi_add_session: "session%u".
-	{nil, below(`/session\d+/`), "an iSCSI disk: " + overNetwork, takeDisk},
+	{"", below("session#"), "an iSCSI disk: " + overNetwork, takeDisk},
 	// drivers/scsi/fcoe/fcoe_sysfs.c: "ctlr_%d".
-	{nil, below(`/ctlr_\d+/`), "a disk over Fibre Channel over Ethernet: " + overNetwork, takeDisk},
-	{nil, virtual, "made by software while the system runs: nothing makes it in the capture kernel", takeDisk},
+	{"", below("ctlr_#"), "a disk over Fibre Channel over Ethernet: " + overNetwork, takeDisk},
+	{"", virtual, "made by software while the system runs: nothing makes it in the capture kernel", takeDisk},
 }
 
 // absentKind finds why a device is not there in a capture kernel.
 func (m *Machine) absentKind(b block) (kind, bool) {
 	for _, k := range kinds {
-		if k.is != nil && k.is(m, b) || k.names != nil && k.names.MatchString(b.disk) {
+		if k.is != nil && k.is(m, b) || k.named(b.disk) {
 			return k, true
 		}
 	}
@@ -77,11 +76,34 @@ func absentName(device string) (kind, bool) {
 	}
 	name = strings.ReplaceAll(name, "/", "!")
 	for _, k := range kinds {
-		if k.names != nil && k.names.MatchString(name) {
+		if k.named(name) {
 			return k, true
 		}
 	}
 	return kind{}, false
+}
+
+// named reports whether a device of the kind has such a name.
+func (k kind) named(name string) bool {
+	return slices.ContainsFunc(strings.Fields(k.names), func(p string) bool { return fits(p, name) })
+}
+
+// fits matches a name with a pattern, in which # stands for a decimal number, and * at the end for
+// anything.
+func fits(pattern, name string) bool {
+	for i, c := range []byte(pattern) {
+		switch {
+		case c == '*':
+			return true
+		case c == '#':
+			rest := strings.TrimLeft(name, "0123456789")
+			return len(rest) < len(name) && fits(pattern[i+1:], rest)
+		case name == "" || name[0] != c:
+			return false
+		}
+		name = name[1:]
+	}
+	return name == ""
 }
 
 // has tells a device by a directory in sysfs.
@@ -104,9 +126,11 @@ func fabric(m *Machine, b block) bool {
 	return len(ways) > 0 && !slices.ContainsFunc(ways, func(t string) bool { return !far(t) })
 }
 
+// below tells a device by a directory above it.
 func below(pattern string) func(*Machine, block) bool {
-	is := regexp.MustCompile(pattern)
-	return func(_ *Machine, b block) bool { return is.MatchString(b.dir + "/") }
+	return func(_ *Machine, b block) bool {
+		return slices.ContainsFunc(strings.Split(b.dir, "/"), func(dir string) bool { return fits(pattern, dir) })
+	}
 }
 
 // virtual tells a disk that hangs on no bus. The disk of an NVMe subsystem

@@ -12,16 +12,16 @@ import (
 
 // Machine is the running machine's storage.
 type Machine struct {
-	sys    capture.System
+	sys    capture.Files
 	finder *blkid.Finder
 }
 
 // NewMachine looks at the machine whose root is a directory: "/", or a tree with
 // proc, sys and dev, in which image files stand for devices.
 func NewMachine(root string) *Machine {
-	sys := capture.NewSystem()
+	var sys capture.Files = capture.NewSystem()
 	if root != "/" {
-		sys = &tree{System: sys, root: root}
+		sys = &tree{Files: sys, root: root}
 	}
 	return &Machine{sys: sys, finder: capture.NewFinder(sys)}
 }
@@ -29,9 +29,9 @@ func NewMachine(root string) *Machine {
 // Root is the tree that a Machine of that root reads sysfs from.
 func Root(root string) fs.FS { return os.DirFS(root) }
 
-// tree is a System whose root is elsewhere.
+// tree is the files of a machine whose root is elsewhere.
 type tree struct {
-	capture.System
+	capture.Files
 	root string
 }
 
@@ -40,7 +40,7 @@ func (t *tree) FS() fs.FS { return os.DirFS(t.root) }
 func (t *tree) Stat(name string) (fs.FileInfo, error) { return os.Stat(filepath.Join(t.root, name)) }
 
 func (t *tree) OpenFile(name string, flag int, perm fs.FileMode) (capture.File, error) {
-	return t.System.OpenFile(filepath.Join(t.root, name), flag, perm)
+	return t.Files.OpenFile(filepath.Join(t.root, name), flag, perm)
 }
 
 // Refusal is why a target is not taken. It is no matter of trying again: what is

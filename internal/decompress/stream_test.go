@@ -1,4 +1,4 @@
-package bootimage
+package decompress
 
 import (
 	"bytes"
@@ -10,8 +10,8 @@ import (
 	"github.com/gokexec/gokexec/internal/imagetest"
 )
 
-// DecompressStream finds each codec by itself, and stops right behind the stream.
-func TestDecompressStream(t *testing.T) {
+// Stream finds each codec by itself, and stops right behind the stream.
+func TestStream(t *testing.T) {
 	want := bytes.Repeat([]byte("some text, and more of it; "), 10000)
 	for codec, name := range map[string]string{"gzip": "gzip", "zstd": "zstd", "lz4-legacy": "lz4", "lzma": "lzma", "lzo": "lzo"} {
 		packed, err := imagetest.Compress(codec, want)
@@ -23,27 +23,27 @@ func TestDecompressStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		rest := make([]byte, 9)
-		br := StreamReader(bytes.NewReader(append(packed, rest...)))
-		r, got, err := DecompressStream(br)
+		br := NewReader(bytes.NewReader(append(packed, rest...)))
+		r, got, err := Stream(br)
 		if err != nil || got != name {
-			t.Errorf("DecompressStream(%s) = %q, %v", codec, got, err)
+			t.Errorf("Stream(%s) = %q, %v", codec, got, err)
 			continue
 		}
 		if b, err := io.ReadAll(r); err != nil || !bytes.Equal(b, want) {
-			t.Errorf("DecompressStream(%s) gives %d bytes, %v; want %d", codec, len(b), err, len(want))
+			t.Errorf("Stream(%s) gives %d bytes, %v; want %d", codec, len(b), err, len(want))
 		}
 		if b, err := io.ReadAll(br); err != nil || !bytes.Equal(b, rest) {
 			t.Errorf("%s: %d bytes are left, %v; want %d", codec, len(b), err, len(rest))
 		}
-		if r, _, err := DecompressStream(StreamReader(bytes.NewReader(packed[:len(packed)/2]))); err == nil {
+		if r, _, err := Stream(NewReader(bytes.NewReader(packed[:len(packed)/2]))); err == nil {
 			if b, err := io.ReadAll(r); err == nil {
-				t.Errorf("DecompressStream(half of %s) gives %d bytes and no error", codec, len(b))
+				t.Errorf("Stream(half of %s) gives %d bytes and no error", codec, len(b))
 			}
 		}
 	}
 	for _, plain := range []string{"", "x", "070701, not compressed", "\x04\x22\x4d\x18 a frame that the kernel does not know"} {
-		if r, name, err := DecompressStream(StreamReader(bytes.NewReader([]byte(plain)))); r != nil || err != nil || name != "" {
-			t.Errorf("DecompressStream(%q) = %q, %v", plain, name, err)
+		if r, name, err := Stream(NewReader(bytes.NewReader([]byte(plain)))); r != nil || err != nil || name != "" {
+			t.Errorf("Stream(%q) = %q, %v", plain, name, err)
 		}
 	}
 }

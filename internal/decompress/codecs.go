@@ -1,8 +1,10 @@
-package bootimage
+package decompress
 
 import (
 	"bufio"
+	"bytes"
 	"compress/bzip2"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/bits"
@@ -13,6 +15,8 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
+var le = binary.LittleEndian
+
 // gzipReader reads all members of a gzip file and stops, unlike
 // compress/gzip, before what else follows: a device tree (Image.gz-dtb) or
 // padding.
@@ -21,7 +25,9 @@ type gzipReader struct {
 	z   *gzip.Reader
 }
 
-func openGzip(r io.Reader) (io.Reader, error) {
+func sniffGzip(h []byte) bool { return bytes.HasPrefix(h, []byte("\x1f\x8b\x08")) }
+
+func openGzip(r io.Reader, _ int) (io.Reader, error) {
 	g := &gzipReader{src: bufio.NewReaderSize(r, readBuffer)}
 	var err error
 	if g.z, err = gzip.NewReader(g.src); err != nil {
@@ -50,7 +56,7 @@ func sniffBzip2(h []byte) bool {
 	return len(h) >= 10 && string(h[:3]) == "BZh" && h[3] >= '1' && h[3] <= '9' && string(h[4:10]) == "1AY&SY"
 }
 
-func openBzip2(r io.Reader) (io.Reader, error) {
+func openBzip2(r io.Reader, _ int) (io.Reader, error) {
 	return bzip2.NewReader(bufio.NewReaderSize(r, readBuffer)), nil
 }
 
@@ -73,9 +79,9 @@ type zstdReader struct {
 	some bool // a frame has been read
 }
 
-func openZstd(r io.Reader) (io.Reader, error) {
+func openZstd(r io.Reader, window int) (io.Reader, error) {
 	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxDictionary))
+		zstd.WithDecoderMaxWindow(uint64(window)))
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +108,7 @@ func sniffLZ4(h []byte) bool {
 	return len(h) >= 4 && (le.Uint32(h) == lz4Magic || le.Uint32(h) == lz4LegacyMagic)
 }
 
-func openLZ4(r io.Reader) (io.Reader, error) {
+func openLZ4(r io.Reader, _ int) (io.Reader, error) {
 	return lz4.NewReader(&lz4Input{r: bufio.NewReaderSize(r, readBuffer)}), nil
 }
 
@@ -121,6 +127,6 @@ func sniffLZMA(h []byte) bool {
 	return size == 1<<64-1 || size > 0 && size < 1<<38
 }
 
-func openLZMA(r io.Reader) (io.Reader, error) {
-	return lzma.ReaderConfig{DictCap: maxDictionary}.NewReader(bufio.NewReaderSize(r, readBuffer))
+func openLZMA(r io.Reader, window int) (io.Reader, error) {
+	return lzma.ReaderConfig{DictCap: window}.NewReader(bufio.NewReaderSize(r, readBuffer))
 }

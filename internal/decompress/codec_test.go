@@ -1,4 +1,4 @@
-package bootimage
+package decompress
 
 import (
 	"bufio"
@@ -14,15 +14,16 @@ import (
 	"github.com/gokexec/gokexec/internal/imagetest"
 )
 
+const maxUnpacked = 1 << 30
+
+// unpack is Unpack of what is in memory.
+func unpack(c *Codec, packed []byte, hint, limit int64) ([]byte, error) {
+	return c.Unpack(bytes.NewReader(packed), int64(len(packed)), hint, limit)
+}
+
 // codecFor returns the codec that reads what imagetest.Compress writes.
-func codecFor(name string) *codec {
-	name = strings.TrimSuffix(name, "-legacy")
-	for i := range codecs {
-		if codecs[i].name == name {
-			return &codecs[i]
-		}
-	}
-	return nil
+func codecFor(name string) *Codec {
+	return Named(strings.TrimSuffix(name, "-legacy"))
 }
 
 // bodies differ in how they compress and in how they fall on block borders.
@@ -38,21 +39,21 @@ func TestUnpack(t *testing.T) {
 	for _, name := range imagetest.Codecs {
 		for body, want := range bodies {
 			packed := compress(t, name, want)
-			c := codecOf(packed)
+			c := Of(packed)
 			if c == nil || c != codecFor(name) {
-				t.Fatalf("%s: codecOf = %+v; want %s", name, c, name)
+				t.Fatalf("%s: Of = %+v; want %s", name, c, name)
 			}
 			for _, hint := range []int64{0, 3, int64(len(want)), 1 << 40} {
-				got, err := c.unpack(memory(packed), hint, MaxUnpacked)
-				if err != nil || !bytes.Equal(got.data, want) {
-					t.Fatalf("%s of %s, hint %d: unpack = %d bytes, %v; want the %d bytes", name, body, hint, len(got.data), err, len(want))
+				got, err := unpack(c, packed, hint, maxUnpacked)
+				if err != nil || !bytes.Equal(got, want) {
+					t.Fatalf("%s of %s, hint %d: unpack = %d bytes, %v; want the %d bytes", name, body, hint, len(got), err, len(want))
 				}
 			}
 			// Exactly at the limit, and one byte above it.
-			if _, err := c.unpack(memory(packed), 0, int64(len(want))); err != nil {
+			if _, err := unpack(c, packed, 0, int64(len(want))); err != nil {
 				t.Errorf("%s of %s: unpack at the limit = %v; want no error", name, body, err)
 			}
-			if _, err := c.unpack(memory(packed), 0, int64(len(want))-1); !errors.Is(err, ErrTooLarge) {
+			if _, err := unpack(c, packed, 0, int64(len(want))-1); !errors.Is(err, ErrTooLarge) {
 				t.Errorf("%s of %s: unpack one byte above the limit = %v; want ErrTooLarge", name, body, err)
 			}
 		}
@@ -65,23 +66,23 @@ func TestUnpackTwice(t *testing.T) {
 	want := imagetest.Filler(10000)
 	for _, name := range []string{"gzip", "xz", "zstd", "lz4"} {
 		packed := append(compress(t, name, want[:6000]), compress(t, name, want[6000:])...)
-		got, err := codecFor(name).unpack(memory(packed), 0, MaxUnpacked)
-		if err != nil || !bytes.Equal(got.data, want) {
-			t.Errorf("%s, two streams: unpack = %d bytes, %v; want 10000", name, len(got.data), err)
+		got, err := unpack(codecFor(name), packed, 0, maxUnpacked)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s, two streams: unpack = %d bytes, %v; want 10000", name, len(got), err)
 		}
 	}
 	for _, name := range []string{"gzip", "xz", "zstd", "lzma", "lzo"} {
 		for _, tail := range []string{"\x00\x00\x00\x00", "\xd0\x0d\xfe\xed and more"} {
-			got, err := codecFor(name).unpack(memory(append(compress(t, name, want), tail...)), 0, MaxUnpacked)
-			if err != nil || !bytes.Equal(got.data, want) {
-				t.Errorf("%s, then %q: unpack = %d bytes, %v; want 10000", name, tail, len(got.data), err)
+			got, err := unpack(codecFor(name), append(compress(t, name, want), tail...), 0, maxUnpacked)
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s, then %q: unpack = %d bytes, %v; want 10000", name, tail, len(got), err)
 			}
 		}
 	}
 	// The kernel's build puts the size behind lz4 -l.
 	packed := append(compress(t, "lz4-legacy", want), 0x10, 0x27, 0, 0)
-	if got, err := codecFor("lz4").unpack(memory(packed), 0, MaxUnpacked); err != nil || !bytes.Equal(got.data, want) {
-		t.Errorf("lz4 with size: unpack = %d bytes, %v; want 10000", len(got.data), err)
+	if got, err := unpack(codecFor("lz4"), packed, 0, maxUnpacked); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("lz4 with size: unpack = %d bytes, %v; want 10000", len(got), err)
 	}
 }
 
@@ -91,15 +92,15 @@ func TestBzip2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := codecOf(packed)
-	if c == nil || c.name != "bzip2" {
-		t.Fatalf("codecOf = %+v; want bzip2", c)
+	c := Of(packed)
+	if c == nil || c.Name != "bzip2" {
+		t.Fatalf("Of = %+v; want bzip2", c)
 	}
-	got, err := c.unpack(memory(packed), 0, MaxUnpacked)
-	if want := strings.Repeat("kernel ", 1000); err != nil || string(got.data) != want {
-		t.Errorf("unpack = %d bytes, %v; want %d", len(got.data), err, len(want))
+	got, err := unpack(c, packed, 0, maxUnpacked)
+	if want := strings.Repeat("kernel ", 1000); err != nil || string(got) != want {
+		t.Errorf("unpack = %d bytes, %v; want %d", len(got), err, len(want))
 	}
-	if _, err := c.unpack(memory(packed[:len(packed)-4]), 0, MaxUnpacked); !errors.Is(err, ErrTruncated) {
+	if _, err := unpack(c, packed[:len(packed)-4], 0, maxUnpacked); !errors.Is(err, ErrTruncated) {
 		t.Errorf("unpack of a cut file = %v; want ErrTruncated", err)
 	}
 }
@@ -118,11 +119,11 @@ func TestUnpackAllocation(t *testing.T) {
 	for name, packed := range claims {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		c := codecOf(packed)
+		c := Of(packed)
 		if c == nil {
-			t.Fatalf("%s: codecOf = nil", name)
+			t.Fatalf("%s: Of = nil", name)
 		}
-		_, _ = c.unpack(memory(packed), 1<<30, MaxUnpacked)
+		_, _ = unpack(c, packed, 1<<30, maxUnpacked)
 		runtime.ReadMemStats(&after)
 		const most = 20 << 20
 		if got := after.TotalAlloc - before.TotalAlloc; got > most {
@@ -138,13 +139,13 @@ func TestDictionary(t *testing.T) {
 		return []byte{0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 0x09, 0, 0, 'x'}
 	}
 	for windowLog, want := range map[byte]error{20: nil, 27: nil, 28: ErrCorrupt, 31: ErrCorrupt} {
-		if got, err := codecFor("zstd").unpack(memory(zstdFrame(windowLog)), 0, MaxUnpacked); !errors.Is(err, want) || err == nil && string(got.data) != "x" {
-			t.Errorf("zstd, window of 2^%d: unpack = %q, %v; want %v", windowLog, got.data, err, want)
+		if got, err := unpack(codecFor("zstd"), zstdFrame(windowLog), 0, maxUnpacked); !errors.Is(err, want) || err == nil && string(got) != "x" {
+			t.Errorf("zstd, window of 2^%d: unpack = %q, %v; want %v", windowLog, got, err, want)
 		}
 	}
 	lz := compress(t, "lzma", []byte("x"))
 	le.PutUint32(lz[1:], 1<<30)
-	if _, err := codecFor("lzma").unpack(memory(lz), 0, MaxUnpacked); !errors.Is(err, ErrCorrupt) {
+	if _, err := unpack(codecFor("lzma"), lz, 0, maxUnpacked); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("lzma, dictionary of 1 GiB: unpack = %v; want ErrCorrupt", err)
 	}
 }
@@ -182,25 +183,25 @@ func FuzzUnpack(f *testing.F) {
 		name := imagetest.Codecs[int(codec)%len(imagetest.Codecs)]
 		packed := compress(t, name, body)
 		c := codecFor(name)
-		got, err := c.unpack(memory(packed), 0, int64(len(body)))
-		if err != nil || !bytes.Equal(got.data, body) {
-			t.Fatalf("%s: unpack(compress(%d bytes)) = %d bytes, %v", name, len(body), len(got.data), err)
+		got, err := unpack(c, packed, 0, int64(len(body)))
+		if err != nil || !bytes.Equal(got, body) {
+			t.Fatalf("%s: unpack(compress(%d bytes)) = %d bytes, %v", name, len(body), len(got), err)
 		}
 		bad := packed[:len(packed)-int(cut)%len(packed)]
 		bad[int(at)%len(bad)] ^= change
 		limit := int64(2*len(body) + 10)
-		got, err = c.unpack(memory(bad), 0, limit)
+		got, err = unpack(c, bad, 0, limit)
 		if err != nil {
 			return
 		}
-		if int64(len(got.data)) > limit {
-			t.Fatalf("%s: unpack of damaged data = %d bytes; the limit is %d", name, len(got.data), limit)
+		if int64(len(got)) > limit {
+			t.Fatalf("%s: unpack of damaged data = %d bytes; the limit is %d", name, len(got), limit)
 		}
 		if name == "lzma" || name == "lz4-legacy" || name == "lz4" {
 			return // without a checksum, or with one that a changed flag turns off
 		}
-		if !bytes.Equal(got.data, body) {
-			t.Fatalf("%s: unpack of damaged data = %d other bytes, and no error", name, len(got.data))
+		if !bytes.Equal(got, body) {
+			t.Fatalf("%s: unpack of damaged data = %d other bytes, and no error", name, len(got))
 		}
 	})
 }

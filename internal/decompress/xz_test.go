@@ -1,4 +1,4 @@
-package bootimage
+package decompress
 
 import (
 	"bytes"
@@ -48,19 +48,19 @@ func TestXZFilters(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := branchSample(filter, 1, 6001)
-		got, err := codecFor("xz").unpack(memory(packed), 0, MaxUnpacked)
-		if err != nil || !bytes.Equal(got.data, want) {
-			t.Errorf("%s: unpack = %d bytes, %v; want %d", path, len(got.data), err, len(want))
+		got, err := unpack(codecFor("xz"), packed, 0, maxUnpacked)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: unpack = %d bytes, %v; want %d", path, len(got), err, len(want))
 		}
 		// Each byte that is changed or cut off is found.
 		for i := xzHeaderSize; i < len(packed)-40; i += 97 {
 			bad := append([]byte(nil), packed...)
 			bad[i] ^= 0x40
-			if got, err := codecFor("xz").unpack(memory(bad), 0, 1<<20); !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTruncated) {
-				t.Errorf("%s with byte %d changed: unpack = %d bytes, %v; want ErrCorrupt", path, i, len(got.data), err)
+			if got, err := unpack(codecFor("xz"), bad, 0, 1<<20); !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTruncated) {
+				t.Errorf("%s with byte %d changed: unpack = %d bytes, %v; want ErrCorrupt", path, i, len(got), err)
 			}
-			if got, err := codecFor("xz").unpack(memory(packed[:i]), 0, 1<<20); !errors.Is(err, ErrTruncated) {
-				t.Errorf("%s cut to %d bytes: unpack = %d bytes, %v; want ErrTruncated", path, i, len(got.data), err)
+			if got, err := unpack(codecFor("xz"), packed[:i], 0, 1<<20); !errors.Is(err, ErrTruncated) {
+				t.Errorf("%s cut to %d bytes: unpack = %d bytes, %v; want ErrTruncated", path, i, len(got), err)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package bootimage
+package decompress
 
 import (
 	"bufio"
@@ -28,23 +28,23 @@ var streams = []struct {
 	{"\x1f\x8b", "gzip", streamGzip},
 	{"BZ", "bzip2", streamBzip2},
 	{"\x5d\x00", "lzma", func(br *bufio.Reader) (io.Reader, error) {
-		return lzma.ReaderConfig{DictCap: maxDictionary}.NewReader(br)
+		return lzma.ReaderConfig{DictCap: MaxWindow}.NewReader(br)
 	}},
 	{"\xfd7", "xz", streamXZ},
-	{"\x89L", "lzo", func(br *bufio.Reader) (io.Reader, error) { return openLzop(br) }},
+	{"\x89L", "lzo", func(br *bufio.Reader) (io.Reader, error) { return openLzop(br, MaxWindow) }},
 	{"\x02\x21", "lz4", streamLZ4},
 	{"\x28\xb5", "zstd", streamZstd},
 }
 
-// StreamReader gives a reader that is fit for DecompressStream.
-func StreamReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, readBuffer) }
+// NewReader gives a reader that is fit for Stream.
+func NewReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, readBuffer) }
 
-// DecompressStream recognises the compression of br as the kernel's decompress_method does
+// Stream recognises the compression of br as the kernel's decompress_method does
 // (lib/decompress.c), and returns a reader of one stream and the codec's name: "gzip", "bzip2", "lzma",
 // "xz", "lzo", "lz4" (legacy frames) or "zstd"; "" and no reader for none of these. When that reader
 // has given io.EOF, br stands where the kernel goes on: right behind the stream.
-// br must be a StreamReader. No decoder allocates more than its window, of 128 MiB at most.
-func DecompressStream(br *bufio.Reader) (io.Reader, string, error) {
+// br must be a NewReader. No decoder allocates more than its window, of 128 MiB at most.
+func Stream(br *bufio.Reader) (io.Reader, string, error) {
 	head, err := br.Peek(2)
 	if err != nil && err != io.EOF {
 		return nil, "", err
@@ -100,7 +100,7 @@ func streamXZ(br *bufio.Reader) (io.Reader, error) {
 		return nil, ErrXZCheck
 	}
 	in := &xzInput{br: br}
-	z, err := xz.NewReader(in, maxDictionary)
+	z, err := xz.NewReader(in, MaxWindow)
 	if err != nil {
 		return nil, xzError(err)
 	}
@@ -187,7 +187,7 @@ func streamZstd(br *bufio.Reader) (io.Reader, error) {
 	if err := h.Decode(head); err != nil {
 		return nil, err
 	}
-	return openZstd(&zstdFrame{br: br, left: h.HeaderSize, sum: h.HasCheckSum})
+	return openZstd(&zstdFrame{br: br, left: h.HeaderSize, sum: h.HasCheckSum}, MaxWindow)
 }
 
 // zstdFrame gives the bytes of one frame (RFC 8878, section 3.1.1).

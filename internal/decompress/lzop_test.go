@@ -1,4 +1,4 @@
-package bootimage
+package decompress
 
 import (
 	"bytes"
@@ -73,12 +73,12 @@ func TestLzop(t *testing.T) {
 		{"no LZO", lzopBlock(100, 20, bytes.Repeat([]byte{0xff}, 20)), ErrCorrupt, "block 0: lzo: "},
 	}
 	for _, tt := range tests {
-		got, err := codecFor("lzo").unpack(memory(tt.file), 0, MaxUnpacked)
+		got, err := unpack(codecFor("lzo"), tt.file, 0, maxUnpacked)
 		if !errors.Is(err, tt.want) || err != nil && !strings.Contains(err.Error(), tt.message) {
 			t.Errorf("%s: unpack = %v; want %v with %q", tt.name, err, tt.want, tt.message)
 		}
-		if tt.want == nil && !bytes.Equal(got.data, want) {
-			t.Errorf("%s: unpack = %d bytes; want %d", tt.name, len(got.data), len(want))
+		if tt.want == nil && !bytes.Equal(got, want) {
+			t.Errorf("%s: unpack = %d bytes; want %d", tt.name, len(got), len(want))
 		}
 	}
 }

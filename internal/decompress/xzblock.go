@@ -1,4 +1,4 @@
-package bootimage
+package decompress
 
 import (
 	"bufio"
@@ -94,8 +94,9 @@ func xzVarint(r io.ByteReader) (v uint64, err error) {
 
 // xzFiltered reads one xz stream with an ARM64 or RISCV filter.
 type xzFiltered struct {
-	src   *xzCounter
-	check hash.Hash // of what is unpacked; nil for none
+	src    *xzCounter
+	window int       // the largest dictionary, in bytes
+	check  hash.Hash // of what is unpacked; nil for none
 
 	block  xzBlock
 	lzma2  *lzma.Reader2 // nil between blocks
@@ -126,7 +127,7 @@ func (c *xzCounter) ReadByte() (byte, error) {
 	return b, err
 }
 
-func newXZFiltered(src *bufio.Reader) (io.Reader, error) {
+func newXZFiltered(src *bufio.Reader, window int) (io.Reader, error) {
 	h := make([]byte, xzHeaderSize)
 	if _, err := io.ReadFull(src, h); err != nil {
 		return nil, unexpected(err)
@@ -134,7 +135,7 @@ func newXZFiltered(src *bufio.Reader) (io.Reader, error) {
 	if crc32.ChecksumIEEE(h[6:8]) != le.Uint32(h[8:]) {
 		return nil, errors.New("stream header checksum is wrong")
 	}
-	x := &xzFiltered{src: &xzCounter{Reader: src}, buf: make([]byte, 0, readBuffer)}
+	x := &xzFiltered{src: &xzCounter{Reader: src}, window: window, buf: make([]byte, 0, readBuffer)}
 	switch h[7] {
 	case 0:
 	case 1:
@@ -216,8 +217,8 @@ func (x *xzFiltered) startBlock() error {
 	}
 	x.pos, x.src.n = x.block.start, 0
 	x.buf, x.done, x.given = x.buf[:0], 0, 0
-	if x.block.dictCap > maxDictionary {
-		return fmt.Errorf("LZMA2 dictionary of %d bytes, at most %d are allowed", x.block.dictCap, maxDictionary)
+	if x.block.dictCap > int64(x.window) {
+		return fmt.Errorf("LZMA2 dictionary of %d bytes, at most %d are allowed", x.block.dictCap, x.window)
 	}
 	x.lzma2, err = lzma.Reader2Config{DictCap: max(int(x.block.dictCap), lzma.MinDictCap)}.NewReader2(x.src)
 	return err

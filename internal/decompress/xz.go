@@ -1,7 +1,8 @@
-package bootimage
+package decompress
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 
@@ -28,7 +29,9 @@ type xzReader struct {
 	z   *xz.Reader
 }
 
-func openXZ(r io.Reader) (io.Reader, error) {
+func sniffXZ(h []byte) bool { return bytes.HasPrefix(h, []byte(xzMagic)) }
+
+func openXZ(r io.Reader, window int) (io.Reader, error) {
 	x := &xzReader{src: bufio.NewReaderSize(r, readBuffer)}
 	head, err := x.src.Peek(xzHeaderSize + 1)
 	if err != nil {
@@ -39,9 +42,9 @@ func openXZ(r io.Reader) (io.Reader, error) {
 		return nil, unexpected(err)
 	}
 	if h, err := parseXZBlock(head[xzHeaderSize:]); err == nil && h.filter != 0 {
-		return newXZFiltered(x.src)
+		return newXZFiltered(x.src, window)
 	}
-	z, err := xz.NewReader(x.src, maxDictionary)
+	z, err := xz.NewReader(x.src, uint32(window))
 	if err != nil {
 		return nil, xzError(err)
 	}

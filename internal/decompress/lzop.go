@@ -1,7 +1,8 @@
-package bootimage
+package decompress
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/adler32"
@@ -44,7 +45,9 @@ type lzopReader struct {
 	err   error
 }
 
-func openLzop(r io.Reader) (io.Reader, error) {
+func sniffLzop(h []byte) bool { return bytes.HasPrefix(h, []byte(lzopMagic)) }
+
+func openLzop(r io.Reader, _ int) (io.Reader, error) {
 	z := &lzopReader{r: bufio.NewReaderSize(r, readBuffer)}
 	if _, err := io.ReadFull(z.r, make([]byte, len(lzopMagic))); err != nil {
 		return nil, unexpected(err)

@@ -1,96 +1,112 @@
-package bootimage
+package decompress
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 )
 
-const (
-	// sizeTrailer is the little-endian unpacked size that ends a gzip file
-	// and that the kernel's build puts behind other compressed kernels.
-	sizeTrailer = 4
-	// maxHintRatio bounds how much is allocated because of such a size:
-	// kernels compress to a third, rarely to a tenth.
-	maxHintRatio = 8
-	// maxDictionary is the largest window or dictionary, in bytes, that a
-	// decoder allocates because a header says so. It is what the kernel's
-	// build uses (zstd --ultra -22, scripts/xz_wrap.sh), however small the
-	// kernel.
-	maxDictionary = 128 << 20
-	readBuffer    = 64 << 10
+// Errors of this package, besides those of the reader.
+var (
+	// ErrTruncated means that the data ends early.
+	ErrTruncated = errors.New("truncated")
+	// ErrTooLarge means that it unpacks to more than the limit.
+	ErrTooLarge = errors.New("too large")
+	// ErrCorrupt means that it does not decompress, or has a wrong checksum.
+	ErrCorrupt = errors.New("corrupt")
 )
 
-// codec is a compression format.
-type codec struct {
-	name  string
+const (
+	// maxHintRatio bounds how much is allocated because of a hint:
+	// kernels compress to a third, rarely to a tenth.
+	maxHintRatio = 8
+	// MaxWindow is the largest window or dictionary, in bytes, that a
+	// decoder should allocate because a header says so. It is what the kernel's
+	// build uses (zstd --ultra -22, scripts/xz_wrap.sh), however small the
+	// kernel.
+	MaxWindow  = 128 << 20
+	readBuffer = 64 << 10
+)
+
+// Codec is a compression format.
+type Codec struct {
+	// Name is "gzip", "xz", "zstd", "lz4", "lzo", "bzip2" or "lzma".
+	Name  string
 	sniff func(head []byte) bool
-	open  func(r io.Reader) (io.Reader, error)
+	open  func(r io.Reader, window int) (io.Reader, error)
 }
 
 // codecs has lzma last: its header has no magic number.
-var codecs = []codec{
-	{"gzip", magic("\x1f\x8b\x08"), openGzip},
-	{"xz", magic(xzMagic), openXZ},
+var codecs = [...]Codec{
+	{"gzip", sniffGzip, openGzip},
+	{"xz", sniffXZ, openXZ},
 	{"zstd", sniffZstd, openZstd},
 	{"lz4", sniffLZ4, openLZ4},
-	{"lzo", magic(lzopMagic), openLzop},
+	{"lzo", sniffLzop, openLzop},
 	{"bzip2", sniffBzip2, openBzip2},
 	{"lzma", sniffLZMA, openLZMA},
 }
 
-func magic(m string) func([]byte) bool {
-	return func(h []byte) bool { return bytes.HasPrefix(h, []byte(m)) }
-}
-
-// codecOf returns the codec of data that begins with h, nil for none.
-func codecOf(h []byte) *codec {
+// Of returns the codec of data that begins with head, nil for none. 16 bytes are enough.
+func Of(head []byte) *Codec {
 	for i := range codecs {
-		if codecs[i].sniff(h) {
+		if codecs[i].sniff(head) {
 			return &codecs[i]
 		}
 	}
 	return nil
 }
 
-// sizeHint reads the unpacked size at off; 0 when there is none.
-func (s source) sizeHint(off int64) int64 {
-	b, err := s.at(off, sizeTrailer)
-	if err != nil {
-		return 0
+// Named returns the codec of that name, nil for none.
+func Named(name string) *Codec {
+	for i := range codecs {
+		if codecs[i].Name == name {
+			return &codecs[i]
+		}
 	}
-	return int64(le.Uint32(b))
+	return nil
 }
 
-// unpack decompresses src into memory, up to limit bytes. hint is what the
-// unpacked size should be; it may be wrong. Then src is gone through twice, to
+// Open returns a reader of what r holds. All streams in r are read, and what follows them
+// is ignored where the format ends by itself. A window or dictionary over window bytes is an error.
+func (c *Codec) Open(r io.Reader, window int) (io.ReadCloser, error) {
+	z, err := c.open(r, window)
+	if err != nil {
+		return nil, unexpected(err)
+	}
+	if z, ok := z.(io.ReadCloser); ok {
+		return z, nil
+	}
+	return io.NopCloser(z), nil
+}
+
+// Unpack decompresses size bytes of r into memory, up to limit bytes. hint is what the
+// unpacked size should be; it may be wrong. Then r is gone through twice, to
 // learn the size first: nothing is copied, and no more is allocated than there is.
-func (c *codec) unpack(src source, hint, limit int64) (source, error) {
-	size := max(min(hint, limit, src.size*maxHintRatio), min(readBuffer, limit))
-	b, total, err := c.read(src, size, limit)
-	if err == nil && total > size {
-		b, total, err = c.read(src, total, limit)
+// The error wraps one of this package, or is that of r.
+func (c *Codec) Unpack(r io.ReaderAt, size, hint, limit int64) ([]byte, error) {
+	first := max(min(hint, limit, size*maxHintRatio), min(readBuffer, limit))
+	b, total, err := c.read(r, size, first, limit)
+	if err == nil && total > first {
+		b, total, err = c.read(r, size, total, limit)
 	}
 	if err == nil && total > int64(len(b)) {
 		err = fmt.Errorf("%w: the file changes", ErrCorrupt)
 	}
 	if err != nil {
-		return source{}, err
+		return nil, err
 	}
-	return memory(b), nil
+	return b, nil
 }
 
-// read decompresses the first size bytes into memory, and counts the rest.
-func (c *codec) read(src source, size, limit int64) (b []byte, total int64, err error) {
-	in := &inputReader{r: io.NewSectionReader(src.r, 0, src.size)}
-	r, err := c.open(in)
+// read decompresses the first bytes into memory, and counts the rest.
+func (c *Codec) read(r io.ReaderAt, size, first, limit int64) (b []byte, total int64, err error) {
+	in := &inputReader{r: io.NewSectionReader(r, 0, size)}
+	z, err := c.Open(in, MaxWindow)
 	if err == nil {
-		b, total, err = readCounted(r, size, limit)
-		if c, ok := r.(io.Closer); ok {
-			err = errors.Join(err, c.Close())
-		}
+		b, total, err = readCounted(z, first, limit)
+		err = errors.Join(err, z.Close())
 	}
 	switch {
 	case err == nil:

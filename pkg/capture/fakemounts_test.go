@@ -1,0 +1,21 @@
+package capture
+
+import "fmt"
+
+// fakeMounts note what is mounted.
+type fakeMounts struct {
+	*fakeMachine
+	mountErr map[string]error // by type
+}
+
+func (s *fakeMounts) Mount(source, target, fstype, data string) error {
+	s.call("Mount")
+	if err := s.mountErr[fstype]; err != nil {
+		return fmt.Errorf("mount %s: %w", source, err)
+	}
+	s.event("mount %s %s %s %s", source, target, fstype, data)
+	return nil
+}
+
+func (s *fakeMounts) Unmount(target string) error { s.event("unmount %s", target); return nil }
+func (s *fakeMounts) Sync()                       { s.call("Sync"); s.event("sync") }

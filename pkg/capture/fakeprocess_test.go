@@ -1,0 +1,50 @@
+package capture
+
+import (
+	"io"
+	"strings"
+)
+
+// fakeProcess is an init that notes what it is told to do.
+type fakeProcess struct {
+	*fakeMachine
+	consoleErr map[string]error
+	rebootErr  error
+	shellErr   error
+	place      Place
+	// screenHang keeps the console from taking anything until it is closed.
+	screenHang chan struct{}
+}
+
+func (s *fakeProcess) Place() Place { return s.place }
+func (s *fakeProcess) BecomeInit()  { s.event("init") }
+
+func (s *fakeProcess) Console(name string) (io.Writer, error) {
+	if err := s.consoleErr[name]; err != nil {
+		return nil, err
+	}
+	s.event("console %s", name)
+	return writerFunc(func(p []byte) (int, error) {
+		if s.screenHang != nil {
+			<-s.screenHang
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.screen.Write(p)
+	}), nil
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func (s *fakeProcess) Shell(argv []string, terminal string) error {
+	s.event("shell %s on %s", strings.Join(argv, " "), terminal)
+	return s.shellErr
+}
+
+func (s *fakeProcess) Reboot(a Action) error {
+	s.event("do %s", a)
+	s.call("Reboot")
+	return s.rebootErr
+}

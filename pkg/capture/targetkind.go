@@ -1,0 +1,108 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
+)
+
+// targetKind is a row of the table of target kinds. Each has a file of its own.
+type targetKind struct {
+	name   TargetType // in a configuration
+	prefix string     // on a command line, without its colon
+	usage  string     // what the command line takes
+	// parse reads what is behind the prefix, and text prints it.
+	parse func(rest string) (Target, error)
+	text  func(Target) string
+	// own is the fields of a target that the kind has, and fields names them.
+	own    func(Target) Target
+	fields string
+	// validate checks their values.
+	validate func(Target) error
+	// lost says why PID 1 of an initramfs can't reach such a target; "" where it can.
+	lost func(Target) string
+	// open begins a dump.
+	open func(context.Context, *opening) (sink, error)
+}
+
+// targetKinds is the table.
+func targetKinds() []targetKind {
+	return []targetKind{directoryKind(), filesystemKind(), rawKind()}
+}
+
+// kind looks the target's row up.
+func (t Target) kind() (targetKind, error) {
+	var names []string
+	for _, k := range targetKinds() {
+		if k.name == t.Type {
+			return k, nil
+		}
+		names = append(names, string(k.name))
+	}
+	return targetKind{}, fmt.Errorf("type %q is not one of %s", t.Type, strings.Join(names, ", "))
+}
+
+// TargetUsage lists the forms that [ParseTarget] reads.
+func TargetUsage() string {
+	var forms []string
+	for _, k := range targetKinds() {
+		forms = append(forms, k.usage)
+	}
+	last := len(forms) - 1
+	return strings.Join(forms[:last], ", ") + " or " + forms[last]
+}
+
+// opening is a target that is being opened, and what it is opened with.
+type opening struct {
+	sys    System
+	cfg    Config
+	target Target
+	// mountPoint is for this target alone. It may have to be made.
+	mountPoint string
+	when       time.Time // of the crash
+	touch      func()    // says that waiting is alive
+	say        func(format string, args ...any)
+}
+
+// device waits for the target's block device.
+func (o *opening) device(ctx context.Context) (*blkid.Device, *deviceFinder, error) {
+	ref, err := blkid.ParseRef(o.target.Device)
+	if err != nil {
+		return nil, nil, err
+	}
+	finder := &deviceFinder{sys: o.sys, touch: o.touch}
+	device, err := finder.wait(ctx, ref, o.cfg.deviceTimeout())
+	if err != nil {
+		return nil, nil, err
+	}
+	if ref.Key != "" {
+		o.say("%s is %s", ref, device.Node)
+	}
+	return device, finder, nil
+}
+
+// validDevice checks the name of a block device.
+func validDevice(name string) error {
+	_, err := blkid.ParseRef(name)
+	return err
+}
+
+// deviceText prints a block device in its one spelling.
+func deviceText(name string) string {
+	if ref, err := blkid.ParseRef(name); err == nil {
+		return ref.String()
+	}
+	return name
+}
+
+// validPath checks the path of a directory.
+func validPath(dir string) error {
+	if !path.IsAbs(dir) {
+		return fmt.Errorf("path %q is not absolute", dir)
+	}
+	return nil
+}

@@ -30,7 +30,7 @@ const (
 // messageTimeout is how long the last messages of a command that waits for nobody may take.
 const messageTimeout = 2 * time.Second
 
-// env is all that a command touches of the world besides the files it is
+// env is everything a command uses of the machine, except the files it is
 // given, so that a test can hand it another.
 type env struct {
 	stdout, stderr io.Writer

@@ -34,7 +34,7 @@ func (k *kexecRun) open() (*loader.Spec, error) {
 		return nil, &kexecError{code: kexeccmd.ExitUsage, lines: []string{"Failed to read /proc/cmdline"}, err: err}
 	}
 	if a, open := k.host.Cmdline.Open(); open && inv.Reuse && inv.Base == nil && inv.Append != nil {
-		fmt.Fprintf(k.stderr, "kexec: warning: the quote in %q of /proc/cmdline is not closed, and takes in what is appended\n", a.Text)
+		fmt.Fprintf(k.stderr, "kexec: warning: the quote in %q of /proc/cmdline is not closed, so the appended text becomes part of the quoted value\n", a.Text)
 	}
 	if spec.Kernel, err = loader.Open(k.image); err != nil {
 		return nil, k.openFailed("", k.image, err)
@@ -66,7 +66,7 @@ func (k *kexecRun) serial() loader.Serial {
 		}
 	}
 	if !k.host.HasSerial(serial) {
-		k.debugf("nothing is reported on serial port %v, which this machine is not known to have", serial)
+		k.debugf("nothing will be reported on serial port %v: this machine does not seem to have it", serial)
 		return loader.Serial{}
 	}
 	return serial

@@ -96,7 +96,7 @@ func (e *env) unarmed(sysroot string, root fs.FS, host *loader.Host) (bool, erro
 
 func unarmedFinding() loader.Finding {
 	return loader.Finding{Check: "crash kernel", Level: loader.Warning, Detail: "one is wanted, but none is loaded: it was lost after gokexec loaded it",
-		Remedy: "gokexec hotplug or gokexec reload loads it again; gokexec unload --crash cancels the wish"}
+		Remedy: "gokexec hotplug or gokexec reload loads it again; gokexec unload --crash records that none is wanted"}
 }
 
 func checkFiles(root fs.FS, host *loader.Host, in *inputFlags, kind loader.Kind, kernel string) ([]loader.Finding, error) {

@@ -38,7 +38,7 @@ type env struct {
 	stateDir       string
 	kernel         loader.Kernel
 	kmsg           string        // "" keeps out of the kernel's log
-	absent         time.Duration // hotplug.Handler.Absent
+	absent         time.Duration // hotplug.Handler.WaitForLoad
 	power          power
 	messages       *capture.Console // what stderr is to commands whose messages may be lost
 	interrupts     *interrupts      // nil: signals are not taken

@@ -97,7 +97,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	h := &hotplug.Handler{Dir: statedir.Dir(e.stateDir), Look: e.look, Report: e.reportEvent, Absent: e.absent}
+	h := &hotplug.Handler{Dir: statedir.Dir(e.stateDir), Check: e.verifyHeader, Report: e.reportEvent, WaitForLoad: e.absent}
 	switch {
 	case o.command != "":
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
@@ -184,19 +184,19 @@ func withPath() {
 	}
 }
 
-// look compares the loaded elfcorehdr with the machine.
-func (e *env) look(context.Context) hotplug.Look {
+// verifyHeader compares the loaded elfcorehdr with the machine.
+func (e *env) verifyHeader(context.Context) hotplug.Status {
 	t := loader.ReadTruth(os.DirFS(e.sysroot), e.stateDir)
-	look := hotplug.Look{Detail: t.String(), Unchanged: t.Unchanged}
+	s := hotplug.Status{Detail: t.String(), Unchanged: t.Unchanged}
 	switch t.Accuracy {
 	case loader.Accurate:
-		look.State = hotplug.Accurate
+		s.State = hotplug.Accurate
 	case loader.Stale:
-		look.State = hotplug.Stale
+		s.State = hotplug.Stale
 	case loader.NotLoaded:
-		look.State = hotplug.NotLoaded
+		s.State = hotplug.NotLoaded
 	}
-	return look
+	return s
 }
 
 func (e *env) hotplugDaemon(ctx context.Context, h *hotplug.Handler) error {

@@ -165,7 +165,7 @@ func (r *statusReport) unarmedLine() string {
 	if r.loading {
 		return "               one is wanted, and a load or check is under way"
 	}
-	return "               one is wanted, but was lost; gokexec hotplug or reload loads it again, gokexec unload --crash cancels the wish"
+	return "               one is wanted, but was lost; gokexec hotplug or reload loads it again, gokexec unload --crash records that none is wanted"
 }
 
 // wantedIn tells whether a crash kernel is wanted. It is also wanted if the first load was

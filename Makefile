@@ -16,7 +16,7 @@ FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 DRACUTDIR ?= $(PREFIX)/lib/dracut/modules.d
 INITRAMFSTOOLSDIR ?= $(PREFIX)/share/initramfs-tools
 MKINITCPIODIR ?= $(PREFIX)/lib/initcpio
-# yes: kexec and vmcore-dmesg are gokexec, in place of kexec-tools
+# yes: install gokexec as kexec and vmcore-dmesg too, in place of kexec-tools
 DROPIN  ?= yes
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
@@ -28,17 +28,17 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 
 help:
 	@echo 'make build     bin/gokexec, static'
-	@echo 'make demo      boot a kernel in QEMU, crash it, bring its memory home'
-	@echo 'make test      every check, unit to VM (GOKEXEC_VM_MATRIX=full: every kernel)'
-	@echo 'make check     format, vet, staticcheck, all architectures compile'
+	@echo 'make demo      boot a kernel in QEMU, crash it, and compare the saved memory'
+	@echo 'make test      all checks, unit tests and VM tests (GOKEXEC_VM_MATRIX=full: every kernel)'
+	@echo 'make check     format, vet, staticcheck, words, all architectures compile'
 	@echo 'make unit      unit tests, with the race detector'
 	@echo 'make fuzz      each fuzz target for FUZZTIME (10s)'
 	@echo 'make vm        the tests in QEMU'
-	@echo 'make vm-built  the tests on kernels that no package has: they are built first (20 minutes, once)'
-	@echo 'make test-full everything, on every kernel, without a limit of time: check, unit, vm, vm-built, fuzz'
-	@echo 'make bench     benchmarks, with kexec-tools beside in the same VM'
-	@echo 'make generate  rebuild what is generated and committed'
-	@echo 'make install   to DESTDIR: the binary, as kexec and vmcore-dmesg too (DROPIN=no: not), man'
+	@echo 'make vm-built  the tests on kernels that no package has; builds them first (20 minutes, once)'
+	@echo 'make test-full everything, on every kernel, with no time limit: check, unit, vm, vm-built, fuzz'
+	@echo 'make bench     benchmarks, compared with kexec-tools in the same VM'
+	@echo 'make generate  regenerate the generated files that are committed'
+	@echo 'make install   into DESTDIR: the binary, also as kexec and vmcore-dmesg (not with DROPIN=no), man'
 	@echo '               pages, completions, udev rule, units, hooks of initramfs builders'
 	@echo 'make deb, rpm  packages of it in bin/, for PKGARCH (amd64)'
 
@@ -86,7 +86,7 @@ vm-built:
 	@scripts/deps built
 	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_BUILT=all CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMBuilt' ./test/vm
 
-# Its parts can be run alone: GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_MATRIX=full make vm, and so on.
+# Each part can be run alone: GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_MATRIX=full make vm, and so on.
 test-full: export GOKEXEC_VM_REQUIRED = 1
 test-full: export GOKEXEC_VM_MATRIX = full
 test-full: deps check unit vm vm-built fuzz
@@ -101,7 +101,7 @@ bench: deps
 generate:
 	$(GO) generate ./...
 
-# HOSTGOKEXEC is one that runs here: it writes its own man pages and completions.
+# HOSTGOKEXEC is a gokexec that runs here: it writes its own man pages and completions.
 HOSTGOKEXEC ?= bin/gokexec
 BINARY      ?= bin/gokexec
 
@@ -111,7 +111,7 @@ man: $(HOSTGOKEXEC)
 completions: $(HOSTGOKEXEC)
 	rm -rf bin/completions && mkdir -p bin/completions && $(HOSTGOKEXEC) help --completions bin/completions
 
-# A file of dist/ that names our folders, to a folder, with a mode.
+# Installs a file of dist/ into a directory, with a mode, and fills in our own directories.
 install_dist = mkdir -p $(DESTDIR)$(2) && sed 's|@SBINDIR@|$(SBINDIR)|g; s|@LIBDIR@|$(LIBDIR)|g' $(1) >$(DESTDIR)$(2)/$$(basename $(1)) && chmod $(3) $(DESTDIR)$(2)/$$(basename $(1))
 
 install: $(BINARY) man completions

@@ -20,25 +20,25 @@ import (
 func captureCommand() command {
 	return command{
 		name: "capture", acts: true, args: "[TARGET...]",
-		short: "save the log and the memory of the kernel that died",
-		long: `Run in a capture kernel, it saves the dead kernel's log and then its memory to
-the first TARGET that takes all of it. As init of the capture kernel (gokexec
-initramfs makes such an initramfs) it does so by itself, and reboots.
+		short: "save the log and the memory of the crashed kernel",
+		long: `Run it in a capture kernel: it saves the log of the crashed kernel and then its
+memory to the first TARGET that has room for all of it. As init of the capture kernel, in
+an initramfs made by gokexec initramfs, it does so by itself and then reboots.
 
 A TARGET is dir:PATH, a directory of a mounted filesystem (or just PATH);
-fs:DEVICE[:PATH], a filesystem to be mounted; or raw:DEVICE, a block device, on which
-a tar stream is written: tar xf DEVICE brings it back. DEVICE is /dev/NAME, UUID=, LABEL=,
+fs:DEVICE[:PATH], a filesystem to be mounted; or raw:DEVICE, a block device to which a
+tar stream is written: tar xf DEVICE extracts it. DEVICE is /dev/NAME, UUID=, LABEL=,
 PARTUUID=, PARTLABEL=, WWID= or SERIAL=; in a value and in PATH \xHH stands for a byte, such
 as \x20 for a blank.
 
-In a folder of its own, named by the time of the crash, come dmesg.txt, vmcore (called
-vmcore.incomplete until all of it is on disk) and result.json. The log is on disk before
-the memory is touched. A page that can't be read is saved as zeros and counted.
-Nothing of it waits for a reader of its messages.
+Each dump has a directory of its own, named after the time of the crash, with dmesg.txt,
+vmcore (called vmcore.incomplete until all of it is on disk) and result.json. The log is on
+disk before the memory is read. A page that can't be read is saved as zeros and counted.
+The capture never waits for a reader of its messages.
 
-With --final-action and --failure-action it ends the machine itself, for hooks of other
-initramfs: a disk that stopped answering leaves a process behind that can't be killed, and
-that a shell would wait for. Both none: then it only ends, in spite of such a disk.`,
+--final-action and --failure-action are for the hooks of other initramfs: gokexec reboots or
+powers off by itself. A disk that stopped answering leaves a process that can't be killed,
+and a shell would wait for it forever. If both are none, gokexec just exits, even then.`,
 		exits: []exitCode{
 			{capture.ExitComplete, "the log and all of the memory are saved"},
 			{capture.ExitFailed, "nothing is saved"},
@@ -50,7 +50,7 @@ that a shell would wait for. Both none: then it only ends, in spite of such a di
 		orderly: true,
 		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
-			source := flags.String("source", capture.VMCorePath, "`FILE` with the old memory")
+			source := flags.String("source", capture.VMCorePath, "`FILE` with the memory of the crashed kernel")
 			config := flags.String("config", "", "take targets and limits from the JSON `FILE`, as init does")
 			overwrite := flags.Bool("overwrite", false, "let raw: targets destroy what the device holds")
 			var limits limitOptions
@@ -71,7 +71,7 @@ that a shell would wait for. Both none: then it only ends, in spite of such a di
 					return err
 				}
 				if *asJSON {
-					return usageError("--json goes without an action, which would wait for its reader; result.json says the same")
+					return usageError("--json can't be used with an action, which would wait for the reader of the output; result.json has the same contents")
 				}
 				a := &actor{actionFlags: action, cfg: cfg, sys: capture.NewSystem(), out: e.messages, proc: "/proc"}
 				if os.Getenv(childVar) == "" {

@@ -20,7 +20,7 @@ import (
 // noAction is what to do when the command is just to end.
 const noAction = "none"
 
-// childVar tells a gokexec that it is the child of one that looks after it.
+// childVar tells a gokexec that it is the child of one that supervises it.
 const childVar = "GOKEXEC_CAPTURE_CHILD"
 
 // deadAfter is how long the first thread of a process may stay a zombie before the
@@ -113,7 +113,7 @@ func (a *actor) run(ctx context.Context, child *exec.Cmd) (int, error) {
 				zombie = 0
 			}
 			if zombie >= deadAfter {
-				return code, fmt.Errorf("%w: what it has left behind hangs in the kernel", capture.ErrStalled)
+				return code, fmt.Errorf("%w: a process that it left hangs in the kernel", capture.ErrStalled)
 			}
 		}
 	}

@@ -17,23 +17,23 @@ import (
 func checkCommand() command {
 	return command{
 		name: "check", args: "[KERNEL]",
-		short: "look for what would keep a load or a dump from working",
-		long: `Runs the checks that load makes before its system call, and prints each with
-what to do about it; and what no load refuses, but a capture fails by: an initrd that is
-too large to be unpacked, made for another kernel, older than its modules or without those
-that the disk needs, a command line that lacks something, a watchdog that runs, encrypted
-disks, graphics drivers; and a target of a capture initramfs that can't be there in a capture
-kernel, or is no longer on this machine. Without KERNEL only the machine is looked at. Nothing is changed,
-no kernel lock is taken.`,
-		exits: []exitCode{{exitOK, "nothing stands in the way"}, {exitFailure, "a load would fail, for the first reason that is printed"},
-			{exitStale, "nothing stands in the way of a load, but a crash kernel is wanted and none is loaded"}},
+		short: "find what would make a load or a capture fail",
+		long: `Runs the checks that load makes before its system call, and prints each result with
+what to do about it. It also finds problems that do not prevent loading but would make the
+capture fail: an initrd that is too large to be unpacked, made for another kernel, older
+than its modules or without those that the disk needs; a command line that lacks something;
+a running watchdog; encrypted disks; graphics drivers; and a dump target that cannot exist
+in a capture kernel or no longer exists on this machine. Without KERNEL only the machine is
+checked. Nothing is changed, and no kernel lock is taken.`,
+		exits: []exitCode{{exitOK, "no problem was found"}, {exitFailure, "a load would fail, for the first reason that is printed"},
+			{exitStale, "a load would work, but a crash kernel is wanted and none is loaded"}},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var in inputFlags
 			in.declare(flags)
 			boot := flags.Bool("boot", false, "check for an ordinary kexec, not for a crash kernel")
 			asJSON := flags.Bool("json", false, "report as JSON")
 			sysroot := flags.String("sysroot", "", "read /proc and /sys under `DIR`, a collected tree")
-			targets := flags.StringArray("target", nil, "look, too, whether `TARGET`, as of gokexec initramfs, can be there in a capture kernel (may be repeated)")
+			targets := flags.StringArray("target", nil, "check also whether `TARGET`, as for gokexec initramfs, can exist in a capture kernel (may be repeated)")
 			archName := flags.String("arch", "", "the tree is of a machine of architecture `NAME`")
 			return func(ctx context.Context, e *env, args []string) error {
 				if len(args) > 1 {
@@ -98,8 +98,8 @@ func (e *env) unarmed(sysroot string, root fs.FS, host *machine.Host) (bool, err
 }
 
 func unarmedFinding() advice.Finding {
-	return advice.Finding{Check: "crash kernel", Level: advice.Warning, Detail: "one is wanted, and none is loaded: it was lost since gokexec loaded it",
-		Remedy: "gokexec hotplug or gokexec reload loads it again; gokexec unload --crash says that none is wanted"}
+	return advice.Finding{Check: "crash kernel", Level: advice.Warning, Detail: "one is wanted, but none is loaded: it was lost after gokexec loaded it",
+		Remedy: "gokexec hotplug or gokexec reload loads it again; gokexec unload --crash records that none is wanted"}
 }
 
 func checkFiles(root fs.FS, host *machine.Host, in *inputFlags, kind machine.Kind, kernel string) ([]advice.Finding, error) {

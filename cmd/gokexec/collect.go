@@ -21,16 +21,16 @@ const collectLimit = 8 << 20
 func collectCommand() command {
 	return command{
 		name: "collect", args: "FILE",
-		short: "record what plans are made of, to study them on another machine",
+		short: "record the files that loads are planned from, to study them on another machine",
 		long: `Writes a tar archive of those files of /proc and /sys that a load on this machine is
 planned from: the memory map, CPUs, firmware tables, kernel settings, the program
-headers of /proc/kcore, but no memory. FILE may be - for standard output. Run it as
-root: without, the kernel hides addresses.
+headers of /proc/kcore, but no memory contents. FILE may be - for standard output. Run
+it as root: the kernel hides addresses from other users.
 
-Unpacked anywhere, it serves load --dry-run, elfcorehdr build and memmap, which take
-the folder by --sysroot. To report a wrong plan, send it with the output of those. It
-holds the kernel's command line and its addresses (which KASLR keeps secret until the
-next boot): look through it before you publish it.`,
+Unpack the archive anywhere and pass the directory to load --dry-run, elfcorehdr build or
+memmap with --sysroot. To report a wrong plan, send the archive with their output. It
+contains the kernel's command line and its addresses (which KASLR keeps secret until the
+next boot): read it before you publish it.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			arch := flags.String("arch", "", "the machine is of architecture `NAME`, not of this one's")
 			return func(_ context.Context, e *env, args []string) error {

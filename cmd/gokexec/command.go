@@ -32,7 +32,7 @@ const (
 // messageTimeout is how long the last messages of a command that waits for nobody may take.
 const messageTimeout = 2 * time.Second
 
-// env is all that a command touches of the world besides the files it is
+// env is everything a command uses of the machine, except the files it is
 // given, so that a test can hand it another.
 type env struct {
 	stdout, stderr io.Writer
@@ -40,7 +40,7 @@ type env struct {
 	stateDir       string
 	kernel         loader.Kernel
 	kmsg           string        // "" keeps out of the kernel's log
-	absent         time.Duration // hotplug.Handler.Absent
+	absent         time.Duration // hotplug.Handler.WaitForLoad
 	power          power
 	messages       *capture.Console // what stderr is to commands whose messages may be lost
 	interrupts     *interrupts      // nil: signals are not taken

@@ -131,7 +131,7 @@ func TestLoadReusesOpenQuote(t *testing.T) {
 
 // Under systemd a plain reboot becomes a kexec once a kernel is loaded for one.
 func TestLoadBootTellsOfReboot(t *testing.T) {
-	const told = "a plain reboot starts it now"
+	const told = "a plain reboot now starts it"
 	b := newBench(t)
 	b.want(exitOK, "boot kernel loaded", "", "load", "--boot", b.vmlinuz)
 	if strings.Contains(b.stdout.String(), told) {
@@ -280,7 +280,7 @@ func TestDmesgHints(t *testing.T) {
 		{"no note", "hint: the program that wrote the dump left the kernel's note out", core(status)},
 		{"cut off", "hint: the note may have been in what is missing", core(status)[:300]},
 		{"no log in the note", "hint: the kernel's note does not say where the log is", core(info("OSRELEASE=6.12\nPAGESIZE=4096\n"))},
-		{"log left out", "hint: the memory that the log is in is not in this dump", core(info("OSRELEASE=2.6\nPAGESIZE=4096\nSYMBOL(log_buf)=ffff888000200000\nSYMBOL(log_end)=ffff888000200000\nSYMBOL(log_buf_len)=ffff888000200000\nSYMBOL(logged_chars)=ffff888000200000\n"))},
+		{"log left out", "hint: the dump does not contain the memory that holds the log", core(info("OSRELEASE=2.6\nPAGESIZE=4096\nSYMBOL(log_buf)=ffff888000200000\nSYMBOL(log_end)=ffff888000200000\nSYMBOL(log_buf_len)=ffff888000200000\nSYMBOL(logged_chars)=ffff888000200000\n"))},
 	} {
 		b := newBench(t)
 		b.want(exitFailure, "", tt.want, "dmesg", b.file("dump", tt.dump))

@@ -24,7 +24,7 @@ func completionFiles() map[string]string {
 // completions writes the shells' scripts into a folder.
 func completions(e *env, args []string) int {
 	if len(args) != 1 {
-		fmt.Fprintln(e.stderr, "gokexec: help --completions takes the folder for the scripts")
+		fmt.Fprintln(e.stderr, "gokexec: help --completions takes the directory for the scripts")
 		return exitUsage
 	}
 	for name, text := range completionFiles() {

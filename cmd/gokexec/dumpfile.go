@@ -108,7 +108,7 @@ func dumpProblem(path string, dump *dumpFile, err error) error {
 	case errors.Is(err, vmcore.ErrNoVMCoreInfo):
 		p.Hint = noVMCoreInfoHint(dump)
 	case errors.Is(err, vmcore.ErrNotInDump), errors.Is(err, io.ErrUnexpectedEOF):
-		p.Hint = "the memory that the log is in is not in this dump: a filter left it out, or the end is missing; a log that was saved beside it may be all there is"
+		p.Hint = "the dump does not contain the memory that holds the log: it was excluded, or the end of the file is missing; look for a log that was saved with the dump"
 	case errors.Is(err, printk.ErrNoLog):
 		p.Hint = "the kernel's note does not say where the log is; crash(8) and drgn find it by the kernel's debug information"
 	}

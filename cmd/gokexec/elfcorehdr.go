@@ -24,7 +24,7 @@ func elfcorehdrCommand() command {
 	return command{
 		name: "elfcorehdr", args: "build|show [FILE]",
 		short: "build an elfcorehdr, or show one",
-		long: `An elfcorehdr tells the crash kernel where the memory of the dead one is: its
+		long: `An elfcorehdr tells the capture kernel where the memory of the crashed kernel is: its
 /proc/vmcore is made from it.
 
 build makes the one that a load by segments would, without the backup of low memory,

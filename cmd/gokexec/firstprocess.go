@@ -78,8 +78,8 @@ func firstProcess(sys capture.System, o otherInit) {
 // handOver starts what the kernel would have started without init= (init/main.c,
 // kernel_init), and where there is none ends, which the kernel answers by a panic.
 func (o otherInit) handOver() {
-	o.say("gokexec: not the init of this kernel: no panic has started it (there is no /proc/vmcore), and this is no initramfs made by gokexec initramfs")
-	o.say("hint: take init= or rdinit= off the kernel's command line; a command of gokexec is run by its name, like gokexec status")
+	o.say("gokexec: not the init of this kernel: it was not started by a panic (there is no /proc/vmcore), and this initramfs was not made by gokexec initramfs")
+	o.say("hint: remove init= or rdinit= from the kernel's command line; to run a command of gokexec, name it, as in gokexec status")
 	self, _ := os.Stat(o.argv[0])
 	for _, path := range []string{initName, "/sbin/init", "/etc/init", "/bin/init"} {
 		info, err := os.Stat(path)
@@ -90,7 +90,7 @@ func (o otherInit) handOver() {
 		err = o.exec(path, append([]string{path}, o.argv[1:]...))
 		o.say(fmt.Sprintf("gokexec: %s: %v", path, err))
 	}
-	o.say("gokexec: there is no other init; ending, so that the kernel panics, and reboots if panic= says so")
+	o.say("gokexec: there is no other init; exiting, so that the kernel panics, and reboots if panic= says so")
 	o.wait(initReadingTime)
 	o.exit(exitFailure)
 }

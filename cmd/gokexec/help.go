@@ -25,7 +25,7 @@ func version() string {
 
 func overview() string {
 	var b strings.Builder
-	b.WriteString("gokexec loads crash kernels, and saves the memory of the kernel that died.\n\nusage: gokexec COMMAND [OPTIONS] [ARGUMENTS]\n\n")
+	b.WriteString("gokexec loads crash kernels, and saves the memory of a crashed kernel.\n\nusage: gokexec COMMAND [OPTIONS] [ARGUMENTS]\n\n")
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-12s %s\n", c.name, c.short)
 	}

@@ -22,45 +22,46 @@ import (
 func hotplugCommand() command {
 	return command{
 		name: "hotplug", acts: true,
-		short: "look after the crash kernel when memory or CPUs have come or gone",
-		long: `To be called for each such event, by a udev rule, a script or by hand; it needs no
-arguments. It returns at once if another process will look after this event.
-Otherwise it waits until the burst of events is over, looks whether the loaded
-elfcorehdr fits the machine (as gokexec status does), and only if not loads the crash
-kernel again (as gokexec reload does). Where the kernel updates the header itself it
-has nothing to do, unless the kernel has dropped an update, or still lists memory that
-is gone. While nothing is loaded it waits some seconds, since another program may be
-loading just then, and the kernel drops the updates that fall into a load.
+		short: "keep the crash kernel accurate when memory or CPUs are hot-added or hot-removed",
+		long: `Call it for each such event, from a udev rule, a script or by hand; it needs no
+arguments. It returns at once if another process will handle the event. Otherwise it
+waits until the burst of events is over and compares the loaded elfcorehdr with the
+machine, as gokexec status does. If the header is stale, it loads the crash kernel
+again, as gokexec reload does. Where the kernel updates the header itself there is
+nothing to do, unless the kernel dropped an update or still lists memory that was
+hot-removed. If no crash kernel is loaded, it waits for some seconds, since another
+program may be loading one, and the kernel drops updates that arrive during a load.
 
-With --daemon it hears the kernel's events itself and needs no udev. Between events it
-sleeps. It looks once when it starts, and tells a service manager when it is ready.
+With --daemon it listens to the kernel itself and needs no udev. Between events it
+sleeps. It checks once when it starts, and tells the service manager when it is ready.
 
-With --reload-command the loading is left to CMD, a distribution's script for
-instance (kdumpctl reload, kdump-config try-reload), which is run by /bin/sh:
-gokexec decides when, and runs one at a time. CMD may take --reload-timeout; then its
-process group is ended, by SIGTERM and 10 s later by SIGKILL.
+With --reload-command the shell command CMD loads the crash kernel, for instance a
+distribution's script (kdumpctl reload, kdump-config try-reload). gokexec decides when
+to run it, and runs one at a time. If CMD takes longer than --reload-timeout, its
+process group gets SIGTERM, and SIGKILL 10 s later.
 
-Once a crash kernel was loaded, by gokexec or CMD, one is wanted until gokexec unload
---crash (or kexec -p -u, where that is gokexec). If none is loaded then, whatever has
-lost it, hotplug loads it again: after three failures not before 10 s, 20 s and so on
-up to 10 min have passed since the last one, and not after 20 failures. What another
-program has unloaded is loaded again three times. An explicit load starts anew.
+Once gokexec or CMD has loaded a crash kernel, one is wanted until gokexec unload
+--crash (or kexec -p -u, if kexec is gokexec). If none is loaded although one is wanted,
+hotplug loads it again, whatever the cause. After three failures it waits 10 s before
+the next attempt, then 20 s and so on up to 10 min; after 20 failures it gives up. If
+another program keeps unloading it, it is loaded again three times. An explicit load
+resets these counts.
 
-What could not be helped is said on stderr, in the kernel's log and by gokexec status,
-and tried again at the next event; the daemon also has a timer of its own, from 10 s
-to 10 min, for up to 20 times.`,
+A problem that remains is reported on stderr, in the kernel log and by gokexec status.
+gokexec tries again at the next event; the daemon also tries again by itself, after
+10 s to 10 min, up to 20 times.`,
 		exits: []exitCode{
-			{exitOK, "the crash kernel fits the machine, or another process sees to that, or none is loaded or wanted"},
-			{exitStale, "it does not, and a reload did not help; or one is wanted, and none could be loaded"},
+			{exitOK, "the loaded elfcorehdr is accurate, or another process handles the event, or no crash kernel is wanted"},
+			{exitStale, "the elfcorehdr is stale, and a reload did not help; or a crash kernel is wanted, and none could be loaded"},
 		},
 		orderly: true,
 		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &hotplugOptions{}
-			flags.BoolVar(&o.daemon, "daemon", false, "stay, and look after all events")
-			flags.StringVar(&o.command, "reload-command", "", "have the shell command `CMD` load the crash kernel")
+			flags.BoolVar(&o.daemon, "daemon", false, "keep running and handle all events")
+			flags.StringVar(&o.command, "reload-command", "", "shell command `CMD` that loads the crash kernel")
 			flags.DurationVar(&o.timeout, "reload-timeout", reloadTimeout, "how long --reload-command may take")
-			flags.StringVar(&o.unit, "hand-over", "", "have systemd start `UNIT`, which runs gokexec hotplug, unless the event is covered")
+			flags.StringVar(&o.unit, "hand-over", "", "have systemd start `UNIT`, which runs gokexec hotplug, unless another process handles the event")
 			o.method.declare(flags)
 			return o.run
 		},
@@ -85,7 +86,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	}
 	if o.unit != "" {
 		if o.daemon || o.command != "" || method != plan.Auto {
-			return usageError("--hand-over goes without other options: those are the unit's")
+			return usageError("--hand-over takes no other options: give them to the command of the unit")
 		}
 		return e.handOver(ctx, o.unit)
 	}
@@ -93,13 +94,13 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 		return usageError("--reload-timeout is %v; give a time above 0, such as 5m", o.timeout)
 	}
 	if o.command != "" && method != plan.Auto {
-		return usageError("--reload-method is of no use with --reload-command, which chooses its own")
+		return usageError("--reload-method has no effect with --reload-command: the command chooses the method")
 	}
 	arch, err := machine.NativeArch()
 	if err != nil {
 		return err
 	}
-	h := &hotplug.Handler{Dir: statedir.Dir(e.stateDir), Look: e.look, Report: e.reportEvent, Absent: e.absent}
+	h := &hotplug.Handler{Dir: statedir.Dir(e.stateDir), Check: e.verifyHeader, Report: e.reportEvent, WaitForLoad: e.absent}
 	switch {
 	case o.command != "":
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
@@ -115,7 +116,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 			}
 			_, _, err := e.loader(arch, hotplugWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
 			if o.daemon {
-				debug.FreeOSMemory() // of the images, which are many times what it needs otherwise
+				debug.FreeOSMemory() // the images are many times larger than all else
 			}
 			return err
 		}
@@ -132,8 +133,8 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	return err
 }
 
-// hotplugWait is how long a busy kernel is tried again. Nobody waits for it, and the next
-// event may be hours away.
+// hotplugWait is how long EBUSY is retried. It may be long, since no user waits and the
+// next event may be hours away.
 const hotplugWait = 2 * time.Minute
 
 // mayUseLoad keeps repeated attempts from using up the loads that a kernel counts
@@ -147,18 +148,18 @@ func (e *env) mayUseLoad(arch machine.Arch, a hotplug.Attempt) error {
 		return err
 	}
 	if limit := host.Limit(machine.Crash); limit != machine.Unlimited {
-		return &advice.Problem{What: fmt.Sprintf("not tried again by itself: kexec_load_limit_panic allows %d more loads, and each attempt uses one up", limit),
+		return &advice.Problem{What: fmt.Sprintf("not retried automatically: kexec_load_limit_panic allows %d more loads, and each attempt uses one", limit),
 			Hint: "find out why the last load failed, then load with gokexec reload or gokexec load --crash"}
 	}
 	return nil
 }
 
-// handOverTimeout is how long the service manager may take to note a job.
+// handOverTimeout is how long the service manager may take to queue a job.
 const handOverTimeout = 30 * time.Second
 
-// handOver notes an event and has a unit look after it, one of its own for each
-// event: a start of one that is running already would be no start, and that one
-// may have looked before this event.
+// handOver marks an event and starts a unit that handles it. Each event has a unit of
+// its own: starting a unit that already runs has no effect, and that unit may have
+// checked before this event.
 func (e *env) handOver(ctx context.Context, unit string) error {
 	h := &hotplug.Handler{Dir: statedir.Dir(e.stateDir), Report: e.reportEvent}
 	if h.Announce() {
@@ -173,32 +174,32 @@ func (e *env) handOver(ctx context.Context, unit string) error {
 	if err == nil {
 		return nil
 	}
-	problem := &advice.Problem{What: fmt.Sprintf("an event is not looked after: systemctl start %s: %v: %s", unit, err, oneLine(string(out))),
-		Hint: "gokexec hotplug, run by hand, does so", Err: err}
+	problem := &advice.Problem{What: fmt.Sprintf("a hotplug event is not handled: systemctl start %s: %v: %s", unit, err, oneLine(string(out))),
+		Hint: "run gokexec hotplug by hand", Err: err}
 	e.kernelLog(kernelError, problem.Error())
 	return problem
 }
 
-// withPath gives the programs that are started a PATH: udev's have none.
+// withPath sets a PATH for the programs that we start: udev sets none.
 func withPath() {
 	if os.Getenv("PATH") == "" {
 		os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	}
 }
 
-// look translates the truth.
-func (e *env) look(context.Context) hotplug.Look {
+// verifyHeader compares the loaded elfcorehdr with the machine.
+func (e *env) verifyHeader(context.Context) hotplug.Status {
 	t := loader.ReadTruth(os.DirFS(e.sysroot), e.stateDir)
-	look := hotplug.Look{Detail: t.String(), Unchanged: t.Unchanged}
+	s := hotplug.Status{Detail: t.String(), Unchanged: t.Unchanged}
 	switch t.Accuracy {
 	case loader.Accurate:
-		look.State = hotplug.Accurate
+		s.State = hotplug.Accurate
 	case loader.Stale:
-		look.State = hotplug.Stale
+		s.State = hotplug.Stale
 	case loader.NotLoaded:
-		look.State = hotplug.NotLoaded
+		s.State = hotplug.NotLoaded
 	}
-	return look
+	return s
 }
 
 func (e *env) hotplugDaemon(ctx context.Context, h *hotplug.Handler) error {
@@ -215,7 +216,7 @@ func (e *env) hotplugDaemon(ctx context.Context, h *hotplug.Handler) error {
 	running := daemonNote(e.stateDir)
 	running.write(e)
 	defer running.remove()
-	if err := hotplug.Notify("READY=1\nSTATUS=looking after memory and CPUs"); err != nil {
+	if err := hotplug.Notify("READY=1\nSTATUS=watching memory and CPUs"); err != nil {
 		e.reportEvent(false, err.Error())
 	}
 	err = h.Daemon(ctx, socket.Wait)
@@ -231,7 +232,7 @@ const (
 	kernelInfo  = 6
 )
 
-// reportEvent tells of what is done without anybody watching.
+// reportEvent reports to stderr and to the kernel log.
 func (e *env) reportEvent(loud bool, line string) {
 	level := kernelInfo
 	if loud {
@@ -245,8 +246,8 @@ func (e *env) reportEvent(loud bool, line string) {
 // PRINTKRB_RECORD_MAX).
 const maxKernelLine = 900
 
-// kernelLog writes a line to /dev/kmsg. That it can't be is no news to anybody: it
-// is on stderr too.
+// kernelLog writes a line to /dev/kmsg. Errors are ignored; the message is also on
+// stderr.
 func (e *env) kernelLog(level int, line string) {
 	if e.kmsg == "" {
 		return

@@ -68,7 +68,7 @@ func TestReloadCommand(t *testing.T) {
 		b.kernel.Write("proc/sys/kernel/kexec_load_limit_panic", "5\n") // so that it is not tried again
 		b.kernel.RemoveMemory(dimm())
 	}
-	b.want(exitStale, "", "does not fit the machine: stale: surplus memory", "reload")
+	b.want(exitStale, "", "does not match the machine: stale: surplus memory", "reload")
 }
 
 func TestHotplug(t *testing.T) {
@@ -91,7 +91,7 @@ func TestHotplug(t *testing.T) {
 	if b.kernel.Calls != calls {
 		t.Error("hotplug made a system call that had to fail")
 	}
-	b.want(exitStale, "could not mend it", "", "status")
+	b.want(exitStale, "could not repair it", "", "status")
 	if log, err := os.ReadFile(b.kmsg); err != nil || !strings.Contains(string(log), "<3>gokexec: the crash kernel does not fit the machine: stale: surplus memory") {
 		t.Errorf("the kernel's log holds %q, %v; want the failure", log, err)
 	}
@@ -101,7 +101,7 @@ func TestHotplug(t *testing.T) {
 	if strings.Contains(b.stdout.String(), "hotplug:") {
 		t.Errorf("status still tells of a problem: %s", &b.stdout)
 	}
-	b.want(exitUsage, "", "--reload-method is of no use", "hotplug", "--reload-command", "true", "--reload-method", "file")
+	b.want(exitUsage, "", "--reload-method has no effect", "hotplug", "--reload-command", "true", "--reload-method", "file")
 }
 
 func TestHotplugReloadCommand(t *testing.T) {
@@ -155,8 +155,8 @@ func TestHotplugHandOver(t *testing.T) {
 	if err := unix.Flock(int(pending.Fd()), unix.LOCK_UN); err != nil {
 		t.Fatal(err)
 	}
-	b.want(exitFailure, "", "an event is not looked after: systemctl start refused: exit status 5: no such unit", "hotplug", "--hand-over", "refused")
-	b.want(exitUsage, "", "goes without other options", "hotplug", "--hand-over", "x", "--daemon")
+	b.want(exitFailure, "", "a hotplug event is not handled: systemctl start refused: exit status 5: no such unit", "hotplug", "--hand-over", "refused")
+	b.want(exitUsage, "", "takes no other options", "hotplug", "--hand-over", "x", "--daemon")
 	b.want(exitOK, "", "reloading", "hotplug")
 	b.want(exitOK, "", "", "status")
 }

@@ -45,43 +45,43 @@ func initramfsCommand() command {
 	return command{
 		name: "initramfs", args: "TARGET...",
 		short: "build the initramfs of the capture kernel",
-		long: `Builds an initramfs that saves a crashed kernel's log and memory to the first
-TARGET that takes all of it: this program as /init, its configuration, the kernel modules
-that the targets need, and nothing else. Equal inputs give equal bytes.
+		long: `Builds an initramfs that saves the log and the memory of a crashed kernel to the first
+TARGET that has room for all of it. It contains this program as /init, its configuration, the
+kernel modules that the targets need, and nothing else. Equal inputs give equal bytes.
 
 A TARGET is PATH, a directory of this machine; fs:DEVICE[:PATH], a filesystem to be
 mounted; or raw:DEVICE, a block device for a tar stream. DEVICE is /dev/NAME, UUID=, LABEL=,
 PARTUUID=, PARTLABEL=, WWID= or SERIAL=; in a value and in PATH \xHH stands for a byte, such
-as \x20 for a blank. PATH is the one that is seen here: what it means in the capture kernel,
-through links, bind mounts and btrfs subvolumes, is found out, and device names, which may
-change between boots, are turned into UUIDs. What can't be there in a capture kernel (LVM,
-LUKS, md, disks over the network and the like) is refused. The modules are found by looking
-at the device.
+as \x20 for a blank. PATH is the path on this machine: gokexec finds out what it means in the
+capture kernel, through links, bind mounts and btrfs subvolumes, and replaces device names,
+which may change between boots, by UUIDs. Targets that cannot exist in a capture kernel (LVM,
+LUKS, md, disks over the network and the like) are refused. gokexec finds the modules by
+examining the device.
 
-For a machine that is not this one say --other-machine and name its modules: --set nvme,
+For another machine give --other-machine and name its modules: --set nvme,
 --module ext4; --sysroot and --kernel say where they are, --arch its architecture.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &initramfsOptions{}
-			flags.StringVarP(&o.output, "output", "o", "", "`FILE` to write, - for standard output; it is replaced when the new one is whole")
+			flags.StringVarP(&o.output, "output", "o", "", "`FILE` to write, - for standard output; an old file is replaced when the new one is complete")
 			flags.StringVarP(&o.release, "kernel", "k", "", "`RELEASE` of the capture kernel (uname -r); the running one by default")
-			flags.StringVar(&o.sysroot, "sysroot", "/", "folder `DIR` with the modules and the configuration of that kernel")
-			flags.StringArrayVarP(&o.modules, "module", "m", nil, "kernel module `NAME` to load besides (may be repeated)")
-			flags.StringArrayVar(&o.optional, "optional-module", nil, "kernel module `NAME` to load if it is there (may be repeated)")
+			flags.StringVar(&o.sysroot, "sysroot", "/", "directory `DIR` with the modules and the configuration of that kernel")
+			flags.StringArrayVarP(&o.modules, "module", "m", nil, "additional kernel module `NAME` to load (may be repeated)")
+			flags.StringArrayVar(&o.optional, "optional-module", nil, "kernel module `NAME` to load if it exists (may be repeated)")
 			flags.StringArrayVar(&o.sets, "set", nil, "the modules for a kind of disk, by `NAME` (may be repeated): "+strings.Join(kmod.SetNames(), ", "))
 			flags.StringVar(&o.fstype, "fstype", "", "`TYPE` of the filesystem of fs: targets; what the device holds by default")
 			flags.StringVar(&o.mountOptions, "mount-options", "", "`OPTIONS` to mount fs: targets with, as the filesystem takes them (subvol=NAME); what PATH needs by default")
-			flags.BoolVar(&o.otherMachine, "other-machine", false, "the targets are another machine's: do not look for them here; name the modules")
-			flags.StringArrayVar(&o.add, "add", nil, "put `FILE[:PATH]` in besides (may be repeated)")
-			flags.StringVar(&o.shell, "shell", "", "static `FILE` to be /bin/sh, for the action shell")
-			flags.StringVar(&o.final, "final-action", string(capture.Reboot), "`ACTION` when all is saved: reboot, poweroff, halt or shell")
-			flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when not")
+			flags.BoolVar(&o.otherMachine, "other-machine", false, "the targets are on another machine: do not look for them here; name the modules")
+			flags.StringArrayVar(&o.add, "add", nil, "additional `FILE[:PATH]` to put in (may be repeated)")
+			flags.StringVar(&o.shell, "shell", "", "static `FILE` that becomes /bin/sh, for the action shell")
+			flags.StringVar(&o.final, "final-action", string(capture.Reboot), "`ACTION` when everything is saved: reboot, poweroff, halt or shell")
+			flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when something could not be saved")
 			flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
 			o.limits.register(flags)
 			flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
 			flags.Lookup("watchdog").NoOptDefVal = watchdogYes
 			flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
-			flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` to be init")
-			flags.StringVar(&o.arch, "arch", "", "for a machine of architecture `NAME`: init is gokexec-GOARCH beside this program, unless --init names it")
+			flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` that becomes init")
+			flags.StringVar(&o.arch, "arch", "", "for a machine of architecture `NAME`: init is gokexec-GOARCH in the directory of this program, unless --init names it")
 			flags.BoolVar(&o.list, "list", false, "list what is in it")
 			flags.BoolVar(&o.json, "json", false, "report as JSON")
 			return o.run
@@ -256,7 +256,7 @@ func initramfsProblem(err error, o *initramfsOptions) error {
 	p := &advice.Problem{What: err.Error(), Err: err}
 	switch {
 	case errors.Is(err, kmod.ErrNoModules):
-		p.Hint = "-k names the release of an installed kernel, --sysroot the folder its package was unpacked to"
+		p.Hint = "-k names the release of an installed kernel, --sysroot the directory to which its package was unpacked"
 	case errors.Is(err, kmod.ErrUnknownModule):
 		p.Hint = "see `ls /lib/modules/" + o.release + "/kernel`; a driver may have another name in this kernel"
 	case errors.Is(err, initramfs.ErrNotStatic):
@@ -264,7 +264,7 @@ func initramfsProblem(err error, o *initramfsOptions) error {
 	case errors.Is(err, initramfs.ErrCompression):
 		p.Hint = "--compression auto takes what the kernel can unpack"
 	case errors.Is(err, unix.ENOSPC):
-		p.Hint = "the disk is full; the file that was there is as it was"
+		p.Hint = "the disk is full; the old file is unchanged"
 	default:
 		return err
 	}

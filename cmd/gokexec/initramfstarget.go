@@ -109,7 +109,7 @@ func (e *env) targetFindings(ctx context.Context, collected string, named []stri
 	resolve := storage.NewMachine(e.sysroot).Resolve
 	if collected != "" {
 		resolve = func(_ context.Context, t capture.Target) (*storage.Resolved, error) {
-			return nil, fmt.Errorf("target %s: not looked at: a collected tree has no devices", t)
+			return nil, fmt.Errorf("target %s: not checked: a collected tree has no devices", t)
 		}
 	}
 	var findings []advice.Finding
@@ -122,7 +122,7 @@ func (e *env) targetFindings(ctx context.Context, collected string, named []stri
 	}
 	cfg, err := initrdConfig(initrd)
 	if err != nil {
-		return append(findings, advice.Finding{Check: "target", Level: advice.Failure, Detail: initrd + ": " + err.Error(), Remedy: "make it anew, by gokexec initramfs"}), nil
+		return append(findings, advice.Finding{Check: "target", Level: advice.Failure, Detail: initrd + ": " + err.Error(), Remedy: "build it again with gokexec initramfs"}), nil
 	}
 	for _, t := range cfg.Targets {
 		findings = append(findings, targetFinding(resolve(ctx, t)))

@@ -79,7 +79,7 @@ func TestInitramfsTargets(t *testing.T) {
 	b.want(exitFailure, "failure  target: target raw:/dev/dm-0: /dev/dm-0 is an LVM", "", "check", "--target", "raw:/dev/dm-0")
 	b.want(exitUsage, "", "--target", "check", "--target", "bogus")
 
-	b.want(exitOK, "unknown  target: target raw:/dev/vda: not looked at", "", "check", "--sysroot", b.kernel.Dir, "--target", "raw:/dev/vda")
+	b.want(exitOK, "unknown  target: target raw:/dev/vda: not checked", "", "check", "--sysroot", b.kernel.Dir, "--target", "raw:/dev/vda")
 
 	// The targets of an initramfs that was made before.
 	b.want(exitOK, "", "", build("/var/crash")...)

@@ -155,7 +155,7 @@ func TestKexecDistributions(t *testing.T) {
 		{name: "--reuse-cmdline of an open quote, for a reboot", setup: openQuote, argv: "-l --reuse-cmdline K", did: "sync",
 			loaded: `boot by file: root=UUID=1-2 crashkernel=1G dyndbg="file drivers/usb/* +p console=ttyS0`},
 		{name: "--reuse-cmdline of an open quote, with more", setup: openQuote, argv: "-p --reuse-cmdline --append=a K",
-			loaded: `crash by file: root=UUID=1-2 dyndbg="file drivers/usb/* +p console=ttyS0 a`, stderr: "is not closed, and takes in what is appended"},
+			loaded: `crash by file: root=UUID=1-2 dyndbg="file drivers/usb/* +p console=ttyS0 a`, stderr: "is not closed, so the appended text becomes part of the quoted value"},
 		{name: "SteamOS", argv: "-s -p K --initrd I --append=panic=-1~oops=panic", loaded: "crash by file with initrd: panic=-1 oops=panic"},
 		{name: "SONiC load", argv: "-l K --initrd=I --append=a~b -a", did: "sync", loaded: "boot by file with initrd: a b"},
 		{name: "SONiC load, Secure Boot", argv: "-l K --initrd=I --append=a~b -s", did: "sync", loaded: "boot by file with initrd: a b"},

@@ -41,7 +41,7 @@ func (k *kexecRun) load(ctx context.Context) int {
 	}
 	k.image = k.inv.Kernels[0]
 	for _, extra := range k.inv.Kernels[1:] {
-		k.debugf("%q is one kernel too many, and left alone", extra)
+		k.debugf("%q is one kernel too many, and is ignored", extra)
 	}
 	k.debugOptions()
 	spec, err := k.open()

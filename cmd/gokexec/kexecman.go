@@ -10,13 +10,13 @@ import (
 // kexecMan is kexec(8), made from the tables by which command lines are read.
 func kexecMan() string {
 	var b strings.Builder
-	manHead(&b, "KEXEC", kexecName, "load and boot another kernel from the one that runs; gokexec in place of kexec-tools")
+	manHead(&b, "KEXEC", kexecName, "load another kernel and boot it directly; gokexec in place of kexec-tools")
 	b.WriteString(".SH SYNOPSIS\n.B kexec\n[options] [kernel]\n.PP\n.B gokexec kexec\n[options] [kernel]\n.SH DESCRIPTION\n")
 	paragraphs := []string{
-		"Under the name kexec, gokexec takes the command line of kexec-tools " + kexecToolsVersion + " and of its later development: options in any order, before or behind the kernel, letters in one word, long options cut short as far as they stay clear. Exit codes and messages are the same, and a line that begins with hint: may say more.",
-		"With -l a kernel is loaded that -e boots; with -p one that a panic boots. -u unloads, with -p before it the latter. Without any of these the kernel is loaded, and shutdown(8) is called to reboot. The order counts: -p -u unloads, -u -p unloads and then loads.",
-		"The command line that is given is the new kernel's, to the letter: unlike gokexec load, kexec adds nothing that a capture kernel needs. By kexec_load, the address of the elfcorehdr goes before it.",
-		"What kexec loads, gokexec looks after: see gokexec-status(8), gokexec-reload(8) and gokexec-hotplug(8).",
+		"Under the name kexec, gokexec takes the command line of kexec-tools " + kexecToolsVersion + " and of its later development: options in any order, before or after the kernel, several letters in one word, long options abbreviated as long as they stay unambiguous. Exit codes and messages are the same; a line that begins with hint: may follow.",
+		"-l loads a kernel that -e boots; -p loads one that a panic boots. -u unloads the former; with -p before it, the latter. Without any of these the kernel is loaded, and shutdown(8) is called to reboot. The order matters: -p -u unloads, -u -p unloads and then loads.",
+		"The new kernel gets exactly the command line that is given: unlike gokexec load, kexec does not add what a capture kernel needs. With kexec_load, the address of the elfcorehdr is put before it.",
+		"gokexec keeps what kexec loads accurate, too: see gokexec-status(8), gokexec-reload(8) and gokexec-hotplug(8).",
 	}
 	for i, p := range paragraphs {
 		if i > 0 {
@@ -38,7 +38,7 @@ func kexecMan() string {
 		}
 		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff("--"+u.Option), roff(effect+u.Why+"."))
 	}
-	b.WriteString(".SH DIFFERENCES\n" + roff("What gokexec does otherwise than kexec-tools, on purpose.") + "\n")
+	b.WriteString(".SH DIFFERENCES\n" + roff("What gokexec does differently from kexec-tools, on purpose.") + "\n")
 	for _, d := range kexeccmd.Differences() {
 		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n.br\n%s\n", roff(d.When), roff("kexec-tools: "+d.Original+"."), roff("gokexec: "+d.Here+"."))
 	}

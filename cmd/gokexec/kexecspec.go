@@ -35,7 +35,7 @@ func (k *kexecRun) open() (*plan.Spec, error) {
 		return nil, &kexecError{code: kexeccmd.ExitUsage, lines: []string{"Failed to read /proc/cmdline"}, err: err}
 	}
 	if a, open := k.host.Cmdline.Open(); open && inv.Reuse && inv.Base == nil && inv.Append != nil {
-		fmt.Fprintf(k.stderr, "kexec: warning: the quote in %q of /proc/cmdline is not closed, and takes in what is appended\n", a.Text)
+		fmt.Fprintf(k.stderr, "kexec: warning: the quote in %q of /proc/cmdline is not closed, so the appended text becomes part of the quoted value\n", a.Text)
 	}
 	if spec.Kernel, err = plan.Open(k.image); err != nil {
 		return nil, k.openFailed("", k.image, err)
@@ -67,7 +67,7 @@ func (k *kexecRun) serial() plan.Serial {
 		}
 	}
 	if !serial.UsableOn(k.host) {
-		k.debugf("nothing is reported on serial port %v, which this machine is not known to have", serial)
+		k.debugf("nothing will be reported on serial port %v: this machine does not seem to have it", serial)
 		return plan.Serial{}
 	}
 	return serial

@@ -59,9 +59,9 @@ type inputFlags struct {
 func (in *inputFlags) declare(flags *pflag.FlagSet) {
 	flags.StringVar(&in.initrd, "initrd", "", "`FILE` with the initramfs")
 	flags.StringVar(&in.cmdline, "cmdline", "", "kernel command line `TEXT`")
-	flags.BoolVar(&in.reuse, "reuse-cmdline", false, "take the running kernel's command line, less what does not fit the new one")
-	flags.StringVar(&in.append, "append", "", "`TEXT` to put behind the command line")
-	flags.BoolVar(&in.exact, "cmdline-exact", false, "add nothing that a capture kernel needs (nr_cpus=1, reset_devices, ...)")
+	flags.BoolVar(&in.reuse, "reuse-cmdline", false, "use the running kernel's command line, without what does not apply to the new one")
+	flags.StringVar(&in.append, "append", "", "`TEXT` to append to the command line")
+	flags.BoolVar(&in.exact, "cmdline-exact", false, "do not add what a capture kernel needs (nr_cpus=1, reset_devices, ...)")
 }
 
 // open makes the Spec. The caller closes it.
@@ -112,45 +112,45 @@ func loadCommand() command {
 	return command{
 		name: "load", acts: true, args: "KERNEL",
 		short: "load a crash kernel, or one for an ordinary kexec",
-		long: `Loads KERNEL. Everything that can be known is checked first, because the kernel
-frees the crash kernel that is loaded before it looks at the new one; if the load
-fails all the same, the last crash kernel that gokexec loaded is restored.
+		long: `Loads KERNEL. Everything that can be checked is checked first, because the kernel
+frees the loaded crash kernel before it examines the new one. If the load fails
+nevertheless, gokexec restores the crash kernel that it loaded last.
 
-KERNEL may be a bzImage, an arm64 or riscv64 Image, wrapped by gzip, xz, zstd, lz4,
+KERNEL may be a bzImage, an arm64 or riscv64 Image, compressed by gzip, xz, zstd, lz4,
 lzma, lzo or bzip2, an EFI zboot image, or a unified kernel image (UKI), whose initrd
-and command line are used unless others are given. What the kernel can read by itself
-is handed to it as it is, so that its signature counts.
+and command line are used unless you give others. A format that the running kernel can
+read is passed to it unchanged, so that its signature can be verified.
 
-There are two methods. By file (kexec_file_load) the kernel reads and checks the
-files, and builds all else. By segments (kexec_load; x86_64, arm64 and riscv64) gokexec does:
-it also takes a vmlinux, has no limit on memory ranges, and leaves the machine without a
-crash kernel for a shorter time; but a kernel that wants signatures refuses it. auto
-takes file, and segments where the kernel has no kexec_file_load or does not take the
-image.
+There are two methods. With --method file (kexec_file_load) the kernel reads and checks
+the files and builds everything else. With --method segments (kexec_load; x86_64, arm64
+and riscv64) gokexec does. That also loads a vmlinux, has no limit on memory ranges, and
+leaves the machine without a crash kernel for a shorter time, but a kernel that requires
+signatures refuses it. auto chooses file, or segments if the kernel has no
+kexec_file_load or does not accept the image.
 
-A crash kernel's command line gets what a capture kernel needs and does not have yet:
-gokexec load --crash --dry-run lists each word with its reason.
+gokexec adds to the command line of a crash kernel what a capture kernel needs: gokexec
+load --crash --dry-run lists each parameter with its reason.
 
 Once a crash kernel is loaded, one is wanted until gokexec unload --crash. If it is lost
-(by a load that fails late or is killed, or to another program) status, check, reload
+(a load failed late or was killed, or another program unloaded it), status, check, reload
 and hotplug say so, and gokexec hotplug loads it again.
 
-With --unless-loaded nothing is done if what is loaded is what is asked for: loaded by
-gokexec with the same options and the same files, unchanged since, with an accurate
-elfcorehdr. So a service may be started as often as one likes, and loads after its
-options or files have changed, or when what it had loaded is lost.`,
+With --unless-loaded gokexec does nothing if the crash kernel that is loaded is the one
+asked for: loaded by gokexec with the same options and the same files, which have not
+changed since, and with an accurate elfcorehdr. So a service can be started any number of
+times; it loads again if its options or files have changed or the crash kernel was lost.`,
 		orderly: true,
 		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &loadOptions{}
 			o.kind.declare(flags)
 			o.inputs.declare(flags)
-			flags.BoolVar(&o.inputs.force, "force", false, "load an initrd that is no initramfs, or a damaged one, all the same")
+			flags.BoolVar(&o.inputs.force, "force", false, "load the initrd even if it is damaged or no initramfs")
 			o.segments.declare(flags)
-			flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done, and do nothing")
-			flags.BoolVar(&o.unlessLoaded, "unless-loaded", false, "with --crash: do nothing if just this is loaded, accurate and unchanged")
+			flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done, but do nothing")
+			flags.BoolVar(&o.unlessLoaded, "unless-loaded", false, "with --crash: do nothing if exactly this is loaded already, unchanged and accurate")
 			flags.BoolVar(&o.json, "json", false, "report as JSON")
-			flags.BoolVarP(&o.debug, "debug", "d", false, "let the kernel log what it places where (Linux 6.8)")
+			flags.BoolVarP(&o.debug, "debug", "d", false, "have the kernel log the placement of each segment (Linux 6.8)")
 			flags.DurationVar(&o.wait, "wait", loader.DefaultWait, "how long to try again while another load is under way")
 			flags.StringVar(&o.sysroot, "sysroot", "", "with --dry-run: read /proc and /sys under `DIR`, a collected tree")
 			flags.StringVar(&o.arch, "arch", "", "with --sysroot: the tree is of a machine of architecture `NAME`")
@@ -339,7 +339,7 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []advice.Finding) e
 		}
 		if _, err := os.Stat(filepath.Join(e.sysroot, "run/systemd/system")); err == nil && r.Kind == machine.Boot {
 			// systemctl(1): reboot looks at /sys/kernel/kexec_loaded.
-			fmt.Fprintln(e.stdout, "a plain reboot starts it now, not the firmware (SYSTEMCTL_SKIP_AUTO_KEXEC=1 reboots as before); gokexec unload --boot takes it back")
+			fmt.Fprintln(e.stdout, "a plain reboot now starts it, without the firmware (SYSTEMCTL_SKIP_AUTO_KEXEC=1 reboots as before); gokexec unload --boot undoes this")
 		}
 		if r.Truth != nil && r.Truth.Accuracy == loader.Stale {
 			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", oneLine(staleAfterLoad(r.Truth).Error()))

@@ -31,9 +31,9 @@ func manPages(e *env, args []string) int {
 
 func manOverview() string {
 	var b strings.Builder
-	manHead(&b, "GOKEXEC", "gokexec", "crash kernels: load, look after, and bring the dump home")
+	manHead(&b, "GOKEXEC", "gokexec", "load crash kernels, keep them accurate, and save the dump")
 	b.WriteString(".SH SYNOPSIS\n.B gokexec\n.I COMMAND\n[options] [arguments]\n.SH DESCRIPTION\n")
-	b.WriteString(roff("gokexec loads a crash kernel (kdump) or an ordinary one (kexec), says what is loaded, builds the initramfs of the capture kernel, and is its init. Each command has its own page.") + "\n.SH COMMANDS\n")
+	b.WriteString(roff("gokexec loads a crash kernel (kdump) or an ordinary one (kexec), shows what is loaded, builds the initramfs of the capture kernel, and is its init. Each command has its own page.") + "\n.SH COMMANDS\n")
 	var seeAlso []string
 	for _, c := range commands() {
 		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff(c.name), roff(c.short))

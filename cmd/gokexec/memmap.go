@@ -17,8 +17,8 @@ func memmapCommand() command {
 	return command{
 		name:  "memmap",
 		short: "show the machine's memory: RAM, crash memory, reserved, what would be dumped",
-		long: `Reads /proc/iomem, which names memory, and says what of it a dump would hold: all
-RAM that the kernel uses, hot-added memory too, less the crash memory.`,
+		long: `Reads the memory map in /proc/iomem and shows what a dump would contain: all RAM that
+the kernel uses, including hot-added memory, without the crash memory.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			asJSON := flags.Bool("json", false, "report as JSON")
 			sysroot := flags.String("sysroot", "", "read /proc and /sys under `DIR`, a collected tree")

@@ -198,7 +198,7 @@ func besideProblem(path string, old fs.FileInfo, err error) error {
 		return &fs.PathError{Op: "write", Path: path, Err: cause(err)}
 	}
 	return &advice.Problem{What: fmt.Sprintf("%s can't be replaced: its directory can't be written: %v", path, cause(err)), Err: err,
-		Hint: "the file is replaced when the new one is whole, so the directory must be writable; write to another one, or to - with a redirection"}
+		Hint: "the file is replaced when the new one is complete, so the directory must be writable; write to another one, or to - with a redirection"}
 }
 
 // cause is the error without operation and path.

@@ -172,7 +172,7 @@ func TestPains(t *testing.T) {
 		{"IMA", fails(unix.EACCES), crash("K"), 1, []string{"IMA appraisal", "security.ima"}},
 		{"another loader", func(b *bench) { b.kernel.Busy = 1000 }, crash("K", "--wait", "0s"), 1, []string{"another program holds the kexec lock", "--wait"}},
 		{"a load that may not be tried again", func(b *bench) { b.kernel.Write("proc/sys/kernel/kexec_load_limit_panic", "1\n") }, []string{"check"}, 0,
-			[]string{"each attempt uses one up", "run once more by hand"}},
+			[]string{"each attempt uses one", "run once more by hand"}},
 		{"limit on loads is spent", func(b *bench) { b.kernel.Write("proc/sys/kernel/kexec_load_limit_panic", "0\n") }, crash("K"), 1, []string{"no load is left", "sysctl.d"}},
 		{"loading is disabled", func(b *bench) { b.kernel.Write("proc/sys/kernel/kexec_load_disabled", "1\n") }, crash("K"), 1, []string{"kexec_load_disabled is 1", "next boot"}},
 		{"in a container", func(b *bench) { b.kernel.Write("proc/self/status", "CapEff:\t00000000a80425fb\n") }, crash("K"), 1, []string{"CAP_SYS_BOOT", "outside of containers"}},

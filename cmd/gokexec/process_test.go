@@ -275,7 +275,7 @@ func TestFirstProcess(t *testing.T) {
 			t.Errorf("inits tried: %q; want %s if it is there", got.execs, path)
 		}
 	}
-	if !strings.Contains(said.String(), "no panic has started it") || !strings.Contains(said.String(), "hint: ") || got.exit != exitFailure || got.waited < time.Second {
+	if !strings.Contains(said.String(), "it was not started by a panic") || !strings.Contains(said.String(), "hint: ") || got.exit != exitFailure || got.waited < time.Second {
 		t.Errorf("%+v, said %q; want the reason, time to read it, and an end", got, said.String())
 	}
 }

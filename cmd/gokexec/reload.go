@@ -25,16 +25,16 @@ func reloadCommand() command {
 		name: "reload", acts: true,
 		short: "load the crash kernel again, for the machine as it is now",
 		long: `Loads the kernel and initrd that gokexec load --crash loaded last, with the same
-command line, over what is loaded: nothing is unloaded before. Everything is read,
-planned and checked before the system call.
+command line and options. It replaces what is loaded; nothing is unloaded first.
+Everything is read, planned and checked before the system call.
 
-By segments (kexec_load) the machine is without a crash kernel more than ten times
-shorter than by file. So auto takes segments where load was not told a method, and the
-machine allows it: no lockdown, no Secure Boot, no signature asked for, no key for an
-encrypted disk. Otherwise it takes the method of the load.`,
+With kexec_load (--reload-method segments) the machine is without a crash kernel for a
+shorter time than with kexec_file_load. So auto chooses segments if the load chose its
+method automatically and the machine allows it: no lockdown, no Secure Boot, no required
+signature, no key for an encrypted disk. Otherwise it uses the method of the load.`,
 		exits: []exitCode{
-			{exitNotLoaded, "nothing is loaded, or nothing that gokexec has loaded"},
-			{exitStale, "loaded, but memory or CPUs keep changing, and the elfcorehdr is stale already; or a crash kernel is wanted, and none could be loaded"},
+			{exitNotLoaded, "nothing is loaded, or gokexec did not load it"},
+			{exitStale, "loaded, but memory or CPUs keep changing, and the elfcorehdr is stale again; or a crash kernel is wanted, and none could be loaded"},
 		},
 		orderly: true,
 		unheard: true,
@@ -100,7 +100,7 @@ func (e *env) reload(ctx context.Context, method plan.Method, wait time.Duration
 	return nil
 }
 
-// lockReload keeps all others from loading, unloading and looking.
+// lockReload keeps all other processes from loading, unloading and checking.
 func (e *env) lockReload(ctx context.Context, wait time.Duration) (*statedir.Lock, error) {
 	dir := statedir.Dir(e.stateDir)
 	if os.Getenv(lockVar) != "" && dir.Locked() {
@@ -113,8 +113,8 @@ func (e *env) lockReload(ctx context.Context, wait time.Duration) (*statedir.Loc
 	return lock, err
 }
 
-// logUnarmed tells the kernel's log, which is read when nobody reads stderr, that a
-// load has left the machine without the crash kernel that is wanted.
+// logUnarmed writes to the kernel log that a load has left the machine without the crash
+// kernel that is wanted: stderr may go unread.
 func (e *env) logUnarmed(err error) {
 	if errors.Is(err, loader.ErrUnarmed) {
 		e.kernelLog(kernelError, err.Error())
@@ -122,8 +122,8 @@ func (e *env) logUnarmed(err error) {
 }
 
 func staleAfterLoad(t *loader.Truth) error {
-	return &advice.Problem{What: "the crash kernel is loaded, but does not fit the machine: " + t.String(),
-		Hint: "memory or CPUs are coming and going; gokexec hotplug loads again when they have settled"}
+	return &advice.Problem{What: "the crash kernel is loaded, but its elfcorehdr does not match the machine: " + t.String(),
+		Hint: "memory or CPUs are being hot-added or hot-removed; gokexec hotplug loads again when they have settled"}
 }
 
 func callName(m plan.Method) string {

@@ -27,9 +27,9 @@ const (
 // errTimeout says that a command was ended because it took too long.
 var errTimeout = errors.New("it took too long")
 
-// runReloadCommand runs a distribution's own loader. It holds the reload lock too, lest
-// another one is started beside it should this process be killed. When the time is up or
-// ctx ends, all of its process group is ended.
+// runReloadCommand runs a distribution's own loader. The command inherits the reload lock,
+// so that no second one starts if this process is killed. When the time is up or ctx
+// ends, its whole process group is ended.
 func (e *env) runReloadCommand(ctx context.Context, command string, timeout time.Duration, a hotplug.Attempt) error {
 	withPath()
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: --reload-timeout is %v", errTimeout, timeout))

@@ -20,10 +20,10 @@ type segmentFlags struct {
 
 func (f *segmentFlags) declare(flags *pflag.FlagSet) {
 	flags.StringVar(&f.method, "method", "auto", "`METHOD` of loading: auto, file or segments")
-	flags.StringVar(&f.hotplug, "hotplug", "auto", "by segments: `WHETHER` the kernel updates the elfcorehdr when CPUs or memory come and go (Linux 6.6): auto, on or off")
-	flags.BoolVar(&f.noChecks, "no-checks", false, "by segments: start the kernel without checking its digest first")
-	flags.StringVar(&f.serial, "serial", "", "by segments: serial `PORT` on which a wrong digest is reported, such as ttyS0,115200, 0x3f8, ttyAMA0 or pl011,0x9000000")
-	flags.StringVar(&f.dtb, "dtb", "", "by segments, arm64 and riscv64: `FILE` with a device tree, instead of the running kernel's")
+	flags.StringVar(&f.hotplug, "hotplug", "auto", "for kexec_load: `WHETHER` the kernel updates the elfcorehdr when CPUs or memory are hot-added or hot-removed (Linux 6.6): auto, on or off")
+	flags.BoolVar(&f.noChecks, "no-checks", false, "for kexec_load: start the kernel without verifying its digest")
+	flags.StringVar(&f.serial, "serial", "", "for kexec_load: serial `PORT` on which a wrong digest is reported, such as ttyS0,115200, 0x3f8, ttyAMA0 or pl011,0x9000000")
+	flags.StringVar(&f.dtb, "dtb", "", "for kexec_load on arm64 and riscv64: `FILE` with a device tree, instead of the running kernel's")
 }
 
 // apply puts the choices into spec. A dry run gets a seed of zeros, so that two
@@ -53,7 +53,7 @@ func (f *segmentFlags) apply(spec *plan.Spec, dryRun bool) error {
 	return nil
 }
 
-// segmentReport is the complete plan of a load by segments. Addresses are
+// segmentReport is the complete plan of a load by kexec_load. Addresses are
 // physical; ends are exclusive.
 type segmentReport struct {
 	Entry       uint64        `json:"entry"`
@@ -122,7 +122,7 @@ func (r *segmentReport) print(w io.Writer) {
 	}
 	checks := ""
 	if r.NoChecks {
-		checks = " (not looked at: --no-checks)"
+		checks = " (not verified: --no-checks)"
 	}
 	fmt.Fprintf(w, "sha256   %s%s\n", r.Digest, checks)
 	for _, u := range r.Usable {
@@ -137,7 +137,7 @@ func (r *segmentReport) print(w io.Writer) {
 	if r.Header != nil {
 		updates := "not updated by the kernel"
 		if r.Hotplug {
-			updates = "updated by the kernel when CPUs or memory come and go"
+			updates = "updated by the kernel when CPUs or memory are hot-added or hot-removed"
 		}
 		fmt.Fprintf(w, "elfcorehdr, %s\n", updates)
 		r.Header.print(w)

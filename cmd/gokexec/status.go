@@ -29,23 +29,24 @@ const (
 func statusCommand() command {
 	return command{
 		name:  "status",
-		short: "say what is loaded, whether it fits the machine, and where the crash memory is",
+		short: "show what is loaded, whether it matches the machine, and where the crash memory is",
 		long: `Says whether a crash kernel and a kernel for an ordinary kexec are loaded, and
 which memory is reserved for the crash kernel.
 
-A crash kernel knows the machine's memory and CPUs from its elfcorehdr, which has to
-follow when they come or go. status reads the one that is loaded, through /proc/kcore,
-whoever loaded it, and holds it against the machine as it is: accurate, or stale with
-each range that a dump would lack or that is gone. Where the kernel does not show it
-(lockdown for confidentiality, no CONFIG_PROC_KCORE), that is unknown, with the reason.
+A capture kernel learns the memory and CPUs of the crashed kernel from the elfcorehdr,
+which must be updated when they are hot-added or hot-removed. status reads the loaded
+elfcorehdr through /proc/kcore, whoever loaded it, and compares it with the machine. It is
+accurate, or stale, with each range that a dump would lack or that no longer exists. Where
+the kernel hides it (lockdown for confidentiality, no CONFIG_PROC_KCORE), it is unknown,
+with the reason.
 
-The exit code tells about the crash kernel. No kernel lock is taken: it may be called
-as often as one likes.`,
+The exit code is about the crash kernel. No kernel lock is taken, so status can be called
+at any time.`,
 		exits: []exitCode{
 			{exitOK, "a crash kernel is loaded, and its elfcorehdr is accurate"},
 			{exitNotLoaded, "no crash kernel is loaded, and none is wanted"},
-			{exitUnknown, "the kernel does not say whether one is loaded, or whether it is accurate"},
-			{exitStale, "a crash kernel is loaded, but its elfcorehdr is stale; or one is wanted, and none is loaded: gokexec hotplug reloads it"},
+			{exitUnknown, "the kernel does not tell whether a crash kernel is loaded, or whether its elfcorehdr is accurate"},
+			{exitStale, "a crash kernel is loaded, but its elfcorehdr is stale; or one is wanted, and none is loaded; gokexec hotplug loads it again"},
 		},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			asJSON := flags.Bool("json", false, "report as JSON")
@@ -65,10 +66,10 @@ type statusReport struct {
 	*loader.Status
 	Truth   *loader.Truth `json:"elfcorehdr"`
 	Wanted  bool          `json:"wanted"`                    // a crash kernel was loaded, and not explicitly unloaded since
-	Event   bool          `json:"unattended_event"`          // memory or CPUs have changed, and nobody has looked
-	Problem string        `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not mend
+	Event   bool          `json:"unattended_event"`          // memory or CPUs have changed, and no process has checked
+	Problem string        `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not repair
 
-	loading bool // a gokexec loads or looks just now
+	loading bool // a gokexec process is loading or checking
 }
 
 func (e *env) status(sysroot string, asJSON bool) error {
@@ -94,7 +95,7 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	r.Wanted = wantedIn(dir)
 	loaded := r.Truth.Accuracy != loader.NotLoaded
 	if r.CrashLoaded != nil {
-		r.CrashLoaded = &loaded // which was looked at twice
+		r.CrashLoaded = &loaded // which was read twice
 	}
 	if r.Truth.Foreign || !loaded {
 		r.Noted = nil
@@ -117,8 +118,8 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	return nil
 }
 
-// notes is the state directory of the machine, or a copy of that of the tree that --sysroot names,
-// which done removes.
+// notes returns the state directory of this machine, or a copy of the one in the tree that --sysroot
+// names. done removes the copy.
 func (e *env) notes(sysroot string, root fs.FS) (dir statedir.Dir, done func(), err error) {
 	if sysroot == "" {
 		return statedir.Dir(e.stateDir), func() {}, nil
@@ -130,14 +131,14 @@ func (e *env) notes(sysroot string, root fs.FS) (dir statedir.Dir, done func(), 
 // unarmed tells whether a crash kernel is wanted and none is loaded.
 func (r *statusReport) unarmed() bool { return r.Wanted && r.Truth.Accuracy == loader.NotLoaded }
 
-// Bounds on the files that are looked at in a tree's state directory: there are few, and small.
+// Bounds on the files that are read from a tree's state directory: they are few and small.
 const (
 	maxNotes    = 100
 	maxNoteSize = 1 << 20 // bytes
 )
 
-// copyNotes copies the notes of a machine that is a tree: they are read by name, and the names in it may
-// lead anywhere. The caller removes the copy.
+// copyNotes copies the state directory of a collected tree: its files are opened by name, and names in the
+// tree may be links to anywhere. The caller removes the copy.
 func copyNotes(root fs.FS) (string, error) {
 	dir, err := os.MkdirTemp("", "gokexec-status-*")
 	if err != nil {
@@ -163,13 +164,13 @@ func copyNotes(root fs.FS) (string, error) {
 
 func (r *statusReport) unarmedLine() string {
 	if r.loading {
-		return "               one is wanted, and a load or look is under way"
+		return "               one is wanted, and a load or check is under way"
 	}
-	return "               one is wanted, and was lost; gokexec hotplug or reload loads it, gokexec unload --crash says that none is wanted"
+	return "               one is wanted, but was lost; gokexec hotplug or reload loads it again, gokexec unload --crash records that none is wanted"
 }
 
-// wantedIn tells whether a crash kernel is wanted, also if the load that was to be the
-// first was killed.
+// wantedIn tells whether a crash kernel is wanted. It is also wanted if the first load was
+// killed.
 func wantedIn(dir statedir.Dir) bool {
 	_, wanted := dir.Wanted()
 	return wanted || dir.Interrupted()
@@ -216,7 +217,7 @@ func (r *statusReport) printTruth(w io.Writer) {
 	switch t := r.Truth; t.Accuracy {
 	case loader.NotLoaded:
 	case loader.Stale:
-		fmt.Fprintln(w, "elfcorehdr:    stale: it does not fit the machine as it is")
+		fmt.Fprintln(w, "elfcorehdr:    stale: it does not match the machine")
 		for _, m := range t.Wrong {
 			size := ""
 			if m.Start < m.End {
@@ -228,10 +229,10 @@ func (r *statusReport) printTruth(w io.Writer) {
 		fmt.Fprintf(w, "elfcorehdr:    %v\n", t)
 	}
 	if r.Event {
-		fmt.Fprintln(w, "hotplug:       memory or CPUs have changed, and nobody has looked yet; gokexec hotplug does")
+		fmt.Fprintln(w, "hotplug:       memory or CPUs have changed, and the header is not checked yet; gokexec hotplug does that")
 	}
 	if r.Problem != "" {
-		fmt.Fprintf(w, "hotplug:       the last look could not mend it: %s\n", r.Problem)
+		fmt.Fprintf(w, "hotplug:       the last attempt could not repair it: %s\n", r.Problem)
 	}
 }
 

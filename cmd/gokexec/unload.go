@@ -18,11 +18,11 @@ func unloadCommand() command {
 	return command{
 		name: "unload", acts: true,
 		short: "free the crash kernel, or the one for an ordinary kexec",
-		long: `Frees the image. Before loading another one this is not needed, and leaves the
-machine without a crash kernel in between: gokexec load replaces what is loaded.
+		long: `Frees the image. This is not needed before another load, and would leave the machine
+without a crash kernel in between: gokexec load replaces what is loaded.
 
-Afterwards no crash kernel is wanted, also if the one that was is lost already: gokexec
-hotplug does not load one again.`,
+Afterwards no crash kernel is wanted, even if it was lost before: gokexec hotplug does not
+load one again.`,
 		exits:   []exitCode{{exitNotLoaded, "nothing was loaded"}},
 		orderly: true,
 		unheard: true,

@@ -24,25 +24,25 @@ func vmcoreDmesgProgram() program {
 		short: "print the kernel log out of a dump, as kexec-tools does",
 		long: `Prints the kernel log that FILE holds on standard output: the same arguments, text and
 exit codes as vmcore-dmesg of kexec-tools. FILE is /proc/vmcore or a saved dump. Each record is a line with
-seconds since boot; bytes that are not printable are written as \xNN.
+the seconds since boot; bytes that are not printable are written as \xNN.
 
-gokexec dmesg has the same text, JSON, and more help with what goes wrong.`,
+gokexec dmesg prints the same text, or JSON, and explains failures.`,
 		differences: []string{
 			`FILE may also be a dump in the compressed format of makedumpfile, a flattened one (makedumpfile -F), or
 a raw device that gokexec capture has written.`,
 			`A dump without virtual addresses in its program headers can be read: the kernel's addresses are computed from VMCOREINFO, and
 on x86_64 by the kernel's page tables.`,
 			`An ELF file that is no core file is refused, whatever notes it has.`,
-			`More than 65534 program headers are understood, and those that are not directly behind the ELF header.`,
-			`A damaged or incomplete dump gives what can be read of its log, not what comes before the first damage; what is
-missing is said on standard error. The exit code is that of the first place that can't be read.`,
-			`A log from before Linux 5.10 that wraps around has no empty line at time 0 where it does.`,
-			`A record whose text ends exactly at the end of the log's buffer, where kernels from the end of 2025 on leave it, is
-printed whole.`,
+			`More than 65534 program headers are understood, and those that do not directly follow the ELF header.`,
+			`Of a damaged or incomplete dump everything of the log that can be read is printed, not only what precedes the first damage;
+standard error says what is missing. The exit code is that of the first place that can't be read.`,
+			`A log from before Linux 5.10 that wraps around is printed without an empty line at time 0 at that place.`,
+			`A record whose text ends exactly at the end of the log's buffer, as in kernels since the end of 2025, is
+printed completely.`,
 			`Logs over 2 GiB are printed, too, and a write that takes only a part of the text is continued.`,
-			`A VMCOREINFO that lacks an offset is an error that names it, not taken for an offset of 0.`,
-			`Sizes, positions and IDs in the log are held against its bounds, so that a corrupt log can't make the program
-crash, loop or use the memory that a crash kernel lacks.`,
+			`A VMCOREINFO that lacks an offset is an error that names the offset; it is not taken to be 0.`,
+			`Sizes, positions and IDs in the log are checked against its bounds, so that a corrupt log can't make the program
+crash, loop or use more memory than a capture kernel has.`,
 		},
 		exits: []exitCode{
 			{0, "the log is printed"}, {1, "not exactly one argument"}, {2, "FILE can't be opened"},

@@ -25,9 +25,9 @@ func (b *bench) state() statedir.Dir {
 func (b *bench) wantUnarmed(when string) {
 	b.t.Helper()
 	calls := b.kernel.Calls
-	b.want(exitStale, "one is wanted, and was lost", "", "status")
+	b.want(exitStale, "one is wanted, but was lost", "", "status")
 	b.want(exitStale, `"wanted": true`, "", "status", "--json")
-	b.want(exitStale, "warning  crash kernel: one is wanted, and none is loaded", "", "check")
+	b.want(exitStale, "warning  crash kernel: one is wanted, but none is loaded", "", "check")
 	if b.state().Problem() == "" || !b.state().Marked() || b.kernel.Calls != calls {
 		b.t.Errorf("%s: problem %q, marked %v, %d calls by looking; want both kept, and no calls", when, b.state().Problem(), b.state().Marked(), b.kernel.Calls-calls)
 	}
@@ -125,7 +125,7 @@ func TestUnloadedByAnother(t *testing.T) {
 	b := newBench(t)
 	b.load()
 	b.kernel.Write("sys/kernel/kexec_crash_loaded", "0\n")
-	b.want(exitStale, "one is wanted, and was lost", "", "status")
+	b.want(exitStale, "one is wanted, but was lost", "", "status")
 	b.want(exitOK, "", "another program has unloaded it", "hotplug")
 	b.wantArmed("after a look")
 	b.kernel.Write("sys/kernel/kexec_crash_loaded", "0\n")
@@ -190,7 +190,7 @@ func TestUnloadInReloadCommand(t *testing.T) {
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
-	b.want(exitStale, "one is wanted, and was lost", "", "status")
+	b.want(exitStale, "one is wanted, but was lost", "", "status")
 	b.want(exitOK, "", "reloading", "hotplug")
 	b.wantArmed("afterwards")
 }
@@ -347,10 +347,10 @@ func TestFirstLoadKilled(t *testing.T) {
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
-	b.want(exitStale, "one is wanted, and was lost", "", "status")
-	b.want(exitStale, "one is wanted, and none is loaded", "", "check")
+	b.want(exitStale, "one is wanted, but was lost", "", "status")
+	b.want(exitStale, "one is wanted, but none is loaded", "", "check")
 	b.want(exitStale, "", "nothing can be reloaded", "hotplug")
-	b.want(exitStale, "the last look could not mend it", "", "status")
+	b.want(exitStale, "the last attempt could not repair it", "", "status")
 	b.load()
 	b.want(exitOK, "", "", "hotplug")
 	b.wantArmed("after a load")
@@ -383,7 +383,7 @@ func TestLostWithLimit(t *testing.T) {
 	b.want(exitStale, "", "could not be restored", "hotplug")
 	calls := b.kernel.Calls
 	for range 3 {
-		b.want(exitStale, "", "each attempt uses one up", "hotplug")
+		b.want(exitStale, "", "each attempt uses one", "hotplug")
 	}
 	if got := b.kernel.Calls - calls; got != 0 {
 		t.Errorf("%d loads by events after the first had failed; want none", got)

@@ -75,12 +75,12 @@ func common() []Option {
 		{Name: "no-checks", Letter: 'i', Help: "by kexec_load: start the kernel without checking its digest"},
 		{Name: "no-ifdown", Letter: 'x', Help: "leave network interfaces up before the jump"},
 		{Name: "no-sync", Letter: 'y', Help: "don't sync filesystems before the jump"},
-		{Name: "load", Letter: 'l', Help: "load the kernel, and do no more"},
+		{Name: "load", Letter: 'l', Help: "load the kernel, and do nothing else"},
 		{Name: "unload", Letter: 'u', Help: "unload the kernel; with -p, the crash kernel"},
 		{Name: "exec", Letter: 'e', Help: "jump into the kernel that is loaded"},
 		{Name: "exec-live-update", id: optExecLiveUpdate, Help: "Xen only: jump, and keep the state for a live update"},
-		{Name: "load-preserve-context", id: optPreserveContext, Help: "keep the running kernel, to come back to it (kexec jump)"},
-		{Name: "load-jump-back-helper", id: optJumpBackHelper, Help: "load what jumps back to the original kernel"},
+		{Name: "load-preserve-context", id: optPreserveContext, Help: "keep the running kernel, to return to it (kexec jump)"},
+		{Name: "load-jump-back-helper", id: optJumpBackHelper, Help: "load the helper that jumps back to the original kernel"},
 		{Name: "load-live-update", id: optLoadLiveUpdate, Help: "Xen only: load over the running one"},
 		{Name: "entry", id: optEntry, Value: "ADDR", Help: "by kexec_load: physical address to jump to"},
 		{Name: "type", Letter: 't', Value: "TYPE", Help: "by kexec_load: the kernel is of this type"},
@@ -91,10 +91,10 @@ func common() []Option {
 		{Name: "kexec-file-syscall", Letter: 's', Help: "by kexec_file_load only: the kernel reads the files, and checks signatures"},
 		{Name: "kexec-syscall", Letter: 'c', Help: "by kexec_load only"},
 		{Name: "kexec-syscall-auto", Letter: 'a', Help: "by kexec_file_load, and by kexec_load where the kernel has none or does not take the image (default)"},
-		{Name: "debug", Letter: 'd', Help: "tell on stderr what is done, and have the kernel log it"},
+		{Name: "debug", Letter: 'd', Help: "say on stderr what is done, and have the kernel log it"},
 		{Name: "status", Letter: 'S', Help: "exit with 1 if a crash kernel (with -l: a kernel for -e) is loaded, with 0 if not"},
 		{Name: "print-ckr-size", id: optCrashSize, Help: "print the size of the memory for the crash kernel, in bytes"},
-		{Name: "hotplug", id: optHotplug, Help: "by kexec_load: have the kernel update the crash kernel when CPUs or memory come and go, or fail"},
+		{Name: "hotplug", id: optHotplug, Help: "by kexec_load: have the kernel update the crash kernel when CPUs or memory are hot-added or hot-removed, or fail"},
 		{Name: "no-cma", id: optNoCMA, Help: "by kexec_file_load: place nothing in CMA memory (Linux 6.17)"},
 		{Name: "force-dtb", id: optForceDTB, Help: "by kexec_file_load on x86: hand the device tree on (Linux 6.18)"},
 	}
@@ -121,7 +121,7 @@ func inLoader(options ...Option) []Option {
 
 func x86Options() []Option {
 	return append([]Option{
-		{Name: "reset-vga", id: optResetVGA, Help: "set a VGA card up anew"},
+		{Name: "reset-vga", id: optResetVGA, Help: "reset a VGA card"},
 		{Name: "serial", id: optSerial, Value: "PORT", Help: "serial port for --console-serial: ttyS0, ttyS1 or 0x with an I/O port (default 0x3f8)"},
 		{Name: "serial-baud", id: optSerialBaud, Value: "RATE", Help: "its speed, 9600 to 115200"},
 		{Name: "console-vga", id: optConsoleVGA, Help: "report on a VGA card"},
@@ -160,7 +160,7 @@ func Options(arch string) ([]Option, error) {
 		serial := Option{Name: "serial", id: optSerial, Value: "NAME", Help: "by kexec_load: terminal, such as ttyAMA0, on which a wrong digest is reported"}
 		options = append(options, appendOption, cmdlineOption, dtbOption, initrdOption, serial, ramdiskOption, reuseOption)
 	case "riscv64":
-		base := Option{Name: "command-line", id: optBase, Value: "TEXT", Help: "kernel command line; that of --append goes behind it"}
+		base := Option{Name: "command-line", id: optBase, Value: "TEXT", Help: "kernel command line; that of --append follows it"}
 		options = append(options, appendOption, dtbOption, initrdOption, base, reuseOption)
 	case "loongarch64":
 		options = append(options, appendOption, cmdlineOption, initrdOption, ramdiskOption, reuseOption)

@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// Daemon looks after all events that wait returns for (Socket.Wait), until ctx
-// ends or wait fails. It looks once at the beginning, since something may have
-// happened before. Between events it sleeps. After a look that could not help it looks
-// again by a timer, RetryMin later, then twice as long, up to RetryMax and MaxAttempts
+// Daemon handles every event for which wait (Socket.Wait) returns, until ctx ends or
+// wait fails. It checks once at the start, since something may have happened before.
+// Between events it sleeps. After a check that ended with a problem it checks again
+// after RetryMin, then after twice that and so on up to RetryMax, at most MaxAttempts
 // times, or until the next event.
 //
-// Events and the looks are apart: while it reloads, events are heard, and looked
-// after by one look afterwards. It returns when a reload that has begun is done.
+// Events are received while it reloads; one check afterwards covers all of them. Daemon
+// does not return before a reload that has begun is done.
 func (h *Handler) Daemon(ctx context.Context, wait func() error) error {
-	h.leaveMark(h.process())
+	h.setMark(h.process())
 	wake := make(chan struct{}, 1)
 	wake <- struct{}{}
 	failed := make(chan error, 1)
@@ -33,7 +33,7 @@ func (h *Handler) Daemon(ctx context.Context, wait func() error) error {
 			}
 			select {
 			case wake <- struct{}{}:
-			default: // the next look is still to come
+			default: // a check is due already
 			}
 		}
 	}()
@@ -54,7 +54,7 @@ func (h *Handler) Daemon(ctx context.Context, wait func() error) error {
 		case <-retry.C:
 		}
 		retry.Stop()
-		if _, err := h.lookAfter(ctx, h.process()); err != nil && ctx.Err() == nil {
+		if _, err := h.handle(ctx, h.process()); err != nil && ctx.Err() == nil {
 			h.report(true, err.Error())
 			if failures++; failures <= MaxAttempts {
 				retry.Reset(retryAfter(failures))
@@ -66,8 +66,8 @@ func (h *Handler) Daemon(ctx context.Context, wait func() error) error {
 // notifyTimeout is how long the service manager may take to read a state.
 const notifyTimeout = 5 * time.Second
 
-// Notify tells the service manager a state, such as "READY=1"
-// (sd_notify(3)). Without one it does nothing.
+// Notify reports a state, such as "READY=1", to the service manager (sd_notify(3)). If
+// there is none it does nothing.
 func Notify(state string) error {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {
@@ -80,7 +80,7 @@ func Notify(state string) error {
 	if err != nil {
 		return fmt.Errorf("notify the service manager: %w", err)
 	}
-	// A service manager that hangs is not waited for.
+	// Do not wait for a service manager that hangs.
 	err = conn.SetWriteDeadline(time.Now().Add(notifyTimeout))
 	if err == nil {
 		_, err = conn.Write([]byte(state))

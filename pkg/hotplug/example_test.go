@@ -23,11 +23,11 @@ func Example() {
 	h := &hotplug.Handler{
 		Dir:   statedir.Dir(dir),
 		Quiet: 10 * time.Millisecond,
-		Look: func(context.Context) hotplug.Look {
+		Check: func(context.Context) hotplug.Status {
 			if stale {
-				return hotplug.Look{State: hotplug.Stale, Detail: "a DIMM is missing"}
+				return hotplug.Status{State: hotplug.Stale, Detail: "a DIMM is missing"}
 			}
-			return hotplug.Look{State: hotplug.Accurate}
+			return hotplug.Status{State: hotplug.Accurate}
 		},
 		Reload: func(context.Context, hotplug.Attempt) error { stale = false; return nil },
 		Report: func(_ bool, line string) { fmt.Println(line) },

@@ -9,99 +9,100 @@ import (
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
-// State says what is loaded, and whether it fits the machine.
+// State says whether a crash kernel is loaded, and whether its header is accurate.
 type State int
 
 // States of what is loaded.
 const (
-	Unknown   State = iota // it can't be told
-	Accurate               // the header is that of the machine
-	Stale                  // it is not
-	NotLoaded              // there is no crash kernel
+	Unknown   State = iota // the header can't be read or compared
+	Accurate               // the header matches the machine
+	Stale                  // it does not
+	NotLoaded              // no crash kernel is loaded
 )
 
-// Look is what a look at the machine has found.
-type Look struct {
+// Status is the result of a check.
+type Status struct {
 	State  State
-	Detail string // for messages: what is stale, why it is unknown
+	Detail string // for messages: what is stale, or why it is unknown
 
-	// Unchanged is of use with Unknown: memory and CPUs are those of the last load.
+	// Unchanged matters if the state is Unknown: memory and CPUs are those of the last load.
 	Unchanged bool
 }
 
-// Attempt is what a reload is told.
+// Attempt describes a reload to the function that makes it.
 type Attempt struct {
 	Lost     bool           // a crash kernel is wanted, and none is loaded
-	Failures int            // attempts in a row that have failed already to load what is lost
+	Failures int            // how many attempts in a row to load the lost crash kernel have failed
 	Lock     *statedir.Lock // held by the caller
 }
 
-// Outcome says what became of an event.
+// Outcome says how an event was handled.
 type Outcome int
 
 // Outcomes of an event.
 const (
-	Covered  Outcome = iota // another process looks after it
-	Fine                    // nothing had to be done
-	Reloaded                // the header is accurate again
+	Coalesced Outcome = iota // another process handles it
+	Fine                     // nothing had to be done
+	Reloaded                 // the header is accurate again
 )
 
 // String names the outcome.
-func (o Outcome) String() string { return [...]string{"covered", "fine", "reloaded"}[o] }
+func (o Outcome) String() string { return [...]string{"coalesced", "fine", "reloaded"}[o] }
 
-// ErrStale is wrapped when the header is stale and a reload could not help it.
+// ErrStale is wrapped when the header is stale and reloading did not help.
 var ErrStale = errors.New("the crash kernel does not fit the machine")
 
 // ErrUnarmed is wrapped when a crash kernel is wanted, and none could be loaded.
 var ErrUnarmed = errors.New("no crash kernel is loaded, although one is wanted")
 
-// Times of a Handler whose own are 0.
+// Defaults for the times of a Handler that are 0.
 const (
 	DefaultQuiet  = 250 * time.Millisecond
 	DefaultSettle = 30 * time.Second
 
-	// DefaultAbsent is longer than a load takes.
-	DefaultAbsent = 10 * time.Second
+	// DefaultWaitForLoad is longer than a load takes.
+	DefaultWaitForLoad = 10 * time.Second
 
-	// patience is how long the reload lock is waited for without a word, and
-	// maxPatience at all: a load that takes longer holds an event back, not for ever.
+	// patience is how long to wait for the reload lock before reporting it, and
+	// maxPatience before giving up: a load that does not end must not block an event
+	// for ever.
 	patience    = time.Minute
 	maxPatience = 15 * time.Minute
 
-	// maxReloads bounds the reloads of one event, should memory keep changing.
+	// maxReloads bounds the reloads for one event if memory keeps changing.
 	maxReloads = 3
 )
 
-// Handler looks after events. Reload is called by one process at a time.
+// Handler handles events. Only one process at a time calls Reload.
 type Handler struct {
 	Dir statedir.Dir
 
-	// Look looks at the machine, without taking a lock of the kernel's.
-	Look func(context.Context) Look
-	// Reload makes one load. nil: there is nothing to load.
+	// Check compares the loaded header with the machine, without taking a lock of the
+	// kernel.
+	Check func(context.Context) Status
+	// Reload makes one load. If it is nil, nothing can be loaded.
 	Reload func(context.Context, Attempt) error
-	// Report is told, in one line, what was done, and what is wrong (loud). It must
-	// not wait for a reader: a reload comes after it.
+	// Report receives, as one line, what was done, and what is wrong (loud). It must not
+	// wait for a reader, since a reload follows.
 	Report func(loud bool, line string)
 
-	// Quiet is how long no event must come for a burst to be over. Settle bounds
-	// how long a burst is waited for: a header that is stale for so long is mended
-	// although it will be stale again.
+	// A burst is over when no event has arrived for Quiet. Settle bounds the wait for
+	// that: after so long a stale header is reloaded even if it will be stale again.
 	Quiet, Settle time.Duration
 
-	// Absent is how long nothing must be loaded to be sure that nothing will be: the
-	// load of another program, which takes no lock of ours, may be under way. The
-	// kernel drops what comes or goes meanwhile, and says so to nobody.
-	Absent time.Duration
+	// WaitForLoad is how long to wait for a load by another tool (which does not take our
+	// lock) before concluding that no crash kernel is loaded. The kernel silently drops
+	// hotplug updates during such a load.
+	WaitForLoad time.Duration
 }
 
-// steps are the protocol's touches of the world, one atomic step each, so that a
-// test can put every other process in between.
+// steps are what the protocol does to the outside, each atomic, so that a test can
+// interleave other processes between them.
 type steps interface {
 	mark() error
 	tryPending() (bool, error)
 	settle(ctx context.Context)
-	awaitLoad(ctx context.Context) bool // false: none has come
+	awaitLoad(ctx context.Context) bool // false: nothing was loaded
 	lockReload(ctx context.Context) (*statedir.Lock, error)
 	releasePending()
 	takeMark() error
@@ -115,67 +116,67 @@ type steps interface {
 	releaseReload(*statedir.Lock)
 }
 
-// Event looks after one event: it returns Covered at once if another process
-// will, and otherwise when the machine has been looked at and, if need be, the
-// crash kernel reloaded. The error wraps ErrStale or ErrUnarmed if that was in vain.
+// Event handles one event. If another process will handle it, Event returns Coalesced at
+// once; otherwise it returns when it has checked and, if necessary, reloaded the crash
+// kernel. The error wraps ErrStale or ErrUnarmed if the problem remains.
 func (h *Handler) Event(ctx context.Context) (Outcome, error) {
 	return h.event(ctx, h.process())
 }
 
-// Announce leaves the mark of an event, and tells whether another process will look
-// after it. If not, the caller must have one do so (Event).
-func (h *Handler) Announce() (covered bool) {
+// Announce writes the mark of an event, and tells whether another process will handle
+// it. If not, the caller must start one (Event).
+func (h *Handler) Announce() (coalesced bool) {
 	s := h.process()
-	h.leaveMark(s)
+	h.setMark(s)
 	mine, err := s.tryPending()
 	s.releasePending()
 	return err == nil && !mine
 }
 
 func (h *Handler) process() *process {
-	p := &process{dir: h.Dir, quiet: h.Quiet, settleMax: h.Settle, absentMax: h.Absent, report: h.report}
-	p.loaded = func(ctx context.Context) bool { return h.Look(ctx).State != NotLoaded }
+	p := &process{dir: h.Dir, quiet: h.Quiet, settleMax: h.Settle, loadWait: h.WaitForLoad, report: h.report}
+	p.loaded = func(ctx context.Context) bool { return h.Check(ctx).State != NotLoaded }
 	if p.quiet == 0 {
 		p.quiet = DefaultQuiet
 	}
 	if p.settleMax == 0 {
 		p.settleMax = DefaultSettle
 	}
-	if p.absentMax == 0 {
-		p.absentMax = DefaultAbsent
+	if p.loadWait == 0 {
+		p.loadWait = DefaultWaitForLoad
 	}
 	return p
 }
 
 func (h *Handler) event(ctx context.Context, s steps) (Outcome, error) {
-	h.leaveMark(s)
-	return h.lookAfter(ctx, s)
+	h.setMark(s)
+	return h.handle(ctx, s)
 }
 
-func (h *Handler) leaveMark(s steps) {
+func (h *Handler) setMark(s steps) {
 	if err := s.mark(); err != nil {
 		h.report(true, "an event can't be marked, so it would be lost if this process were killed: "+err.Error())
 	}
 }
 
-// attempt is what one event has tried, over all its looks.
+// attempt is what was tried for one event, in all its checks.
 type attempt struct {
 	last     bool // no other program is loading
 	reloads  int
-	unproven bool // no look has seen yet what the last reload has loaded
+	unproven bool // the result of the last reload has not been checked yet
 	outcome  Outcome
 }
 
-// lookAfter handles what is marked. While nothing is loaded it waits for a load to
-// end, without the reload lock, and begins anew.
-func (h *Handler) lookAfter(ctx context.Context, s steps) (Outcome, error) {
+// handle handles the marked events. While nothing is loaded it waits for a load to end,
+// without the reload lock, and starts over.
+func (h *Handler) handle(ctx context.Context, s steps) (Outcome, error) {
 	a := &attempt{outcome: Fine}
 	for absent := false; ; absent = true {
 		mine, err := s.tryPending()
 		if err != nil {
-			h.report(true, "events can't be gathered, each is looked after by itself: "+err.Error())
+			h.report(true, "events can't be coalesced, each is handled separately: "+err.Error())
 		} else if !mine {
-			return Covered, nil
+			return Coalesced, nil
 		}
 		if absent {
 			a.last = !s.awaitLoad(ctx)
@@ -185,30 +186,30 @@ func (h *Handler) lookAfter(ctx context.Context, s steps) (Outcome, error) {
 		lock, err := s.lockReload(ctx)
 		if err != nil {
 			s.releasePending()
-			err = fmt.Errorf("event not looked after: %w", err)
+			err = fmt.Errorf("event not handled: %w", err)
 			s.problem(err.Error())
 			return Fine, err
 		}
-		if done, err := h.lookLocked(ctx, s, lock, a); done {
+		if done, err := h.checkLocked(ctx, s, lock, a); done {
 			return a.outcome, err
 		}
 	}
 }
 
-// lookLocked looks, and loads if need be. It is not done if nothing is loaded, unless
-// that is known to be so for good.
-func (h *Handler) lookLocked(ctx context.Context, s steps, lock *statedir.Lock, a *attempt) (done bool, err error) {
+// checkLocked checks, and loads if necessary. It is not done if nothing is loaded, unless
+// no other program is loading.
+func (h *Handler) checkLocked(ctx context.Context, s steps, lock *statedir.Lock, a *attempt) (done bool, err error) {
 	defer s.releaseReload(lock)
-	// From here on an event is not covered any more: it may come after the look.
+	// From here on events are not coalesced with this one: they may follow the check.
 	s.releasePending()
 	taken := s.takeMark()
-	state, err := h.mend(ctx, s, lock, a)
+	state, err := h.repair(ctx, s, lock, a)
 	if err == nil && state == NotLoaded {
 		if !a.last && ctx.Err() == nil {
 			return false, nil
 		}
 		if _, wanted := s.wanted(lock); wanted {
-			err = fmt.Errorf("%w: %w", ErrUnarmed, context.Cause(ctx)) // else mend has tried
+			err = fmt.Errorf("%w: %w", ErrUnarmed, context.Cause(ctx)) // otherwise repair has tried
 		}
 	}
 	if err != nil {
@@ -217,7 +218,7 @@ func (h *Handler) lookLocked(ctx context.Context, s steps, lock *statedir.Lock, 
 	}
 	s.problem("")
 	if taken != nil {
-		return true, nil // said by mark, and harmless: there is a mark too many
+		return true, nil // mark has reported it, and an extra mark is harmless
 	}
 	if err := s.clearMark(); err != nil {
 		h.report(false, err.Error())
@@ -225,19 +226,19 @@ func (h *Handler) lookLocked(ctx context.Context, s steps, lock *statedir.Lock, 
 	return true, nil
 }
 
-// seen is what a look has found, and what is known besides.
+// seen is the result of a check together with the saved state.
 type seen struct {
-	Look
+	Status
 	w           statedir.Wanted
 	wanted      bool
 	interrupted bool // a load was killed
 }
 
-// mend looks, and reloads while that is of use. It gives what it saw last.
-func (h *Handler) mend(ctx context.Context, s steps, lock *statedir.Lock, a *attempt) (State, error) {
+// repair checks, and reloads as long as that can help. It returns the last state.
+func (h *Handler) repair(ctx context.Context, s steps, lock *statedir.Lock, a *attempt) (State, error) {
 	for {
 		now := seen{interrupted: s.interrupted(lock)}
-		now.Look = h.Look(ctx)
+		now.Status = h.Check(ctx)
 		now.w, now.wanted = s.wanted(lock)
 		if now.State != NotLoaded {
 			if a.unproven = false; now.w.Failures > 0 {
@@ -253,9 +254,9 @@ func (h *Handler) mend(ctx context.Context, s steps, lock *statedir.Lock, a *att
 			}
 			return now.State, nil
 		}
-		reload := h.again
+		reload := h.reload
 		if lost {
-			reload = h.rescue
+			reload = h.loadLost
 		}
 		if err := reload(ctx, s, lock, a, now); err != nil {
 			return now.State, err
@@ -263,10 +264,10 @@ func (h *Handler) mend(ctx context.Context, s steps, lock *statedir.Lock, a *att
 	}
 }
 
-// rescue loads what is wanted and not loaded.
-func (h *Handler) rescue(ctx context.Context, s steps, lock *statedir.Lock, a *attempt, now seen) error {
+// loadLost loads a crash kernel that is wanted but not loaded.
+func (h *Handler) loadLost(ctx context.Context, s steps, lock *statedir.Lock, a *attempt, now seen) error {
 	if a.unproven {
-		// One that was lost is counted already.
+		// If it was lost, the failure is counted already.
 		now.w.Failures, now.w.Last, now.w.Cause = max(now.w.Failures, 1), time.Now(), errInVain.Error()
 		h.warn(s.want(lock, now.w))
 		return fmt.Errorf("%w: %w", ErrUnarmed, errInVain)
@@ -279,23 +280,23 @@ func (h *Handler) rescue(ctx context.Context, s steps, lock *statedir.Lock, a *a
 	if byOthers {
 		now.w.Unloaded++
 	}
-	// Before the attempt, so that one that is killed counts.
+	// Written before the attempt, so that one that is killed counts, too.
 	now.w.Failures, now.w.Last, now.w.Cause = now.w.Failures+1, time.Now(), ""
 	h.warn(s.want(lock, now.w))
 	now.wanted = true
-	return h.again(ctx, s, lock, a, now)
+	return h.reload(ctx, s, lock, a, now)
 }
 
-// again makes one reload. What it leaves behind tells that a crash kernel is wanted,
-// if it has loaded one, or cost the one that was loaded.
-func (h *Handler) again(ctx context.Context, s steps, lock *statedir.Lock, a *attempt, now seen) error {
+// reload makes one reload. It records that a crash kernel is wanted if the reload has
+// loaded one, or has cost the one that was loaded.
+func (h *Handler) reload(ctx context.Context, s steps, lock *statedir.Lock, a *attempt, now seen) error {
 	lost, failure := now.State == NotLoaded, ErrStale
 	if lost {
 		failure = ErrUnarmed
 	}
 	what := now.Detail
 	if now.State == Unknown {
-		what = "memory or CPUs have changed, and whether it fits is unknown (" + now.Detail + ")"
+		what = "memory or CPUs have changed, and whether the header is accurate is unknown (" + now.Detail + ")"
 	}
 	switch {
 	case h.Reload == nil:
@@ -314,7 +315,7 @@ func (h *Handler) again(ctx context.Context, s steps, lock *statedir.Lock, a *at
 		if a.outcome, a.unproven = Reloaded, true; !now.wanted {
 			h.warn(s.want(lock, statedir.Wanted{}))
 		}
-	case lost || h.Look(ctx).State == NotLoaded:
+	case lost || h.Check(ctx).State == NotLoaded:
 		failure = ErrUnarmed
 		now.w.Failures, now.w.Last, now.w.Cause = max(now.w.Failures, 1), time.Now(), err.Error()
 		h.warn(s.want(lock, now.w))
@@ -331,7 +332,7 @@ func describeLost(now seen, byOthers bool) string {
 	case now.interrupted:
 		return "it was lost when a load was killed"
 	case byOthers:
-		return "another program has unloaded it, or lost it in a load (gokexec unload --crash says that none is wanted)"
+		return "another program has unloaded it, or lost it in a load (gokexec unload --crash records that none is wanted)"
 	}
 	return "it was lost: " + cause(now.w)
 }
@@ -342,7 +343,7 @@ func (h *Handler) report(loud bool, line string) {
 	}
 }
 
-// warn reports an error that keeps nothing from being done.
+// warn reports a non-fatal error.
 func (h *Handler) warn(err error) {
 	if err != nil {
 		h.report(false, err.Error())

@@ -40,19 +40,19 @@ func (m *machine) change() {
 	m.memory++
 }
 
-func (m *machine) look(context.Context) Look {
+func (m *machine) look(context.Context) Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.looks++
 	switch {
 	case m.unloaded:
-		return Look{State: NotLoaded}
+		return Status{State: NotLoaded}
 	case m.unknown:
-		return Look{State: Unknown, Detail: "hidden", Unchanged: m.memory == m.header}
+		return Status{State: Unknown, Detail: "hidden", Unchanged: m.memory == m.header}
 	case m.memory != m.header:
-		return Look{State: Stale, Detail: "memory is missing"}
+		return Status{State: Stale, Detail: "memory is missing"}
 	}
-	return Look{State: Accurate}
+	return Status{State: Accurate}
 }
 
 func (m *machine) reload(context.Context, Attempt) error {
@@ -76,7 +76,7 @@ func (m *machine) reload(context.Context, Attempt) error {
 }
 
 func (m *machine) handler(dir statedir.Dir) *Handler {
-	return &Handler{Dir: dir, Look: m.look, Reload: m.reload, Quiet: 20 * time.Millisecond, Absent: 200 * time.Millisecond, Report: func(loud bool, line string) {
+	return &Handler{Dir: dir, Check: m.look, Reload: m.reload, Quiet: 20 * time.Millisecond, WaitForLoad: 200 * time.Millisecond, Report: func(loud bool, line string) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.told = append(m.told, line)
@@ -159,7 +159,7 @@ func TestEventCovered(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if outcome, err := h.Event(t.Context()); outcome != Covered || err != nil {
+	if outcome, err := h.Event(t.Context()); outcome != Coalesced || err != nil {
 		t.Errorf("second event = %v, %v; want covered", outcome, err)
 	}
 	m.mu.Lock()
@@ -180,7 +180,7 @@ func TestEventCovered(t *testing.T) {
 func TestEventForeignLoad(t *testing.T) {
 	m := &machine{unloaded: true, memory: 1}
 	h := m.handler(statedir.Dir(t.TempDir()))
-	h.Absent = 10 * time.Second
+	h.WaitForLoad = 10 * time.Second
 	time.AfterFunc(100*time.Millisecond, func() {
 		lock, err := h.Dir.LockReload(context.Background(), 0)
 		if err != nil {
@@ -188,7 +188,7 @@ func TestEventForeignLoad(t *testing.T) {
 		} else if err := lock.Release(); err != nil {
 			t.Error(err)
 		}
-		if outcome, err := h.Event(context.Background()); outcome != Covered || err != nil {
+		if outcome, err := h.Event(context.Background()); outcome != Coalesced || err != nil {
 			t.Errorf("an event meanwhile = %v, %v; want covered", outcome, err)
 		}
 		m.mu.Lock()
@@ -229,7 +229,7 @@ func testStorm(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				if outcome == Covered {
+				if outcome == Coalesced {
 					covered.Add(1)
 				}
 			}
@@ -349,7 +349,7 @@ func TestEventUnwritable(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if outcome, err := h.Event(context.Background()); outcome == Covered || err != nil {
+			if outcome, err := h.Event(context.Background()); outcome == Coalesced || err != nil {
 				t.Errorf("Event = %v, %v; want it looked after", outcome, err)
 			}
 		})

@@ -57,18 +57,18 @@ func (m fileMachine) write(name string, n int) {
 }
 
 func (m fileMachine) handler() *Handler {
-	return &Handler{Dir: statedir.Dir(filepath.Join(string(m), "run")), Quiet: 2 * time.Millisecond, Absent: 50 * time.Millisecond, Look: m.look, Reload: m.reload}
+	return &Handler{Dir: statedir.Dir(filepath.Join(string(m), "run")), Quiet: 2 * time.Millisecond, WaitForLoad: 50 * time.Millisecond, Check: m.look, Reload: m.reload}
 }
 
-func (m fileMachine) look(context.Context) Look {
+func (m fileMachine) look(context.Context) Status {
 	header := m.read("header")
 	switch {
 	case m.read("unloaded") != 0:
-		return Look{State: NotLoaded}
+		return Status{State: NotLoaded}
 	case header != m.read("memory"):
-		return Look{State: Stale, Detail: "memory is missing"}
+		return Status{State: Stale, Detail: "memory is missing"}
 	}
-	return Look{State: Accurate}
+	return Status{State: Accurate}
 }
 
 func (m fileMachine) reload(context.Context, Attempt) error {

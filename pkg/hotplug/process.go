@@ -10,15 +10,15 @@ import (
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
-// process does the steps in the file system.
+// process takes the steps in the file system.
 type process struct {
 	dir              statedir.Dir
 	quiet, settleMax time.Duration
-	absentMax        time.Duration
+	loadWait         time.Duration
 	report           func(loud bool, line string)
 	loaded           func(context.Context) bool
 	pending          *os.File
-	absentSince      time.Time // zero: not seen yet
+	absentSince      time.Time // when nothing was found loaded; zero: not yet
 }
 
 func (p *process) mark() error { return p.dir.Mark() }
@@ -34,12 +34,12 @@ func (p *process) tryPending() (bool, error) {
 
 func (p *process) releasePending() {
 	if p.pending != nil {
-		p.pending.Close() // the lock goes with the only handle
+		p.pending.Close() // which releases the lock: it is the only descriptor
 		p.pending = nil
 	}
 }
 
-// settle waits until no event has come for a while. Each one makes the mark grow.
+// settle waits until no event has arrived for a while. Each event makes the mark grow.
 func (p *process) settle(ctx context.Context) {
 	began := time.Now()
 	last, since := p.dir.MarkSize(), began
@@ -62,9 +62,9 @@ func (p *process) awaitLoad(ctx context.Context) bool {
 	if p.absentSince.IsZero() {
 		p.absentSince = time.Now()
 	}
-	ticker := time.NewTicker(max(p.absentMax/200, time.Millisecond))
+	ticker := time.NewTicker(max(p.loadWait/200, time.Millisecond))
 	defer ticker.Stop()
-	for time.Since(p.absentSince) < p.absentMax {
+	for time.Since(p.absentSince) < p.loadWait {
 		select {
 		case <-ctx.Done():
 			return false
@@ -77,7 +77,7 @@ func (p *process) awaitLoad(ctx context.Context) bool {
 	return false
 }
 
-// lockReload waits longer than a reload command may take, but not without end.
+// lockReload waits longer than a reload command may take, but not for ever.
 func (p *process) lockReload(ctx context.Context) (*statedir.Lock, error) {
 	lock, err := p.dir.LockReload(ctx, patience)
 	if errors.Is(err, statedir.ErrLocked) {
@@ -85,7 +85,7 @@ func (p *process) lockReload(ctx context.Context) (*statedir.Lock, error) {
 		lock, err = p.dir.LockReload(ctx, maxPatience-patience)
 	}
 	if errors.Is(err, statedir.ErrNoLock) {
-		p.report(true, fmt.Sprintf("looking and loading without the lock: %v", err))
+		p.report(true, fmt.Sprintf("checking and loading without the lock: %v", err))
 		return lock, nil
 	}
 	return lock, err
@@ -102,6 +102,6 @@ func (p *process) releaseReload(l *statedir.Lock)    { l.Release() }
 func (p *process) wanted(l *statedir.Lock) (statedir.Wanted, bool) { return l.Wanted() }
 func (p *process) want(l *statedir.Lock, w statedir.Wanted) error  { return l.Want(w) }
 
-// problem keeps the words for Dir.Problem. If they can't be written they are still
-// reported.
+// problem saves the message for Dir.Problem. An error is ignored, since the message is
+// also reported.
 func (p *process) problem(text string) { _ = p.dir.SetProblem(text) }

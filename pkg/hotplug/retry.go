@@ -9,27 +9,28 @@ import (
 )
 
 // While a crash kernel is wanted and none is loaded, each event, timer and restart
-// tries to load it, within these bounds. They are there lest attempts follow each
-// other without end: a kernel may count loads, and each one costs time and memory.
+// tries to load it, within these bounds. They prevent an endless series of attempts: the
+// kernel may limit the number of loads, and each one costs time and memory.
 const (
-	// freeAttempts are made as soon as there is an event. After that RetryMin, twice
-	// that and so on must have passed since the last attempt, RetryMax at most.
+	// freeAttempts is how many attempts are made without a pause. After that RetryMin,
+	// twice that and so on, at most RetryMax, must have passed since the last attempt.
 	freeAttempts = 3
 
-	// RetryMin and RetryMax bound the time between attempts. A daemon, which has a
-	// timer of its own, waits RetryMin from the beginning.
+	// RetryMin and RetryMax bound the time between attempts. The daemon's own timer
+	// starts with RetryMin after the first failure.
 	RetryMin = 10 * time.Second
 	RetryMax = 10 * time.Minute
 
-	// MaxAttempts is how many attempts in a row may fail. After that it is only said.
+	// MaxAttempts is how many attempts in a row may fail. After that the problem is only
+	// reported.
 	MaxAttempts = 20
 
-	// MaxUnloaded is how often what another program has unloaded is loaded again.
-	// Who wants no crash kernel and unloads it with another tool is not to be fought.
+	// MaxUnloaded is how often a crash kernel that another program has unloaded is loaded
+	// again. The administrator may have unloaded it with another tool on purpose.
 	MaxUnloaded = 3
 )
 
-// retryAfter is how long after the nth failure in a row the next attempt is made.
+// retryAfter returns the pause after the given number of failures in a row, at least 1.
 func retryAfter(failures int) time.Duration {
 	after := RetryMin
 	for range failures - 1 {
@@ -40,22 +41,22 @@ func retryAfter(failures int) time.Duration {
 	return after
 }
 
-// mayLoad says why what is lost is not to be loaded now; nil if it may be.
+// mayLoad returns nil if a lost crash kernel may be loaded now, or the reason why not.
 func mayLoad(w statedir.Wanted, byOthers bool, now time.Time) error {
-	const explicit = "gokexec load --crash or gokexec reload loads it, gokexec unload --crash says that none is wanted"
+	const explicit = "gokexec load --crash or gokexec reload loads it, gokexec unload --crash records that none is wanted"
 	switch {
 	case byOthers && w.Unloaded >= MaxUnloaded:
-		return fmt.Errorf("another program has unloaded it %d times, and it is not loaded again: %s", w.Unloaded+1, explicit)
+		return fmt.Errorf("another program has unloaded it %d times, so it is not loaded again: %s", w.Unloaded+1, explicit)
 	case w.Failures >= MaxAttempts:
-		return fmt.Errorf("not tried again after %d failed attempts (the last one: %s): %s", w.Failures, cause(w), explicit)
+		return fmt.Errorf("no further attempt after %d failures (the last one: %s): %s", w.Failures, cause(w), explicit)
 	case w.Failures < freeAttempts:
 		return nil
 	}
 	next := w.Last.Add(retryAfter(w.Failures - freeAttempts + 1))
-	if now.Before(w.Last) || !now.Before(next) { // a clock that was set back must not stop it
+	if now.Before(w.Last) || !now.Before(next) { // a clock that was set back must not prevent it
 		return nil
 	}
-	return fmt.Errorf("not tried before %s after %d failed attempts (the last one: %s)", next.Format(time.RFC3339), w.Failures, cause(w))
+	return fmt.Errorf("next attempt not before %s, after %d failures (the last one: %s)", next.Format(time.RFC3339), w.Failures, cause(w))
 }
 
 func cause(w statedir.Wanted) string {
@@ -65,5 +66,5 @@ func cause(w statedir.Wanted) string {
 	return w.Cause
 }
 
-// errInVain is the failure of a reload that reports none.
+// errInVain is the error of a reload that reported success.
 var errInVain = errors.New("a reload ended without an error, but has loaded nothing")

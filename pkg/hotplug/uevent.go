@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Uevent is the kernel's word that a device came, went or changed
+// Uevent is the kernel's message that a device was added, was removed or has changed
 // (lib/kobject_uevent.c, kobject_uevent_env).
 type Uevent struct {
 	Action    string // "add", "remove", "online", "offline", "bind", ...
@@ -20,14 +20,14 @@ type Uevent struct {
 	Subsystem string // "memory", "cpu", ...; may be empty
 }
 
-// ErrUevent is wrapped when a message is no uevent of the kernel's.
+// ErrUevent is wrapped when a message is no uevent of the kernel.
 var ErrUevent = errors.New("not a uevent of the kernel")
 
 // maxUevent is more than the kernel sends: UEVENT_BUFFER_SIZE and the header.
 const maxUevent = 8 << 10
 
 // ParseUevent reads a message of the socket: "ACTION@DEVPATH", and variables, each
-// ended by a NUL. Values may hold newlines. Messages of udev, which begin with
+// ended by a NUL. Values may contain newlines. Messages of udev, which begin with
 // "libudev", are refused.
 func ParseUevent(b []byte) (Uevent, error) {
 	if len(b) == 0 || len(b) > maxUevent || b[len(b)-1] != 0 {
@@ -66,7 +66,7 @@ func (u Uevent) Relevant() bool {
 	return false
 }
 
-// Socket hears the kernel's uevents.
+// Socket receives the kernel's uevents.
 type Socket struct {
 	file   *os.File
 	conn   syscall.RawConn
@@ -77,7 +77,7 @@ type Socket struct {
 // kernelGroup is the multicast group of the kernel's own uevents; udev's is 2.
 const kernelGroup = 1
 
-// socketBuffer is room for a storm, in bytes: some 1,500 events.
+// socketBuffer has room for a burst of some 1,500 events, in bytes.
 const socketBuffer = 1 << 20
 
 // OpenSocket subscribes to the kernel's uevents.
@@ -86,8 +86,8 @@ func OpenSocket() (*Socket, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket(NETLINK_KOBJECT_UEVENT)", err)
 	}
-	// Only root may exceed net.core.rmem_max; a smaller buffer will do, since an
-	// overflow is an event too.
+	// Only root may exceed net.core.rmem_max; a smaller buffer suffices, since an
+	// overflow counts as an event.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, socketBuffer)
 	}
@@ -98,7 +98,7 @@ func OpenSocket() (*Socket, error) {
 	return newSocket(fd)
 }
 
-// newSocket takes a non-blocking socket over.
+// newSocket takes ownership of a non-blocking socket.
 func newSocket(fd int) (*Socket, error) {
 	s := &Socket{file: os.NewFile(uintptr(fd), "uevents"), buf: make([]byte, maxUevent)}
 	var err error
@@ -108,15 +108,15 @@ func newSocket(fd int) (*Socket, error) {
 	return s, nil
 }
 
-// Close ends a Wait that is under way.
+// Close makes a Wait that is under way return.
 func (s *Socket) Close() error {
 	s.closed.Store(true)
 	return s.file.Close()
 }
 
-// Wait returns when memory or CPUs may have changed: on a relevant uevent, and
-// when messages were lost. Messages that the kernel has not sent are dropped. The
-// error wraps os.ErrClosed after Close.
+// Wait returns when memory or CPUs may have changed: on a relevant uevent, and when
+// messages were lost. Messages that were not sent by the kernel are ignored. The error
+// wraps os.ErrClosed after Close.
 func (s *Socket) Wait() error {
 	for {
 		var n, flags int
@@ -127,12 +127,12 @@ func (s *Socket) Wait() error {
 			return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
 		}); readErr != nil {
 			if s.closed.Load() {
-				readErr = os.ErrClosed // RawConn has an error of its own for it
+				readErr = os.ErrClosed // RawConn returns another error
 			}
 			return fmt.Errorf("receive uevents: %w", readErr)
 		}
 		if errors.Is(err, unix.ENOBUFS) {
-			return nil // the buffer has overflowed
+			return nil // the buffer overflowed
 		}
 		if err != nil {
 			return fmt.Errorf("receive uevents: %w", err)
@@ -144,7 +144,7 @@ func (s *Socket) Wait() error {
 }
 
 func relevant(b []byte, flags int, from unix.Sockaddr) bool {
-	// A process can send to the group too; then the kernel gives its port, never 0.
+	// A process can send to the group, too; then the port is that of the process, never 0.
 	sender, ok := from.(*unix.SockaddrNetlink)
 	if !ok || sender.Pid != 0 {
 		return false
@@ -153,7 +153,7 @@ func relevant(b []byte, flags int, from unix.Sockaddr) bool {
 		return true
 	}
 	if !bytes.Contains(b, []byte("SUBSYSTEM=memory\x00")) && !bytes.Contains(b, []byte("SUBSYSTEM=cpu\x00")) {
-		return false // most are of no concern
+		return false // as most messages
 	}
 	u, err := ParseUevent(b)
 	return err != nil || u.Relevant()

@@ -113,7 +113,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &machine{unloaded: true, fail: errors.New("no memory")}
 		h := m.handler(statedir.Dir(t.TempDir()))
-		h.Absent, h.Quiet = time.Millisecond, time.Millisecond
+		h.WaitForLoad, h.Quiet = time.Millisecond, time.Millisecond
 		arm(t, h.Dir, statedir.Wanted{Failures: 1, Last: time.Now(), Cause: "no memory"})
 		attempts, last, began := 0, time.Now(), time.Now()
 		var pauses []time.Duration
@@ -182,7 +182,7 @@ func TestUnloadedByOthers(t *testing.T) {
 		for range 3 {
 			m.unloaded = true
 			_, err := h.Event(t.Context())
-			if !errors.Is(err, ErrUnarmed) || !strings.Contains(err.Error(), "gokexec unload --crash says that none is wanted") || !m.unloaded || h.Dir.Problem() == "" || !h.Dir.Marked() {
+			if !errors.Is(err, ErrUnarmed) || !strings.Contains(err.Error(), "gokexec unload --crash records that none is wanted") || !m.unloaded || h.Dir.Problem() == "" || !h.Dir.Marked() {
 				t.Errorf("after that: %v, marked %v, problem %q; want it said and left", err, h.Dir.Marked(), h.Dir.Problem())
 			}
 		}
@@ -221,7 +221,7 @@ func TestDaemonTriesAgain(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &machine{memory: 1, unloaded: lost, fail: errors.New("busy")}
 			h := m.handler(statedir.Dir(t.TempDir()))
-			h.Absent = time.Millisecond
+			h.WaitForLoad = time.Millisecond
 			if lost {
 				arm(t, h.Dir, statedir.Wanted{Failures: 1, Last: time.Now()})
 			}

@@ -155,8 +155,8 @@ func (a *actor) releaseReload(*statedir.Lock) {
 }
 
 // look reads header and machine one after the other.
-func (a *actor) look(context.Context) Look {
-	l := Look{State: Accurate}
+func (a *actor) look(context.Context) Status {
+	l := Status{State: Accurate}
 	header := 0
 	a.step("readHeader", nil, func(w *world) string {
 		if header, w.unseen = w.header, false; !w.loaded {
@@ -271,7 +271,7 @@ func (sc *scenario) handle(a *actor) {
 	if sc.wrap != nil {
 		s = sc.wrap(a, a)
 	}
-	h := &Handler{Look: a.look, Reload: a.load}
+	h := &Handler{Check: a.look, Reload: a.load}
 	// That memory changed again after each of several reloads is no error of the
 	// protocol: the event of the last change looks once more.
 	if _, err := h.event(context.Background(), s); err != nil && !errors.Is(err, ErrStale) && !errors.Is(err, ErrUnarmed) && !a.killed {

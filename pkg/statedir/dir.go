@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Names in the directory. The lock files are never removed: a lock on a removed
-// file locks nobody out.
+// Names in the directory. The lock files are never removed: a lock on a removed file
+// excludes no other process.
 const (
 	pendingName = "pending.lock"
 	reloadName  = "reload.lock"
@@ -21,21 +21,21 @@ const (
 	wantedName  = "wanted"
 	problemName = "problem"
 
-	// RecordName is that of the record of the last crash load.
+	// RecordName is the file with the saved state of the last crash load.
 	RecordName = "crash.json"
 )
 
-// maxText bounds what is read of a problem, in bytes.
+// maxText bounds the message of a problem, in bytes.
 const maxText = 4096
 
 // Default is the directory on a running machine.
 const Default = "/run/gokexec"
 
-// Dir is the directory with locks and notes: Default, or another that is empty
-// after a boot.
+// Dir is the directory with the locks and the saved state: Default, or another that is
+// empty after a boot.
 type Dir string
 
-// Mark notes that memory or CPUs have changed and nobody has looked yet.
+// Mark records that memory or CPUs have changed and no process has checked yet.
 func (d Dir) Mark() error {
 	f, err := os.OpenFile(d.path(markName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -47,8 +47,8 @@ func (d Dir) Mark() error {
 	if err != nil {
 		return err
 	}
-	// That it grows tells a settling process of more events; that it is there is
-	// what counts, so a full disk is no error.
+	// It grows to tell the process that waits for the end of the burst of more events.
+	// What matters is that it exists, so a full disk is no error.
 	_, err = f.Write([]byte{'.'})
 	if errors.Is(err, unix.ENOSPC) {
 		err = nil
@@ -65,8 +65,8 @@ func (d Dir) MarkSize() int64 {
 	return info.Size()
 }
 
-// TakeMark puts the mark aside: events marked from now on belong to the next look.
-// That there is no mark is no error.
+// TakeMark renames the mark: events marked from now on belong to the next check. A
+// missing mark is no error: another process took it and will check before we do.
 func (d Dir) TakeMark() error {
 	err := os.Rename(d.path(markName), d.path(lookingName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -75,17 +75,17 @@ func (d Dir) TakeMark() error {
 	return err
 }
 
-// ClearMark removes the mark that TakeMark has put aside.
+// ClearMark removes the mark that TakeMark has renamed.
 func (d Dir) ClearMark() error { return d.remove(lookingName) }
 
-// Marked tells whether there is an event that no completed look has covered. Right
-// after an event that is as it should be.
+// Marked tells whether there is an event that no completed check has handled, as is
+// normal right after an event.
 func (d Dir) Marked() bool {
 	return d.exists(markName) || d.exists(lookingName)
 }
 
-// Problem gives the words of the last look that found something wrong and could
-// not mend it, "" if there is none.
+// Problem returns the message of the last check that found a problem and could not repair
+// it, or "" if there is none.
 func (d Dir) Problem() string {
 	b, err := os.ReadFile(d.path(problemName))
 	if err != nil {
@@ -94,7 +94,7 @@ func (d Dir) Problem() string {
 	return strings.TrimSpace(string(b[:min(len(b), maxText)]))
 }
 
-// SetProblem keeps the words for Problem; "" says that all is well.
+// SetProblem saves the message for Problem; "" removes it.
 func (d Dir) SetProblem(text string) error {
 	if text == "" {
 		return d.remove(problemName)

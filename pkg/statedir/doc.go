@@ -1,14 +1,14 @@
-// Package statedir is the directory by which the processes of gokexec know of each
-// other, /run/gokexec: who loads just now, which events are still to be handled, and
-// whether a crash kernel is wanted. It is empty after a boot, as is the kernel.
+// Package statedir is the directory through which the processes of gokexec coordinate,
+// /run/gokexec: which process loads, which events must still be handled, and whether a
+// crash kernel is wanted. It is empty after a boot, when no crash kernel is loaded either.
 //
 //	pending.lock  flock(2) of the process that will handle the marked events
-//	reload.lock   flock(2) of the process that looks, loads or unloads
-//	mark          an event that nobody has handled yet; mark.looking: that is being handled
-//	loading       a load has begun; under the lock it means that its process was killed
+//	reload.lock   flock(2) of the process that checks, loads or unloads
+//	mark          an event that no process has handled yet; mark.looking: one that is being handled
+//	loading       a load has begun; if the lock is free, its process was killed
 //	wanted        a crash kernel is wanted (Wanted)
-//	problem       what the last look could not mend, in words
+//	problem       the message of the last check that could not repair a problem
 //	crash.json    the last crash load (loader.State)
 //
-// A killed process leaves no lock. Whatever is torn counts as if it was there.
+// The kernel releases the locks of a killed process. A damaged file counts as present.
 package statedir

@@ -15,21 +15,20 @@ import (
 // ErrLocked is wrapped when the reload lock could not be taken in time.
 var ErrLocked = errors.New("another gokexec is loading")
 
-// ErrNoLock is wrapped when there is no file that only this user can lock. The Lock
-// that comes with it keeps nobody out but the kernel's own lock does: two loads can
-// not run at once, but one may undo the other.
+// ErrNoLock is wrapped when there is no file that only this user can lock. The Lock that
+// is returned with it excludes no other process. The kernel's own lock still prevents two
+// loads at the same time, but one may undo the other.
 var ErrNoLock = errors.New("there is no place for the reload lock")
 
-// Lock is the reload lock. While it is held, no other gokexec loads, unloads or
-// looks.
+// Lock is the reload lock. While it is held, no other gokexec loads, unloads or checks.
 type Lock struct {
 	dir       Dir
 	file      *os.File // nil: inherited, or ErrNoLock
 	inherited bool
 }
 
-// LockReload takes the reload lock, waiting at most for wait. The error wraps
-// ErrLocked or ctx's; or ErrNoLock, and then there is a Lock beside it.
+// LockReload takes the reload lock; it waits at most for wait. The error wraps ErrLocked,
+// the cause of ctx, or ErrNoLock; only with ErrNoLock a Lock is returned as well.
 func (d Dir) LockReload(ctx context.Context, wait time.Duration) (*Lock, error) {
 	file, err := d.openReload()
 	if err != nil {
@@ -54,14 +53,14 @@ func (d Dir) LockReload(ctx context.Context, wait time.Duration) (*Lock, error) 
 	}
 }
 
-// Inherited stands for the lock of a process that started this one and waits for
-// it; releasing it does nothing.
+// Inherited returns a Lock that stands for the lock of a process that started this one
+// and waits for it. Releasing it does nothing.
 func (d Dir) Inherited() *Lock { return &Lock{dir: d, inherited: true} }
 
 // Inherited tells whether another process holds the lock for this one.
 func (l *Lock) Inherited() bool { return l.inherited }
 
-// Locked tells whether somebody holds the reload lock at this moment. It makes no file.
+// Locked tells whether a process holds the reload lock now. It creates no file.
 func (d Dir) Locked() bool {
 	file, err := os.OpenFile(d.path(reloadName), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -74,28 +73,28 @@ func (d Dir) Locked() bool {
 	return err == nil && !held
 }
 
-// Begin notes that a load begins, which costs the image that is loaded.
+// Begin records that a load begins, which costs the image that is loaded.
 func (l *Lock) Begin() error { return l.dir.write(loadingName, "") }
 
-// Done takes the note of Begin back.
+// Done removes what Begin has recorded.
 func (l *Lock) Done() error { return l.dir.remove(loadingName) }
 
-// Interrupted tells whether a load was begun and never done: under the lock that
-// means that its process was killed.
+// Interrupted tells whether a load has begun and has not ended. Since we hold the lock,
+// its process was killed.
 func (l *Lock) Interrupted() bool { return l.dir.exists(loadingName) }
 
-// Interrupted is Lock.Interrupted for who does not hold the lock: a load that is under
-// way is not meant.
+// Interrupted is Lock.Interrupted for a caller that does not hold the lock. A load that is
+// under way does not count.
 func (d Dir) Interrupted() bool { return d.exists(loadingName) && !d.Locked() }
 
 // Dir is where the lock is.
 func (l *Lock) Dir() Dir { return l.dir }
 
-// File is the locked file, for a process that is to hold the lock too should this
-// one die; nil if there is none.
+// File is the locked file, for a child process that shall still hold the lock if this
+// process is killed. It is nil if there is none.
 func (l *Lock) File() *os.File { return l.file }
 
-// Release gives the lock back, also from processes that inherited File.
+// Release releases the lock, also for processes that inherited File.
 func (l *Lock) Release() error {
 	if l.file == nil {
 		return nil
@@ -104,8 +103,8 @@ func (l *Lock) Release() error {
 	return errors.Join(err, l.file.Close())
 }
 
-// TryPending takes the pending lock, which closing the file gives back. It is nil if
-// another process holds it.
+// TryPending takes the pending lock; closing the file releases it. The file is nil if
+// another process holds the lock.
 func (d Dir) TryPending() (*os.File, error) {
 	f, err := d.openLock(pendingName)
 	if err != nil {
@@ -118,9 +117,9 @@ func (d Dir) TryPending() (*os.File, error) {
 	return f, nil
 }
 
-// openLock opens a lock file, and makes it if need be.
+// openLock opens a lock file, and creates it if necessary.
 func (d Dir) openLock(name string) (*os.File, error) {
-	// Opening for reading alone also works where nothing can be written any more.
+	// Opening for reading only also works if nothing can be written any more.
 	const flags = os.O_RDONLY | os.O_CREATE | unix.O_NOFOLLOW
 	f, err := os.OpenFile(d.path(name), flags, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -132,17 +131,17 @@ func (d Dir) openLock(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The directory keeps others out, if it is ours; the file may be older than it.
+	// If the directory is private, other users can't open the file, whatever its mode.
 	if !private(f) && !privateDir(string(d)) {
 		return nil, errors.Join(fmt.Errorf("lock %s: other users may open it", f.Name()), f.Close())
 	}
 	return f, nil
 }
 
-// openReload opens what the reload lock is put on. A full or read-only /run must not
-// let two loaders run. So if the lock file can't be made, it is another file that all
-// loaders find and that only this user can open: who can open a file can take its
-// flock(2), and hold it for ever.
+// openReload opens the file for the reload lock. Two loaders must not run at once even if
+// /run is full or read-only. So if the lock file can't be created, another file is used
+// that all loaders find and that only this user can open: whoever can open a file can take
+// its flock(2) and keep it.
 func (d Dir) openReload() (*os.File, error) {
 	f, err := d.openLock(reloadName)
 	if err == nil {
@@ -154,7 +153,7 @@ func (d Dir) openReload() (*os.File, error) {
 	return nil, fmt.Errorf("%w: %w, and of %q none is this user's alone", ErrNoLock, err, d.places())
 }
 
-// openPlace opens the first of places that is private, nil if none is.
+// openPlace opens the first of places that is private. It returns nil if none is.
 func (d Dir) openPlace() *os.File {
 	for _, place := range d.places() {
 		f, err := os.OpenFile(place, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
@@ -169,10 +168,9 @@ func (d Dir) openPlace() *os.File {
 	return nil
 }
 
-// places are the files for the lock besides the directory's own: the directories
-// above, and for the machine's own directory those that root has to itself on most
-// machines, also where /run is full or read-only. The lock of another directory must
-// not meet that of the machine's.
+// places are further files for the lock: the parent directories, and for Default those
+// that are private to root on most machines, even if /run is full or read-only. Another
+// directory must not share a lock with Default.
 func (d Dir) places() []string {
 	var places []string
 	for dir := filepath.Clean(string(d)); ; dir = filepath.Dir(dir) {
@@ -187,8 +185,8 @@ func (d Dir) places() []string {
 	return places
 }
 
-// private tells whether no other user can open the file: it is this user's, and the
-// mode gives others nothing. root's own group is as good as root.
+// private tells whether no other user can open the file: this user owns it, and the mode
+// gives others no access. The group root counts as root.
 func private(f *os.File) bool {
 	var s unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &s) != nil || int(s.Uid) != os.Geteuid() || s.Mode&0o007 != 0 {

@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// Wanted says that a crash kernel is to be loaded, and what was done about it since
-// it was loaded for the last time. It begins with a load that succeeds and ends only
-// with an explicit unload. A load that fails, that is killed or that another program
-// makes or undoes does not end it.
+// Wanted says that a crash kernel shall be loaded, and counts the attempts since it was
+// last loaded. A crash kernel is wanted from the first successful load until an explicit
+// unload. A load that fails or is killed, and loads and unloads by another program, do
+// not change that.
 type Wanted struct {
-	// Failures counts attempts since then to load a crash kernel that is gone.
+	// Failures counts failed attempts to load a lost crash kernel.
 	Failures int       `json:"failures,omitempty"`
 	Last     time.Time `json:"last_attempt,omitzero"`
 	Cause    string    `json:"cause,omitempty"` // why the last one failed
 
-	// Unloaded counts how often another program has unloaded it, and it was loaded
-	// again. An explicit load starts anew.
+	// Unloaded counts how often it was loaded again after another program had unloaded
+	// it. An explicit load resets it.
 	Unloaded int `json:"unloaded_by_others,omitempty"`
 }
 
-// Wanted reads the note. A torn one is a Wanted without numbers, and so is the
-// record of a load without this note, which an older gokexec has left.
+// Wanted reads the file. If it is damaged, the counts are zero. If only the saved state
+// of a load exists, which an older gokexec has written, a crash kernel is wanted too.
 func (d Dir) Wanted() (w Wanted, wanted bool) {
 	b, err := os.ReadFile(d.path(wantedName))
 	if err != nil {
@@ -35,7 +35,7 @@ func (d Dir) Wanted() (w Wanted, wanted bool) {
 	return w, true
 }
 
-// Want writes the note.
+// Want writes the file.
 func (l *Lock) Want(w Wanted) error {
 	w.Cause = w.Cause[:min(len(w.Cause), maxText)]
 	b, err := json.Marshal(w)
@@ -48,8 +48,7 @@ func (l *Lock) Want(w Wanted) error {
 // Wanted is Dir.Wanted.
 func (l *Lock) Wanted() (Wanted, bool) { return l.dir.Wanted() }
 
-// Unwant ends it, and what Begin has begun: nothing is to be loaded any more, whatever
-// went wrong before.
+// Unwant records that no crash kernel is wanted: it removes all files except the locks.
 func (l *Lock) Unwant() error {
 	return errors.Join(l.dir.remove(RecordName), l.dir.remove(wantedName), l.dir.SetProblem(""),
 		l.dir.remove(markName), l.dir.ClearMark(), l.Done())

@@ -19,7 +19,7 @@ import (
 // noncePages is how many pages of the machine's memory hold the nonce.
 const noncePages = 256
 
-// observed is what is known of the machine before it dies.
+// observed is what is known of the machine before the crash.
 type observed struct {
 	nonce  *vmlab.Nonce
 	memory memmap.Set // System RAM less the crash memory and the low 1 MiB
@@ -39,7 +39,7 @@ func (d *demo) observe() error {
 	if err != nil {
 		return err
 	}
-	low := memmap.Range{End: 1 << 20} // the kernel leaves it out of a header of its own
+	low := memmap.Range{End: 1 << 20} // a header built by the kernel excludes it
 	d.before.memory = iomem.SystemRAM().Minus(memmap.NewSet(append(iomem.CrashKernel(), low)...))
 	return nil
 }
@@ -59,7 +59,7 @@ func (d *demo) compare() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nthe end of the dead kernel's log:\n")
+	fmt.Printf("\nthe end of the crashed kernel's log:\n")
 	indent(panicLines(log))
 	fmt.Printf("\nwhat was compared:\n")
 	if err := errors.Join(d.compareNonce(core), d.compareRanges(core), compareResult(result, d.kernel.Release)); err != nil {
@@ -68,7 +68,7 @@ func (d *demo) compare() error {
 	fmt.Printf("\nsaved: log %.1f kB (%d records), memory %.1f MB in %.1f s (%.0f MB/s), peak memory of gokexec %.1f MB of %.0f MB\n",
 		float64(result.Log.SizeBytes)/1e3, result.Log.Records, float64(result.VMCore.SavedBytes)/1e6, result.Durations.TotalSeconds,
 		float64(result.RateBytesPerSecond)/1e6, float64(result.Memory.PeakRSSBytes)/1e6, float64(result.Memory.MemTotalBytes)/1e6)
-	fmt.Printf("demo: all right, in %.0f s\n", time.Since(d.start).Seconds())
+	fmt.Printf("demo: success, in %.0f s\n", time.Since(d.start).Seconds())
 	return nil
 }
 
@@ -80,7 +80,7 @@ func (d *demo) compareNonce(core *elfcore.File) error {
 	if err != nil {
 		return fmt.Errorf("nonce: %w", err)
 	}
-	fmt.Printf("  nonce   %d of %d pages are in the dump, each at its physical address, every byte right\n", noncePages, noncePages)
+	fmt.Printf("  nonce   %d of %d pages are in the dump, each at its physical address, all bytes equal\n", noncePages, noncePages)
 	return nil
 }
 

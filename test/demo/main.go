@@ -1,6 +1,6 @@
-// Command demo shows gokexec's job from end to end in a virtual machine: a real
-// Debian kernel loads a crash kernel with gokexec, panics, the capture kernel
-// saves its memory, and what was saved is compared on the host with what it was.
+// Command demo shows gokexec from end to end in a virtual machine: on a real Debian
+// kernel, gokexec loads a crash kernel, the kernel panics, the capture kernel saves the
+// memory, and the host compares the dump with the memory before the panic.
 package main
 
 import (
@@ -35,7 +35,7 @@ func run(ctx context.Context) error {
 		for _, m := range missing {
 			fmt.Fprintln(os.Stderr, "demo: missing:", m)
 		}
-		return errors.New("install what is missing: " + vmlab.InstallHint(missing))
+		return errors.New("install the missing programs: " + vmlab.InstallHint(missing))
 	}
 	var err error
 	if d.dir, err = os.MkdirTemp("", "gokexec-demo-"); err != nil {
@@ -81,7 +81,7 @@ func (d *demo) prepare() error {
 	if os.Getenv("GOKEXEC_VM_KERNEL") != "" {
 		name = "custom"
 	}
-	d.say("getting the kernel (Debian's newest 6.12, cloud flavour; downloaded once)")
+	d.say("fetching the kernel (Debian's newest 6.12, cloud flavour; downloaded once)")
 	var err error
 	if d.kernel, err = vmlab.GetKernel(d.ctx, name); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (d *demo) crash() error {
 	go func() {
 		end, err := d.vm.Wait(d.ctx)
 		if err == nil && end.Reason != "guest-reset" {
-			err = fmt.Errorf("the machine ended by %q; want the reboot after the capture", end.Reason)
+			err = fmt.Errorf("the virtual machine ended with %q; want the reboot after the capture", end.Reason)
 		}
 		ended <- err
 	}()
@@ -170,7 +170,7 @@ func (d *demo) crash() error {
 	}
 }
 
-// showProgress prints whole console lines that tell of the panic and of gokexec.
+// showProgress prints complete console lines about the panic and from gokexec.
 func (d *demo) showProgress(seen *int) {
 	text := d.vm.Console()[*seen:]
 	end := strings.LastIndexByte(text, '\n') + 1

@@ -1,12 +1,12 @@
 #!/bin/bash
-# dracut module: gokexec, under the names kexec and vmcore-dmesg too where the system
-# has them so, and with it the saving of a crashed kernel's memory if targets are
-# named (GOKEXEC_CAPTURE_TARGETS, in /etc/default/gokexec or in the environment).
+# dracut module: installs gokexec, also as kexec and vmcore-dmesg if the system has it
+# under these names. It saves the memory of a crashed kernel if targets are named
+# (GOKEXEC_CAPTURE_TARGETS in /etc/default/gokexec or in the environment).
 #
 #   dracut --add gokexec /boot/gokexec-capture.img
 #
-# Beside 99kdumpbase it needs nothing: that copies /sbin/vmcore-dmesg and /sbin/kexec,
-# and dracut takes the target of a link along.
+# 99kdumpbase does not need this module: it copies /sbin/vmcore-dmesg and /sbin/kexec,
+# and dracut copies the target of a link, too.
 
 # shellcheck disable=SC2154 # dracut's own variables
 gokexec_targets() {
@@ -20,7 +20,7 @@ gokexec_targets() {
 
 check() {
 	require_binaries @SBINDIR@/gokexec || return 1
-	# Only if it is asked for.
+	# Only on request.
 	return 255
 }
 
@@ -45,13 +45,13 @@ install() {
 		printf '%s\n' "$target"
 	done >"$initdir/etc/gokexec/targets"
 	set +f
-	# Once the disks' drivers are there: before the root is mounted, or while it is
-	# still waited for, since it may never come.
+	# When the disks' drivers are loaded: before the root is mounted, or while dracut
+	# waits for it, since it may never appear.
 	inst_hook pre-mount 05 "$moddir/gokexec-hook.sh"
 	inst_hook initqueue/settled 05 "$moddir/gokexec-hook.sh"
 }
 
 installkernel() {
-	# The disks are those of the dump, not only that of the root.
+	# Drivers for the disks of the dump, not only for that of the root.
 	hostonly='' instmods nvme sd_mod virtio_blk virtio_scsi virtio_pci ext4 xfs btrfs vfat
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/internal/uname"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
@@ -86,18 +87,18 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *plan.Spec) (*plan.Plan, e
 
 // check refuses what the kernel would refuse.
 func (k *kexecRun) check(host *machine.Host, p *plan.Plan) error {
-	policy := loader.CheckLoad(host, p)
+	policy := check.Load(host, p)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
 		k.debugCmdline(p)
 	}
-	for _, f := range loader.CheckInitrd(p, host) {
+	for _, f := range check.Initrd(p, host) {
 		if f.Level >= advice.Warning { // kexec-tools loads any file
 			fmt.Fprintln(k.stderr, "gokexec: warning:", f.Detail)
 		}
 	}
 	for _, f := range policy {
-		if f.Level == advice.Warning && f.Check == loader.CheckBothImages {
+		if f.Level == advice.Warning && f.Check == check.BothImages {
 			fmt.Fprintf(k.stderr, "kexec: warning: %s\n", f.Detail)
 		}
 		if f.Level != advice.Failure {

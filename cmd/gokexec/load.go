@@ -13,6 +13,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
@@ -223,7 +224,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 		if err != nil {
 			return nil, err
 		}
-		findings = append(loader.CheckLoad(host, plan), loader.CheckInitrd(plan, host)...)
+		findings = append(check.Load(host, plan), check.Initrd(plan, host)...)
 		return plan, advice.FirstFailure(findings)
 	}
 	p, truth, failure := o.carryOut(ctx, e, arch, spec, plan)

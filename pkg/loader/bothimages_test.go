@@ -14,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 )
@@ -93,7 +94,7 @@ func TestBothImagesLoadedByOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f := checkOneCmdline(host, machine.Crash); f.Level != tt.level {
+		if f := check.OneCmdline(host, machine.Crash); f.Level != tt.level {
 			t.Errorf("kexec_loaded %q: %+v; want %v", tt.boot, f, tt.level)
 		}
 	}

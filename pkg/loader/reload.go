@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -173,7 +174,7 @@ func (l *Loader) planMethod(host *machine.Host, spec *plan.Spec, method plan.Met
 	if err != nil {
 		return nil, err
 	}
-	return p, advice.FirstFailure(CheckLoad(host, p))
+	return p, advice.FirstFailure(check.Load(host, p))
 }
 
 // reloadsBySegments tells whether kexec_load does for what kexec_file_load has

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 )
@@ -61,7 +62,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 		return "", "", err
 	}
 	// Nothing is loaded, so nothing can be lost by trying all the same.
-	if err := advice.FirstFailure(CheckLoad(host, p)); err != nil {
+	if err := advice.FirstFailure(check.Load(host, p)); err != nil {
 		l.report("restoring the crash kernel that was loaded before, although " + err.Error())
 	}
 	if err := l.call(ctx, machine.Crash, func() error { return l.carryOut(p) }); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
@@ -186,16 +187,16 @@ func withPath() {
 	}
 }
 
-// look translates the truth.
+// look translates the result of a verification.
 func (e *env) look(context.Context) hotplug.Look {
-	t := loader.ReadTruth(os.DirFS(e.sysroot), e.stateDir)
+	t := accuracy.Verify(os.DirFS(e.sysroot), e.stateDir)
 	look := hotplug.Look{Detail: t.String(), Unchanged: t.Unchanged}
 	switch t.Accuracy {
-	case loader.Accurate:
+	case accuracy.Accurate:
 		look.State = hotplug.Accurate
-	case loader.Stale:
+	case accuracy.Stale:
 		look.State = hotplug.Stale
-	case loader.NotLoaded:
+	case accuracy.NotLoaded:
 		look.State = hotplug.NotLoaded
 	}
 	return look

@@ -12,11 +12,11 @@ import (
 	"github.com/gokexec/gokexec/internal/kexeccmd"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/uname"
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/cmdline"
-	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -71,7 +71,7 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *plan.Spec) (*plan.Plan, e
 		return p, k.check(host, p)
 	}
 	var p *plan.Plan
-	var truth *loader.Truth
+	var truth *accuracy.Verification
 	l := k.loader()
 	err := l.Locked(ctx, spec.Kind, func(bool) (err error) {
 		defer k.interrupts.loading()()

@@ -17,6 +17,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // loongBench is a bench of an architecture with one command line for both images.
@@ -169,7 +170,7 @@ func TestRefusedBootLoadKeepsNote(t *testing.T) {
 	if err := b.LoadSpec(context.Background(), loongSpec(machine.Boot)); err == nil {
 		t.Error("the load for a reboot was not refused")
 	}
-	if state, err := ReadState(b.StateDir); err != nil || state.Asked.Kernel.Path != kernel {
+	if state, err := record.Read(b.StateDir); err != nil || state.Asked.Kernel.Path != kernel {
 		t.Errorf("note %+v, %v; want the crash kernel's", state, err)
 	}
 }

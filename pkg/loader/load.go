@@ -15,6 +15,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -174,7 +175,7 @@ func (l *Loader) UnloadBy(ctx context.Context, kind machine.Kind, method plan.Me
 		return err
 	})
 	if err == nil && kind == machine.Crash && l.StateDir != "" {
-		if err := RemoveState(l.StateDir); err != nil {
+		if err := record.Remove(l.StateDir); err != nil {
 			l.report(err.Error())
 		}
 	}

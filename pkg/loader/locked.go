@@ -16,7 +16,7 @@ import (
 // LoadSpec is a load from beginning to end: it takes the reload lock, reads the
 // machine, plans, checks and loads, looks at what the kernel has made of it and loads
 // again while memory changes (LoadSettled), and records it. The error is that of Load;
-// that the header is stale in the end is none: ReadTruth says so.
+// that the header is stale in the end is none: accuracy.Verify says so.
 func (l *Loader) LoadSpec(ctx context.Context, spec *plan.Spec) error {
 	return l.Locked(ctx, spec.Kind, func(bool) error {
 		_, _, err := l.LoadSettled(ctx, func() (*plan.Plan, error) {

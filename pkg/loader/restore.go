@@ -7,10 +7,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // ErrUnarmed is wrapped when a load has cost the crash kernel that was loaded, and
@@ -36,7 +38,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if l.StateDir == "" {
 		return "", "", errors.New("no record of it is kept")
 	}
-	state, err := ReadState(l.StateDir)
+	state, err := record.Read(l.StateDir)
 	if err != nil {
 		return "", "", err
 	}
@@ -58,7 +60,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if err != nil {
 		return "", "", err
 	}
-	if err := l.refuseRestored(p, state.changedFiles(spec)); err != nil {
+	if err := l.refuseRestored(p, state.ChangedFiles(spec)); err != nil {
 		return "", "", err
 	}
 	// Nothing is loaded, so nothing can be lost by trying all the same.
@@ -80,19 +82,19 @@ func (l *Loader) record(p *plan.Plan) bool {
 	if l.StateDir == "" {
 		return false
 	}
-	state := newState(p)
+	state := record.New(p)
 	if host, err := machine.ReadHost(l.Root, l.Arch); err == nil {
 		if state.Elfcorehdr == 0 {
-			state.Elfcorehdr = fileHeader(l.Root, host)
+			state.Elfcorehdr = accuracy.FileHeader(l.Root, host)
 		}
-		state.Memory = takeFingerprint(l.Root, state.Elfcorehdr, host, p)
+		state.Memory = accuracy.TakeFingerprint(l.Root, state.Elfcorehdr, host, p)
 	}
 	err := state.Write(l.StateDir)
 	if err == nil {
 		return true
 	}
 	l.report("loaded, but not noted for loading it again later: " + err.Error())
-	if err := RemoveState(l.StateDir); err != nil {
+	if err := record.Remove(l.StateDir); err != nil {
 		l.report(err.Error())
 	}
 	return false

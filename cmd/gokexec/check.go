@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/pkg/advice"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 )
@@ -51,7 +51,7 @@ checked. Nothing is changed, and no kernel lock is taken.`,
 				if err != nil {
 					return err
 				}
-				findings := loader.CheckHost(host, kind)
+				findings := check.Host(host, kind)
 				root, err := e.tree(*sysroot)
 				if err != nil {
 					return err
@@ -63,7 +63,7 @@ checked. Nothing is changed, and no kernel lock is taken.`,
 					}
 					findings = append(findings, more...)
 				} else if kind == machine.Crash {
-					findings = append(findings, loader.CheckCapture(root, host, nil)...)
+					findings = append(findings, check.Capture(root, host, nil)...)
 				}
 				more, err := e.targetFindings(ctx, *sysroot, *targets, in.initrd)
 				if err != nil {
@@ -114,7 +114,7 @@ func checkFiles(root fs.FS, host *machine.Host, in *inputFlags, kind machine.Kin
 	}
 	findings := plan.Check(host)
 	if kind == machine.Crash {
-		findings = append(findings, loader.CheckCapture(root, host, plan)...)
+		findings = append(findings, check.Capture(root, host, plan)...)
 	}
 	return findings, nil
 }

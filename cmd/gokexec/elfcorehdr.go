@@ -12,8 +12,8 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
-	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // maxHeaderFile bounds what is read as a header: the largest, of 65534 program
@@ -120,7 +120,7 @@ func (o *headerOptions) showFile(e *env, path string) error {
 
 func (o *headerOptions) showLoaded(e *env) error {
 	var hint memmap.PhysAddr
-	if state, err := loader.ReadState(e.stateDir); err == nil && o.sysroot == "" {
+	if state, err := record.Read(e.stateDir); err == nil && o.sysroot == "" {
 		hint = state.Elfcorehdr
 	}
 	root, err := e.tree(o.sysroot)

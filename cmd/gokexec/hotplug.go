@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/loader"
@@ -189,14 +190,14 @@ func withPath() {
 
 // verifyHeader compares the loaded elfcorehdr with the machine.
 func (e *env) verifyHeader(context.Context) hotplug.Status {
-	t := loader.ReadTruth(os.DirFS(e.sysroot), e.stateDir)
+	t := accuracy.Verify(os.DirFS(e.sysroot), e.stateDir)
 	s := hotplug.Status{Detail: t.String(), Unchanged: t.Unchanged}
 	switch t.Accuracy {
-	case loader.Accurate:
+	case accuracy.Accurate:
 		s.State = hotplug.Accurate
-	case loader.Stale:
+	case accuracy.Stale:
 		s.State = hotplug.Stale
-	case loader.NotLoaded:
+	case accuracy.NotLoaded:
 		s.State = hotplug.NotLoaded
 	}
 	return s

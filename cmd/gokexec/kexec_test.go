@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexeccmd"
-	"github.com/gokexec/gokexec/pkg/loader"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // fakePower notes what would be done to the machine.
@@ -265,7 +265,7 @@ func TestKexecThenGokexec(t *testing.T) {
 	crashLoaded(b)
 	b.want(exitOK, "last loaded by gokexec: "+b.vmlinuz, "", "status")
 	b.want(exitOK, "crash kernel reloaded", "", "reload")
-	state, err := loader.ReadState(filepath.Join(b.kernel.Dir, "run/gokexec"))
+	state, err := record.Read(filepath.Join(b.kernel.Dir, "run/gokexec"))
 	if err != nil || state.Cmdline != "old" {
 		t.Errorf("the reload's command line = %+v, %v; want that of kexec -p", state, err)
 	}

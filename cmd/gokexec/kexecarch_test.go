@@ -10,8 +10,8 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
-	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // kexecOn runs kexec for a machine of another architecture than this one.
@@ -57,7 +57,7 @@ func TestKexecDeviceTree(t *testing.T) {
 		if code != 0 || k.Crash == nil || k.Crash.Segments == nil {
 			t.Errorf("%s: kexec -p --dtb = %d, by segments: %v; want 0, and by segments\n%s", tt.arch, code, k.Crash != nil && k.Crash.Segments != nil, stderr)
 		}
-		state, err := loader.ReadState(filepath.Join(m.Dir, "run/gokexec"))
+		state, err := record.Read(filepath.Join(m.Dir, "run/gokexec"))
 		if err != nil || state.Asked.DTB == nil || state.Asked.DTB.Path != dtb || !strings.HasSuffix(state.Cmdline, "x") {
 			t.Errorf("%s: noted %+v, %v; want the device tree and the command line", tt.arch, state, err)
 		}

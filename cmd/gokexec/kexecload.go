@@ -12,10 +12,11 @@ import (
 	"github.com/gokexec/gokexec/internal/kexeccmd"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/uname"
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/cmdline"
-	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -70,7 +71,7 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *plan.Spec) (*plan.Plan, e
 		return p, k.check(host, p)
 	}
 	var p *plan.Plan
-	var truth *loader.Truth
+	var truth *accuracy.Verification
 	l := k.loader()
 	err := l.Locked(ctx, spec.Kind, func(bool) (err error) {
 		defer k.interrupts.loading()()
@@ -86,18 +87,18 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *plan.Spec) (*plan.Plan, e
 
 // check refuses what the kernel would refuse.
 func (k *kexecRun) check(host *machine.Host, p *plan.Plan) error {
-	policy := loader.CheckLoad(host, p)
+	policy := check.Load(host, p)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
 		k.debugCmdline(p)
 	}
-	for _, f := range loader.CheckInitrd(p, host) {
+	for _, f := range check.Initrd(p, host) {
 		if f.Level >= advice.Warning { // kexec-tools loads any file
 			fmt.Fprintln(k.stderr, "gokexec: warning:", f.Detail)
 		}
 	}
 	for _, f := range policy {
-		if f.Level == advice.Warning && f.Check == loader.CheckBothImages {
+		if f.Level == advice.Warning && f.Check == check.BothImages {
 			fmt.Fprintf(k.stderr, "kexec: warning: %s\n", f.Detail)
 		}
 		if f.Level != advice.Failure {

@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
@@ -173,8 +175,8 @@ type loadReport struct {
 	DryRun  bool             `json:"dry_run"`
 	Loaded  bool             `json:"loaded"`
 
-	Segments *segmentReport `json:"kexec_load,omitempty"`
-	Truth    *loader.Truth  `json:"elfcorehdr,omitempty"` // after the load
+	Segments *segmentReport         `json:"kexec_load,omitempty"`
+	Truth    *accuracy.Verification `json:"elfcorehdr,omitempty"` // after the load
 }
 
 type payloadReport struct {
@@ -223,7 +225,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 		if err != nil {
 			return nil, err
 		}
-		findings = append(loader.CheckLoad(host, plan), loader.CheckInitrd(plan, host)...)
+		findings = append(check.Load(host, plan), check.Initrd(plan, host)...)
 		return plan, advice.FirstFailure(findings)
 	}
 	p, truth, failure := o.carryOut(ctx, e, arch, spec, plan)
@@ -246,7 +248,7 @@ var errLoaded = errors.New("it is loaded already")
 
 // carryOut loads what is planned, or with --dry-run only plans. p is the plan that
 // failed, if one was made.
-func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, spec *plan.Spec, plan func() (*plan.Plan, error)) (p *plan.Plan, truth *loader.Truth, err error) {
+func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, spec *plan.Spec, plan func() (*plan.Plan, error)) (p *plan.Plan, truth *accuracy.Verification, err error) {
 	l := e.loader(arch, o.wait)
 	load := func(bool) error {
 		defer e.interrupts.loading()()
@@ -341,7 +343,7 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []advice.Finding) e
 			// systemctl(1): reboot looks at /sys/kernel/kexec_loaded.
 			fmt.Fprintln(e.stdout, "a plain reboot now starts it, without the firmware (SYSTEMCTL_SKIP_AUTO_KEXEC=1 reboots as before); gokexec unload --boot undoes this")
 		}
-		if r.Truth != nil && r.Truth.Accuracy == loader.Stale {
+		if r.Truth != nil && r.Truth.Accuracy == accuracy.Stale {
 			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", oneLine(staleAfterLoad(r.Truth).Error()))
 		}
 	}

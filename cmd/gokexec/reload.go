@@ -9,10 +9,12 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -77,7 +79,7 @@ func (e *env) reload(ctx context.Context, method plan.Method, wait time.Duration
 		return err
 	}
 	var plan *plan.Plan
-	var truth *loader.Truth
+	var truth *accuracy.Verification
 	l := e.loader(arch, wait)
 	err = l.Locked(ctx, machine.Crash, func(lost bool) (err error) {
 		defer e.interrupts.loading()()
@@ -88,13 +90,13 @@ func (e *env) reload(ctx context.Context, method plan.Method, wait time.Duration
 	switch {
 	case errors.Is(err, loader.ErrUnarmed):
 		return &exitError{code: exitStale, err: err}
-	case errors.Is(err, loader.ErrNoState), errors.Is(err, loader.ErrForeign):
+	case errors.Is(err, record.ErrNone), errors.Is(err, loader.ErrForeign):
 		return &exitError{code: exitNotLoaded, err: err}
 	case err != nil:
 		return err
 	}
 	fmt.Fprintf(e.stdout, "crash kernel reloaded: %s, by %s\n", plan.Kernel.Path, callName(plan.Method))
-	if truth.Accuracy == loader.Stale {
+	if truth.Accuracy == accuracy.Stale {
 		return &exitError{code: exitStale, err: staleAfterLoad(truth)}
 	}
 	return nil
@@ -121,7 +123,7 @@ func (e *env) logUnarmed(err error) {
 	}
 }
 
-func staleAfterLoad(t *loader.Truth) error {
+func staleAfterLoad(t *accuracy.Verification) error {
 	return &advice.Problem{What: "the crash kernel is loaded, but its elfcorehdr does not match the machine: " + t.String(),
 		Hint: "memory or CPUs are being hot-added or hot-removed; gokexec hotplug loads again when they have settled"}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -64,10 +65,10 @@ at any time.`,
 // statusReport is what status --json prints.
 type statusReport struct {
 	*loader.Status
-	Truth   *loader.Truth `json:"elfcorehdr"`
-	Wanted  bool          `json:"wanted"`                    // a crash kernel was loaded, and not explicitly unloaded since
-	Event   bool          `json:"unattended_event"`          // memory or CPUs have changed, and no process has checked
-	Problem string        `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not repair
+	Truth   *accuracy.Verification `json:"elfcorehdr"`
+	Wanted  bool                   `json:"wanted"`                    // a crash kernel was loaded, and not explicitly unloaded since
+	Event   bool                   `json:"unattended_event"`          // memory or CPUs have changed, and no process has checked
+	Problem string                 `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not repair
 
 	loading bool // a gokexec process is loading or checking
 }
@@ -91,9 +92,9 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	}
 	defer done()
 	stateDir := string(dir)
-	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: loader.ReadTruth(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
+	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: accuracy.Verify(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
 	r.Wanted = wantedIn(dir)
-	loaded := r.Truth.Accuracy != loader.NotLoaded
+	loaded := r.Truth.Accuracy != accuracy.NotLoaded
 	if r.CrashLoaded != nil {
 		r.CrashLoaded = &loaded // which was read twice
 	}
@@ -129,7 +130,7 @@ func (e *env) notes(sysroot string, root fs.FS) (dir statedir.Dir, done func(), 
 }
 
 // unarmed tells whether a crash kernel is wanted and none is loaded.
-func (r *statusReport) unarmed() bool { return r.Wanted && r.Truth.Accuracy == loader.NotLoaded }
+func (r *statusReport) unarmed() bool { return r.Wanted && r.Truth.Accuracy == accuracy.NotLoaded }
 
 // Bounds on the files that are read from a tree's state directory: they are few and small.
 const (
@@ -176,13 +177,13 @@ func wantedIn(dir statedir.Dir) bool {
 	return wanted || dir.Interrupted()
 }
 
-func truthExit(t *loader.Truth) int {
+func truthExit(t *accuracy.Verification) int {
 	switch t.Accuracy {
-	case loader.Accurate:
+	case accuracy.Accurate:
 		return exitOK
-	case loader.NotLoaded:
+	case accuracy.NotLoaded:
 		return exitNotLoaded
-	case loader.Stale:
+	case accuracy.Stale:
 		return exitStale
 	}
 	return exitUnknown
@@ -215,8 +216,8 @@ func (r *statusReport) print(w io.Writer) {
 
 func (r *statusReport) printTruth(w io.Writer) {
 	switch t := r.Truth; t.Accuracy {
-	case loader.NotLoaded:
-	case loader.Stale:
+	case accuracy.NotLoaded:
+	case accuracy.Stale:
 		fmt.Fprintln(w, "elfcorehdr:    stale: it does not match the machine")
 		for _, m := range t.Wrong {
 			size := ""

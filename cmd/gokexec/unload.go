@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -68,7 +69,7 @@ func (e *env) unload(ctx context.Context, kind machine.Kind, wait time.Duration)
 		}
 		return &exitError{code: exitNotLoaded, err: errors.New(nothing)}
 	}
-	if err := advice.FirstFailure(loader.CheckPolicy(host, kind)); err != nil {
+	if err := advice.FirstFailure(check.Policy(host, kind)); err != nil {
 		return err
 	}
 	if err := l.UnloadLocked(ctx, kind, plan.Auto); err != nil {

@@ -19,6 +19,8 @@ func layers() [][]string {
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},
 		{"pkg/machine", "pkg/capture"},
 		{"pkg/plan"},
+		{"pkg/check", "pkg/record"},
+		{"pkg/accuracy"},
 		{"pkg/loader"},
 		{"pkg/hotplug", "pkg/storage", "internal/kexeccmd"},
 		{"cmd/gokexec"},

@@ -14,8 +14,10 @@ import (
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // loongBench is a bench of an architecture with one command line for both images.
@@ -93,7 +95,7 @@ func TestBothImagesLoadedByOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f := checkOneCmdline(host, machine.Crash); f.Level != tt.level {
+		if f := check.OneCmdline(host, machine.Crash); f.Level != tt.level {
 			t.Errorf("kexec_loaded %q: %+v; want %v", tt.boot, f, tt.level)
 		}
 	}
@@ -168,7 +170,7 @@ func TestRefusedBootLoadKeepsNote(t *testing.T) {
 	if err := b.LoadSpec(context.Background(), loongSpec(machine.Boot)); err == nil {
 		t.Error("the load for a reboot was not refused")
 	}
-	if state, err := ReadState(b.StateDir); err != nil || state.Asked.Kernel.Path != kernel {
+	if state, err := record.Read(b.StateDir); err != nil || state.Asked.Kernel.Path != kernel {
 		t.Errorf("note %+v, %v; want the crash kernel's", state, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 )
@@ -36,7 +37,7 @@ func (l *Loader) checkDiskKeys(p *plan.Plan) error {
 		}
 		if err := l.Kernel.FindDiskKey(description); isNoKey(err) {
 			return &advice.Problem{What: fmt.Sprintf("the key %q of an encrypted disk, which is to go with the crash kernel (/%s/%s), is in no keyring of this process: %v",
-				description, machine.DiskKeys, d.Name(), err), Hint: "what is loaded stays; " + diskKeyHint, Err: err}
+				description, machine.DiskKeys, d.Name(), err), Hint: "what is loaded stays; " + check.DiskKeyHint, Err: err}
 		}
 	}
 	return nil
@@ -52,9 +53,6 @@ func isNoKey(err error) bool {
 	}
 	return false
 }
-
-const diskKeyHint = "add the key (keyctl padd logon DESCRIPTION @u), and see that @u is linked to the session " +
-	"(keyctl link @u @s; KeyringMode=shared in a unit); or take the directory out of /" + machine.DiskKeys
 
 // KeepDiskKeys has the next kexec_file_load take the keys of the image that is
 // loaded, if there are any: those that a user or a service has put into a keyring for the first load

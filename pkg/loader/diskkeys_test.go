@@ -12,6 +12,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 const reuseFile = machine.DiskKeys + "/reuse"
@@ -62,7 +63,7 @@ func TestDiskKeyLost(t *testing.T) {
 	if hint := advice.Hint(err); !strings.Contains(hint, "keyring of this process") || strings.Contains(hint, "MOK") {
 		t.Errorf("hint %q; want it to tell of the disk's key, not of signatures", hint)
 	}
-	state, err := ReadState(b.StateDir)
+	state, err := record.Read(b.StateDir)
 	if err != nil || state.Asked.Method != plan.Auto || b.Holds(b.spec(t, "old")) {
 		t.Errorf("recorded %+v, %v; want it asked for by auto, and not held to be all that was asked for", state, err)
 	}

@@ -13,11 +13,13 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 const withFileLoad = "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n"
@@ -138,7 +140,7 @@ func TestStateKeepsDTB(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := newState(p).Spec()
+	again, err := record.New(p).Spec()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +187,7 @@ func TestDTFileTruth(t *testing.T) {
 				}
 				return p, nil
 			})
-			if err != nil || p.Method != method || truth.Accuracy != Accurate || truth.Foreign || (truth.Header == tt.at) != (method == plan.File) {
+			if err != nil || p.Method != method || truth.Accuracy != accuracy.Accurate || truth.Foreign || (truth.Header == tt.at) != (method == plan.File) {
 				t.Errorf("%s by %v: %+v, %v; want it accurate, and a header at %v if by file", tt.arch, method, truth, err, tt.at)
 				continue
 			}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // Holds tells whether what is loaded is the crash kernel that spec asks for: the last
@@ -14,8 +16,8 @@ import (
 // memory was taken; and the elfcorehdr is accurate. Where that can't be seen it tells
 // false: to load once more does no harm. The caller has the reload lock.
 func (l *Loader) Holds(spec *plan.Spec) bool {
-	state, err := ReadState(l.StateDir)
-	if err != nil || state.Version != stateVersion || state.Memory.SHA256 == "" {
+	state, err := record.Read(l.StateDir)
+	if err != nil || state.Version != record.Version || state.Memory.SHA256 == "" {
 		return false
 	}
 	if machine.HasDiskKeys(l.Root) && state.Method == plan.Segments && spec.Method != plan.Segments {
@@ -29,6 +31,6 @@ func (l *Loader) Holds(spec *plan.Spec) bool {
 	if err != nil || !bytes.Equal(noted, asked) {
 		return false
 	}
-	t := ReadTruth(l.Root, l.StateDir)
-	return t.Accuracy == Accurate && !t.Foreign
+	t := accuracy.Verify(l.Root, l.StateDir)
+	return t.Accuracy == accuracy.Accurate && !t.Foreign
 }

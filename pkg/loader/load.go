@@ -12,8 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -62,7 +64,7 @@ func System() (*Loader, error) {
 
 // Load makes the one system call. The kernel frees the old image of that kind
 // before it builds the new one, so everything that can be checked should have
-// been (CheckLoad). If it fails all the same and the old crash image is gone, the
+// been (check.Load). If it fails all the same and the old crash image is gone, the
 // last one that gokexec loaded is restored, and the error says so, or wraps
 // ErrUnarmed. Errors of the call are explained (Explain). Load takes no lock, and
 // does not look at what the kernel has made of it: LoadSpec and Locked do.
@@ -95,7 +97,7 @@ func (l *Loader) load(ctx context.Context, p *plan.Plan) (recorded bool, err err
 		l.dropBoot(ctx)
 		return recorded, nil
 	}
-	err = Explain(l.Root, l.Arch, Attempt{Plan: p, Kind: p.Kind, Method: p.Method}, err)
+	err = check.Explain(l.Root, l.Arch, check.Attempt{Plan: p, Kind: p.Kind, Method: p.Method}, err)
 	if p.Kind == machine.Crash && wasLoaded && l.crashGone() {
 		err = l.restore(ctx, err)
 	}
@@ -173,11 +175,11 @@ func (l *Loader) UnloadBy(ctx context.Context, kind machine.Kind, method plan.Me
 		return err
 	})
 	if err == nil && kind == machine.Crash && l.StateDir != "" {
-		if err := RemoveState(l.StateDir); err != nil {
+		if err := record.Remove(l.StateDir); err != nil {
 			l.report(err.Error())
 		}
 	}
-	return Explain(l.Root, l.Arch, Attempt{Kind: kind, Method: method}, err)
+	return check.Explain(l.Root, l.Arch, check.Attempt{Kind: kind, Method: method}, err)
 }
 
 // call runs one system call, again while the kernel is busy, within Wait. A

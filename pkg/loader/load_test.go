@@ -17,6 +17,8 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 type bench struct {
@@ -87,14 +89,14 @@ func TestLoad(t *testing.T) {
 	if got == nil || initrdName(got.Initrd) != "one" || got.Cmdline != p.Cmdline || got.Flags != kexecsys.FileOnCrash {
 		t.Fatalf("the kernel holds %+v; want the plan", got)
 	}
-	state, err := ReadState(b.StateDir)
+	state, err := record.Read(b.StateDir)
 	if err != nil || state.Cmdline != p.Cmdline || filepath.Base(state.Asked.Kernel.Path) != "vmlinuz" {
 		t.Errorf("ReadState = %+v, %v; want the load", state, err)
 	}
 	if err := b.Unload(context.Background(), machine.Crash); err != nil || b.kernel.Crash != nil {
 		t.Errorf("Unload = %v, kernel holds %v; want nothing", err, b.kernel.Crash)
 	}
-	if _, err := ReadState(b.StateDir); !errors.Is(err, ErrNoState) {
+	if _, err := record.Read(b.StateDir); !errors.Is(err, record.ErrNone) {
 		t.Errorf("ReadState after unload: %v; want ErrNoState", err)
 	}
 }
@@ -208,10 +210,10 @@ func TestUnloadWithoutFileLoad(t *testing.T) {
 func TestStateTornOrForeign(t *testing.T) {
 	dir := t.TempDir()
 	for _, content := range []string{"", "{", "null", "[]", `{"version":99,"kernel":{"path":"/x"}}`, `{"version":1}`} {
-		if err := os.WriteFile(filepath.Join(dir, stateName), []byte(content), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, statedir.RecordName), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := ReadState(dir); !errors.Is(err, ErrNoState) {
+		if s, err := record.Read(dir); !errors.Is(err, record.ErrNone) {
 			t.Errorf("ReadState of %q = %v, %v; want ErrNoState", content, s, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/statedir"
@@ -15,7 +16,7 @@ import (
 // LoadSpec is a load from beginning to end: it takes the reload lock, reads the
 // machine, plans, checks and loads, looks at what the kernel has made of it and loads
 // again while memory changes (LoadSettled), and records it. The error is that of Load;
-// that the header is stale in the end is none: ReadTruth says so.
+// that the header is stale in the end is none: accuracy.Verify says so.
 func (l *Loader) LoadSpec(ctx context.Context, spec *plan.Spec) error {
 	return l.Locked(ctx, spec.Kind, func(bool) error {
 		_, _, err := l.LoadSettled(ctx, func() (*plan.Plan, error) {
@@ -27,17 +28,10 @@ func (l *Loader) LoadSpec(ctx context.Context, spec *plan.Spec) error {
 			if err != nil {
 				return nil, err
 			}
-			return p, advice.FirstFailure(append(CheckLoad(host, p), CheckInitrd(p, host)...))
+			return p, advice.FirstFailure(append(check.Load(host, p), check.Initrd(p, host)...))
 		})
 		return err
 	})
-}
-
-// CheckLoad is what the kernel would refuse, found before a load, a reload or a restore: what
-// is wrong with the machine, and with the plan for it. What the kernel takes and a capture
-// fails by, CheckInitrd tells.
-func CheckLoad(host *machine.Host, p *plan.Plan) []advice.Finding {
-	return append(CheckHost(host, p.Kind), p.Check(host)...)
 }
 
 // Locked makes a load under the reload lock, and keeps book of what becomes of it:

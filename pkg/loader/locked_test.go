@@ -11,8 +11,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -49,7 +51,7 @@ func TestLoadSpec(t *testing.T) {
 		t.Errorf("LoadSpec = %v after %d loads; want two, since memory came during the first", err, round)
 	}
 	b.kernel.DuringLoad = nil
-	if truth := b.truth(); truth.Accuracy != Accurate || truth.Foreign {
+	if truth := b.truth(); truth.Accuracy != accuracy.Accurate || truth.Foreign {
 		t.Errorf("after LoadSpec: %+v; want accurate and ours", truth)
 	}
 	foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
@@ -228,7 +230,7 @@ func TestHolds(t *testing.T) {
 		{"no initrd", func(_ *bench, s *plan.Spec) { s.Initrd = nil }, false},
 		{"the kernel hides what is loaded", func(b *bench, _ *plan.Spec) { b.kernel.HideKcore() }, false},
 		{"no record", func(b *bench, _ *plan.Spec) {
-			if err := RemoveState(b.StateDir); err != nil {
+			if err := record.Remove(b.StateDir); err != nil {
 				b.t.Fatal(err)
 			}
 		}, false},

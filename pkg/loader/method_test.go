@@ -13,6 +13,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // Auto goes by segments after the errors that say that the call is not there or
@@ -44,7 +45,7 @@ func TestAutoFallsBack(t *testing.T) {
 		if len(b.told) != lines {
 			t.Errorf("%v: told %q; want %d lines", tt.errno, b.told, lines)
 		}
-		state, err := ReadState(b.StateDir)
+		state, err := record.Read(b.StateDir)
 		if err != nil || state.Method != plan.Segments || state.Elfcorehdr != 0x36000000 {
 			t.Errorf("%v: state %+v, %v; want the method and where the header is", tt.errno, state, err)
 		}

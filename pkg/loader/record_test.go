@@ -1,121 +1,19 @@
 package loader
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexecsys"
-	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
-
-// fill sets every field of a struct to something else than its zero value. Texts have
-// more at their end.
-func fill(t *testing.T, v reflect.Value, more string) {
-	t.Helper()
-	for i := range v.NumField() {
-		name, f := v.Type().Field(i).Name, v.Field(i)
-		switch f.Kind() {
-		case reflect.Struct:
-			fill(t, f, "")
-		case reflect.Bool:
-			f.SetBool(true)
-		case reflect.String:
-			f.SetString("text of " + name + more)
-		case reflect.Int:
-			f.SetInt(1)
-		case reflect.Uint16, reflect.Uint32, reflect.Uint64:
-			f.SetUint(uint64(i) + 1)
-		case reflect.Slice:
-			f.SetBytes([]byte(name))
-		case reflect.Pointer:
-			path := filepath.Join(t.TempDir(), name+"\xff")
-			if err := os.WriteFile(path, []byte("content of "+name), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			source, err := plan.Open(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { source.Close() })
-			f.Set(reflect.ValueOf(source))
-		default:
-			t.Fatalf("field %s is a %v: teach fill about it", name, f.Kind())
-		}
-	}
-}
-
-// Whatever a Spec holds comes back from the record of its load.
-func TestStateKeepsEachFieldOfSpec(t *testing.T) {
-	spec := &plan.Spec{}
-	fill(t, reflect.ValueOf(spec).Elem(), "\xff\xc3(") // texts and paths are any bytes
-	spec.Kind = machine.Crash                          // only crash loads are recorded
-	b, err := json.Marshal(newState(&plan.Plan{Spec: spec}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := parseState(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := state.Spec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again.Close()
-	was, is := reflect.ValueOf(*spec), reflect.ValueOf(*again)
-	for i := range was.NumField() {
-		name := was.Type().Field(i).Name
-		switch want := was.Field(i).Interface().(type) {
-		case *plan.Source:
-			got, _ := is.Field(i).Interface().(*plan.Source)
-			if got == nil || got.Path != want.Path || !got.Same(want) {
-				t.Errorf("%s came back as %+v; want %+v", name, got, want)
-				continue
-			}
-			if data, err := got.Bytes(); err != nil || string(data) != "content of "+name {
-				t.Errorf("%s came back with %q, %v; want it open", name, data, err)
-			}
-		case []byte: // the seed is another one each time
-			if got := is.Field(i).Bytes(); len(got) != plan.SeedSize || string(got) == string(want) {
-				t.Errorf("%s came back as %q; want a new seed", name, got)
-			}
-		default:
-			if got := is.Field(i).Interface(); !reflect.DeepEqual(got, want) {
-				t.Errorf("%s came back as %+v; want %+v", name, got, want)
-			}
-		}
-	}
-	if changed := state.changedFiles(again); len(changed) != 0 {
-		t.Errorf("changed files %q; want none", changed)
-	}
-}
-
-// So does all that came of the load.
-func TestStateKeepsEachFieldOfResult(t *testing.T) {
-	ranges := []CrashMemory{{Start: 4096, End: 8192}}
-	want := LoadResult{Method: plan.Segments, Cmdline: "x", Elfcorehdr: 4096, Updated: true, Generation: "g", Memory: Fingerprint{SHA256: "d", Ranges: ranges}}
-	for i, v := 0, reflect.ValueOf(want); i < v.NumField(); i++ {
-		if v.Field(i).IsZero() {
-			t.Fatalf("%s is not set: set it above", v.Type().Field(i).Name)
-		}
-	}
-	b, err := json.Marshal(&State{Version: stateVersion, Asked: &plan.Spec{Kernel: plan.FromBytes("/k", nil)}, LoadResult: want})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if state, err := parseState(b); err != nil || !reflect.DeepEqual(state.LoadResult, want) {
-		t.Errorf("the result came back as %+v, %v; want %+v", state, err, want)
-	}
-}
 
 // What the load was told for the method that it did not use is not forgotten by the
 // reload that uses it.
@@ -152,7 +50,7 @@ func TestReloadForgetsNothing(t *testing.T) {
 func TestRestoreIsRecordedInFull(t *testing.T) {
 	b := newBench(t)
 	b.loadOne(t, "old")
-	before, err := ReadState(b.StateDir)
+	before, err := record.Read(b.StateDir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +58,7 @@ func TestRestoreIsRecordedInFull(t *testing.T) {
 	if err := b.Load(t.Context(), b.plan(t, "new")); err == nil || !strings.Contains(err.Error(), "restored") {
 		t.Fatalf("Load = %v; want the old one restored", err)
 	}
-	after, err := ReadState(b.StateDir)
+	after, err := record.Read(b.StateDir)
 	if err != nil || after.Asked.Method != plan.Auto || after.Generation == "" || after.Generation != before.Generation || after.Memory.SHA256 == "" || after.Memory.SHA256 == before.Memory.SHA256 {
 		t.Errorf("recorded %+v of %+v, %v; want auto asked for, the generation, and the new image's fingerprint", after, after.Asked, err)
 	}
@@ -187,10 +85,10 @@ func TestStateVersion1(t *testing.T) {
 		note   string
 		initrd bool
 	}{{note(""), true}, {strings.Replace(note(""), p.Initrd.Path, p.Kernel.Path, 1), false}, {note(`,"of_tomorrow":1`), true}} {
-		if err := os.WriteFile(filepath.Join(b.StateDir, stateName), []byte(tt.note), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(b.StateDir, statedir.RecordName), []byte(tt.note), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		state, err := ReadState(b.StateDir)
+		state, err := record.Read(b.StateDir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,8 +100,8 @@ func TestStateVersion1(t *testing.T) {
 		if err != nil || got.Cmdline != "exact words" {
 			t.Errorf("Reload = %+v, %v; want the note's command line", got, err)
 		}
-		if state, err = ReadState(b.StateDir); err != nil || state.Version != stateVersion {
-			t.Errorf("after the reload the note is %+v, %v; want version %d", state, err, stateVersion)
+		if state, err = record.Read(b.StateDir); err != nil || state.Version != record.Version {
+			t.Errorf("after the reload the note is %+v, %v; want version %d", state, err, record.Version)
 		}
 	}
 }
@@ -222,7 +120,7 @@ func TestStateIsOfTheHandle(t *testing.T) {
 	}
 	b.loadOne(t, "x")
 	b.kernel.DuringLoad = nil
-	state, err := ReadState(b.StateDir)
+	state, err := record.Read(b.StateDir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,25 +129,7 @@ func TestStateIsOfTheHandle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer spec.Close()
-	if changed := state.changedFiles(spec); len(changed) != 1 || changed[0] != initrd {
+	if changed := state.ChangedFiles(spec); len(changed) != 1 || changed[0] != initrd {
 		t.Errorf("changed files %q; want %s", changed, initrd)
-	}
-}
-
-// The choices are part of the note, so that the same is loaded again.
-func TestOptionsNoted(t *testing.T) {
-	spec := specBySegments(machine.Crash, imagetest.SmallBzImage().Bytes())
-	spec.Options = plan.SegmentOptions{MemMin: 0x37000000, MemMax: 0x3dffffff, NoEFI: true, PassMemmap: true}
-	p, err := plan.New(kexectest.NewMachine(t).Host("x86_64"), spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := json.Marshal(newState(p))
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := parseState(b)
-	if err != nil || state.Asked.Options != spec.Options {
-		t.Errorf("noted options = %+v, %v; want %+v", state.Asked.Options, err, spec.Options)
 	}
 }

@@ -9,11 +9,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
-	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
-	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // ErrForeign is wrapped when what is loaded is not what gokexec has noted:
@@ -23,16 +24,16 @@ var ErrForeign = errors.New("another program has loaded a crash kernel since")
 // maxRounds bounds how often a load is made while memory keeps changing under it.
 const maxRounds = 4
 
-// LoadSettled carries out a plan and looks at the outcome (ReadTruth): a load
+// LoadSettled carries out a plan and verifies the outcome (accuracy.Verify): a load
 // describes the machine as it was when it began, and the kernel drops what comes
 // or goes meanwhile (kernel/crash_core.c: "kexec_trylock() failed"). If the
 // header is stale, it plans and loads again, a few times at most, and only where
-// no limit counts loads. Where the truth can't be had, the machine's memory and
+// no limit counts loads. Where the header can't be verified, the machine's memory and
 // CPUs must be the same before and after.
 //
-// That the header is still stale then is no error: the Truth says so. It is nil
+// That the header is still stale then is no error: the Verification says so. It is nil
 // for an ordinary kexec. The plan is the last one that was made, if any.
-func (l *Loader) LoadSettled(ctx context.Context, plan func() (*plan.Plan, error)) (*plan.Plan, *Truth, error) {
+func (l *Loader) LoadSettled(ctx context.Context, plan func() (*plan.Plan, error)) (*plan.Plan, *accuracy.Verification, error) {
 	for round := 1; ; round++ {
 		p, err := plan()
 		if err != nil {
@@ -46,9 +47,9 @@ func (l *Loader) LoadSettled(ctx context.Context, plan func() (*plan.Plan, error
 		if recorded {
 			foreign = new(bool) // the note is of this very load
 		}
-		t := settledTruth(l.Root, l.StateDir, readTruth(l.Root, l.StateDir, foreign))
-		done := t.Accuracy != Stale
-		if t.Accuracy == Unverified {
+		t := accuracy.Settle(l.Root, l.StateDir, accuracy.VerifyOnce(l.Root, l.StateDir, foreign))
+		done := t.Accuracy != accuracy.Stale
+		if t.Accuracy == accuracy.Unverified {
 			done = p.Generation == machine.Generation(l.Root)
 		}
 		if done || round == maxRounds || ctx.Err() != nil || !l.unlimited(machine.Crash) {
@@ -56,25 +57,6 @@ func (l *Loader) LoadSettled(ctx context.Context, plan func() (*plan.Plan, error
 		}
 		l.report(fmt.Sprintf("memory or CPUs changed during the load (%v); loading again", t))
 	}
-}
-
-// fileHeader is where a kexec_file_load that has just been made has put its header,
-// 0 if that can't be seen.
-func fileHeader(root fs.FS, host *machine.Host) memmap.PhysAddr {
-	region, found := host.CrashRegion()
-	if !found || host.Iomem == nil {
-		return 0
-	}
-	k, err := kcore.OpenKcore(root, host.Iomem)
-	if err != nil {
-		return 0
-	}
-	defer k.Close()
-	at, err := k.FindFileHeader(region)
-	if err != nil {
-		return 0
-	}
-	return at
 }
 
 // ReloadOptions say how to reload.
@@ -90,20 +72,20 @@ type ReloadOptions struct {
 
 // Reload loads what is noted in StateDir again, for the machine as it is now,
 // over the image that is loaded: no unload comes before it. The error wraps
-// ErrNoState if nothing is noted, and ErrForeign if something else is loaded.
-func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *Truth, error) {
-	state, err := ReadState(l.StateDir)
+// record.ErrNone if nothing is recorded, and ErrForeign if something else is loaded.
+func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *accuracy.Verification, error) {
+	state, err := record.Read(l.StateDir)
 	if err != nil {
 		return nil, nil, &advice.Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
 			Hint: "load with gokexec load --crash, which notes what it loads; or let --reload-command do it"}
 	}
-	now := readTruth(l.Root, l.StateDir, nil) // whether it is stale does not matter here
+	now := accuracy.VerifyOnce(l.Root, l.StateDir, nil) // whether it is stale does not matter here
 	switch {
-	case now.Foreign && now.Accuracy != NotLoaded:
+	case now.Foreign && now.Accuracy != accuracy.NotLoaded:
 		return nil, nil, &advice.Problem{What: "nothing is reloaded: " + ErrForeign.Error(), Err: ErrForeign,
 			Hint: "load again with that program, or with gokexec load --crash; --reload-command lets gokexec do so"}
-	case now.Accuracy == NotLoaded && !opt.Lost:
-		return nil, nil, &advice.Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: ErrNoState, Hint: "gokexec load --crash loads one"}
+	case now.Accuracy == accuracy.NotLoaded && !opt.Lost:
+		return nil, nil, &advice.Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: record.ErrNone, Hint: "gokexec load --crash loads one"}
 	}
 	spec, err := state.Spec()
 	if err != nil {
@@ -111,7 +93,7 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *Tr
 			Hint: "its files are gone or unreadable; load with gokexec load --crash"}
 	}
 	defer spec.Close()
-	changed := state.changedFiles(spec)
+	changed := state.ChangedFiles(spec)
 	if len(changed) > 0 {
 		l.report("changed since the last load, and taken as they are now: " + strings.Join(changed, ", "))
 	}
@@ -173,7 +155,7 @@ func (l *Loader) planMethod(host *machine.Host, spec *plan.Spec, method plan.Met
 	if err != nil {
 		return nil, err
 	}
-	return p, advice.FirstFailure(CheckLoad(host, p))
+	return p, advice.FirstFailure(check.Load(host, p))
 }
 
 // reloadsBySegments tells whether kexec_load does for what kexec_file_load has

@@ -7,9 +7,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // ErrUnarmed is wrapped when a load has cost the crash kernel that was loaded, and
@@ -35,7 +38,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if l.StateDir == "" {
 		return "", "", errors.New("no record of it is kept")
 	}
-	state, err := ReadState(l.StateDir)
+	state, err := record.Read(l.StateDir)
 	if err != nil {
 		return "", "", err
 	}
@@ -57,11 +60,11 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if err != nil {
 		return "", "", err
 	}
-	if err := l.refuseRestored(p, state.changedFiles(spec)); err != nil {
+	if err := l.refuseRestored(p, state.ChangedFiles(spec)); err != nil {
 		return "", "", err
 	}
 	// Nothing is loaded, so nothing can be lost by trying all the same.
-	if err := advice.FirstFailure(CheckLoad(host, p)); err != nil {
+	if err := advice.FirstFailure(check.Load(host, p)); err != nil {
 		l.report("restoring the crash kernel that was loaded before, although " + err.Error())
 	}
 	if err := l.call(ctx, machine.Crash, func() error { return l.carryOut(p) }); err != nil {
@@ -79,19 +82,19 @@ func (l *Loader) record(p *plan.Plan) bool {
 	if l.StateDir == "" {
 		return false
 	}
-	state := newState(p)
+	state := record.New(p)
 	if host, err := machine.ReadHost(l.Root, l.Arch); err == nil {
 		if state.Elfcorehdr == 0 {
-			state.Elfcorehdr = fileHeader(l.Root, host)
+			state.Elfcorehdr = accuracy.FileHeader(l.Root, host)
 		}
-		state.Memory = takeFingerprint(l.Root, state.Elfcorehdr, host, p)
+		state.Memory = accuracy.TakeFingerprint(l.Root, state.Elfcorehdr, host, p)
 	}
 	err := state.Write(l.StateDir)
 	if err == nil {
 		return true
 	}
 	l.report("loaded, but not noted for loading it again later: " + err.Error())
-	if err := RemoveState(l.StateDir); err != nil {
+	if err := record.Remove(l.StateDir); err != nil {
 		l.report(err.Error())
 	}
 	return false

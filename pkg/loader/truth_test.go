@@ -9,16 +9,19 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/imagetest"
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
+	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
 func dimm() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
 
 // loadOne loads and gives the truth after it.
-func (b *bench) loadOne(t *testing.T, initrd string) *Truth {
+func (b *bench) loadOne(t *testing.T, initrd string) *accuracy.Verification {
 	t.Helper()
 	_, truth, err := b.LoadSettled(t.Context(), func() (*plan.Plan, error) { return b.plan(t, initrd), nil })
 	if err != nil {
@@ -27,7 +30,7 @@ func (b *bench) loadOne(t *testing.T, initrd string) *Truth {
 	return truth
 }
 
-func (b *bench) truth() *Truth { return ReadTruth(b.Root, b.StateDir) }
+func (b *bench) truth() *accuracy.Verification { return accuracy.Verify(b.Root, b.StateDir) }
 
 func TestReadTruth(t *testing.T) {
 	for _, tt := range []struct {
@@ -81,7 +84,7 @@ func TestReadTruth(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
-			if truth := b.loadOne(t, "x"); truth.Accuracy != Accurate {
+			if truth := b.loadOne(t, "x"); truth.Accuracy != accuracy.Accurate {
 				t.Fatalf("after the load: %v; want accurate", truth)
 			}
 			tt.change(b)
@@ -105,7 +108,7 @@ func (b *bench) blocks(state string, from, to int) {
 func TestTruthHidden(t *testing.T) {
 	b := newBench(t)
 	b.kernel.NoFileLoad = true
-	if truth := b.loadOne(t, "x"); truth.Accuracy != Accurate || truth.Header != 0x36000000 {
+	if truth := b.loadOne(t, "x"); truth.Accuracy != accuracy.Accurate || truth.Header != 0x36000000 {
 		t.Fatalf("after the load: %+v; want accurate", truth)
 	}
 	header, err := plan.New(b.kernel.Host("x86_64"), &plan.Spec{Kind: machine.Crash, Method: plan.Segments, Kernel: plan.FromBytes("kernel", imagetest.SmallBzImage().Bytes())})
@@ -116,11 +119,11 @@ func TestTruthHidden(t *testing.T) {
 	b.kernel.WritePhys(0x38000000, s.Data)
 	b.kernel.WritePhys(0x36000000, make([]byte, len(s.Data)))
 	truth := b.truth()
-	if truth.Accuracy != Unverified || !strings.Contains(truth.Reason, "of an earlier load") || !truth.Unchanged {
+	if truth.Accuracy != accuracy.Unverified || !strings.Contains(truth.Reason, "of an earlier load") || !truth.Unchanged {
 		t.Errorf("with the header hidden: %+v; want unknown, on an unchanged machine", truth)
 	}
 	b.kernel.AddMemory(dimm())
-	if truth := b.truth(); truth.Accuracy != Unverified || truth.Unchanged {
+	if truth := b.truth(); truth.Accuracy != accuracy.Unverified || truth.Unchanged {
 		t.Errorf("with the header hidden and memory added: %+v; want unknown, changed", truth)
 	}
 }
@@ -129,11 +132,11 @@ func TestTruthUnknownUnchanged(t *testing.T) {
 	b := newBench(t)
 	b.kernel.HideKcore()
 	truth := b.loadOne(t, "x")
-	if truth.Accuracy != Unverified || !truth.Unchanged || b.kernel.Calls != 1 {
+	if truth.Accuracy != accuracy.Unverified || !truth.Unchanged || b.kernel.Calls != 1 {
 		t.Errorf("after the load: %+v, %d calls; want unknown, unchanged, 1", truth, b.kernel.Calls)
 	}
 	b.kernel.WriteCPU(1, 0x3fd0a000)
-	if truth := b.truth(); truth.Accuracy != Unverified || truth.Unchanged {
+	if truth := b.truth(); truth.Accuracy != accuracy.Unverified || truth.Unchanged {
 		t.Errorf("after a CPU came: %+v; want unknown, changed", truth)
 	}
 }
@@ -146,7 +149,7 @@ func TestTruthForeign(t *testing.T) {
 	if err := foreign.Load(t.Context(), b.plan(t, "theirs")); err != nil {
 		t.Fatal(err)
 	}
-	if truth := b.truth(); !truth.Foreign || truth.Accuracy != Accurate {
+	if truth := b.truth(); !truth.Foreign || truth.Accuracy != accuracy.Accurate {
 		t.Errorf("after a foreign load: %+v; want it seen, and accurate", truth)
 	}
 	b.loadOne(t, "ours")
@@ -157,7 +160,7 @@ func TestTruthForeign(t *testing.T) {
 	b.kernel.HotplugFlag = true
 	b.kernel.AddMemory(dimm())
 	b.kernel.MemoryOnline()
-	if truth := b.truth(); truth.Foreign || truth.Accuracy != Accurate {
+	if truth := b.truth(); truth.Foreign || truth.Accuracy != accuracy.Accurate {
 		t.Errorf("after the kernel's update: %+v; want ours, accurate", truth)
 	}
 }
@@ -169,10 +172,10 @@ func TestTruthTornNote(t *testing.T) {
 	for _, note := range []string{"", "{", `{"version":1,"kernel":{"path":"/x"},"elfcorehdr":4096}`,
 		`{"version":1,"kernel":{"path":"/x"},"memory":{"pages_sha256":"00","ranges":[{"start":0,"end":18446744073709551615}]}}`,
 		`{"version":1,"kernel":{"path":"/x"},"memory":{"pages_sha256":"00","ranges":[{"start":4096,"end":0}]}}`} {
-		if err := os.WriteFile(filepath.Join(b.StateDir, stateName), []byte(note), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(b.StateDir, statedir.RecordName), []byte(note), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if truth := b.truth(); truth.Accuracy != Accurate {
+		if truth := b.truth(); truth.Accuracy != accuracy.Accurate {
 			t.Errorf("with the note %q: %v; want accurate", note, truth)
 		}
 	}
@@ -184,25 +187,25 @@ func TestLoadSettled(t *testing.T) {
 		load   func(b *bench, round int) // while a load is under way
 		limit  string
 		loads  int
-		want   Accuracy
+		want   accuracy.State
 		hidden bool
 	}{
-		{"quiet", func(*bench, int) {}, "-1", 1, Accurate, false},
+		{"quiet", func(*bench, int) {}, "-1", 1, accuracy.Accurate, false},
 		{"memory comes during the first", func(b *bench, round int) {
 			if round == 1 {
 				b.kernel.AddMemory(dimm())
 				b.kernel.MemoryOnline() // dropped
 			}
-		}, "-1", 2, Accurate, false},
+		}, "-1", 2, accuracy.Accurate, false},
 		{"memory comes during each", func(b *bench, round int) {
 			b.kernel.AddMemory(memmap.Range{Start: memmap.PhysAddr(4+round) << 30, End: memmap.PhysAddr(5+round) << 30})
-		}, "-1", maxRounds, Stale, false},
-		{"a limit counts loads", func(b *bench, _ int) { b.kernel.AddMemory(dimm()) }, "5", 1, Stale, false},
+		}, "-1", maxRounds, accuracy.Stale, false},
+		{"a limit counts loads", func(b *bench, _ int) { b.kernel.AddMemory(dimm()) }, "5", 1, accuracy.Stale, false},
 		{"truth hidden, a CPU comes during the first", func(b *bench, round int) {
 			if round == 1 {
 				b.kernel.WriteCPU(1, 0x3fd0a000)
 			}
-		}, "-1", 2, Unverified, true},
+		}, "-1", 2, accuracy.Unverified, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
@@ -227,7 +230,7 @@ func TestReload(t *testing.T) {
 		b.kernel.AddMemory(dimm())
 		return b
 	}
-	reload := func(t *testing.T, b *bench, opt ReloadOptions) (*plan.Plan, *Truth) {
+	reload := func(t *testing.T, b *bench, opt ReloadOptions) (*plan.Plan, *accuracy.Verification) {
 		t.Helper()
 		p, truth, err := b.Reload(t.Context(), opt)
 		if err != nil {
@@ -239,7 +242,7 @@ func TestReload(t *testing.T) {
 		b := setup(t)
 		cmdline := b.kernel.Crash.Cmdline
 		p, truth := reload(t, b, ReloadOptions{})
-		if p.Method != plan.Segments || truth.Accuracy != Accurate || p.Cmdline != cmdline {
+		if p.Method != plan.Segments || truth.Accuracy != accuracy.Accurate || p.Cmdline != cmdline {
 			t.Errorf("Reload = %v, %v, %q; want by segments, accurate, the same command line", p.Method, truth, p.Cmdline)
 		}
 		// And that one again: the user still has not asked for a method.
@@ -248,12 +251,12 @@ func TestReload(t *testing.T) {
 		if _, _, err := b.Reload(t.Context(), ReloadOptions{Method: plan.Segments}); err == nil {
 			t.Error("Reload by segments under lockdown succeeds; want why not")
 		}
-		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != Accurate {
+		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != accuracy.Accurate {
 			t.Errorf("Reload after lockdown = %v, %v; want by file, accurate", p.Method, truth)
 		}
 		b.kernel.Write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
 		reload(t, b, ReloadOptions{})
-		state, err := ReadState(b.StateDir)
+		state, err := record.Read(b.StateDir)
 		if err != nil || state.Asked.Method != plan.Auto || state.Method != plan.Segments {
 			t.Errorf("noted %+v, %v; want segments, asked for auto", state, err)
 		}
@@ -266,7 +269,7 @@ func TestReload(t *testing.T) {
 		} {
 			b := setup(t)
 			change(b)
-			if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != Accurate {
+			if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != accuracy.Accurate {
 				t.Errorf("%s: Reload = %v, %v; want by file, accurate", name, p.Method, truth)
 			}
 		}
@@ -283,7 +286,7 @@ func TestReload(t *testing.T) {
 		b.loadOne(t, "x")
 		b.kernel.KeysExpired = true
 		b.kernel.AddMemory(dimm())
-		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != Accurate {
+		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != accuracy.Accurate {
 			t.Errorf("Reload = %v, %v; want by file, accurate, with the keys of the image before", p.Method, truth)
 		}
 		// An explicit load takes new ones.
@@ -307,7 +310,7 @@ func TestReload(t *testing.T) {
 	t.Run("refused by segments", func(t *testing.T) {
 		b := setup(t)
 		b.kernel.FailEarly = append(b.kernel.FailEarly, 1) // EPERM
-		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != Accurate {
+		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != accuracy.Accurate {
 			t.Errorf("Reload = %v, %v; want by file, accurate", p.Method, truth)
 		}
 	})
@@ -324,7 +327,7 @@ func TestReload(t *testing.T) {
 		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || b.kernel.Crash != nil {
 			t.Errorf("Reload of what was unloaded = %v; want an error", err)
 		}
-		if _, truth := reload(t, b, ReloadOptions{Lost: true}); truth.Accuracy != Accurate {
+		if _, truth := reload(t, b, ReloadOptions{Lost: true}); truth.Accuracy != accuracy.Accurate {
 			t.Errorf("Reload of what was lost = %v; want accurate", truth)
 		}
 	})
@@ -345,7 +348,7 @@ func TestReload(t *testing.T) {
 		if err := os.WriteFile(initrd, initrdOf("another"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, truth := reload(t, b, ReloadOptions{}); truth.Accuracy != Accurate || !strings.Contains(strings.Join(b.told, "\n"), initrd) {
+		if _, truth := reload(t, b, ReloadOptions{}); truth.Accuracy != accuracy.Accurate || !strings.Contains(strings.Join(b.told, "\n"), initrd) {
 			t.Errorf("Reload with another initrd = %v, told %q; want it said", truth, b.told)
 		}
 		if err := os.Remove(initrd); err != nil {

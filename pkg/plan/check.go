@@ -44,7 +44,7 @@ const (
 // Check holds the plan against the kernel's own rules and against what is
 // known of the machine, so that the one system call, which frees the old crash
 // image before it looks closely, finds nothing to refuse. The machine's own
-// state is CheckHost's business.
+// state is the business of package check.
 func (p *Plan) Check(host *machine.Host) []advice.Finding {
 	findings := []advice.Finding{p.checkMachine(host), p.checkImage(host), p.checkCmdline()}
 	if more := protocolOf(host.Arch.Machine).checks; more != nil {

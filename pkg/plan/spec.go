@@ -30,7 +30,7 @@ type Spec struct {
 	// needs: debug output, no CMA, the device tree given to this kernel.
 	FileFlags FileFlags `json:"file_flags,omitempty"`
 
-	// Force loads an initrd that CheckInitrd finds to be none, or damaged.
+	// Force loads an initrd that check.Initrd finds to be none, or damaged.
 	Force bool `json:"force,omitempty"`
 
 	// What follows is for the method Segments.

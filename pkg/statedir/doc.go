@@ -8,7 +8,7 @@
 //	loading       a load has begun; if the lock is free, its process was killed
 //	wanted        a crash kernel is wanted (Wanted)
 //	problem       the message of the last check that could not repair a problem
-//	crash.json    the last crash load (loader.State)
+//	crash.json    the last crash load (accuracy.State)
 //
 // The kernel releases the locks of a killed process. A damaged file counts as present.
 package statedir

@@ -1,4 +1,4 @@
-package loader
+package check
 
 import (
 	"fmt"
@@ -10,13 +10,13 @@ import (
 	"github.com/gokexec/gokexec/pkg/plan"
 )
 
-// CheckHost looks at what the machine itself allows, before any file is
+// Host looks at what the machine itself allows, before any file is
 // opened: permission, policy, and for a crash kernel the reserved memory.
-func CheckHost(h *machine.Host, kind machine.Kind) []advice.Finding {
-	findings := append([]advice.Finding{checkSupport(h)}, CheckPolicy(h, kind)...)
+func Host(h *machine.Host, kind machine.Kind) []advice.Finding {
+	findings := append([]advice.Finding{checkSupport(h)}, Policy(h, kind)...)
 	findings = append(findings, checkLockdown(h))
 	if h.Arch.OneCmdline {
-		findings = append(findings, checkOneCmdline(h, kind))
+		findings = append(findings, OneCmdline(h, kind))
 	}
 	if kind == machine.Crash {
 		findings = append(findings, plan.CheckCrashMemory(h), checkCrashSupport(h))
@@ -24,8 +24,8 @@ func CheckHost(h *machine.Host, kind machine.Kind) []advice.Finding {
 	return findings
 }
 
-// CheckPolicy looks at what is asked of an unload as well as of a load.
-func CheckPolicy(h *machine.Host, kind machine.Kind) []advice.Finding {
+// Policy looks at what is asked of an unload as well as of a load.
+func Policy(h *machine.Host, kind machine.Kind) []advice.Finding {
 	return []advice.Finding{checkCapability(h), checkDisabled(h), checkLimit(h, kind)}
 }
 
@@ -125,4 +125,11 @@ func checkCrashSupport(h *machine.Host) advice.Finding {
 		return advice.NotKnown(name, "the configuration of kernel %s is not published", h.Release)
 	}
 	return advice.Passed(name, "kernel %s can serve as a capture kernel", h.Release)
+}
+
+// Load is what the kernel would refuse, found before a load, a reload or a restore: what
+// is wrong with the machine, and with the plan for it. What the kernel takes and a capture
+// fails by, Initrd tells.
+func Load(host *machine.Host, p *plan.Plan) []advice.Finding {
+	return append(Host(host, p.Kind), p.Check(host)...)
 }

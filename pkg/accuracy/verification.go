@@ -1,4 +1,4 @@
-package loader
+package accuracy
 
 import (
 	"debug/elf"
@@ -13,22 +13,23 @@ import (
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
-// Accuracy says whether the loaded elfcorehdr is that of the machine as it is.
-type Accuracy int
+// State says whether the loaded elfcorehdr is that of the machine as it is.
+type State int
 
 // What is known of it.
 const (
-	Unverified  Accuracy = iota // a crash kernel is loaded, or may be, but its header can't be compared
-	Accurate                    // a dump would hold all memory, and none that is gone
-	Stale                       // it would not
-	NotLoaded                   // there is no crash kernel
-	accuracyEnd                 // none
+	Unverified  State = iota // a crash kernel is loaded, or may be, but its header can't be compared
+	Accurate                 // a dump would hold all memory, and none that is gone
+	Stale                    // it would not
+	NotLoaded                // there is no crash kernel
+	accuracyEnd              // none
 )
 
 // String gives "unknown", "accurate", "stale" or "not loaded".
-func (a Accuracy) String() string {
+func (a State) String() string {
 	if a < 0 || a >= accuracyEnd {
 		return fmt.Sprintf("Accuracy(%d)", int(a))
 	}
@@ -36,12 +37,12 @@ func (a Accuracy) String() string {
 }
 
 // MarshalText gives the same word to JSON.
-func (a Accuracy) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+func (a State) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// Truth is what comes of holding the elfcorehdr that the kernel would crash with
-// now against one made from the machine as it is.
-type Truth struct {
-	Accuracy Accuracy        `json:"accuracy"`
+// Verification is the result of comparing the loaded elfcorehdr with one built from the
+// machine as it is now.
+type Verification struct {
+	Accuracy State           `json:"accuracy"`
 	Reason   string          `json:"reason,omitempty"` // why it is unknown
 	Wrong    []Mismatch      `json:"differences,omitempty"`
 	Header   memmap.PhysAddr `json:"elfcorehdr,omitempty"` // where it is
@@ -72,7 +73,7 @@ func (m Mismatch) String() string {
 }
 
 // String gives it in one line.
-func (t *Truth) String() string {
+func (t *Verification) String() string {
 	switch {
 	case t.Accuracy == Stale:
 		const most = 8
@@ -90,28 +91,28 @@ func (t *Truth) String() string {
 	return t.Accuracy.String()
 }
 
-// ReadTruth looks. It reads /proc/iomem, /proc/kcore and /sys and takes no kexec
+// Verify compares. It reads /proc/iomem, /proc/kcore and /sys and takes no kexec
 // lock. What the kernel leaves out by design (the first MiB on x86) is not missing,
 // nor are memory blocks and CPUs that are offline, of which a dump has nothing to
-// tell: when they come online there is another event. The note in
+// tell: when they come online there is another event. The record in
 // stateDir, which may be "", tells where a load by segments has put the header;
 // it is believed only while memory looks as that load has left it.
 //
-// A header that seems stale is looked at once more, since memory may come and go
+// A header that seems stale is compared once more, since memory may come and go
 // between two reads.
-func ReadTruth(root fs.FS, stateDir string) *Truth {
-	return settledTruth(root, stateDir, readTruth(root, stateDir, nil))
+func Verify(root fs.FS, stateDir string) *Verification {
+	return Settle(root, stateDir, VerifyOnce(root, stateDir, nil))
 }
 
-// settledTruth looks again while what was seen last is a header that seems stale.
-// Whose load it is was looked at for the last one.
-func settledTruth(root fs.FS, stateDir string, last *Truth) *Truth {
+// Settle compares again while the last result is a header that seems stale. Whose load it
+// is was found out for the last one.
+func Settle(root fs.FS, stateDir string, last *Verification) *Verification {
 	const tries = 4
 	for range tries {
 		if last.Accuracy != Stale {
 			return last
 		}
-		again := readTruth(root, stateDir, &last.Foreign)
+		again := VerifyOnce(root, stateDir, &last.Foreign)
 		if again.String() == last.String() {
 			return again
 		}
@@ -120,29 +121,29 @@ func settledTruth(root fs.FS, stateDir string, last *Truth) *Truth {
 	return last
 }
 
-// readTruth looks once. Reading a fingerprint is most of the work, so a caller that
+// VerifyOnce looks once. Reading a fingerprint is most of the work, so a caller that
 // knows already whether the load is foreign says so.
-func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
-	unverified := func(format string, args ...any) *Truth {
-		return &Truth{Reason: fmt.Sprintf(format, args...)}
+func VerifyOnce(root fs.FS, stateDir string, foreign *bool) *Verification {
+	unverified := func(format string, args ...any) *Verification {
+		return &Verification{Reason: fmt.Sprintf(format, args...)}
 	}
 	switch loaded := machine.CrashLoaded(root); {
 	case loaded == nil:
 		return unverified("the kernel does not say whether a crash kernel is loaded")
 	case !*loaded:
-		return &Truth{Accuracy: NotLoaded}
+		return &Verification{Accuracy: NotLoaded}
 	}
 	m, err := kcore.ReadMachine(root)
 	if err != nil {
 		return unverified("the machine can't be read: %v", err)
 	}
-	t := &Truth{}
+	t := &Verification{}
 	var hint memmap.PhysAddr
 	placed := false // by us, at the hint
-	if state, err := ReadState(stateDir); stateDir != "" && err == nil {
+	if state, err := record.Read(stateDir); stateDir != "" && err == nil {
 		t.Unchanged = state.Generation != "" && state.Generation == machine.GenerationOf(m)
 		if foreign == nil {
-			other := !state.Memory.matches(root, m.Iomem)
+			other := !matchesMemory(state.Memory, root, m.Iomem)
 			foreign = &other
 		}
 		if t.Foreign = *foreign; !t.Foreign {
@@ -151,7 +152,7 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 	}
 	loaded, at, err := kcore.ReadLoaded(root, hint)
 	if err != nil {
-		t.Reason = truthReason(err)
+		t.Reason = reasonOf(err)
 		return t
 	}
 	if placed && at != hint {
@@ -174,7 +175,7 @@ func readTruth(root fs.FS, stateDir string, foreign *bool) *Truth {
 	return t
 }
 
-func truthReason(err error) string {
+func reasonOf(err error) string {
 	switch {
 	case errors.Is(err, kcore.ErrManyHeaders):
 		return "several loads have left a header, and it is not known which is in use: " + err.Error()

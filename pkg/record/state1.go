@@ -1,4 +1,4 @@
-package loader
+package record
 
 import (
 	"encoding/json"
@@ -33,10 +33,10 @@ type state1 struct {
 func parseState1(b []byte) (*State, error) {
 	var old state1
 	if err := json.Unmarshal(b, &old); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoState, err)
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	if old.Kernel.Path == "" {
-		return nil, fmt.Errorf("%w: it names no kernel", ErrNoState)
+		return nil, fmt.Errorf("%w: it names no kernel", ErrNone)
 	}
 	source := func(id plan.FileID) *plan.Source {
 		if id.Path == "" {
@@ -49,6 +49,6 @@ func parseState1(b []byte) (*State, error) {
 	if old.Initrd.Path != old.Kernel.Path { // else a UKI brings it
 		spec.Initrd = source(old.Initrd)
 	}
-	return &State{Version: 1, Loaded: old.Loaded, Asked: spec, LoadResult: LoadResult{Method: old.Method, Cmdline: old.Cmdline,
+	return &State{Version: 1, Loaded: old.Loaded, Asked: spec, Result: Result{Method: old.Method, Cmdline: old.Cmdline,
 		Elfcorehdr: old.Elfcorehdr, Updated: old.Updated, Generation: old.Generation, Memory: old.Memory}}, nil
 }

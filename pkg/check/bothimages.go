@@ -1,20 +1,18 @@
-package loader
+package check
 
 import (
-	"context"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
-	"github.com/gokexec/gokexec/pkg/plan"
 )
 
-// CheckBothImages is the name of the check of what the two images do to each other.
-const CheckBothImages advice.CheckID = "both images"
+// BothImages is the name of the check of what the two images do to each other.
+const BothImages advice.CheckID = "both images"
 
-// checkOneCmdline looks whether both images could be right at once. On loong64 the
+// OneCmdline looks whether both images could be right at once. On loong64 the
 // kernel copies the command line of every load, by file or by segments, to the same
 // place, and hands that on with either image (arch/loongarch/kernel/machine_kexec.c,
 // machine_kexec_prepare, KEXEC_CMDLINE_ADDR). A crash kernel with the other's has no
@@ -22,8 +20,8 @@ const CheckBothImages advice.CheckID = "both images"
 // kernel's takes itself for a capture kernel. So the line of the crash
 // kernel, which would be missed only after a panic, is not overwritten; see dropBoot
 // for the other direction.
-func checkOneCmdline(h *machine.Host, kind machine.Kind) advice.Finding {
-	const name = CheckBothImages
+func OneCmdline(h *machine.Host, kind machine.Kind) advice.Finding {
+	const name = BothImages
 	other := h.Loaded(machine.Crash)
 	if kind == machine.Crash {
 		other = h.Loaded(machine.Boot)
@@ -44,22 +42,4 @@ func checkOneCmdline(h *machine.Host, kind machine.Kind) advice.Finding {
 		Detail: fmt.Sprintf("on %s the kernel has one command line for both images: this load would overwrite that of the crash kernel, which would then take the memory that it should save", h.Arch.Name),
 		Remedy: "reboot through the firmware; or gokexec unload --crash first, and have no crash kernel until the reboot",
 		Errno:  []unix.Errno{unix.EBUSY}, Err: unix.EBUSY}
-}
-
-// dropBoot unloads the kernel that is loaded for a reboot, if the load of a crash
-// kernel that was just made has overwritten its command line. The next reboot is one
-// through the firmware.
-func (l *Loader) dropBoot(ctx context.Context) {
-	if !l.Arch.OneCmdline {
-		return
-	}
-	loaded := machine.BootLoaded(l.Root)
-	if loaded != nil && !*loaded {
-		return
-	}
-	if err := l.UnloadBy(ctx, machine.Boot, plan.Auto); err != nil {
-		l.report(fmt.Sprintf("the kernel that is loaded for a reboot has the crash kernel's command line now, and can't be unloaded: %v", err))
-		return
-	}
-	l.report("the kernel that was loaded for a reboot is unloaded: the crash kernel's load has overwritten its command line; load it again after gokexec unload --crash")
 }

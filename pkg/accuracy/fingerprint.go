@@ -1,4 +1,4 @@
-package loader
+package accuracy
 
 import (
 	"bytes"
@@ -14,15 +14,8 @@ import (
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
-
-// Fingerprint is of memory that a load has filled and that nothing changes until
-// the next one: so it tells whether another program has loaded since. The zero
-// value is that of a load whose memory could not be read.
-type Fingerprint struct {
-	SHA256 string        `json:"pages_sha256,omitempty"` // of the pages that are not all zero, each behind its address
-	Ranges []CrashMemory `json:"ranges,omitempty"`
-}
 
 const (
 	// fingerprintEnd is how much of either end of the crash memory is looked at,
@@ -34,12 +27,12 @@ const (
 	maxFingerprint = 32 << 20
 )
 
-// takeFingerprint reads that of what is loaded now. The plan tells where the
+// TakeFingerprint reads that of what is loaded now. The plan tells where the
 // smaller segments are; it may be nil.
-func takeFingerprint(root fs.FS, header memmap.PhysAddr, host *machine.Host, p *plan.Plan) Fingerprint {
+func TakeFingerprint(root fs.FS, header memmap.PhysAddr, host *machine.Host, p *plan.Plan) record.Fingerprint {
 	region, found := host.CrashRegion()
 	if !found || host.Iomem == nil {
-		return Fingerprint{}
+		return record.Fingerprint{}
 	}
 	set := memmap.NewSet(region)
 	if region.Size() > 2*fingerprintEnd {
@@ -57,28 +50,28 @@ func takeFingerprint(root fs.FS, header memmap.PhysAddr, host *machine.Host, p *
 			}
 		}
 	}
-	f := Fingerprint{}
+	f := record.Fingerprint{}
 	for _, r := range set.Ranges() {
-		f.Ranges = append(f.Ranges, CrashMemory{r.Start, r.End})
+		f.Ranges = append(f.Ranges, record.CrashMemory{Start: r.Start, End: r.End})
 	}
-	sum, err := f.read(root, host.Iomem)
+	sum, err := readFingerprint(f, root, host.Iomem)
 	if err != nil {
-		return Fingerprint{}
+		return record.Fingerprint{}
 	}
 	f.SHA256 = sum
 	return f
 }
 
 // matches tells whether memory is as it was. What can't be compared matches.
-func (f Fingerprint) matches(root fs.FS, iomem *memmap.Iomem) bool {
+func matchesMemory(f record.Fingerprint, root fs.FS, iomem *memmap.Iomem) bool {
 	if f.SHA256 == "" {
 		return true
 	}
-	sum, err := f.read(root, iomem)
+	sum, err := readFingerprint(f, root, iomem)
 	return err != nil || sum == f.SHA256
 }
 
-func (f Fingerprint) read(root fs.FS, iomem *memmap.Iomem) (string, error) {
+func readFingerprint(f record.Fingerprint, root fs.FS, iomem *memmap.Iomem) (string, error) {
 	k, err := kcore.OpenKcore(root, iomem)
 	if err != nil {
 		return "", err
@@ -117,4 +110,23 @@ func hashPages(digest hash.Hash, b []byte, at memmap.PhysAddr) {
 		b = b[len(page):]
 		at += memmap.PhysAddr(len(page))
 	}
+}
+
+// FileHeader is where a kexec_file_load that has just been made has put its header,
+// 0 if that can't be seen.
+func FileHeader(root fs.FS, host *machine.Host) memmap.PhysAddr {
+	region, found := host.CrashRegion()
+	if !found || host.Iomem == nil {
+		return 0
+	}
+	k, err := kcore.OpenKcore(root, host.Iomem)
+	if err != nil {
+		return 0
+	}
+	defer k.Close()
+	at, err := k.FindFileHeader(region)
+	if err != nil {
+		return 0
+	}
+	return at
 }

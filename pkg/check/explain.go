@@ -1,4 +1,4 @@
-package loader
+package check
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ func Explain(root fs.FS, arch machine.Arch, attempt Attempt, err error) error {
 	}
 	p := &advice.Problem{What: fmt.Sprintf("%s: %v", what, err), Err: err}
 	if host, readErr := machine.ReadHost(root, arch); readErr == nil {
-		findings := CheckHost(host, attempt.Kind)
+		findings := Host(host, attempt.Kind)
 		if attempt.Plan != nil {
 			findings = append(findings, attempt.Plan.Check(host)...)
 		}
@@ -48,7 +48,7 @@ func Explain(root fs.FS, arch machine.Arch, attempt Attempt, err error) error {
 			return p
 		}
 		if errno == unix.ENOKEY && attempt.Plan != nil && attempt.Kind == machine.Crash && attempt.Method == plan.File && machine.HasDiskKeys(root) {
-			p.Hint = "the key of an encrypted disk (/" + machine.DiskKeys + ") is in no keyring of this process: " + diskKeyHint
+			p.Hint = "the key of an encrypted disk (/" + machine.DiskKeys + ") is in no keyring of this process: " + DiskKeyHint
 			return p
 		}
 		for _, f := range findings {
@@ -191,3 +191,7 @@ func imageErrnoHint(errno unix.Errno) string {
 	}
 	return seeDmesg
 }
+
+// DiskKeyHint is what to do about the key of an encrypted disk that is in no keyring.
+const DiskKeyHint = "add the key (keyctl padd logon DESCRIPTION @u), and see that @u is linked to the session " +
+	"(keyctl link @u @s; KeyringMode=shared in a unit); or take the directory out of /" + machine.DiskKeys

@@ -1,9 +1,8 @@
-package loader
+package check
 
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,20 +15,20 @@ import (
 	"github.com/gokexec/gokexec/pkg/plan"
 )
 
-// The checks of CheckInitrd.
+// The checks of Initrd.
 const (
-	checkInitrd       advice.CheckID = "initrd"
-	checkInitrdKernel advice.CheckID = "initrd's kernel"
+	checkInitrd  advice.CheckID = "initrd"
+	InitrdKernel advice.CheckID = "initrd's kernel"
 )
 
 // maxUnpacked bounds what an initrd may unpack to where the crash memory is not known, in bytes.
 const maxUnpacked = 4 << 30
 
-// CheckInitrd reads all of a crash kernel's initrd as the kernel will, and tells what no load refuses
+// Initrd reads all of a crash kernel's initrd as the kernel will, and tells what no load refuses
 // and each capture fails by: a Failure is a file that is no initramfs, or a damaged one (with
 // Spec.Force a Warning), a Warning one that is too large or whose modules are another kernel's. It finds nothing to say of
 // an ordinary kexec, or of a plan without an initrd.
-func CheckInitrd(p *plan.Plan, host *machine.Host) []advice.Finding {
+func Initrd(p *plan.Plan, host *machine.Host) []advice.Finding {
 	if p.Kind != machine.Crash || p.Initrd == nil {
 		return nil
 	}
@@ -40,58 +39,6 @@ func CheckInitrd(p *plan.Plan, host *machine.Host) []advice.Finding {
 	room := checkUnpacked(p, host, contents)
 	room.Level = min(room.Level, advice.Warning) // an estimate: no reason to be without a crash kernel
 	return []advice.Finding{f, room, checkKernelOfInitrd(p, contents)}
-}
-
-// refuseChanged judges inputs that have changed since a load that is made again over what is loaded: a
-// crash kernel that is loaded is worth more than one that can't save a dump. A Failure of CheckInitrd
-// is an error, and so are modules of another kernel, unless Spec.Force is set. changed are the paths
-// of those files; for none nothing is read.
-func (l *Loader) refuseChanged(p *plan.Plan, changed []string) error {
-	err := l.judgeChanged(p, changed, func(f advice.Finding) bool {
-		return f.Level == advice.Failure || f.Level == advice.Warning && f.Check == checkInitrdKernel && !p.Spec.Force
-	})
-	var problem *advice.Problem
-	if errors.As(err, &problem) {
-		problem.What += "; what is loaded is kept"
-	}
-	return err
-}
-
-// refuseRestored judges inputs that have changed since a load that is made again while nothing is
-// loaded: as a load does.
-func (l *Loader) refuseRestored(p *plan.Plan, changed []string) error {
-	return l.judgeChanged(p, changed, func(f advice.Finding) bool { return f.Level == advice.Failure })
-}
-
-func (l *Loader) judgeChanged(p *plan.Plan, changed []string, refuse func(advice.Finding) bool) error {
-	if len(changed) == 0 {
-		return nil
-	}
-	host, err := machine.ReadHost(l.Root, l.Arch)
-	if err != nil {
-		return err
-	}
-	initrd := p.Initrd != nil && slices.ContainsFunc(changed, func(path string) bool { return samePath(path, p.Initrd.Path) })
-	for _, f := range CheckInitrd(p, host) {
-		if !initrd && f.Check != checkInitrdKernel {
-			continue // it was taken as it is
-		}
-		if refuse(f) {
-			problem := f.Problem()
-			problem.What = fmt.Sprintf("%s changed since the last load, and would make a crash kernel that saves no dump: %s", strings.Join(changed, ", "), f.Detail)
-			return problem
-		}
-		if f.Level >= advice.Warning {
-			l.report("warning: " + f.Detail)
-		}
-	}
-	return nil
-}
-
-// samePath compares a path with one that may be relative.
-func samePath(a, b string) bool {
-	abs, err := filepath.Abs(b)
-	return a == b || err == nil && a == abs
 }
 
 // readInitrd gives no contents where the initrd can't be looked into, or has no modules to judge.
@@ -141,15 +88,15 @@ func checkKernelOfInitrd(p *plan.Plan, c *initramfs.Contents) advice.Finding {
 	release, _ := p.Image.Release()
 	switch {
 	case len(c.Releases) == 0 && c.Inner != "":
-		return advice.NotKnown(checkInitrdKernel, "its modules are in %s, which is not looked into", c.Inner)
+		return advice.NotKnown(InitrdKernel, "its modules are in %s, which is not looked into", c.Inner)
 	case release == "" || len(c.Releases) == 0:
-		return advice.Passed(checkInitrdKernel, "the initrd has no modules, or the kernel doesn't tell its release")
+		return advice.Passed(InitrdKernel, "the initrd has no modules, or the kernel doesn't tell its release")
 	case !slices.Contains(c.Releases, release):
-		return advice.Finding{Check: checkInitrdKernel, Level: advice.Warning,
+		return advice.Finding{Check: InitrdKernel, Level: advice.Warning,
 			Detail: fmt.Sprintf("%s has modules of %s, the kernel is %s and will not load them", p.Initrd.Path, strings.Join(c.Releases, ", "), release),
 			Remedy: "make the initrd for that kernel: gokexec initramfs --kernel " + release + ", or the distribution's tool with that release"}
 	}
-	return advice.Passed(checkInitrdKernel, "made for %s", release)
+	return advice.Passed(InitrdKernel, "made for %s", release)
 }
 
 // checkUnpacked holds the memory that the files take against what the capture kernel has. Where the initramfs

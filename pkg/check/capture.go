@@ -1,4 +1,4 @@
-package loader
+package check
 
 import (
 	"fmt"
@@ -14,11 +14,11 @@ import (
 	"github.com/gokexec/gokexec/pkg/plan"
 )
 
-// CheckCapture looks at what no load refuses and a capture fails by: whether the capture kernel can
+// Capture looks at what no load refuses and a capture fails by: whether the capture kernel can
 // unpack its initrd, whether that is made for it and has what the dump needs, what its
 // command line lacks, and what of this machine gets into its way. root is the tree that host was read
 // from. plan is nil when only the machine is looked at. It reads and unpacks the whole initrd.
-func CheckCapture(root fs.FS, host *machine.Host, plan *plan.Plan) []advice.Finding {
+func Capture(root fs.FS, host *machine.Host, plan *plan.Plan) []advice.Finding {
 	c := &captureCheck{root: root, host: host, plan: plan}
 	var findings []advice.Finding
 	if plan != nil {

@@ -1,4 +1,4 @@
-package loader
+package check
 
 import (
 	"debug/elf"
@@ -19,7 +19,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/plan"
 )
 
-func TestCheckHost(t *testing.T) {
+func TestHost(t *testing.T) {
 	noCrash := strings.Replace(kexectest.Iomem, "  36000000-3dffffff : Crash kernel\n", "", 1)
 	tests := []struct {
 		name   string
@@ -60,7 +60,7 @@ func TestCheckHost(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := kexectest.NewMachine(t)
 			tt.change(m)
-			findings := CheckHost(m.Host("x86_64"), tt.kind)
+			findings := Host(m.Host("x86_64"), tt.kind)
 			for _, f := range findings {
 				if f.Check != tt.check {
 					continue
@@ -76,7 +76,7 @@ func TestCheckHost(t *testing.T) {
 				}
 				return
 			}
-			t.Errorf("CheckHost has no check %q", tt.check)
+			t.Errorf("Host has no check %q", tt.check)
 		})
 	}
 }
@@ -145,7 +145,7 @@ func TestPPC64(t *testing.T) {
 	if err != nil || p.Method != plan.File {
 		t.Fatalf("New = %+v, %v; want a plan by file", p, err)
 	}
-	if err := advice.FirstFailure(append(CheckHost(host, machine.Crash), p.Check(host)...)); err != nil {
+	if err := advice.FirstFailure(append(Host(host, machine.Crash), p.Check(host)...)); err != nil {
 		t.Errorf("Check = %v", err)
 	}
 	if _, err := plan.New(host, spec(plan.Segments)); err == nil || advice.Hint(err) != "use --method file" {
@@ -154,7 +154,7 @@ func TestPPC64(t *testing.T) {
 	m.Write("proc/sys/kernel/osrelease", "6.12.1\n")
 	m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\n# CONFIG_KEXEC_FILE is not set\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n")
 	host = read()
-	if err := advice.FirstFailure(CheckHost(host, machine.Crash)); err == nil || !strings.Contains(advice.Hint(err), "on ppc64le gokexec does not load by segments") {
+	if err := advice.FirstFailure(Host(host, machine.Crash)); err == nil || !strings.Contains(advice.Hint(err), "on ppc64le gokexec does not load by segments") {
 		t.Errorf("without CONFIG_KEXEC_FILE: %v, hint %q", err, advice.Hint(err))
 	}
 }

@@ -1,4 +1,4 @@
-package loader
+package record
 
 import (
 	"encoding/json"
@@ -19,15 +19,15 @@ import (
 // stateName is the record of the last good crash load in the state directory.
 const stateName = statedir.RecordName
 
-// stateVersion rises when a field changes its meaning.
-const stateVersion = 2
+// Version rises when a field changes its meaning.
+const Version = 2
 
 // maxState bounds what is read of a record, in bytes.
 const maxState = 1 << 20
 
-// ErrNoState is wrapped when nothing is recorded, or what is there can't be read:
+// ErrNone is wrapped when nothing is recorded, or what is there can't be read:
 // both are the same to a caller.
-var ErrNoState = errors.New("no note of an earlier load")
+var ErrNone = errors.New("no note of an earlier load")
 
 // State is the record of the last good crash load: what was asked for, so that
 // the very same can be loaded again, and what came of it.
@@ -36,11 +36,11 @@ type State struct {
 	Loaded  time.Time  `json:"loaded_at"`
 	Asked   *plan.Spec `json:"asked_for"` // its files are not open; see State.Spec
 
-	LoadResult
+	Result
 }
 
-// LoadResult is what came of a crash load.
-type LoadResult struct {
+// Result is what came of a crash load.
+type Result struct {
 	Method     plan.Method     `json:"method"`
 	Cmdline    string          `json:"loaded_cmdline"`
 	Elfcorehdr memmap.PhysAddr `json:"elfcorehdr,omitempty"`  // where it should be; 0: not known
@@ -49,11 +49,11 @@ type LoadResult struct {
 	Memory     Fingerprint     `json:"memory,omitzero"`       // after the load
 }
 
-// newState records the load of p, but for what only a look at the memory tells.
+// New records the load of p, but for what only a look at the memory tells.
 // State.Spec undoes it.
-func newState(p *plan.Plan) *State {
-	s := &State{Version: stateVersion, Loaded: time.Now().UTC(), Asked: p.Spec}
-	s.LoadResult = LoadResult{Method: p.Method, Cmdline: p.Cmdline, Updated: p.Hotplug, Generation: p.Generation}
+func New(p *plan.Plan) *State {
+	s := &State{Version: Version, Loaded: time.Now().UTC(), Asked: p.Spec}
+	s.Result = Result{Method: p.Method, Cmdline: p.Cmdline, Updated: p.Hotplug, Generation: p.Generation}
 	if header, ok := p.Segment(plan.RoleElfcorehdr); ok {
 		s.Elfcorehdr = header.Phys
 	}
@@ -81,9 +81,9 @@ func (s *State) Spec() (*plan.Spec, error) {
 	return &spec, nil
 }
 
-// changedFiles names the inputs of spec, made by s.Spec, that are not those of the
+// ChangedFiles names the inputs of spec, made by s.Spec, that are not those of the
 // load any more.
-func (s *State) changedFiles(spec *plan.Spec) []string {
+func (s *State) ChangedFiles(spec *plan.Spec) []string {
 	var changed []string
 	for _, f := range [][2]*plan.Source{{s.Asked.Kernel, spec.Kernel}, {s.Asked.Initrd, spec.Initrd}, {s.Asked.DTB, spec.DTB}} {
 		if f[0] != nil && !f[0].Same(f[1]) {
@@ -117,16 +117,16 @@ func (s *State) Write(dir string) error {
 	return nil
 }
 
-// ReadState reads the record in dir. A missing, torn or foreign one is ErrNoState.
-func ReadState(dir string) (*State, error) {
+// Read reads the record in dir. A missing, torn or foreign one is ErrNone.
+func Read(dir string) (*State, error) {
 	f, err := os.Open(filepath.Join(dir, stateName))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoState, err)
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxState))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoState, err)
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	return parseState(b)
 }
@@ -134,25 +134,25 @@ func ReadState(dir string) (*State, error) {
 func parseState(b []byte) (*State, error) {
 	s := &State{}
 	if err := json.Unmarshal(b, &struct{ Version *int }{&s.Version}); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoState, err)
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	if s.Version == 1 {
 		return parseState1(b)
 	}
-	if s.Version != stateVersion {
-		return nil, fmt.Errorf("%w: version %d is not of this program", ErrNoState, s.Version)
+	if s.Version != Version {
+		return nil, fmt.Errorf("%w: version %d is not of this program", ErrNone, s.Version)
 	}
 	if err := json.Unmarshal(b, s); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoState, err)
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	if s.Asked == nil || s.Asked.Kernel == nil || s.Asked.Kernel.Path == "" {
-		return nil, fmt.Errorf("%w: it names no kernel", ErrNoState)
+		return nil, fmt.Errorf("%w: it names no kernel", ErrNone)
 	}
 	return s, nil
 }
 
-// RemoveState forgets the record in dir.
-func RemoveState(dir string) error {
+// Remove forgets the record in dir.
+func Remove(dir string) error {
 	err := os.Remove(filepath.Join(dir, stateName))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil

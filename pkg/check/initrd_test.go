@@ -1,0 +1,52 @@
+package check
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/imagetest"
+	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/plan"
+)
+
+func TestInitrd(t *testing.T) {
+	other := imagetest.Initramfs("init", "lib/modules/5.10.0-x/nvme.ko")
+	for _, tt := range []struct {
+		name   string
+		initrd []byte
+		force  bool
+		level  advice.Level
+		text   string
+	}{
+		{"good", imagetest.Initramfs("init"), false, advice.OK, ""},
+		{"none", []byte("root:x:0:0"), false, advice.Failure, "not an initramfs"},
+		{"none, forced", []byte("root:x:0:0"), true, advice.Warning, "not an initramfs"},
+		{"cut", imagetest.Initramfs("init")[:60], false, advice.Failure, "unexpected EOF"},
+		{"garbage behind", append(imagetest.Initramfs("init"), "garbage"...), false, advice.Warning, "something else than an archive follows"},
+		{"garbage behind microcode", append(imagetest.Initramfs("kernel/x86/microcode/GenuineIntel.bin"), "garbage"...), false, advice.Failure, "something else than an archive follows"},
+		{"a ramdisk", append([]byte("hsqs"), make([]byte, 4096)...), false, advice.Warning, "a ramdisk with squashfs"},
+		{"of another kernel", other, false, advice.Warning, "has modules of 5.10.0-x, the kernel is "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			host := kexectest.NewMachine(t).Host("x86_64")
+			p, err := plan.New(host, &plan.Spec{Kind: machine.Crash, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes()), Initrd: plan.FromBytes("initrd", tt.initrd), Force: tt.force})
+			if err != nil {
+				t.Fatal(err)
+			}
+			worst := advice.Finding{}
+			for _, f := range Initrd(p, host) {
+				if f.Level > worst.Level {
+					worst = f
+				}
+			}
+			if worst.Level != tt.level || !strings.Contains(worst.Detail, tt.text) {
+				t.Errorf("Initrd() = %+v; want %v, %q", worst, tt.level, tt.text)
+			}
+			if p.Kind = machine.Boot; Initrd(p, host) != nil {
+				t.Error("Initrd() of an ordinary kexec finds something")
+			}
+		})
+	}
+}

@@ -69,6 +69,7 @@ check: build cross
 	@test -z "$$(gofmt -l .)" || { echo 'not formatted by gofmt:'; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
+	@scripts/words
 	@scripts/generated
 	@scripts/shell
 	@scripts/installed

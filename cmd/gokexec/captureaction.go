@@ -70,7 +70,7 @@ type actor struct {
 // lookAfter runs the capture as a child and carries out the action if that has died
 // without. A thread that waits for a dead disk can't be killed, and whoever waits for
 // its process waits for ever: so nothing else may wait for the child than this, which
-// leaves it behind.
+// leaves it running.
 func (a *actor) lookAfter(ctx context.Context, child *exec.Cmd) error {
 	code, err := a.run(ctx, child)
 	if err != nil {

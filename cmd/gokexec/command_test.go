@@ -115,7 +115,7 @@ func TestLoadDryRun(t *testing.T) {
 }
 
 // A quote that is never closed in the running kernel's command line takes in what was
-// behind it there, and nothing that gokexec puts behind it.
+// after it there, and nothing that gokexec appends to it.
 func TestLoadReusesOpenQuote(t *testing.T) {
 	b := newBench(t)
 	openQuote(b)

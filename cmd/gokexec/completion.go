@@ -11,7 +11,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
-// completionFiles are the scripts by their names in the folders of the shells.
+// completionFiles are the scripts by their names in the directories of the shells.
 func completionFiles() map[string]string {
 	specs := completionSpecs()
 	return map[string]string{
@@ -21,7 +21,7 @@ func completionFiles() map[string]string {
 	}
 }
 
-// completions writes the shells' scripts into a folder.
+// completions writes the shells' scripts into a directory.
 func completions(e *env, args []string) int {
 	if len(args) != 1 {
 		fmt.Fprintln(e.stderr, "gokexec: help --completions takes the directory for the scripts")
@@ -49,7 +49,7 @@ type completionOption struct {
 	value               completionValue
 }
 
-// completionValue is what may stand behind an option: words, files, folders, or
+// completionValue is what may follow an option: words, files, directories, or
 // what no shell can know.
 type completionValue struct {
 	words       []string

@@ -35,7 +35,7 @@ func TestDistCallsAreKnown(t *testing.T) {
 		text := string(b)
 		// In an initramfs it has a place of its own.
 		if strings.Contains(text, "/usr/sbin/gokexec") && !strings.Contains(path, "/dracut/") {
-			t.Errorf("%s names a folder that make install may choose", path)
+			t.Errorf("%s names a directory that make install may choose", path)
 		}
 		for _, m := range call.FindAllStringSubmatch(text, -1) {
 			c, found := known[m[1]]

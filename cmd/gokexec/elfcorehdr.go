@@ -27,8 +27,8 @@ func elfcorehdrCommand() command {
 		long: `An elfcorehdr tells the capture kernel where the memory of the crashed kernel is: its
 /proc/vmcore is made from it.
 
-build makes the one that a load by segments would, without the backup of low memory,
-from /proc/iomem and /proc/kcore, and prints it or writes it to a file.
+build makes the header that a load by kexec_load would, without the backup of low
+memory, from /proc/iomem and /proc/kcore, and prints it or writes it to a file.
 
 show prints the one in FILE or, with --loaded, the one in the kernel's crash memory
 right now, whoever loaded it and however often the kernel has updated it since. It is

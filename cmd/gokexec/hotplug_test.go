@@ -117,7 +117,7 @@ func TestHotplugReloadCommand(t *testing.T) {
 	}
 	// udev gives its programs no PATH.
 	t.Setenv("PATH", "")
-	// One that takes the DIMM away mends it.
+	// One that removes the DIMM repairs it.
 	iomem := filepath.Join(b.kernel.Dir, "proc/iomem")
 	b.want(exitOK, "", "", "hotplug", "--reload-command", "sed -i /^100000000/d "+iomem)
 	b.want(exitOK, "", "", "status")

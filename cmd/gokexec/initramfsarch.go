@@ -15,7 +15,7 @@ import (
 )
 
 // chooseInit finds the gokexec that is to be init. For another architecture than
-// this program's it is the file gokexec-GOARCH beside this one, which is what make
+// this program's it is the file gokexec-GOARCH in the same directory, which is what make
 // cross calls it, unless --init names one.
 func (o *initramfsOptions) chooseInit() error {
 	if o.arch == "" {

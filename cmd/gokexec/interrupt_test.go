@@ -61,7 +61,7 @@ func TestInterrupts(t *testing.T) {
 	}
 }
 
-// A signal leaves no unfinished file behind.
+// A signal leaves no unfinished file.
 func TestInterruptRemovesOutput(t *testing.T) {
 	dir := t.TempDir()
 	died := make(chan []os.DirEntry)

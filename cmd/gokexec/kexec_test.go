@@ -51,14 +51,14 @@ func (b *bench) loadedAs() string {
 		case image == nil:
 			continue
 		case image.Segments != nil:
-			s = append(s, kind+" by segments")
+			s = append(s, kind+" by kexec_load")
 			continue
 		}
 		initrd := ""
 		if len(image.Initrd) > 0 {
 			initrd = " with initrd"
 		}
-		s = append(s, kind+" by file"+initrd+": "+image.Cmdline)
+		s = append(s, kind+" by kexec_file_load"+initrd+": "+image.Cmdline)
 	}
 	return strings.Join(s, ", ")
 }
@@ -123,7 +123,7 @@ func bootLoaded(b *bench) {
 	}
 }
 
-const oldBoot, oldCrash = "boot by file: old", "crash by file: old"
+const oldBoot, oldCrash = "boot by kexec_file_load: old", "crash by kexec_file_load: old"
 
 // Every call that distributions' scripts make, with what they expect of it.
 func TestKexecDistributions(t *testing.T) {
@@ -131,49 +131,49 @@ func TestKexecDistributions(t *testing.T) {
 	dump := strings.ReplaceAll(dumpService, "~", " ")
 	for _, tt := range []kexecCase{
 		{name: "Debian kdump-config load", argv: "-p --command-line=" + dumpService + " --initrd=I K",
-			loaded: "crash by file with initrd: " + dump},
+			loaded: "crash by kexec_file_load with initrd: " + dump},
 		{name: "Debian, Secure Boot", argv: "-p -s --command-line=" + dumpService + " --initrd=I K",
-			loaded: "crash by file with initrd: " + dump},
+			loaded: "crash by kexec_file_load with initrd: " + dump},
 		{name: "Debian, --args-linux for an ELF kernel", argv: "-p --args-linux --command-line=console=ttyS0 --initrd=I K",
-			loaded: "crash by file with initrd: console=ttyS0"},
+			loaded: "crash by kexec_file_load with initrd: console=ttyS0"},
 		{name: "Debian unload", setup: crashLoaded, argv: "-p -u"},
 		{name: "Debian unload, Secure Boot", setup: crashLoaded, argv: "-s -p -u"},
 		{name: "Debian kexec-load-kernel", argv: "-l K --initrd=I --append=root=/dev/vda1", did: "sync",
-			loaded: "boot by file with initrd: root=/dev/vda1"},
+			loaded: "boot by kexec_file_load with initrd: root=/dev/vda1"},
 		{name: "Debian kexec.init", setup: bootLoaded, argv: "-e", did: "sync ifdown jump", loaded: oldBoot},
 		{name: "RHEL, -s twice", argv: "-s -s -p --command-line=console=ttyS0~irqpoll --initrd=I K",
-			loaded: "crash by file with initrd: console=ttyS0 irqpoll"},
-		{name: "RHEL i686", argv: "--elf64-core-headers -p --command-line=x --initrd=I K", loaded: "crash by file with initrd: x"},
-		{name: "RHEL early kdump", argv: "-s -p --command-line=rd.earlykdump --initrd=I K", loaded: "crash by file with initrd: rd.earlykdump"},
+			loaded: "crash by kexec_file_load with initrd: console=ttyS0 irqpoll"},
+		{name: "RHEL i686", argv: "--elf64-core-headers -p --command-line=x --initrd=I K", loaded: "crash by kexec_file_load with initrd: x"},
+		{name: "RHEL early kdump", argv: "-s -p --command-line=rd.earlykdump --initrd=I K", loaded: "crash by kexec_file_load with initrd: rd.earlykdump"},
 		{name: "RHEL unload", setup: crashLoaded, argv: "-p -u"},
-		{name: "SUSE load", argv: "-p K --append=root=kdump~quiet --initrd=I -a", loaded: "crash by file with initrd: root=kdump quiet"},
+		{name: "SUSE load", argv: "-p K --append=root=kdump~quiet --initrd=I -a", loaded: "crash by kexec_file_load with initrd: root=kdump quiet"},
 		{name: "SUSE unload", setup: crashLoaded, argv: "-a -p -u"},
 		{name: "Bottlerocket", argv: "-ps --reuse-cmdline --append maxcpus=1~systemd.unit='capture-kernel-dump.service'~irqpoll K",
-			loaded: "crash by file: root=/dev/vda1 ro quiet maxcpus=1 systemd.unit='capture-kernel-dump.service' irqpoll"},
+			loaded: "crash by kexec_file_load: root=/dev/vda1 ro quiet maxcpus=1 systemd.unit='capture-kernel-dump.service' irqpoll"},
 		{name: "--reuse-cmdline of an open quote", setup: openQuote, argv: "-p --reuse-cmdline K",
-			loaded: `crash by file: root=UUID=1-2 dyndbg="file drivers/usb/* +p console=ttyS0`},
+			loaded: `crash by kexec_file_load: root=UUID=1-2 dyndbg="file drivers/usb/* +p console=ttyS0`},
 		{name: "--reuse-cmdline of an open quote, for a reboot", setup: openQuote, argv: "-l --reuse-cmdline K", did: "sync",
-			loaded: `boot by file: root=UUID=1-2 crashkernel=1G dyndbg="file drivers/usb/* +p console=ttyS0`},
+			loaded: `boot by kexec_file_load: root=UUID=1-2 crashkernel=1G dyndbg="file drivers/usb/* +p console=ttyS0`},
 		{name: "--reuse-cmdline of an open quote, with more", setup: openQuote, argv: "-p --reuse-cmdline --append=a K",
-			loaded: `crash by file: root=UUID=1-2 dyndbg="file drivers/usb/* +p console=ttyS0 a`, stderr: "is not closed, so the appended text becomes part of the quoted value"},
-		{name: "SteamOS", argv: "-s -p K --initrd I --append=panic=-1~oops=panic", loaded: "crash by file with initrd: panic=-1 oops=panic"},
-		{name: "SONiC load", argv: "-l K --initrd=I --append=a~b -a", did: "sync", loaded: "boot by file with initrd: a b"},
-		{name: "SONiC load, Secure Boot", argv: "-l K --initrd=I --append=a~b -s", did: "sync", loaded: "boot by file with initrd: a b"},
+			loaded: `crash by kexec_file_load: root=UUID=1-2 dyndbg="file drivers/usb/* +p console=ttyS0 a`, stderr: "is not closed, so the appended text becomes part of the quoted value"},
+		{name: "SteamOS", argv: "-s -p K --initrd I --append=panic=-1~oops=panic", loaded: "crash by kexec_file_load with initrd: panic=-1 oops=panic"},
+		{name: "SONiC load", argv: "-l K --initrd=I --append=a~b -a", did: "sync", loaded: "boot by kexec_file_load with initrd: a b"},
+		{name: "SONiC load, Secure Boot", argv: "-l K --initrd=I --append=a~b -s", did: "sync", loaded: "boot by kexec_file_load with initrd: a b"},
 		{name: "SONiC unload", setup: bootLoaded, argv: "-u -a"},
 		{name: "SONiC jump", setup: bootLoaded, argv: "-e", did: "sync ifdown jump", loaded: oldBoot},
 		{name: "NixOS boot.crashDump", argv: "-p K --initrd=I --reset-vga --console-vga --command-line=init=/nix/x~irqpoll~maxcpus=1~reset_devices",
-			loaded: "crash by file with initrd: init=/nix/x irqpoll maxcpus=1 reset_devices"},
-		{name: "Yocto load", argv: "-p K --append=root=/dev/sda1~1", loaded: "crash by file: root=/dev/sda1 1"},
+			loaded: "crash by kexec_file_load with initrd: init=/nix/x irqpoll maxcpus=1 reset_devices"},
+		{name: "Yocto load", argv: "-p K --append=root=/dev/sda1~1", loaded: "crash by kexec_file_load: root=/dev/sda1 1"},
 		{name: "Yocto unload", setup: crashLoaded, argv: "-p -u"},
 		{name: "Gentoo load", argv: "--reuse-cmdline -l K --append=root=/dev/sda1~ --initrd=I", did: "sync",
-			loaded: "boot by file with initrd: root=/dev/vda1 ro quiet crashkernel=128M root=/dev/sda1 "},
+			loaded: "boot by kexec_file_load with initrd: root=/dev/vda1 ro quiet crashkernel=128M root=/dev/sda1 "},
 		{name: "Gentoo unload", setup: bootLoaded, argv: "-u"},
 		{name: "ZFSBootMenu", argv: "-a -l K --initrd=I --command-line=root=zfs:AUTO~spl_hostid=0x1", did: "sync",
-			loaded: "boot by file with initrd: root=zfs:AUTO spl_hostid=0x1"},
-		{name: "systemd load", argv: "--load K --append root=/dev/vda1 --initrd I", did: "sync", loaded: "boot by file with initrd: root=/dev/vda1"},
+			loaded: "boot by kexec_file_load with initrd: root=zfs:AUTO spl_hostid=0x1"},
+		{name: "systemd load", argv: "--load K --append root=/dev/vda1 --initrd I", did: "sync", loaded: "boot by kexec_file_load with initrd: root=/dev/vda1"},
 		{name: "systemd-shutdown", setup: bootLoaded, argv: "-e", did: "sync ifdown jump", loaded: oldBoot},
 		{name: "Petitboot", argv: "-l --debug --initrd=I --append=console=hvc0 K", did: "sync",
-			loaded: "boot by file with initrd: console=hvc0", stderr: "would load the boot kernel"},
+			loaded: "boot by kexec_file_load with initrd: console=hvc0", stderr: "would load the boot kernel"},
 	} {
 		t.Run(tt.name, tt.run)
 	}
@@ -197,39 +197,39 @@ func TestKexecCommands(t *testing.T) {
 		{name: "no arguments", code: 255, stdout: "Usage:", stderr: "No kernel specified\n"},
 		{name: "-p without memory", setup: disarmed, argv: "-p K", code: 1, stderr: kexeccmd.TextNoCrashMemory + "\n"},
 		{name: "-u -p", setup: crashLoaded, argv: "-u -p", code: 255, stdout: "Usage:", stderr: "-p -u only unloads\nNo kernel specified\n"},
-		{name: "-u -p K", setup: crashLoaded, argv: "-u -p K --append=new", loaded: "crash by file: new"},
+		{name: "-u -p K", setup: crashLoaded, argv: "-u -p K --append=new", loaded: "crash by kexec_file_load: new"},
 		{name: "-u with a loader's option", setup: crashLoaded, argv: "-p -u --append=x", code: 1, stdout: "Usage:", loaded: oldCrash},
 		{name: "missing kernel", argv: "-l /nonexistent", code: 1, stderr: "Cannot open `/nonexistent': No such file or directory\nhint: "},
 		{name: "missing kernel, -c", argv: "-c -l /nonexistent", code: 1, stderr: "Cannot open `/nonexistent': No such file or directory\n"},
 		{name: "missing initrd", setup: crashLoaded, argv: "-p K --initrd=/nonexistent", code: 255, loaded: oldCrash,
 			stderr: "Could not open initrd file /nonexistent:No such file or directory\nCannot load "},
 		{name: "not a kernel", argv: "-l I", code: 255, stderr: "Cannot determine the file type of "},
-		{name: "-c", argv: "-c -p K --append=x", loaded: "crash by segments"},
-		{name: "-c -l", argv: "-c -l K --append=x", did: "sync", loaded: "boot by segments"},
+		{name: "-c", argv: "-c -p K --append=x", loaded: "crash by kexec_load"},
+		{name: "-c -l", argv: "-c -l K --append=x", did: "sync", loaded: "boot by kexec_load"},
 		{name: "-s without the call", setup: noFile, argv: "-s -p K", code: 253, stderr: kexeccmd.TextNoFileLoad + "\n"},
-		{name: "-a without the call", setup: noFile, argv: "-p K", loaded: "crash by segments"},
+		{name: "-a without the call", setup: noFile, argv: "-p K", loaded: "crash by kexec_load"},
 		{name: "-s -u without the call", setup: noFile, argv: "-s -p -u", code: 253, stderr: kexeccmd.TextNoFileLoad + "\n"},
 		{name: "-u without the call", setup: noFile, argv: "-p -u"},
 		{name: "-e with nothing", argv: "-e", code: 1, stderr: kexeccmd.TextNothingLoaded + "\n"},
 		{name: "-e -x -y", setup: bootLoaded, argv: "-exy", did: "jump", loaded: oldBoot},
-		{name: "-f", argv: "-f K --append=x", did: "sync ifdown jump", loaded: "boot by file: x"},
-		{name: "-f -l", argv: "-f -l K --append=x", did: "sync", loaded: "boot by file: x"},
-		{name: "a kernel alone", argv: "K --append=x", did: "shutdown", loaded: "boot by file: x"},
-		{name: "-f -p, nothing to jump to", argv: "-p -f K --append=x", code: 1, loaded: "crash by file: x", stderr: kexeccmd.TextNothingLoaded},
+		{name: "-f", argv: "-f K --append=x", did: "sync ifdown jump", loaded: "boot by kexec_file_load: x"},
+		{name: "-f -l", argv: "-f -l K --append=x", did: "sync", loaded: "boot by kexec_file_load: x"},
+		{name: "a kernel alone", argv: "K --append=x", did: "shutdown", loaded: "boot by kexec_file_load: x"},
+		{name: "-f -p, nothing to jump to", argv: "-p -f K --append=x", code: 1, loaded: "crash by kexec_file_load: x", stderr: kexeccmd.TextNothingLoaded},
 		{name: "-p for what needs --mem-max", argv: "-c --load-preserve-context K", code: 1, stderr: "\"--mem-max\" parameter"},
 		{name: "kexec jump", argv: "-c --load-preserve-context --mem-max=0x10000000 K", code: 255, stderr: "kexec jump is not supported"},
 		{name: "hotplug", argv: "--hotplug -p K", code: 1, stderr: "Path /sys/kernel/crash_elfcorehdr_size does not exist"},
 		{name: "real mode", argv: "--real-mode -l K", code: 255, stderr: "--real-mode: gokexec enters kernels in 64-bit mode only"},
 		{name: "Xen", argv: "--load-live-update K", code: 1, stderr: "--load-live-update can only be used with xen"},
 		{name: "Xen's control domain", setup: func(b *bench) { b.kernel.Write("proc/xen/capabilities", "control_d\n") }, argv: "-p K", code: 255, stderr: "Xen's hypervisor"},
-		{name: "type", argv: "-c -t bzImage -p K", loaded: "crash by segments"},
+		{name: "type", argv: "-c -t bzImage -p K", loaded: "crash by kexec_load"},
 		{name: "wrong type", argv: "-c -t elf-x86_64 -p K", code: 255, stderr: "Wrong file type elf-x86_64, file matches type bzImage64\n"},
 		{name: "unknown type", argv: "-c -t foo -p K", code: 255, stderr: "Unsupported kernel type foo\n"},
-		{name: "type by file", argv: "-s -t foo -p K --append=x", loaded: "crash by file: x"},
+		{name: "type by kexec_file_load", argv: "-s -t foo -p K --append=x", loaded: "crash by kexec_file_load: x"},
 		{name: "bad serial port", argv: "--serial=ttyS7 -p -u", setup: crashLoaded, code: 255, stdout: "Usage:", stderr: "Bad serial port base 'ttyS7'", loaded: oldCrash},
-		{name: "the last --append counts", argv: "-p K --append=a --command-line=b --noefi", loaded: "crash by file: b"},
-		{name: "an open quote is the user's", argv: "-p K --append=a=\"b", loaded: "crash by file: a=\"b"},
-		{name: "-- before the kernel", argv: "-p --append=a -- K", loaded: "crash by file: a"},
+		{name: "the last --append counts", argv: "-p K --append=a --command-line=b --noefi", loaded: "crash by kexec_file_load: b"},
+		{name: "an open quote is the user's", argv: "-p K --append=a=\"b", loaded: "crash by kexec_file_load: a=\"b"},
+		{name: "-- before the kernel", argv: "-p --append=a -- K", loaded: "crash by kexec_file_load: a"},
 		{name: "too long for both calls", setup: crashLoaded, argv: "-p K --append=" + strings.Repeat("x", 2040), code: 255, stderr: "Cannot load ", loaded: oldCrash},
 		{name: "disabled", setup: func(b *bench) { b.kernel.Write("proc/sys/kernel/kexec_load_disabled", "1\n") }, argv: "-p K", code: 255,
 			stderr: "kexec_file_load failed: Operation not permitted\nhint: kernel.kexec_load_disabled is 1"},
@@ -239,11 +239,11 @@ func TestKexecCommands(t *testing.T) {
 			stderr: "kexec_file_load(unload) failed: Operation not permitted\n"},
 		{name: "unload fails, -c", setup: func(b *bench) { b.kernel.FailEarly = []unix.Errno{unix.EPERM} }, argv: "-c -p -u", code: 255,
 			stderr: "kexec unload failed: Operation not permitted\n"},
-		{name: "busy", setup: func(b *bench) { b.kernel.Busy = 2 }, argv: "-p K --append=x", loaded: "crash by file: x"},
-		{name: "put back", setup: func(b *bench) { crashLoaded(b); b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0} }, argv: "-p K --append=x", code: 255,
+		{name: "busy", setup: func(b *bench) { b.kernel.Busy = 2 }, argv: "-p K --append=x", loaded: "crash by kexec_file_load: x"},
+		{name: "restored", setup: func(b *bench) { crashLoaded(b); b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0} }, argv: "-p K --append=x", code: 255,
 			stderr: "kexec_file_load failed: Cannot allocate memory\nhint: ", loaded: oldCrash},
 		{name: "no room, where kexec_load is fallen back to", setup: noFile, argv: "-p K --mem-max=0x36100000", code: 1, stderr: "locate_hole failed\n"},
-		{name: "device tree on x86", argv: "-p K --dtb=/nonexistent --append=x", loaded: "crash by file: x"},
+		{name: "device tree on x86", argv: "-p K --dtb=/nonexistent --append=x", loaded: "crash by kexec_file_load: x"},
 		{name: "no room by kexec_load", setup: crashLoaded, argv: "-c -p K --mem-max=0x36100000", code: 1, stderr: "locate_hole failed\n", loaded: oldCrash},
 	} {
 		t.Run(tt.name, tt.run)
@@ -254,12 +254,12 @@ func TestKexecCommands(t *testing.T) {
 func TestKexecPOSIX(t *testing.T) {
 	b := newBench(t)
 	t.Setenv("POSIXLY_CORRECT", "")
-	if code, did := b.kexec(b.vmlinuz, "-p", "--bogus"); code != 0 || did != "shutdown" || b.loadedAs() != "boot by file: " {
+	if code, did := b.kexec(b.vmlinuz, "-p", "--bogus"); code != 0 || did != "shutdown" || b.loadedAs() != "boot by kexec_file_load: " {
 		t.Errorf("kexec K -p --bogus = %d, did %q, loaded %q; want the kernel alone to count", code, did, b.loadedAs())
 	}
 }
 
-// What kexec has loaded, gokexec looks after.
+// gokexec keeps what kexec has loaded accurate.
 func TestKexecThenGokexec(t *testing.T) {
 	b := newBench(t)
 	crashLoaded(b)

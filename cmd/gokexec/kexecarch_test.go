@@ -55,14 +55,14 @@ func TestKexecDeviceTree(t *testing.T) {
 		k := kexectest.NewKernel(m)
 		code, _, stderr := kexecOn(t, tt.arch, k, "-p", "--dtb="+dtb, tt.serial, "--append=x", kernel)
 		if code != 0 || k.Crash == nil || k.Crash.Segments == nil {
-			t.Errorf("%s: kexec -p --dtb = %d, by segments: %v; want 0, and by segments\n%s", tt.arch, code, k.Crash != nil && k.Crash.Segments != nil, stderr)
+			t.Errorf("%s: kexec -p --dtb = %d, by kexec_load: %v; want 0, and by kexec_load\n%s", tt.arch, code, k.Crash != nil && k.Crash.Segments != nil, stderr)
 		}
 		state, err := record.Read(filepath.Join(m.Dir, "run/gokexec"))
 		if err != nil || state.Asked.DTB == nil || state.Asked.DTB.Path != dtb || !strings.HasSuffix(state.Cmdline, "x") {
 			t.Errorf("%s: noted %+v, %v; want the device tree and the command line", tt.arch, state, err)
 		}
 		if code, _, stderr := kexecOn(t, tt.arch, k, "-ps", "--dtb="+dtb, kernel); code != 0 || k.Crash.Segments != nil {
-			t.Errorf("%s: kexec -ps --dtb = %d; want 0, by file\n%s", tt.arch, code, stderr)
+			t.Errorf("%s: kexec -ps --dtb = %d; want 0, by kexec_file_load\n%s", tt.arch, code, stderr)
 		}
 		if code, _, stderr := kexecOn(t, tt.arch, k, "-p", "--dtb="+kernel+"none", kernel); code != 1 || !strings.HasPrefix(stderr, "Cannot open `") {
 			t.Errorf("%s: a missing device tree: %d, %s", tt.arch, code, stderr)

@@ -29,19 +29,19 @@ func TestKexecImages(t *testing.T) {
 		code   int
 		loaded string
 	}{
-		{[]string{"-p", uki}, 0, "crash by file with initrd: inner=1"},
-		{[]string{"-p", uki, "--append=x"}, 0, "crash by file with initrd: x"},
-		{[]string{"-c", "-p", uki, "--append=x"}, 0, "crash by segments"},
-		{[]string{"-c", "-t", "uki", "-p", uki}, 0, "crash by segments"},
+		{[]string{"-p", uki}, 0, "crash by kexec_file_load with initrd: inner=1"},
+		{[]string{"-p", uki, "--append=x"}, 0, "crash by kexec_file_load with initrd: x"},
+		{[]string{"-c", "-p", uki, "--append=x"}, 0, "crash by kexec_load"},
+		{[]string{"-c", "-t", "uki", "-p", uki}, 0, "crash by kexec_load"},
 		{[]string{"-c", "-t", "bzImage64", "-p", uki}, 255, ""},
-		{[]string{"-s", "-p", packed, "--append=x"}, 0, "crash by file: x"},
-		{[]string{"-c", "-p", packed}, 0, "crash by segments"},
-		{[]string{"-p", vmlinux, "--append=x"}, 0, "crash by segments"},
-		{[]string{"-p", "--args-linux", vmlinux, "--initrd=" + b.initrd}, 0, "crash by segments"},
-		{[]string{"-c", "-t", "elf-x86_64", "-p", vmlinux}, 0, "crash by segments"},
+		{[]string{"-s", "-p", packed, "--append=x"}, 0, "crash by kexec_file_load: x"},
+		{[]string{"-c", "-p", packed}, 0, "crash by kexec_load"},
+		{[]string{"-p", vmlinux, "--append=x"}, 0, "crash by kexec_load"},
+		{[]string{"-p", "--args-linux", vmlinux, "--initrd=" + b.initrd}, 0, "crash by kexec_load"},
+		{[]string{"-c", "-t", "elf-x86_64", "-p", vmlinux}, 0, "crash by kexec_load"},
 		{[]string{"-p", "--args-elf", vmlinux}, 255, ""},
 		{[]string{"-s", "-p", vmlinux}, 255, ""},
-		{[]string{"-p", "--elf32-core-headers", "--module=x y", "--args-linux", "--dtb=/nonexistent", b.vmlinuz}, 0, "crash by file: "},
+		{[]string{"-p", "--elf32-core-headers", "--module=x y", "--args-linux", "--dtb=/nonexistent", b.vmlinuz}, 0, "crash by kexec_file_load: "},
 	} {
 		b.kernel.Crash = nil
 		if code, _ := b.kexec(tt.argv...); code != tt.code || b.loadedAs() != tt.loaded {

@@ -8,10 +8,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// manPages writes gokexec.8 and a page per command into a folder.
+// manPages writes gokexec.8 and a page per command into a directory.
 func manPages(e *env, args []string) int {
 	if len(args) != 1 {
-		fmt.Fprintln(e.stderr, "gokexec: help --man takes the folder for the pages")
+		fmt.Fprintln(e.stderr, "gokexec: help --man takes the directory for the pages")
 		return exitUsage
 	}
 	pages := map[string]string{"gokexec.8": manOverview()}

@@ -71,7 +71,7 @@ func (e *env) writeText(path, text string) error {
 	return err
 }
 
-// openOutput opens what path names, or a file beside it where it is to be replaced.
+// openOutput opens what path names, or a new file in the same directory if it is to be replaced.
 func (e *env) openOutput(path string, perm fs.FileMode) (*output, error) {
 	if path == "-" {
 		return duplicate(1)

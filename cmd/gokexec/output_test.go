@@ -59,7 +59,7 @@ func TestOutputReplaces(t *testing.T) {
 			t.Fatalf("%d bytes, %v", len(want), err)
 		}
 		mode(t, at("new"), 0o600)
-		// An existing file keeps its mode, and so does one behind links; they stay.
+		// An existing file keeps its mode, also if links lead to it; the links stay.
 		if err := errors.Join(os.Mkdir(at("sub"), 0o755), os.Symlink("sub", at("dir")), os.WriteFile(at("sub/old"), []byte("old"), 0o644),
 			os.Chmod(at("sub/old"), 0o644), os.Symlink("dir/hop", at("link")), os.Symlink("../dir/old", at("sub/hop")), os.Symlink("sub/made", at("dangling")),
 			os.Symlink("nowhere/made", at("lost")), os.Symlink("loop", at("loop"))); err != nil {
@@ -157,7 +157,7 @@ func TestOutputThrough(t *testing.T) {
 	})
 }
 
-// A failure leaves the file that was there, and nothing beside it.
+// A failure leaves the old file, and no other file in the directory.
 func TestOutputFails(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")

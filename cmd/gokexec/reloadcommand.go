@@ -78,7 +78,7 @@ func endInTime(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	_ = unix.Kill(group, unix.SIGKILL) // ESRCH if none is left
 	select {
 	case <-ended:
-	case <-time.After(grace): // one that the kernel does not let end is left behind
+	case <-time.After(grace): // a process that hangs in the kernel is left
 	}
 	return context.Cause(ctx)
 }

@@ -103,7 +103,7 @@ func TestMemmapCommand(t *testing.T) {
 	b.want(exitFailure, "", "run as root", "memmap")
 }
 
-// A load that fails for want of room leaves what is loaded alone.
+// A load that fails because there is no room does not change what is loaded.
 func TestSegmentsNoRoom(t *testing.T) {
 	b := newBench(t)
 	b.want(exitOK, "", "", "load", "--crash", b.vmlinuz, "--method", "segments")

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// stormVar makes the test binary gokexec on the machine in the folder it names.
+	// stormVar makes the test binary gokexec on the machine in the directory it names.
 	stormVar = "GOKEXEC_STORM_MACHINE"
 	// peakVar makes it print its /proc/self/status.
 	peakVar = "GOKEXEC_STORM_PEAK"
@@ -190,7 +190,7 @@ echo $m >header
 `
 
 // scripts are distributions' ways to handle an event, told in a few lines; what
-// their own scripts do besides is left out, to their favour.
+// their own scripts do in addition is left out, to their favour.
 var scripts = map[string]string{
 	// kdump-udev-throttler of kdump-utils, and kdumpctl's lock.
 	"RHEL: throttler": `
@@ -242,7 +242,7 @@ func scriptStorm(t *testing.T, events int, script string) *stormResult {
 // A process per event, the whole of gokexec but for the system calls, over a fake
 // kernel whose load takes 500 ms: no reload where the kernel updates the header, and
 // few elsewhere. GOKEXEC_STORM=bench has 3,840 events, as of 480 GiB, and
-// distributions' ways beside it (make bench).
+// distributions' ways in comparison (make bench).
 func TestStormOfProcesses(t *testing.T) {
 	benchmark := os.Getenv("GOKEXEC_STORM") == "bench"
 	events, most := 64, 8 // on a busy machine there may be a pause between two events

@@ -10,7 +10,7 @@ import (
 )
 
 // A /run that is full or read-only: each event says that it can't be marked, and the
-// header is mended all the same.
+// header is repaired nevertheless.
 func TestHotplugUnwritable(t *testing.T) {
 	for _, tt := range []struct{ name, mount string }{
 		{"read-only", `mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"`},

@@ -54,7 +54,7 @@ func TestImportsPointDown(t *testing.T) {
 	}
 }
 
-// The kexec calls stay behind one door, and only test code looks into memory.
+// Only internal/kexecsys makes the kexec calls, and only test code uses unsafe.
 func TestUnsafeStaysInside(t *testing.T) {
 	for name, imports := range imports(t, "{{.ImportPath}} {{join .Imports \" \"}}") {
 		product := strings.HasPrefix(name, "pkg/") || strings.HasPrefix(name, "cmd/gokexec")

@@ -27,7 +27,7 @@ type Core struct {
 	Flags    uint32 // e_flags
 	Loads    []Load
 	Notes    []Note
-	PhOff    uint64 // where the program headers are; 0 means behind the ELF header
+	PhOff    uint64 // where the program headers are; 0 means after the ELF header
 	Extended bool   // use PN_XNUM whatever the number of program headers
 }
 

@@ -44,7 +44,7 @@ type Set struct {
 }
 
 // Parse reads argv, whose first word is the program's name and stands in messages.
-// Mistakes don't end it: like glibc it goes on behind them. Operands keep their
+// Mistakes don't end it: like glibc it continues after them. Operands keep their
 // order.
 func (s *Set) Parse(argv []string) (items []Item, operands []string) {
 	if len(argv) == 0 {
@@ -92,7 +92,7 @@ func (p *parser) next() (string, bool) {
 	return word, true
 }
 
-// long reads the word behind "--".
+// long reads the word after "--".
 func (p *parser) long(word string) {
 	name, value, given := strings.Cut(word, "=")
 	option, candidates := p.set.find(name)

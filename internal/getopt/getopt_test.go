@@ -106,7 +106,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("Parse(%q): argument %q was never given", argv, i.Arg)
 			}
 		}
-		// Options behind "--" never count; put before all else it makes all operands.
+		// Options after "--" never count; put before all else it makes all operands.
 		if items, operands := kexecLike.Parse(append([]string{"kexec", "--"}, argv[1:]...)); len(items) != 0 || !reflect.DeepEqual(operands, argv[1:]) {
 			t.Fatalf("Parse(-- %q) = %v, %q", argv[1:], items, operands)
 		}

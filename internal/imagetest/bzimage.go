@@ -27,7 +27,7 @@ type BzImage struct {
 	KernelInfo      uint32 // kernel_info_offset, in Kernel
 	Version         string // kernel_version
 	Kernel          []byte // protected-mode kernel, padded to 16 bytes
-	Trailer         []byte // behind the kernel, such as a signature
+	Trailer         []byte // after the kernel, such as a signature
 	EFIStub         bool   // make it a PE program too
 }
 

@@ -108,7 +108,7 @@ func LZO1X(b []byte) []byte {
 			match -= 4 - rest
 		}
 		out = appendCount(out, 0x20, match-2, 31)
-		out = append(out, 0, 0) // distance 1, no literals behind it
+		out = append(out, 0, 0) // distance 1, no literals after it
 		b = b[match:]
 	}
 	return append(out, end...)

@@ -18,7 +18,7 @@ type ARM64 struct {
 	TextOffset uint64
 	ImageSize  uint64
 	Flags      uint64
-	Body       []byte // behind the header of 64 bytes
+	Body       []byte // after the header of 64 bytes
 	EFIStub    bool
 }
 
@@ -138,7 +138,7 @@ type ELF struct {
 }
 
 // GoodELF returns a vmlinux for the machine, with 8 KiB of text at physical
-// address 0x1000000 and 4 KiB of data behind it that take 16 KiB.
+// address 0x1000000 and 4 KiB of data after it that take 16 KiB.
 func GoodELF(machine elf.Machine, order binary.ByteOrder) ELF {
 	data := Filler(12 << 10)
 	copy(data[4<<10:], Banner("6.12.9-gokexec"))

@@ -29,7 +29,7 @@ type Invocation struct {
 	Kernels []string // all operands; the first counts
 
 	Crash     bool // the crash kernel is meant
-	FileCrash bool // -p was given, whatever came behind: crash memory must be there
+	FileCrash bool // -p was given, whatever followed: crash memory must be reserved
 	Method    plan.Method
 	Debug     bool
 

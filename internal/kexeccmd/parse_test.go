@@ -30,7 +30,7 @@ func steps(inv *Invocation) string {
 		is   bool
 		name string
 	}{{inv.Status, "status"}, {inv.Unload, "unload"}, {inv.Load, "load"}, {inv.Crash, "crash"}, {inv.Shutdown, "shutdown"}, {inv.Sync, "sync"}, {inv.IfDown, "ifdown"}, {inv.Exec, "exec"},
-		{inv.Method == plan.File, "by file"}, {inv.Method == plan.Segments, "by segments"}} {
+		{inv.Method == plan.File, "by kexec_file_load"}, {inv.Method == plan.Segments, "by kexec_load"}} {
 		if step.is {
 			s = append(s, step.name)
 		}
@@ -63,10 +63,10 @@ func TestParseOrder(t *testing.T) {
 		{"-S -p -l", "status crash"},
 		{"-d -S", "status crash"},
 		{"-S -u -e -l K", "status"},
-		{"-s -c K", "load shutdown sync by segments"},
-		{"-c -s K", "load shutdown sync by file"},
+		{"-s -c K", "load shutdown sync by kexec_load"},
+		{"-c -s K", "load shutdown sync by kexec_file_load"},
 		{"-s -a K", "load shutdown sync"},
-		{"-c --load-preserve-context -p K", "load crash by segments"},
+		{"-c --load-preserve-context -p K", "load crash by kexec_load"},
 		{"-p --load-preserve-context K", "load sync"},
 		{"--load-jump-back-helper", "sync"},
 		{"-v --bogus", "stop 0"},

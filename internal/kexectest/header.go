@@ -109,7 +109,7 @@ func (k *Kernel) writeImage(image *Image) {
 		return
 	}
 	if image.Segments == nil {
-		// The purgatory and boot_params, which differ for each load, are beside it.
+		// The purgatory and boot_params, which differ for each load, are next to it.
 		k.loads++
 		k.WritePhys(uint64(region.Start)+headerRoom, fmt.Appendf(nil, "purgatory of load %d", k.loads))
 		k.writeHeader(k.fileHeaderAt(region))

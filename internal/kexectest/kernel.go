@@ -76,7 +76,7 @@ func (k *Kernel) ReuseDiskKeys(reuse bool) error {
 	return nil
 }
 
-// ConfigureDiskKey has the next load by file ask for a key with that description.
+// ConfigureDiskKey makes the next kexec_file_load ask for a key with that description.
 func (k *Kernel) ConfigureDiskKey(name, description string) {
 	const dir = "sys/kernel/config/crash_dm_crypt_keys/"
 	count := 0

@@ -34,7 +34,7 @@ func (l *SegmentList) Kernel() []kexecsys.Segment {
 // SegmentLists are good and bad lists for a machine with that crash region and
 // total bytes of memory, at least twice as many. Both the fake and real kernels
 // answer so. Lists that overlap or are not page aligned, or whose entry is in no
-// segment, are not among them: u-root mends or refuses those before the call.
+// segment, are not among them: u-root repairs or refuses those before the call.
 func SegmentLists(region memmap.Range, total uint64) []SegmentList {
 	start, end := uint64(region.Start), uint64(region.End)
 	at, crash := start+1<<20, kexecsys.LoadOnCrash
@@ -50,9 +50,9 @@ func SegmentLists(region memmap.Range, total uint64) []SegmentList {
 		{"up to the end", end - pageSize, one(end-pageSize, pageSize, 1), crash, 0},
 		{"seventeen", at, many, crash, unix.EINVAL},
 		{"entry below", start - 1, one(start-pageSize, pageSize, 1), crash, unix.EADDRNOTAVAIL},
-		{"entry behind", end, one(end, pageSize, 1), crash, unix.EADDRNOTAVAIL},
+		{"entry after the end", end, one(end, pageSize, 1), crash, unix.EADDRNOTAVAIL},
 		{"below", start, one(start-pageSize, 2*pageSize, 1), crash, unix.EADDRNOTAVAIL},
-		{"behind", end - pageSize, one(end-pageSize, 2*pageSize, 1), crash, unix.EADDRNOTAVAIL},
+		{"after the end", end - pageSize, one(end-pageSize, 2*pageSize, 1), crash, unix.EADDRNOTAVAIL},
 		{"beyond memory", 1 << 56, one(1<<56, pageSize, 1), crash, unix.EADDRNOTAVAIL},
 		{"over half of memory", at, one(at, (total/2+pageSize)&^(pageSize-1), 1), crash, unix.EINVAL},
 		{"no room for control pages", start, one(start, end-start, 1), crash, unix.ENOMEM},

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Machine is a folder that looks like the /proc and /sys of a machine.
+// Machine is a directory that looks like the /proc and /sys of a machine.
 type Machine struct {
 	t    testing.TB
 	Dir  string
@@ -35,7 +35,7 @@ fec00000-fec003ff : IOAPIC 0
 fee00000-fee00fff : Local APIC
 `
 
-// EmptyMachine makes a folder without anything in it.
+// EmptyMachine makes a directory without anything in it.
 func EmptyMachine(t testing.TB) *Machine {
 	t.Helper()
 	return &Machine{t: t, Dir: t.TempDir()}

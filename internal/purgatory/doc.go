@@ -55,7 +55,7 @@
 // RAM and segments; no usable GDT, IDT or stack. It loads its own GDT with the
 // selectors of Documentation/arch/x86/boot.rst, "64-bit Boot Protocol", an IDT (an
 // NMI is ignored, any other exception reported), and a stack. SHA-NI is used if CPUID
-// has it; CR0 and CR4 are changed for that alone, and put back. In an SEV-ES or TDX
+// has it; CR0 and CR4 are changed for that alone, and restored. In an SEV-ES or TDX
 // guest, where CPUID may raise an exception, it does without. The kernel is entered
 // with rsi = argument, rsp = the end of the purgatory's memory, all other general
 // registers 0, interrupts off, CS = 0x10, DS = ES = SS = 0x18.
@@ -66,7 +66,7 @@
 // not understood; so a word of memory is a bus access, and the loops keep all else in
 // registers. The instruction cache is turned on meanwhile. The SHA-256 instructions
 // are used if ID_AA64ISAR0_EL1 has them; see Params.SME for the exception. The traps
-// on SIMD are lifted for that and put back. The kernel is entered as
+// on SIMD are lifted for that and restored. The kernel is entered as
 // Documentation/arch/arm64/booting.rst wants: x0 = argument, x1 = x2 = x3 = 0.
 //
 // riscv64, from arch/riscv/kernel/kexec_relocate.S (riscv_kexec_norelocate): S-mode,

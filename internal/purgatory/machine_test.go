@@ -42,7 +42,7 @@ type job struct {
 	cpu     string
 	args    []string
 	keepArg bool              // leave Params.Arg 0
-	mend    func(blob []byte) // changes the code, if not nil
+	change  func(blob []byte) // changes the code, if not nil
 }
 
 // report is what the harness's kernel wrote: its registers, and memory.
@@ -74,10 +74,10 @@ func (j *job) start(t testing.TB, dir string) *exec.Cmd {
 	args := append([]string{"-nodefaults", "-display", "none", "-no-reboot", "-cpu", j.cpu, "-accel", "tcg"}, j.board.args...)
 	args = append(args, j.args...)
 	args = append(args, "-kernel", write(t, dir, "kernel", h))
-	// The code must not count on zeros behind it.
+	// The code must not rely on zeros after it.
 	blob := patched(t, j.arch, &j.params)
-	if j.mend != nil {
-		j.mend(blob)
+	if j.change != nil {
+		j.change(blob)
 	}
 	blob = append(blob, bytes.Repeat([]byte{0xa5}, int(memSize(t, j.arch))-len(blob))...)
 	memory := append([]chunk{{addr: j.blob, data: blob}}, j.memory...)
@@ -199,7 +199,7 @@ func (j *job) corrupt() {
 	j.memory[0].data[0x1000] ^= 1
 }
 
-// wantBackup is the memory behind job.fill's dump.
+// wantBackup is the memory after job.fill's dump.
 func (j *job) wantBackup() []byte {
 	b := make([]byte, j.dump.Len)
 	copy(b, j.memory[1].data[:j.params.Backup.Size])

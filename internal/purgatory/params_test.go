@@ -187,7 +187,7 @@ func TestPatchRefuses(t *testing.T) {
 	other, _ := Blob(arm)
 	for _, blob := range [][]byte{nil, other, make([]byte, len(codeAMD64))} {
 		if err := (&Params{Entry: 4}).Patch(x86, blob); !errors.Is(err, ErrParams) {
-			t.Errorf("Patch on %d foreign bytes = %v; want ErrParams", len(blob), err)
+			t.Errorf("Patch on %d other bytes = %v; want ErrParams", len(blob), err)
 		}
 	}
 }

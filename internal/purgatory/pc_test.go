@@ -109,7 +109,7 @@ func TestPC(t *testing.T) {
 		{"silent", "qemu64", func(j *job) { j.params.Serial = Serial{} }},
 		{"CPUID raises an exception", "qemu64", func(j *job) {
 			// As under SEV-ES: UD2 for CPUID.
-			j.mend = func(blob []byte) {
+			j.change = func(blob []byte) {
 				i := bytes.Index(blob, []byte{0x0f, 0xa2})
 				copy(blob[i:], []byte{0x0f, 0x0b})
 			}

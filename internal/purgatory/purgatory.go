@@ -58,7 +58,7 @@ func Blob(machine elf.Machine) ([]byte, error) {
 }
 
 // MemSize returns how much memory in bytes the purgatory needs, a multiple of
-// Align: the code, and behind it zeroed memory for its stack.
+// Align: the code, and after it zeroed memory for its stack.
 func MemSize(machine elf.Machine) (uint64, error) {
 	b, off, err := code(machine)
 	if err != nil {

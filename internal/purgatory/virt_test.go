@@ -88,7 +88,7 @@ func TestARM64(t *testing.T) {
 			if m.mode&modeSM != 0 && m.accel {
 				check(t, "SVCR.SM", r.words[13]&1, 0)
 			}
-			check(t, "V16, which the SHA-256 instructions leave behind", b2u(r.words[12] == 0x71374491428a2f98), b2u(m.accel))
+			check(t, "V16, as the SHA-256 instructions leave it", b2u(r.words[12] == 0x71374491428a2f98), b2u(m.accel))
 			if !bytes.Equal(r.memory, j.wantBackup()) {
 				t.Error("the backup region is wrong")
 			}

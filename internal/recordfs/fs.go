@@ -27,7 +27,7 @@ type FS struct {
 }
 
 // New records what is read of root: of each file, what lies in its first limit
-// bytes. What is behind them is passed on, but not kept: /proc/kcore has no end.
+// bytes. What follows them is passed on, but not kept: /proc/kcore has no end.
 func New(root fs.FS, limit int64) *FS {
 	return &FS{root: root, limit: limit, files: map[string][]byte{}, dirs: map[string]bool{}}
 }
@@ -125,7 +125,7 @@ func (f *file) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// ReadDir implements fs.ReadDirFile. Folders in it are kept, files only when
+// ReadDir implements fs.ReadDirFile. Directories in it are kept, files only when
 // they are opened: those that nobody asks for tell nothing.
 func (f *file) ReadDir(n int) ([]fs.DirEntry, error) {
 	d, ok := f.File.(fs.ReadDirFile)

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Unpack writes the files of an archive of WriteTar's into a folder. Names that
+// Unpack writes the files of an archive of WriteTar's into a directory. Names that
 // lead out of it are refused.
 func Unpack(r io.Reader, dir string) error {
 	root, err := os.OpenRoot(dir)
@@ -34,7 +34,7 @@ func Unpack(r io.Reader, dir string) error {
 				err = root.WriteFile(name, b, 0o644)
 			}
 		default:
-			err = fmt.Errorf("%s: neither a file nor a folder, but of type %q", h.Name, h.Typeflag)
+			err = fmt.Errorf("%s: neither a file nor a directory, but of type %q", h.Name, h.Typeflag)
 		}
 		if err != nil {
 			return err

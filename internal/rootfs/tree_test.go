@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newTree makes a tree of files, of links by "->", and something beside it.
+// newTree makes a tree of files, of links by "->", and something outside of it.
 func newTree(t *testing.T, entries map[string]string) (*Tree, string) {
 	t.Helper()
 	top := t.TempDir()

@@ -15,7 +15,7 @@ import (
 )
 
 // A suite is where packages are taken from. The names are Debian's; each
-// brings what it needs beside itself.
+// brings what it needs itself.
 type suite struct {
 	archive  []string // suites of the archive
 	security []string // suites of the security archive
@@ -29,7 +29,7 @@ var suites = map[string]suite{
 	"sid":              {[]string{"sid"}, nil, ""},
 }
 
-// apt runs apt-get and apt-cache over a folder of its own: the system's package
+// apt runs apt-get and apt-cache over a directory of its own: the system's package
 // state is neither read nor changed. How to reach the archive (proxies,
 // certificates) is the machine's own apt configuration.
 type apt struct {

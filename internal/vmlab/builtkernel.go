@@ -47,7 +47,7 @@ func (s *builtSpec) config() ([]byte, error) {
 	return all, nil
 }
 
-// The files of a built kernel, beside its modules.
+// The files of a built kernel, next to its modules.
 const (
 	builtImage   = "Image"
 	builtSigned  = "Image.signed"

@@ -17,12 +17,12 @@ import (
 // the archive is asked again.
 const freshFor = 24 * time.Hour
 
-// cache is the laboratory's folder: what has been downloaded, unpacked, built.
+// cache is the laboratory's directory: what has been downloaded, unpacked, built.
 type cache struct {
 	dir string
 }
 
-// openCache makes the folder gokexec under os.UserCacheDir, or the one that
+// openCache makes the directory gokexec under os.UserCacheDir, or the one that
 // GOKEXEC_VM_CACHE names.
 func openCache() (cache, error) {
 	dir := os.Getenv("GOKEXEC_VM_CACHE")
@@ -72,7 +72,7 @@ func (c cache) lock(ctx context.Context, name string) (unlock func(), err error)
 	}
 }
 
-// unpackInto makes dir by fill, which gets a temporary folder beside it: dir
+// unpackInto makes dir by fill, which gets a temporary directory next to it: dir
 // either doesn't exist or is whole. An existing dir is kept.
 func unpackInto(dir string, fill func(tmp string) error) error {
 	if _, err := os.Stat(dir); err == nil {

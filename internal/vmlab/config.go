@@ -21,10 +21,10 @@ type Config struct {
 	CrashKernel string // value of crashkernel=; empty for none
 	Cmdline     string // appended to the kernel's command line
 
-	Files   []File   // for the initramfs, beside the agent
+	Files   []File   // for the initramfs, in addition to the agent
 	Modules []string // kernel modules to load before the guest answers, by name
 	Disks   []Disk
-	Ports   []string // names of virtio-serial ports, each to be had from VM.PortFile
+	Ports   []string // names of virtio-serial ports; VM.PortFile returns each
 
 	Machine  string   // QEMU's -machine; the architecture's usual one by default
 	CPU      string   // QEMU's -cpu model with its flags, instead of the default
@@ -151,7 +151,7 @@ const (
 	monitorFD = 4
 )
 
-// qemuArgs makes QEMU's command line. Everything the VM leaves behind is in
+// qemuArgs makes QEMU's command line. Everything the VM leaves is in
 // dir.
 func (cfg *Config) qemuArgs(dir string, firmware []string, major int) []string {
 	spec := machineSpecs[cfg.Kernel.Arch]

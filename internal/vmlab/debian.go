@@ -171,20 +171,20 @@ func DebianPrerequisites() []Missing {
 	return missing
 }
 
-// ReadDisk copies a folder out of a disk's ext4, as its journal leaves it, into a
-// folder of the host. The machine must have ended.
-func ReadDisk(ctx context.Context, disk, folder, into string) error {
+// ReadDisk copies a directory out of a disk's ext4, as its journal leaves it, into a
+// directory of the host. The machine must have ended.
+func ReadDisk(ctx context.Context, disk, directory, into string) error {
 	// 1 is "errors were corrected", such as a journal that was replayed.
 	_, err := runTool(ctx, "", "e2fsck", "-fy", disk)
 	var exit *exec.ExitError
 	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
 		return err
 	}
-	_, err = runTool(ctx, "", "debugfs", "-R", fmt.Sprintf("rdump %q %q", folder, into), disk)
+	_, err = runTool(ctx, "", "debugfs", "-R", fmt.Sprintf("rdump %q %q", directory, into), disk)
 	return err
 }
 
-// Tree copies the installation into a folder, to run its programs here: see [Chroot].
+// Tree copies the installation into a directory, to run its programs here: see [Chroot].
 func (d *Debian) Tree(ctx context.Context, dir string) error {
 	_, err := runTool(ctx, "", "debugfs", "-R", fmt.Sprintf("rdump / %q", dir), d.disk)
 	return err

@@ -1,4 +1,4 @@
-# Installs Debian into disk.img of the working folder, beside the kernel and the
+# Installs Debian into disk.img of the working directory, next to the kernel and the
 # index of its modules: sh -eu -c THIS debian.sh SUITE SOURCES APTCONF, as root.
 #
 # The initramfs is configured to hold no modules but those listed (there are none:

@@ -43,7 +43,7 @@
 // panic=3, so a panic without a crash kernel ends it too. What is to write to
 // the end of a disk has to sync it itself.
 //
-// # The truth about memory
+// # What memory really contains
 //
 // QEMU keeps the guest's RAM in a memfd, which the host can read and write by
 // physical address ([VM.Physical]) without the guest's help, also after the
@@ -67,7 +67,7 @@
 //
 // [GetKernel] knows names such as trixie-cloud ([KernelNames]); it follows
 // Debian's metapackage at most once a day and keeps what it has unpacked under
-// os.UserCacheDir()/gokexec. Downloading is apt's work, in a folder of its own,
+// os.UserCacheDir()/gokexec. Downloading is apt's work, in a directory of its own,
 // from the machine's own Debian sources if it has any; nothing of the system is
 // changed. Parallel processes lock each other out.
 //
@@ -77,7 +77,7 @@
 //	GOKEXEC_VM_BUILT     "all", or names of [BuiltKernelNames]: build them, and test by them
 //	GOKEXEC_VM_REQUIRED  1: a VM test that can't run fails instead of being skipped
 //	GOKEXEC_VM_REFRESH   1: ask the archive for newer packages now
-//	GOKEXEC_VM_CACHE     folder for downloads, instead of the user's cache
+//	GOKEXEC_VM_CACHE     directory for downloads, instead of the user's cache
 //	GOKEXEC_VM_TIMEOUT   of one step, such as "3m"
 //	GOKEXEC_VM_ACCEL     QEMU's -accel (default: tcg)
 //	GOKEXEC_VM_KEEP      1: keep the machines' files

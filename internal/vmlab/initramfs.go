@@ -29,7 +29,7 @@ func Executable(guestPath, source string) File {
 	return File{Path: guestPath, Source: source, Mode: 0o755}
 }
 
-// WriteInitramfs writes an uncompressed newc archive of files and the folders
+// WriteInitramfs writes an uncompressed newc archive of files and the directories
 // they are in, and /dev/console, without which init has no output. Of two
 // files with one path the later counts.
 func WriteInitramfs(w io.Writer, files []File) error {
@@ -81,7 +81,7 @@ func WriteInitramfs(w io.Writer, files []File) error {
 	return buffered.Flush()
 }
 
-// writeParents writes the folders a file is in: the kernel makes none by
+// writeParents writes the directories a file is in: the kernel makes none by
 // itself.
 func writeParents(write func(cpio.Record) error, name string) error {
 	for i, c := range name {

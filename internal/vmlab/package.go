@@ -73,7 +73,7 @@ func fetchPackage(ctx context.Context, c cache, suiteName, name, arch string) (p
 	record := packageRecord{Version: fields["version"], recorded: recorded{Resolved: time.Now()}}
 	record.Dir = filepath.Join("packages", suiteName, arch, name+"_"+strings.ReplaceAll(record.Version, ":", "%3a"))
 	err = unpackInto(c.path(record.Dir), func(tmp string) error {
-		// With merged /usr packages may name one folder by either path.
+		// With merged /usr packages may name one directory by either path.
 		for _, dir := range []string{"bin", "sbin", "lib", "lib64"} {
 			if err := os.MkdirAll(filepath.Join(tmp, "usr", dir), 0o755); err != nil {
 				return err
@@ -95,7 +95,7 @@ func fetchPackage(ctx context.Context, c cache, suiteName, name, arch string) (p
 }
 
 // unpackMerged extracts .deb files into a tree whose /bin, /lib and so on are
-// links; dpkg-deb -x alone would replace the links by folders.
+// links; dpkg-deb -x alone would replace the links by directories.
 func unpackMerged(ctx context.Context, debs []string, root string) error {
 	for _, deb := range debs {
 		_, err := runTool(ctx, "", "sh", "-c",
@@ -220,7 +220,7 @@ func (p *Package) interpreter(name string) (string, error) {
 }
 
 // libraryDirs lists where libraries are in the tree: Debian's multiarch
-// folders and the plain ones.
+// directories and the plain ones.
 func (p *Package) libraryDirs() []string {
 	dirs := []string{"usr/lib"}
 	for _, pattern := range []string{"usr/lib/*-linux-gnu*", "usr/lib64"} {

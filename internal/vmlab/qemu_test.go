@@ -201,7 +201,7 @@ func TestCountIn(t *testing.T) {
 	}
 	put(0, 8<<20, -1)
 	put(0, 9<<20, -1)      // the same one
-	put(2, 64<<20, -1)     // behind a hole
+	put(2, 64<<20, -1)     // after a hole
 	put(1, 65<<20, 4000)   // damaged
 	put(1, 66<<20+512, -1) // not at a page
 	put(7, 67<<20, -1)     // not one of ours

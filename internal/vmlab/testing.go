@@ -184,7 +184,7 @@ func BuildTest(t testing.TB, pkg, goarch string) string {
 
 // Guest is a VM in a test: its methods fail the test instead of returning an
 // error, and the machine ends with the test. The VM's own methods, for what is
-// expected to fail or runs in another goroutine, are at hand as Guest.VM.
+// expected to fail or runs in another goroutine, are methods of Guest.VM.
 type Guest struct {
 	VM *VM
 	T  testing.TB

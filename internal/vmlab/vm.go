@@ -39,7 +39,7 @@ func (vm *VM) Wait(ctx context.Context) (End, error) {
 }
 
 // Close kills the machine if it still runs, and removes its files if they are
-// in a temporary folder.
+// in a temporary directory.
 func (vm *VM) Close() error {
 	vm.closing.Do(func() { vm.closeError = vm.close() })
 	return vm.closeError
@@ -65,7 +65,7 @@ func (vm *VM) close() error {
 	return err
 }
 
-// Dir is the folder of the machine's files: console.log, disks, QEMU's command
+// Dir is the directory of the machine's files: console.log, disks, QEMU's command
 // line (qemu.txt).
 func (vm *VM) Dir() string { return vm.dir }
 
@@ -156,7 +156,7 @@ func (vm *VM) ReadFile(ctx context.Context, path string) ([]byte, error) {
 	return content, vm.explain("read "+path, err)
 }
 
-// WriteFile writes a file of the guest, and makes the folders it is in. Large
+// WriteFile writes a file of the guest, and makes the directories it is in. Large
 // files come faster in Config.Files: see the package's documentation.
 func (vm *VM) WriteFile(ctx context.Context, path string, content []byte, mode os.FileMode) error {
 	for offset := 0; offset == 0 || offset < len(content); offset += wire.Chunk {
@@ -214,7 +214,7 @@ type Command struct {
 	Dir     string
 	Stdin   []byte
 	Timeout time.Duration // after it the program is killed; by default the step's
-	Stdout  io.Writer     // gets the output as it comes, beside Result
+	Stdout  io.Writer     // gets the output as it comes, in addition to Result
 	Stderr  io.Writer
 }
 

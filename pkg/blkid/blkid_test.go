@@ -143,7 +143,7 @@ func compare(t *testing.T, blkid, image, want string, kind Kind, names bool) {
 	}
 }
 
-// The planted members are what blkid takes for members, checksums and all, beside
+// The planted members are what blkid takes for members, checksums and all, next to
 // a filesystem that shows inside; so the plants are no fantasy of ours.
 func TestPlantsBesideBlkid(t *testing.T) {
 	blkid := tool(t, "blkid")

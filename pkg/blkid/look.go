@@ -53,7 +53,7 @@ func (l *look) candidate(ctx context.Context, ref Ref, name string) (*Device, er
 	return d, nil
 }
 
-// identify fills in what is known of a device beside its contents.
+// identify fills in what is known of a device apart from its contents.
 func (l *look) identify(ctx context.Context, d *Device, name string) {
 	l.partition(ctx, d, name)
 	l.hardware(d, name)
@@ -213,7 +213,7 @@ func (l *look) disk(partition string) string {
 	return path.Base(path.Dir(path.Dir(disks[0])))
 }
 
-// empty reports whether nothing is behind a name: a path of an NVMe disk, which has no
+// empty reports whether a name stands for no device: a path of an NVMe disk, which has no
 // node, or an empty slot, such as an unused loop device.
 func (l *look) empty(name string) bool {
 	return l.number(name+"/hidden") == 1 || l.has(name+"/size") && l.number(name+"/size") == 0

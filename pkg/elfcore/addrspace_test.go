@@ -67,7 +67,7 @@ func TestReadVirtAtTranslated(t *testing.T) {
 			c := dumptest.Core{Class: tt.class, Order: tt.order, Machine: tt.machine,
 				Notes: []dumptest.Note{note("VMCOREINFO", 0, tt.info)},
 				Loads: []dumptest.Load{{Phys: base, Data: pattern(base, size)}}}
-			// More memory behind, for what lies higher.
+			// More memory after it, for what lies higher.
 			c.Loads = append(c.Loads, dumptest.Load{Phys: base + size, Data: pattern(base+size, 4*size)},
 				dumptest.Load{Phys: base + 0x40000000, Data: pattern(7, 64)})
 			f := newFile(t, c.Bytes())

@@ -8,7 +8,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
-// ReadPhysAt fills b with the dead machine's memory at the physical address addr, across
+// ReadPhysAt fills b with the crashed machine's memory at the physical address addr, across
 // segment borders. Memory that a filter left out (beyond p_filesz, within p_memsz) reads as
 // zeroes, which is what makedumpfile -E means by it. It returns the number of bytes read; when
 // that is less than len(b), the error says why: vmcore.ErrNotInDump where no segment covers the
@@ -30,7 +30,7 @@ func (f *File) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 	return n, nil
 }
 
-// ReadVirtAt is ReadPhysAt for a virtual address of the dead kernel. It is looked up in the
+// ReadVirtAt is ReadPhysAt for a virtual address of the crashed kernel. It is looked up in the
 // PT_LOADs' p_vaddr first; where no segment has it, the kernel image and the direct map are
 // computed from VMCOREINFO, and the kernel's page tables are walked (vmcore.AddressSpace).
 func (f *File) ReadVirtAt(b []byte, addr uint64) (int, error) {

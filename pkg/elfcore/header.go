@@ -55,7 +55,7 @@ func headerSizes(c elf.Class) (ehdr, phdr int) {
 }
 
 // AppendBinary appends the header in the layout of crash_prepare_elf64_headers
-// (kernel/crash_core.c): the ELF header and right behind it, since the capture
+// (kernel/crash_core.c): the ELF header and right after it, since the capture
 // kernel ignores e_phoff, a PT_NOTE per CPU, a PT_NOTE for VMCOREINFO and the
 // PT_LOADs in their order. It doesn't pad.
 //

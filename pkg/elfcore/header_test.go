@@ -61,7 +61,7 @@ func TestHeaderBytes64(t *testing.T) {
 	h := header64()
 	got, err := h.AppendBinary([]byte("before"))
 	if err != nil || !bytes.Equal(got, append([]byte("before"), want...)) {
-		t.Errorf("AppendBinary = %x, %v; want %x behind what was there", got, err, want)
+		t.Errorf("AppendBinary = %x, %v; want %x after what was there", got, err, want)
 	}
 	if h.Size() != uint64(len(want)) {
 		t.Errorf("Size() = %d; want %d", h.Size(), len(want))
@@ -165,7 +165,7 @@ func TestParseHeaderErrors(t *testing.T) {
 		{"phentsize", put16(54, 32), nil, "e_phentsize is 32"},
 		{"no phdrs", put16(56, 0), nil, "no program headers"},
 		{"PN_XNUM", put16(56, 65535), ErrTooManyRanges, ""},
-		{"note behind a load", put16(64+3*56, uint16(elf.PT_NOTE)), nil, "program header 3: a PT_NOTE behind"},
+		{"note after a load", put16(64+3*56, uint16(elf.PT_NOTE)), nil, "program header 3: a PT_NOTE after"},
 		{"dynamic", put16(64+3*56, uint16(elf.PT_DYNAMIC)), nil, "PT_DYNAMIC"},
 		{"note elsewhere", put64(64+24, 1), nil, "program header 0: offset of the notes"},
 		{"note sizes", put64(64+40, 1), nil, "program header 0: notes have 0x1f8"},
@@ -184,7 +184,7 @@ func TestParseHeaderErrors(t *testing.T) {
 		})
 	}
 	if _, err := ParseHeader(append(bytes.Clone(good), "whatever"...)); err != nil {
-		t.Errorf("ParseHeader with more behind it = %v; want no error", err)
+		t.Errorf("ParseHeader with more after it = %v; want no error", err)
 	}
 }
 

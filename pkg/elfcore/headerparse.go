@@ -123,7 +123,7 @@ func (h *Header) add(p *progHeader) error {
 	case elf.PT_NOTE:
 		switch {
 		case len(h.Loads) > 0:
-			return errors.New("a PT_NOTE behind a PT_LOAD")
+			return errors.New("a PT_NOTE after a PT_LOAD")
 		case p.off != p.paddr:
 			return fmt.Errorf("offset of the notes, %#x, is not their physical address, %#x", p.off, p.paddr)
 		case p.filesz != p.memsz:

@@ -11,7 +11,7 @@ import (
 // the largest tree that arm64 takes has 2 MiB.
 const maxDirectory = 16 << 20
 
-// ReadDirectory reads the tree that the kernel shows as folders and files
+// ReadDirectory reads the tree that the kernel shows as directories and files
 // (/sys/firmware/devicetree/base; Documentation/ABI/testing/
 // sysfs-firmware-ofw). It has no memory reservation block.
 func ReadDirectory(root fs.FS, dir string) (*Tree, error) {

@@ -49,7 +49,7 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
 
-// Parse reads a tree. Bytes behind its totalsize don't count. The values are
+// Parse reads a tree. Bytes after its totalsize don't count. The values are
 // slices of b, which must not change.
 func Parse(b []byte) (*Tree, error) {
 	if len(b) < headerSize {
@@ -153,7 +153,7 @@ func (p *parser) tree() (*Node, error) {
 				parent := open[len(open)-1]
 				parent.Children = append(parent.Children, n)
 			case root != nil || n.Name != "":
-				return nil, invalid("%q beside the root", n.Name)
+				return nil, invalid("%q next to the root", n.Name)
 			default:
 				root = n
 			}
@@ -173,7 +173,7 @@ func (p *parser) tree() (*Node, error) {
 			}
 			n := open[len(open)-1]
 			if len(n.Children) > 0 {
-				return nil, invalid("property %q of node %q behind its children", prop.Name, n.Name)
+				return nil, invalid("property %q of node %q after its children", prop.Name, n.Name)
 			}
 			known := seen[len(seen)-1]
 			if known[prop.Name] {

@@ -66,7 +66,7 @@ func (n *Node) Property(name string) ([]byte, bool) {
 	return nil, false
 }
 
-// Set sets a property, in its place if it is there, or else behind the others.
+// Set sets a property, in its place if it exists, or else after the others.
 func (n *Node) Set(name string, value []byte) {
 	for i := range n.Properties {
 		if n.Properties[i].Name == name {

@@ -150,7 +150,7 @@ func (x *explorer) checkEnd(w *world, actors []*actor) string {
 	case unloaded && w.loaded:
 		return x.tell("one more look loads what was explicitly unloaded")
 	case !unloaded && (!w.loaded || w.header != w.version), w.mark, w.looking, w.loadingNote, w.problem:
-		return x.tell("one more look did not mend it")
+		return x.tell("one more check did not repair it")
 	}
 	return ""
 }

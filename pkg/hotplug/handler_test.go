@@ -126,7 +126,7 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// An event is covered while another waits; that one looks after the lock is free.
+// An event is coalesced while another waits; that one checks when the lock is free.
 func TestEventCovered(t *testing.T) {
 	dir := statedir.Dir(t.TempDir())
 	m := &machine{memory: 1}
@@ -177,7 +177,7 @@ func TestEventCovered(t *testing.T) {
 
 // Another program's load takes no lock of ours: while it lasts nothing is loaded,
 // and what it has loaded then is looked at.
-func TestEventForeignLoad(t *testing.T) {
+func TestEventLoadByAnother(t *testing.T) {
 	m := &machine{unloaded: true, memory: 1}
 	h := m.handler(statedir.Dir(t.TempDir()))
 	h.WaitForLoad = 10 * time.Second
@@ -200,7 +200,7 @@ func TestEventForeignLoad(t *testing.T) {
 		t.Errorf("Event = %v, %v, marked %v; want a reload", outcome, err, h.Dir.Marked())
 	}
 	if time.Since(began) > 5*time.Second {
-		t.Errorf("Event took %v; want little more than the foreign load", time.Since(began))
+		t.Errorf("Event took %v; want little more than the other load", time.Since(began))
 	}
 }
 
@@ -247,7 +247,7 @@ func testStorm(t *testing.T) {
 	}
 }
 
-// A burst that does not end is looked after all the same.
+// A burst that does not end is handled nevertheless.
 func TestSettleIsBounded(t *testing.T) { synctest.Test(t, testSettleIsBounded) }
 
 func testSettleIsBounded(t *testing.T) {
@@ -320,7 +320,7 @@ func TestDaemon(t *testing.T) {
 	m.fail = nil
 	m.mu.Unlock()
 	if n := idle() - before; n != 2 || m.look(ctx).State != Stale {
-		t.Errorf("the daemon looked %d times after one event that it could not mend; want two, before and after the reload", n)
+		t.Errorf("the daemon checked %d times after one event that it could not repair; want two, before and after the reload", n)
 	}
 	events <- nil
 	accurate("after a failure and an event")
@@ -350,7 +350,7 @@ func TestEventUnwritable(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			if outcome, err := h.Event(context.Background()); outcome == Coalesced || err != nil {
-				t.Errorf("Event = %v, %v; want it looked after", outcome, err)
+				t.Errorf("Event = %v, %v; want it handled", outcome, err)
 			}
 		})
 	}

@@ -72,7 +72,7 @@ func (m fileMachine) look(context.Context) Status {
 }
 
 func (m fileMachine) reload(context.Context, Attempt) error {
-	// The kernel's lock, which no process can leave behind.
+	// The kernel's lock, which ends with its process.
 	lock, err := os.OpenFile(filepath.Join(string(m), "kernel.lock"), os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (m fileMachine) reload(context.Context, Attempt) error {
 }
 
 // Real processes, killed at random instants: whatever is left, either the header
-// is accurate or something tells that it is not, and one more look mends it.
+// is accurate or something tells that it is not, and one more check repairs it.
 func TestKill(t *testing.T) {
 	kills := 60
 	if s := os.Getenv("GOKEXEC_KILLS"); s != "" {
@@ -139,7 +139,7 @@ func TestKill(t *testing.T) {
 			t.Fatalf("round %d: %+v, and nothing tells of it", round, look)
 		}
 		if dir.Locked() {
-			t.Fatalf("round %d: a dead process holds the lock", round)
+			t.Fatalf("round %d: a killed process holds the lock", round)
 		}
 		if round%4 == 0 || look.State == NotLoaded {
 			if look.State != Accurate {
@@ -153,5 +153,5 @@ func TestKill(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(string(m), "two-at-once")); err == nil {
 		t.Error("two loads ran at once")
 	}
-	t.Logf("%d killed; %d times the next event had to mend", killed, rescued)
+	t.Logf("%d killed; %d times the next event had to repair", killed, rescued)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Every order of steps and kills: no event is lost, at most one loads, at most one
-// waits, and what a kill leaves behind is found.
+// waits, and what a killed process has left is found.
 func TestProtocol(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -22,9 +22,9 @@ func TestProtocol(t *testing.T) {
 		{"two events, two kills", scenario{events: 2, kills: 2}, false},
 		{"two events and a load, a kill", scenario{events: 2, loads: 1, kills: 1}, false},
 		{"two events, kernel updates, a kill", scenario{events: 2, loads: 1, kernelUpdates: true, kills: 1}, false},
-		{"two events beside a foreign load", scenario{events: 2, foreign: 1}, false},
-		{"two events beside a foreign load, kernel updates, a kill", scenario{events: 2, foreign: 1, kernelUpdates: true, kills: 1}, false},
-		{"an event beside two foreign loads, a kill", scenario{events: 1, foreign: 2, kills: 1}, false},
+		{"two events and a load by another program", scenario{events: 2, otherLoads: 1}, false},
+		{"two events and a load by another program, kernel updates, a kill", scenario{events: 2, otherLoads: 1, kernelUpdates: true, kills: 1}, false},
+		{"an event and two loads by another program, a kill", scenario{events: 1, otherLoads: 2, kills: 1}, false},
 		{"three events, a kill", scenario{events: 3, kills: 1}, false},
 		{"two events, a reload fails late", scenario{events: 2, failLate: 1}, false},
 		{"two events, a reload loads nothing", scenario{events: 2, silent: 1}, false},
@@ -34,8 +34,8 @@ func TestProtocol(t *testing.T) {
 		{"an event and a load, both fail late", scenario{events: 1, loads: 1, failLate: 2}, false},
 		{"two events and an unload, a kill", scenario{events: 2, unloads: 1, kills: 1}, false},
 		{"an event, a load and an unload, one fails late", scenario{events: 1, loads: 1, unloads: 1, failLate: 1}, false},
-		{"two events, another program unloads", scenario{events: 2, foreignUnloads: 1}, false},
-		{"an event, another program unloads and one loads, a kill", scenario{events: 1, foreign: 1, foreignUnloads: 1, kills: 1}, false},
+		{"two events, another program unloads", scenario{events: 2, otherUnloads: 1}, false},
+		{"an event, another program unloads and one loads, a kill", scenario{events: 1, otherLoads: 1, otherUnloads: 1, kills: 1}, false},
 		{"three events, two kills", scenario{events: 3, kills: 2}, true},
 		{"four events", scenario{events: 4}, true},
 	} {
@@ -141,7 +141,7 @@ func TestProtocolBroken(t *testing.T) {
 		{"pending lock released after the look", scenario{events: 2}, broken{lateRelease: true}, "a mark is left"},
 		{"mark removed instead of renamed", scenario{events: 2, kills: 1}, broken{noRename: true}, "nothing tells of it"},
 		{"no mark", scenario{events: 2, kills: 1}, broken{noMark: true}, "has forgotten that"},
-		{"not waiting for a foreign load", scenario{events: 1, foreign: 1}, broken{impatient: true}, "a mark is left"},
+		{"not waiting for a load by another program", scenario{events: 1, otherLoads: 1}, broken{impatient: true}, "a mark is left"},
 		{"what is wanted is not kept", scenario{events: 1, silent: 1}, broken{noWant: true}, "nothing tells of it"},
 		{"no problem is noted", scenario{events: 1, failLate: 1}, broken{noProblem: true}, "no problem is noted"},
 		{"no note of a load", scenario{events: 2, kills: 1, neverOurs: true}, broken{noNote: true}, "nothing tells of it"},

@@ -47,7 +47,7 @@ func TestWantedAndNothingLoaded(t *testing.T) {
 		// lose is a reload that costs the image; err is what it reports.
 		reload func(*machine) error
 		err    string
-		loud   string // said besides the error
+		loud   string // said in addition to the error
 	}{
 		{"a reload fails late", true, false, func(m *machine) error { m.unloaded = true; return noMemory }, "no memory", ""},
 		{"a reload of what another program had loaded fails late", false, false, func(m *machine) error { m.unloaded = true; return noMemory }, "no memory", ""},

@@ -32,7 +32,7 @@ type world struct {
 	failed          bool // one did either, or another program has unloaded what was loaded
 	pending, reload int  // holders of the locks, or nobody
 	loaders         int  // loads that are under way
-	foreign         bool // one is under way that takes no lock but the kernel's
+	otherLoading    bool // one is under way that takes no lock but the kernel's
 	kills           int  // so far
 	bad             string
 }
@@ -86,7 +86,7 @@ func (a *actor) settle(context.Context) {}
 
 // awaitLoad is patient enough for any load that is under way.
 func (a *actor) awaitLoad(context.Context) (loaded bool) {
-	a.step("awaitLoad", func(w *world) bool { return w.loaded || !w.foreign }, func(w *world) string {
+	a.step("awaitLoad", func(w *world) bool { return w.loaded || !w.otherLoading }, func(w *world) string {
 		loaded = w.loaded
 		return fmt.Sprint(loaded)
 	})
@@ -177,7 +177,7 @@ func (a *actor) look(context.Context) Status {
 // While the kernel is busy it is tried again.
 func (a *actor) load(context.Context, Attempt) error {
 	version := 0
-	a.step("free", func(w *world) bool { return !w.foreign }, func(w *world) string {
+	a.step("free", func(w *world) bool { return !w.otherLoading }, func(w *world) string {
 		w.owed = w.owed || w.loaded
 		if a.loading, w.loaded = true, false; w.loaders > 0 {
 			w.bad = "two loads at once"
@@ -221,16 +221,16 @@ func (a *actor) kill(w *world) {
 
 // scenario is what is explored.
 type scenario struct {
-	events, loads  int  // processes of each kind
-	foreign        int  // loads that take no lock but the kernel's
-	unloads        int  // explicit ones
-	foreignUnloads int  // by another program
-	kernelUpdates  bool // the kernel follows a change, unless a load is under way
-	neverOurs      bool // what is loaded at first is another program's
-	failLate       int  // loads that fail when the old image is gone
-	silent         int  // reloads that load nothing and say nothing
-	kills          int
-	wrap           func(steps, *actor) steps // to break the protocol; nil: as it is
+	events, loads int  // processes of each kind
+	otherLoads    int  // loads that take no lock but the kernel's
+	unloads       int  // explicit ones
+	otherUnloads  int  // by another program
+	kernelUpdates bool // the kernel follows a change, unless a load is under way
+	neverOurs     bool // what is loaded at first is another program's
+	failLate      int  // loads that fail when the old image is gone
+	silent        int  // reloads that load nothing and say nothing
+	kills         int
+	wrap          func(steps, *actor) steps // to break the protocol; nil: as it is
 }
 
 func (sc *scenario) start(w *world) []*actor {
@@ -239,7 +239,7 @@ func (sc *scenario) start(w *world) []*actor {
 	for _, kind := range []struct {
 		n   int
 		run func(*actor)
-	}{{sc.events, sc.event}, {sc.loads, explicitLoad}, {sc.foreign, foreignLoad}, {sc.unloads, explicitUnload}, {sc.foreignUnloads, foreignUnload}} {
+	}{{sc.events, sc.event}, {sc.loads, explicitLoad}, {sc.otherLoads, otherLoad}, {sc.unloads, explicitUnload}, {sc.otherUnloads, otherUnload}} {
 		for range kind.n {
 			a := &actor{id: len(actors)}
 			a.next, a.stop = iter.Pull(func(yield func(*request) bool) {
@@ -256,7 +256,7 @@ func (sc *scenario) start(w *world) []*actor {
 // event changes the machine and then is one event's process.
 func (sc *scenario) event(a *actor) {
 	a.step("change", nil, func(w *world) string {
-		if w.version++; sc.kernelUpdates && w.loaded && w.loaders == 0 && !w.foreign {
+		if w.version++; sc.kernelUpdates && w.loaded && w.loaders == 0 && !w.otherLoading {
 			w.header = w.version
 		}
 		return ""
@@ -309,7 +309,7 @@ func explicitUnload(a *actor) {
 	lock, _ := a.lockReload(context.Background())
 	a.begin(lock)
 	a.marked = true
-	a.step("unload", func(w *world) bool { return !w.foreign }, func(w *world) string { w.loaded = false; return "" })
+	a.step("unload", func(w *world) bool { return !w.otherLoading }, func(w *world) string { w.loaded = false; return "" })
 	a.step("unwant", nil, func(w *world) string {
 		w.wanted, w.w, w.problem, w.mark, w.looking, w.loadingNote, w.owed = false, statedir.Wanted{}, false, false, false, false, false
 		return ""
@@ -317,23 +317,23 @@ func explicitUnload(a *actor) {
 	a.releaseReload(lock)
 }
 
-// foreignUnload is another program's.
-func foreignUnload(a *actor) {
-	a.step("unload, foreign", func(w *world) bool { return w.loaders == 0 && !w.foreign }, func(w *world) string {
+// otherUnload is another program's.
+func otherUnload(a *actor) {
+	a.step("unload, other", func(w *world) bool { return w.loaders == 0 && !w.otherLoading }, func(w *world) string {
 		w.loaded, w.unseen, w.failed = false, true, true
 		return ""
 	})
 }
 
-// foreignLoad is another program's, by kexec_file_load.
-func foreignLoad(a *actor) {
+// otherLoad is another program's, by kexec_file_load.
+func otherLoad(a *actor) {
 	version := 0
-	a.step("free, foreign", func(w *world) bool { return w.loaders == 0 && !w.foreign }, func(w *world) string {
-		w.foreign, w.loaded, version = true, false, w.version
+	a.step("free, other", func(w *world) bool { return w.loaders == 0 && !w.otherLoading }, func(w *world) string {
+		w.otherLoading, w.loaded, version = true, false, w.version
 		return fmt.Sprint(version)
 	})
-	a.step("load, foreign", nil, func(w *world) string {
-		w.header, w.loaded, w.foreign = version, true, false
+	a.step("load, other", nil, func(w *world) string {
+		w.header, w.loaded, w.otherLoading = version, true, false
 		return ""
 	})
 }

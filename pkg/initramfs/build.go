@@ -33,7 +33,7 @@ type Config struct {
 	Modules         []string
 	OptionalModules []string
 	// ModuleParams are parameters by module name, as "io_timeout=60 x=1". They
-	// come behind those of modprobe.d in Root, so that they win.
+	// follow those of modprobe.d in Root, so that they win.
 	ModuleParams map[string]string
 	// UnpackModules stores compressed modules unpacked. By default they stay
 	// as found: with Debian's xz modules that makes the archive smaller
@@ -42,7 +42,7 @@ type Config struct {
 	// (3.6 MB instead of 8.5 MB). The kernel unpacks them itself, or kmod
 	// does.
 	UnpackModules bool
-	// Files are put in besides.
+	// Files are additional files.
 	Files []File
 	// Compression is Auto if it is "".
 	Compression Compression
@@ -73,7 +73,7 @@ type Entry struct {
 // found before the first byte is written; if an error comes later, what was
 // written is of no use.
 //
-// Besides the files of cfg the archive has empty directories to mount on
+// In addition to the files of cfg the archive has empty directories to mount on
 // (dev, proc, sys, run, tmp, mnt, root) and two device nodes: the kernel opens
 // /dev/console for /init before anything could mount devtmpfs, and a program
 // may want /dev/null as early.

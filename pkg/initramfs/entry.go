@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// File is something to put into the archive besides what is always there. The
+// File is an additional file, directory or link for the archive. The
 // zero Mode is a regular file of mode 0644.
 type File struct {
 	// Path is where it goes, without a leading slash. Missing parents are

@@ -12,7 +12,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
-// moduleAdder puts modules into a layout, and what they need besides other modules.
+// moduleAdder puts modules into a layout, and what they need other than modules.
 type moduleAdder struct {
 	layout layout
 	cfg    *Config

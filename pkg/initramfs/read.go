@@ -13,7 +13,7 @@ import (
 // Errors of Read. The kernel unpacks what comes before ErrTrailing and goes on.
 var (
 	ErrNotInitramfs = errors.New("not an initramfs")                          // no archive that the kernel would unpack
-	ErrTrailing     = errors.New("something else than an archive follows")    // behind whole archives
+	ErrTrailing     = errors.New("something else than an archive follows")    // after complete archives
 	ErrTooLarge     = errors.New("it unpacks to more than there can be room") // over Read's limit
 )
 
@@ -22,7 +22,7 @@ const (
 	maxStreams  = 256     // compressed parts of a file
 	maxNames    = 1 << 17 // modules that are kept by name
 	maxReleases = 64      // kernels that are kept by name
-	// inodeOverhead is what a file takes in a tmpfs besides its pages, in bytes.
+	// inodeOverhead is what a file takes in a tmpfs in addition to its pages, in bytes.
 	inodeOverhead = 1 << 10
 	pageSize      = 4096
 )
@@ -46,7 +46,7 @@ type Contents struct {
 }
 
 // Read goes through all of an initramfs as the kernel does (init/initramfs.c, unpack_to_rootfs): newc
-// cpio archives one behind the other, each compressed or not, zeros between them. It keeps no
+// cpio archives one after the other, each compressed or not, zeros between them. It keeps no
 // contents but Settings, and gives up with ErrTooLarge where files, or what is decompressed, are over limit bytes.
 //
 // The error wraps ErrNotInitramfs for something else, ErrTrailing where something else follows whole
@@ -254,5 +254,5 @@ func (e *expansion) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// slack is what headers, names and padding may take besides the files, in bytes.
+// slack is what headers, names and padding may take in addition to the files, in bytes.
 func slack(limit uint64) uint64 { return limit/8 + 1<<20 }

@@ -84,13 +84,13 @@ func TestRead(t *testing.T) {
 		{"two archives", slices.Concat(early, main), 2*testPage + files + inodeOverhead, 5, both, ""},
 		{"microcode only", early, 2*testPage + inodeOverhead, 1, nil, ""},
 		{"empty files take no page", archiveOf([]string{"dev", "proc"}, 0), 2 * inodeOverhead, 2, nil, ""},
-		{"nothing behind padding", append(slices.Clone(main), make([]byte, 5000)...), files, 4, both, ""},
+		{"nothing after padding", append(slices.Clone(main), make([]byte, 5000)...), files, 4, both, ""},
 		{"text", []byte("hello, this is not an archive"), 0, 0, nil, ErrNotInitramfs.Error()},
 		{"empty", nil, 0, 0, nil, ErrNotInitramfs.Error()},
 		{"zeros only", make([]byte, 5000), 0, 0, nil, ErrNotInitramfs.Error()},
 		{"compressed text", packed(t, "gzip", []byte("hello, this is not an archive")), 0, 0, nil, ErrNotInitramfs.Error()},
-		{"garbage behind", append(slices.Clone(main), "garbage, garbage"...), files, 4, both, ErrTrailing.Error()},
-		{"unaligned archive behind", slices.Concat(main, []byte{0}, main), files, 4, both, "must begin at a multiple of 4"},
+		{"garbage after it", append(slices.Clone(main), "garbage, garbage"...), files, 4, both, ErrTrailing.Error()},
+		{"unaligned archive after it", slices.Concat(main, []byte{0}, main), files, 4, both, "must begin at a multiple of 4"},
 		{"cut in a header", main[:50], 0, 0, nil, "archive entry at 0: unexpected EOF"},
 		{"cut in contents", main[:180], testPage + inodeOverhead, 1, nil, "contents of init (entry at 0): unexpected EOF"},
 		{"no trailer, which the kernel does not need", main[:bytes.Index(main, []byte(cpio.Trailer))-headerSize], files, 4, both, ""},
@@ -118,7 +118,7 @@ func TestRead(t *testing.T) {
 }
 
 // Every archive of a file is read, whatever packs it and how many zeros follow: the kernel goes on
-// right behind a compressed stream.
+// right after a compressed stream.
 func TestReadParts(t *testing.T) {
 	a := archiveOf([]string{"init", "lib/modules/6.12.1/a.ko"}, 3000)
 	b := archiveOf([]string{"lib/modules/6.1.0/b.ko.zst"}, 3000)

@@ -46,7 +46,7 @@ func (u *unpacker) entry(p *position) error {
 
 func (u *unpacker) compressed(p *position) bool { return p != u.in }
 
-// alignedName is what a name takes behind a header (N_ALIGN).
+// alignedName is what a name takes after a header (N_ALIGN).
 func alignedName(n uint64) int64 { return int64((n+1)&^3 + 2) }
 
 func readHeader(p *position) (h entryHeader, err error) {

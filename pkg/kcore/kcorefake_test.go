@@ -24,7 +24,7 @@ type fakeKcore struct {
 	loads   []elfcore.Load // Offset is filled in
 	notes   []byte
 
-	head   []byte // made by file
+	head   []byte // made by the method file
 	memory map[memmap.PhysAddr][]byte
 	reads  int
 }

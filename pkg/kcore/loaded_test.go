@@ -39,8 +39,8 @@ func header64() *elfcore.Header {
 func TestReadLoaded(t *testing.T) {
 	current, old := header64(), header64()
 	old.CPUNotes = nil
-	foreign := header64()
-	foreign.Machine = elf.EM_AARCH64
+	otherMachine := header64()
+	otherMachine.Machine = elf.EM_AARCH64
 	long := header64()
 	for i := range uint64(2000) {
 		long.Loads = append(long.Loads, ram(memmap.PhysAddr(i<<20), memmap.PhysAddr(i<<20+4096)))
@@ -68,7 +68,7 @@ func TestReadLoaded(t *testing.T) {
 		{"over pages and chunks", iomemX86, map[memmap.PhysAddr][]byte{first + scanChunk - 0x1000: bytesOf(t, long)}, 0, long, first + scanChunk - 0x1000, nil},
 		{"not on a page", iomemX86, map[memmap.PhysAddr][]byte{first + 0x800: cur}, 0, nil, 0, ErrNoHeader},
 		{"passes the region", iomemX86, map[memmap.PhysAddr][]byte{last - 0x1000: bytesOf(t, long)}, 0, nil, 0, ErrNoHeader},
-		{"foreign", iomemX86, map[memmap.PhysAddr][]byte{first: bytesOf(t, foreign)}, 0, nil, 0, ErrNoHeader},
+		{"other machine", iomemX86, map[memmap.PhysAddr][]byte{first: bytesOf(t, otherMachine)}, 0, nil, 0, ErrNoHeader},
 		{"only looks like one", iomemX86, map[memmap.PhysAddr][]byte{first: cur[:64]}, 0, nil, 0, ErrNoHeader},
 		{"several", iomemX86, map[memmap.PhysAddr][]byte{0x16000000: cur, 0x1cf00000: stale}, 0, nil, 0, ErrManyHeaders},
 		{"nothing", iomemX86, nil, 0, nil, 0, ErrNoHeader},

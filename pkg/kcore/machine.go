@@ -224,8 +224,8 @@ func (m *Machine) Excluded() memmap.Set {
 	return memmap.NewSet(rs...)
 }
 
-// Header returns the elfcorehdr of the machine: see elfcore.Build. What Excluded has is
-// left out besides opt.Exclude. The error wraps MapErr if the machine has no Map.
+// Header returns the elfcorehdr of the machine: see elfcore.Build. It excludes Excluded
+// as well as opt.Exclude. The error wraps MapErr if the machine has no Map.
 func (m *Machine) Header(opt elfcore.BuildOptions) (*elfcore.Header, error) {
 	if m.Map == nil {
 		return nil, fmt.Errorf("build elfcorehdr: virtual addresses of memory not known: %w", m.MapErr)

@@ -199,7 +199,7 @@ func (c *Compressed) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 	return n, nil
 }
 
-// ReadVirtAt is ReadPhysAt for a virtual address of the dead kernel, which is translated by what
+// ReadVirtAt is ReadPhysAt for a virtual address of the crashed kernel, which is translated by what
 // VMCOREINFO tells and, on x86_64, by the kernel's page tables.
 func (c *Compressed) ReadVirtAt(b []byte, addr uint64) (int, error) {
 	return c.space.ReadVirtAt(b, addr)

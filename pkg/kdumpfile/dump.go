@@ -23,7 +23,7 @@ var (
 	ErrExcluded = fmt.Errorf("page left out by the dump's filter: %w", vmcore.ErrNotInDump)
 )
 
-// Dump is the memory of a dead machine. Its methods may be called concurrently if the files
+// Dump is the memory of a crashed machine. Its methods may be called concurrently if the files
 // may be read so.
 type Dump interface {
 	// Platform tells machine, word size and byte order.
@@ -35,7 +35,7 @@ type Dump interface {
 	// NoteData returns a reader of the whole descriptor of one of Notes.
 	NoteData(n *vmcore.Note) *io.SectionReader
 	// ReadPhysAt fills b with the memory at a physical address, ReadVirtAt with that at a virtual
-	// address of the dead kernel. They return the number of bytes read; when that is less
+	// address of the crashed kernel. They return the number of bytes read; when that is less
 	// than len(b), the error says why: vmcore.ErrNotInDump (ErrExcluded where that is known),
 	// io.ErrUnexpectedEOF where the file ends, or the file's own error.
 	ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error)

@@ -30,7 +30,7 @@ const maxFlatRecords = 1 << 24
 // make of it, without the copy. It is not changed after NewFlattened.
 type Flattened struct {
 	// Damage says what is wrong with the stream: it is cut off (wraps io.ErrUnexpectedEOF),
-	// or a record is impossible, and what comes behind that is lost. It is nil for a whole one.
+	// or a record is impossible, and what follows that is lost. It is nil for a complete one.
 	Damage []error
 
 	r    io.ReaderAt

@@ -32,7 +32,7 @@ func TestFlattened(t *testing.T) {
 		{"inside", dumptest.Flatten(dumptest.FlatRecord{Offset: 0, Data: []byte("abcdefgh")}, dumptest.FlatRecord{Offset: 2, Data: []byte("XY")}), "abXYefgh", "", ""},
 		{"hole", dumptest.Flatten(dumptest.FlatRecord{Offset: 3, Data: []byte("d")}), "\x00\x00\x00d", "", ""},
 		{"empty", dumptest.Flatten(), "", "", ""},
-		{"garbage behind the end", append(bytes.Clone(whole), "garbage and more garbage"...), "abcdefgh", "", ""},
+		{"garbage after the end", append(bytes.Clone(whole), "garbage and more garbage"...), "abcdefgh", "", ""},
 		{"no end mark", whole[:len(whole)-16], "abcdefgh", "without an end mark", ""},
 		{"cut in a header", whole[:second+9], "....efgh", "without an end mark", ""},
 		{"cut in a record", whole[:second+16+2], "ab..efgh", "within a record of 4 bytes", ""},

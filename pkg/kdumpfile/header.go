@@ -64,7 +64,7 @@ type Header struct {
 	bitmapBlocks uint64
 }
 
-// Uname is what uname(2) told on the dead machine.
+// Uname is what uname(2) returned on the crashed machine.
 type Uname struct{ Sysname, Nodename, Release, Version, Machine, Domainname string }
 
 // layout is how the writer's compiler laid out the headers; offsets in bytes.

@@ -165,7 +165,7 @@ func TestHostileSparse(t *testing.T) {
 	}
 }
 
-// A file in the midst of another has its holes at its own offsets.
+// A file inside another has its holes at its own offsets.
 func TestNextData(t *testing.T) {
 	f := sparseFile(t, 1<<32, map[int64][]byte{1 << 20: {1}, 1 << 30: {1}})
 	part := kdumpfile.NewFile(f.file, 1<<19, 1<<30)

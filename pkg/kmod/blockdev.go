@@ -247,7 +247,7 @@ func (w *walker) slaves(dir string) error {
 	return nil
 }
 
-// dmTargets are the modules that a device-mapper device needs besides dm_mod,
+// dmTargets are the modules that a device-mapper device needs in addition to dm_mod,
 // by the beginning of its UUID, which the program that made it chose. linear
 // and striped are part of dm_mod.
 var dmTargets = []struct {

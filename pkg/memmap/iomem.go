@@ -110,7 +110,7 @@ func ParseIomem(r io.Reader) (*Iomem, error) {
 		}
 		switch {
 		case depth > len(path):
-			return nil, fmt.Errorf("line %d: at depth %d, behind a line at depth %d: %.200q", line, depth, len(path)-1, l)
+			return nil, fmt.Errorf("line %d: at depth %d, after a line at depth %d: %.200q", line, depth, len(path)-1, l)
 		case depth >= maxDepth:
 			return nil, fmt.Errorf("line %d: nested deeper than %d: %.200q", line, maxDepth, l)
 		case depth == 0:
@@ -145,7 +145,7 @@ func parseLine(line []byte, digits int) (depth int, r *Resource, err error) {
 	}
 	l, ok := bytes.CutPrefix(l, []byte("-"))
 	if !ok {
-		return 0, nil, errors.New(`no "-" behind the first address`)
+		return 0, nil, errors.New(`no "-" after the first address`)
 	}
 	last, l, err := parseAddr(l, digits)
 	if err != nil {
@@ -153,7 +153,7 @@ func parseLine(line []byte, digits int) (depth int, r *Resource, err error) {
 	}
 	l, ok = bytes.CutPrefix(l, []byte(" : "))
 	if !ok {
-		return 0, nil, errors.New(`no " : " behind the last address`)
+		return 0, nil, errors.New(`no " : " after the last address`)
 	}
 	if last < start {
 		return 0, nil, fmt.Errorf("last address %v is below the first, %v", last, start)

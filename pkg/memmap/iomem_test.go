@@ -133,9 +133,9 @@ func TestIomemTree(t *testing.T) {
 func TestParseIomemErrors(t *testing.T) {
 	tests := []struct{ name, input, wantErr string }{
 		{"no newline", "00000000-00000fff : Reserved", "line 1: ends without a newline"},
-		{"no name", "00000000-00000fff\n", `no " : " behind the last address`},
-		{"half a separator", "00000000-00000fff :\n", `no " : " behind the last address`},
-		{"no dash", "00000000 00000fff : x\n", `no "-" behind the first`},
+		{"no name", "00000000-00000fff\n", `no " : " after the last address`},
+		{"half a separator", "00000000-00000fff :\n", `no " : " after the last address`},
+		{"no dash", "00000000 00000fff : x\n", `no "-" after the first`},
 		{"short", "0000000-00000fff : x\n", "first address has 7 hexadecimal digits"},
 		{"needless zero", "000000000-00000fff : x\n", "leading zero"},
 		{"width changes", "00000000-00000fff : x\n0000-0fff : x\n", "line 2: first address has 4"},
@@ -143,7 +143,7 @@ func TestParseIomemErrors(t *testing.T) {
 		{"upper case", "00000000-00000FFF : x\n", "last address has 5 hex"},
 		{"too long", "10000000000000000-1ffffffffffffffff : x\n", "more than 16 digits"},
 		{"odd indent", "00000000-00000fff : x\n 00000000-00000fff : y\n", "line 2: indented by 1"},
-		{"jump", "00000000-00000fff : x\n    00000000-00000fff : y\n", "line 2: at depth 2, behind a line at depth 0"},
+		{"jump", "00000000-00000fff : x\n    00000000-00000fff : y\n", "line 2: at depth 2, after a line at depth 0"},
 		{"first indented", "  00000000-00000fff : x\n", "line 1: at depth 1"},
 		{"tab", "\t00000000-00000fff : x\n", "line 1: first address has 0"},
 		{"backwards", "00001000-00000fff : x\n", "0xfff is below the first, 0x1000"},

@@ -32,7 +32,7 @@ const maxAddr PhysAddr = math.MaxUint64
 // 0xffffffffffffffff, can't be part of a Range; no machine has memory there.
 type Range struct {
 	Start PhysAddr // first byte
-	End   PhysAddr // first byte behind the range
+	End   PhysAddr // first byte after the range
 }
 
 // RangeOf returns the range of size bytes at start. It reports false if the

@@ -127,7 +127,7 @@ func (s Set) Find(a PhysAddr) (Range, bool) {
 	return s.r[i-1], true
 }
 
-// after returns the index of the first range that starts behind a.
+// after returns the index of the first range that starts after a.
 func (s Set) after(a PhysAddr) int {
 	i, _ := slices.BinarySearchFunc(s.r, a, func(r Range, a PhysAddr) int {
 		if r.Start <= a {

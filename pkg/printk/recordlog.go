@@ -9,7 +9,7 @@ import (
 )
 
 // recordLog is the log of Linux 3.5 to 5.9, kernel/printk.c (later kernel/printk/printk.c):
-// records of variable length, each a struct printk_log with the text and a dictionary behind it. A
+// records of variable length, each a struct printk_log followed by the text and a dictionary. A
 // header with len 0 sends the reader back to the beginning of the buffer.
 type recordLog struct {
 	*vmcore.Reader
@@ -17,7 +17,7 @@ type recordLog struct {
 
 	buf         uint64 // virtual address
 	size        uint64 // bytes
-	first, next uint64 // offsets of the oldest record and behind the newest one
+	first, next uint64 // offsets of the oldest record and of the end of the newest one
 	firstSeq    uint64
 }
 
@@ -25,7 +25,7 @@ type recordLog struct {
 type recordLayout struct {
 	hdrSize                       uint64
 	tsNsec, length, textLen, dict uint64
-	hasDict                       bool // dict_len is known, and with it the members behind it
+	hasDict                       bool // dict_len is known, and with it the members after it
 	hasCaller                     bool
 	wideLevel                     bool // 3.5: one u16 for facility and level
 }
@@ -208,7 +208,7 @@ func (p *recordPass) resync(idx, limit uint64) uint64 {
 	for end := min(limit, idx+maxGarbage); idx < end; idx += recordAlign {
 		h, err := p.header(idx, limit)
 		if err != nil {
-			// What is not in the dump can't be searched: go on behind the page.
+			// What is not in the dump can't be searched: go on after the page.
 			if errors.Is(err, vmcore.ErrNotInDump) {
 				idx |= ^pageMask &^ (recordAlign - 1)
 				if unreadable++; unreadable > maxUnreadablePages {

@@ -115,7 +115,7 @@ func (r *ring) readLayout(l *vmcore.Layout, counter uint64) {
 	l.Fits("printk_info.ts_nsec", r.tsNsec, 8, r.infoSize)
 	l.Fits("printk_info.text_len", r.textLen, 2, r.infoSize)
 
-	// The rest is good to have, and no log is refused for want of it.
+	// The rest is optional: a log without it is still read.
 	r.callerID, r.hasCaller = r.Info.Offset("printk_info.caller_id")
 	r.hasCaller = r.hasCaller && r.callerID <= r.infoSize && r.infoSize-r.callerID >= 4
 	// facility, and flags and level as bit fields, fill the bytes between text_len and
@@ -140,7 +140,7 @@ func (r *ring) readLayout(l *vmcore.Layout, counter uint64) {
 	r.device, r.deviceLen = member("device", "printk_info_device")
 }
 
-// ulongMask keeps what fits an unsigned long of the dead machine.
+// ulongMask keeps what fits an unsigned long of the crashed machine.
 func (r *ring) ulongMask() uint64 { return ^uint64(0) >> (64 - 8*r.Word) }
 
 func (r *ring) idMask() uint64 { return r.ulongMask() >> 2 }

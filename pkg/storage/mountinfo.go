@@ -63,8 +63,8 @@ func ParseMountinfo(r io.Reader) (Mounts, error) {
 func parseMount(line string) (Mount, error) {
 	// Optional fields, none or more, end with a hyphen.
 	head, tail, found := strings.Cut(line, " - ")
-	before, behind := strings.Split(head, " "), strings.SplitN(tail, " ", 3)
-	if !found || len(before) < 6 || len(behind) < 3 {
+	before, after := strings.Split(head, " "), strings.SplitN(tail, " ", 3)
+	if !found || len(before) < 6 || len(after) < 3 {
 		return Mount{}, fmt.Errorf("%q has too few fields", line)
 	}
 	var m Mount
@@ -80,7 +80,7 @@ func parseMount(line string) (Mount, error) {
 	}
 	m.Dev, m.Root, m.Point, m.Options = before[2], unescapeOctal(before[3]), unescapeOctal(before[4]), before[5]
 	// An empty source is an empty field.
-	m.FSType, m.Source, m.Super = unescapeOctal(behind[0]), unescapeOctal(behind[1]), behind[2]
+	m.FSType, m.Source, m.Super = unescapeOctal(after[0]), unescapeOctal(after[1]), after[2]
 	if !path.IsAbs(m.Point) || path.Clean(m.Point) != m.Point {
 		return m, fmt.Errorf("mount point %q is not a plain absolute path", m.Point)
 	}

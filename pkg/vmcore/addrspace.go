@@ -23,7 +23,7 @@ type AddressSpace struct {
 	cache  tableCache
 }
 
-// Hints are what a dump says of its addresses besides VMCOREINFO.
+// Hints are what a dump says of its addresses in addition to VMCOREINFO.
 type Hints struct {
 	// PhysBase is where the kernel (x86_64) or the memory (arm, ppc) begins, for kernels
 	// that do not export it: phys_base in makedumpfile's kdump_sub_header.

@@ -1,4 +1,4 @@
-// Command bench measures gokexec in virtual machines, with kexec-tools beside it
+// Command bench measures gokexec in virtual machines and compares it with kexec-tools
 // in the same one: time and peak memory of whole processes, from panic to saved,
 // and the smallest crashkernel= that still brings a dump home. Under emulation
 // only the ratios mean something.

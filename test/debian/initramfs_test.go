@@ -49,7 +49,7 @@ dracut --quiet --no-hostonly --no-kernel --no-early-microcode --compress 'gzip -
 	for _, b := range []struct{ name, image, root string }{
 		{"initramfs-tools", "initramfs-tools.img", rootDevice},
 		{"dracut", "dracut.img", rootDevice},
-		// A root that never comes is no reason to lose the dump.
+		// A root that never appears is no reason to lose the dump.
 		{"dracut without its root", "dracut.img", "UUID=00000000-0000-0000-0000-000000000000"},
 	} {
 		t.Run(b.name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestVMExecThroughSystemd(t *testing.T) {
 	})
 }
 
-// secondKernel is the initramfs behind the kexec: the laboratory's agent alone.
+// secondKernel is the initramfs after the kexec: the laboratory's agent alone.
 func secondKernel(t *testing.T, d *vmlab.Debian) []vmlab.File {
 	t.Helper()
 	files, err := vmlab.AgentFiles(t.Context(), d.Kernel, "nvme", "virtio_pci", "virtio_console")
@@ -107,7 +107,7 @@ func kexecThroughSystemd(t *testing.T, g *vmlab.Guest) {
 	g.Start("gokexec", "exec")
 	hello := waitAgain(g)
 	if hello.BootID == first || !strings.Contains(hello.Cmdline, "second.kernel") {
-		t.Fatalf("the kernel behind gokexec exec is %+v; want another boot, with second.kernel", hello)
+		t.Fatalf("the kernel after gokexec exec is %+v; want another boot, with second.kernel", hello)
 	}
 	console := plain(g.VM.Console())
 	for _, want := range []string{"kexec.target", "All filesystems unmounted"} {

@@ -85,11 +85,11 @@ func useKdumpConfig(g *vmlab.Guest) {
 	noFailures(g)
 }
 
-// keepAccurate adds memory under the real udevd: first the udev rules look after it,
+// keepAccurate adds memory under the real udevd: first the udev rules handle it,
 // kdump-tools' and ours, then the daemon.
 func keepAccurate(g *vmlab.Guest) {
 	g.T.Helper()
-	// As RHEL's, of a package that comes later: it is run for each event, and unloads first.
+	// As RHEL's, of a package that is installed later: it runs for each event, and unloads first.
 	g.WriteFile("/usr/lib/udev/rules.d/98-kexec.rules", `SUBSYSTEM=="memory|cpu", ACTION=="add|remove|online|offline", RUN+="/bin/sh -c 'echo $kernel >>/run/theirs; kexec -p -u'"`+"\n")
 	g.Must("udevadm", "control", "--reload")
 	addMemory(g, "rule")

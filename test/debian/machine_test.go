@@ -47,7 +47,7 @@ func debFile(t *testing.T) string {
 	return builtDeb.path
 }
 
-// machine is one whose root is a copy of the Debian, with the package beside.
+// machine is one whose root is a copy of the Debian, with the package in it.
 func machine(t *testing.T, d *vmlab.Debian, disk string, more ...vmlab.File) vmlab.Config {
 	return vmlab.Config{
 		Kernel: d.Kernel, Memory: 768, MaxMemory: 4096, CrashKernel: "256M", Root: rootDevice,
@@ -99,14 +99,14 @@ func accuracy(g *vmlab.Guest) string {
 	g.T.Helper()
 	r := g.Run("gokexec", "status", "--json")
 	var status struct {
-		Truth struct {
+		Header struct {
 			Accuracy string `json:"accuracy"`
 		} `json:"elfcorehdr"`
 	}
 	if err := json.Unmarshal([]byte(r.Stdout), &status); err != nil {
 		g.T.Fatalf("gokexec status --json: %v\n%s%s", err, r.Stdout, r.Stderr)
 	}
-	return status.Truth.Accuracy
+	return status.Header.Accuracy
 }
 
 // addMemory adds a DIMM, and where the kernel leaves that to userspace, onlines it.
@@ -139,11 +139,11 @@ func noFailures(g *vmlab.Guest) {
 	}
 }
 
-// savedIn copies a folder of a disk to the host and lists its files.
-func savedIn(t *testing.T, disk, folder string) []string {
+// savedIn copies a directory of a disk to the host and lists its files.
+func savedIn(t *testing.T, disk, directory string) []string {
 	t.Helper()
 	into := t.TempDir()
-	if err := vmlab.ReadDisk(t.Context(), disk, folder, into); err != nil {
+	if err := vmlab.ReadDisk(t.Context(), disk, directory, into); err != nil {
 		t.Fatal(err)
 	}
 	var files []string

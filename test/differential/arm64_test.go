@@ -20,7 +20,7 @@ import (
 )
 
 // inventARM64 is an arm64 machine with RAM in banks of which the first, at 1 GiB,
-// has the kernel; a crash region, which may have a low one beside it; more or less
+// has the kernel; a crash region, perhaps with a low one; more or less
 // of all of it reserved; memory that came later.
 func inventARM64(t *testing.T, seed uint64) *testMachine {
 	t.Helper()

@@ -15,7 +15,7 @@ import (
 // commandLines is how many command lines are made up for each machine.
 const commandLines = 120
 
-// edgeLines are tried on every machine, besides what is made up. Files are named
+// edgeLines are tried on every machine, in addition to invented ones. Files are named
 // as in imageFiles.
 var edgeLines = []string{
 	"", "K", "-h", "-v", "-?", "-S", "-l -S", "-p -S", "-S -p -u -l K", "--print-ckr-size", "--print-ckr-size --bogus", "--bogus --print-ckr-size",

@@ -177,7 +177,7 @@ func (o outcome) cmdline() string {
 	return fmt.Sprint(strings.Fields(f[1] + f[2])) // where kexec-tools drops a word, two blanks are left
 }
 
-// machines have, beside what is made up, a process's own handles: gokexec hands
+// machines have, apart from what is made up, a process's own handles: gokexec hands
 // an unpacked kernel to the system call by one.
 func machines(t *testing.T) map[string]*testMachine {
 	t.Helper()

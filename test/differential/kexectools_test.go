@@ -186,7 +186,7 @@ func TestVMDifferential(t *testing.T) {
 func compareHeaders(t *testing.T, m *testMachine, ours, theirs *dump) {
 	t.Helper()
 	if !ours.ram.Equal(theirs.ram) {
-		t.Errorf("%s: dumped RAM lacks %v, has %v beside what kexec-tools has", m.name, theirs.ram.Minus(ours.ram), ours.ram.Minus(theirs.ram))
+		t.Errorf("%s: dumped RAM lacks %v, has %v in addition to what kexec-tools has", m.name, theirs.ram.Minus(ours.ram), ours.ram.Minus(theirs.ram))
 	}
 	if ours.info != theirs.info || ours.text != theirs.text {
 		t.Errorf("%s: VMCOREINFO %#x, text %#x; kexec-tools %#x, %#x", m.name, ours.info, ours.text, theirs.info, theirs.text)

@@ -16,7 +16,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// Page frames of the memory beside the kernel.
+// Page frames of the memory next to the kernel.
 const userPages, freePages, endPages = 0x3400, 0x3500, 0x3600
 
 // linuxImage is the dump of an x86_64 kernel that makedumpfile takes for real, with some user

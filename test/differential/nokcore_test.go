@@ -84,7 +84,7 @@ func kcoreNote(t *testing.T, m *testMachine) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The name of an ELF note is behind its three words.
+	// The name of an ELF note follows its three words.
 	at := strings.Index(string(b), "VMCOREINFO\x00")
 	if at < 12 {
 		t.Fatalf("%s: no VMCOREINFO in kcore", m.name)

@@ -231,7 +231,7 @@ func TestVmcoreDmesgErrors(t *testing.T) {
 	compare("two arguments", nil, writeFile(t, good), writeFile(t, good))
 	compare("no file", nil, filepath.Join(dir, "none"))
 	compare("an option", nil, "--help")
-	compare("a folder", nil, dir)
+	compare("a directory", nil, dir)
 	compare("a link to itself", nil, func() string {
 		link := filepath.Join(dir, "link")
 		if err := os.Symlink("link", link); err != nil {

@@ -70,6 +70,6 @@ func TestVMHotplugRISCV(t *testing.T) {
 		g := vmlab.Boot(t, cfg)
 		archLoad(t, g)
 		addKmem(t, g)
-		mendInPlace(t, g, waitAdded(t, g, 256<<20).Ranges()...)
+		repairInPlace(t, g, waitAdded(t, g, 256<<20).Ranges()...)
 	}, "trixie-riscv64")
 }

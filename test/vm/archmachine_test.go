@@ -91,13 +91,13 @@ func TestVMHotplugArch(t *testing.T) {
 		g := vmlab.Boot(t, cfg)
 		archLoad(t, g)
 		g.HMP(fmt.Sprintf("qom-set vm0 requested-size %d", 256<<20))
-		mendInPlace(t, g, waitAdded(t, g, 256<<20).Ranges()...)
+		repairInPlace(t, g, waitAdded(t, g, 256<<20).Ranges()...)
 	}, "trixie-arm64") // Debian's kernel for riscv64 has no virtio-mem
 }
 
-// mend is for a machine to which memory has come: status says that the header is
+// repair is for a machine whose memory was hot-added: status says that the header is
 // stale, and hotplug loads anew. It returns where the header was and is.
-func mend(t *testing.T, g *vmlab.Guest, added ...memmap.Range) (from, to uint64) {
+func repair(t *testing.T, g *vmlab.Guest, added ...memmap.Range) (from, to uint64) {
 	t.Helper()
 	before := readStatus(t, g)
 	if before.Header.Accuracy != "stale" {
@@ -117,11 +117,11 @@ func mend(t *testing.T, g *vmlab.Guest, added ...memmap.Range) (from, to uint64)
 	return before.Header.Address, after.Header.Address
 }
 
-// mendInPlace is mend where both loads are by segments, and crashes: what is in the
+// repairInPlace is repair where both loads are by kexec_load, and crashes: what is in the
 // added memory is in the dump.
-func mendInPlace(t *testing.T, g *vmlab.Guest, added ...memmap.Range) {
+func repairInPlace(t *testing.T, g *vmlab.Guest, added ...memmap.Range) {
 	t.Helper()
-	if from, to := mend(t, g, added...); from != to {
+	if from, to := repair(t, g, added...); from != to {
 		t.Errorf("the header was at %#x and is at %#x; want it in its place", from, to)
 	}
 	crashWithAdded(t, g, added[0])

@@ -36,7 +36,7 @@ func crashWithDIMM(t *testing.T, g *vmlab.Guest, mebibytes int) {
 		t.Fatal(err)
 	}
 	added := waitMore(t, g, before, uint64(mebibytes)<<20)
-	mend(t, g, added)
+	repair(t, g, added)
 	crashWithAdded(t, g, added)
 }
 
@@ -51,7 +51,7 @@ func TestVMBuiltSigned(t *testing.T) {
 		refused := []refusal{
 			{"unsigned", load("/boot/unsigned"), 1, "kexec_file_load", "lockdown is integrity"},
 			{"changed since it was signed", load("/boot/changed"), 1, "kexec_file_load", "signature"},
-			{"by segments", load(guestKernel, "--method", "segments"), 1, "lockdown is integrity", "--method file"},
+			{"by kexec_load", load(guestKernel, "--method", "segments"), 1, "lockdown is integrity", "--method file"},
 		}
 		checkRefusals(t, g, "0", refused)
 		r := g.Run(append([]string{gokexec}, load(guestKernel)...)...)

@@ -71,7 +71,7 @@ func TestVMBuiltELF(t *testing.T) {
 		cfg.Files = append(cfg.Files, vmlab.File{Path: "/boot/vmlinux", Source: k.ELF})
 		g := vmlab.Boot(t, cfg)
 		load := []string{"load", "--crash", "/boot/vmlinux", "--initrd", guestInitrd, "--append", k.ConsoleArg()}
-		checkRefusals(t, g, "0", []refusal{{"by file", append(load, "--method", "file"), 1, "would be entered at a wrong address", "--method segments"}})
+		checkRefusals(t, g, "0", []refusal{{"by kexec_file_load", append(load, "--method", "file"), 1, "would be entered at a wrong address", "--method segments"}})
 		if said := g.Must(append([]string{gokexec}, load...)...); !strings.Contains(said, "by kexec_load") || !strings.Contains(said, "wrong address") {
 			t.Errorf("load says %q; want that it is by kexec_load, and why", said)
 		}
@@ -112,7 +112,7 @@ func TestVMBuiltFileCrash(t *testing.T) {
 				t.Errorf("load /boot/nothing --method %s: exit code %d, %s; want a refusal, and nothing loaded", method, r.Code, r.Stdout)
 			}
 		}
-		// By segments, then by file over it: the kernel makes the same header.
+		// By kexec_load, then by kexec_file_load over it: the kernel makes the same header.
 		if r := load(guestKernel, "--method", "segments"); r.Code != 0 {
 			t.Fatalf("load --method segments: exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
@@ -127,7 +127,7 @@ func TestVMBuiltFileCrash(t *testing.T) {
 }
 
 // Firmware before OpenSBI 1.3 has the kernel take its memory for RAM, and put it into
-// a header of its own, where reading fails: auto takes segments, and says why; by file
+// a header of its own, where reading fails: auto takes segments, and says why; by kexec_file_load
 // a dump is made that lacks those pages alone, with a warning beforehand.
 func TestVMBuiltFirmware(t *testing.T) {
 	vmlab.BuiltMatrix(t, func(t *testing.T, k *vmlab.Kernel) {

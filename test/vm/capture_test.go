@@ -43,7 +43,7 @@ func TestVMCaptureFilesystem(t *testing.T) {
 		if err != nil || len(dirs) != 1 {
 			t.Fatalf("/var/crash holds %v, %v; want one dump", dirs, err)
 		}
-		if result := checkFolder(t, dirs[0], nonce); len(result.Errors) > 0 {
+		if result := checkDumpDir(t, dirs[0], nonce); len(result.Errors) > 0 {
 			t.Errorf("errors = %q; want none", result.Errors)
 		}
 		if text := run(t, "debugfs", "-R", "show_super_stats -h", disk); !strings.Contains(text, "Filesystem state:         clean") {
@@ -52,8 +52,8 @@ func TestVMCaptureFilesystem(t *testing.T) {
 	})
 }
 
-// checkFolder looks at the one dump in a directory, which has to be whole.
-func checkFolder(t *testing.T, dir string, nonce *vmlab.Nonce) (result capture.Result) {
+// checkDumpDir looks at the one dump in a directory, which has to be whole.
+func checkDumpDir(t *testing.T, dir string, nonce *vmlab.Nonce) (result capture.Result) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, capture.ResultName))
 	if err == nil {
@@ -181,7 +181,7 @@ func checkReserve(t *testing.T, disk string) {
 	}
 	free := counts["Free blocks"] - counts["Reserved block count"]
 	if want := counts["Block count"] / 20; free < want || free > 2*want {
-		t.Errorf("%d blocks are free beside root's reserve; want 5 %%, %d", free, want)
+		t.Errorf("%d blocks are free in addition to root's reserve; want 5 %%, %d", free, want)
 	}
 	out := t.TempDir()
 	run(t, "debugfs", "-R", "rdump /crash "+out, disk)
@@ -206,7 +206,7 @@ func checkReserve(t *testing.T, disk string) {
 	}
 }
 
-// The only disk goes away in the midst: the failure action ends it, and the log
+// The only disk disappears during the capture: the failure action ends it, and the log
 // is on the disk.
 func TestVMCaptureUnplugged(t *testing.T) {
 	k := vmlab.GetTestKernel(t, "trixie-cloud")

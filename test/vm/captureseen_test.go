@@ -84,7 +84,7 @@ func TestVMCaptureSeen(t *testing.T) {
 		if err != nil || len(dirs) != 1 {
 			t.Fatalf("dumps in the subvolume on %s: %v, %v; want one", filepath.Base(disk), dirs, err)
 		}
-		result := checkFolder(t, dirs[0], nonce)
+		result := checkDumpDir(t, dirs[0], nonce)
 		if len(result.Errors) != 1 || !strings.Contains(result.Errors[0], `target fs:LABEL=my\x20data/x:/x`) || !strings.Contains(result.Errors[0], "no space left") {
 			t.Errorf("errors = %q; want that the first disk was found and is too small", result.Errors)
 		}

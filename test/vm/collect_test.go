@@ -16,7 +16,7 @@ import (
 )
 
 // The plan that is made of a collected tree, elsewhere, is the machine's own.
-// With GOKEXEC_MACHINES the trees are kept in that folder, for test/differential.
+// With GOKEXEC_MACHINES the trees are kept in that directory, for test/differential.
 func TestVMCollect(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -148,7 +148,7 @@ func moduleAddresses(t *testing.T, g *vmlab.Guest) map[string]uint64 {
 func (d *savedDump) checkModules(t *testing.T, addrs map[string]uint64) {
 	t.Helper()
 	for name, addr := range addrs {
-		const nameOffset = 24 // in struct module, behind state and list (include/linux/module.h)
+		const nameOffset = 24 // in struct module, after state and list (include/linux/module.h)
 		b := make([]byte, 56)
 		if _, err := d.core.ReadVirtAt(b, addr+nameOffset); err != nil || vmcore.CString(b) != name {
 			t.Errorf("module %s at %#x: the dump has the name %q, %v", name, addr, b, err)

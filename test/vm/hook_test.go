@@ -11,7 +11,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 )
 
-// The disk stops answering in the midst, under the hook of another initramfs: that too
+// The disk stops answering during the capture, under the hook of another initramfs: that too
 // ends in the action, although the process that wrote can't be killed, nor waited for.
 func TestVMHookDeadDisk(t *testing.T) {
 	k := vmlab.GetTestKernel(t, "trixie-cloud")

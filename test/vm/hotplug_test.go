@@ -14,10 +14,10 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// hotplugGuest is a machine whose memory comes and goes.
+// hotplugGuest is a machine whose memory is hot-added and hot-removed.
 type hotplugGuest struct {
 	*vmlab.Guest
-	kexec   []string // kexec-tools' kexec, loading the crash kernel by file
+	kexec   []string // kexec-tools' kexec, loading the crash kernel by kexec_file_load
 	updates bool     // the kernel updates the header
 	dimms   int      // there now
 	names   int      // given to DIMMs so far; QEMU keeps a removed one's for a while
@@ -87,7 +87,7 @@ func (h *hotplugGuest) addDIMM() (id string, at memmap.Range) {
 	return id, at
 }
 
-// startDIMM adds memory; QEMU puts DIMMs one behind the other from 4 GiB on.
+// startDIMM adds memory; QEMU puts DIMMs one after the other from 4 GiB on.
 func (h *hotplugGuest) startDIMM() (id string, at memmap.Range) {
 	h.T.Helper()
 	start := memmap.PhysAddr(4<<30 + h.dimms*dimmMiB<<20)
@@ -114,7 +114,7 @@ func (h *hotplugGuest) removeDIMM(id string, at memmap.Range) {
 	shell(h.Guest, fmt.Sprintf("while busybox grep -qi '%x-' /proc/iomem; do busybox usleep 20000; done", uint64(at.Start)))
 }
 
-// Memory comes and goes, also during a load of another program's; the header
+// Memory is hot-added and hot-removed, also during a load by another program; the header
 // follows, by the kernel or by gokexec, and in the dump is what was in the DIMM.
 func TestVMHotplugMemory(t *testing.T) {
 	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
@@ -141,11 +141,11 @@ func TestVMHotplugMemory(t *testing.T) {
 		t.Logf("hotplug: exit code %d after %v, %v of CPU time, %d KiB\n%s", r.Code, r.Duration, r.UserTime+r.SysTime, r.MaxRSS>>10, r.Stderr)
 		s := h.wantStatus("after hotplug for the removed DIMM", "accurate")
 		if s.Last.Loaded == second.Last.Loaded || s.Last.Method != "segments" || s.Event || s.Problem != "" {
-			t.Errorf("after hotplug: %+v; want a reload by segments, no open event", s)
+			t.Errorf("after hotplug: %+v; want a reload by kexec_load, no open event", s)
 		}
 
 		h.seedCase()
-		h.foreignCase()
+		h.otherLoaderCase()
 		h.daemonCase()
 
 		_, at = h.addDIMM()
@@ -183,7 +183,7 @@ func (h *hotplugGuest) checkAdded(before hotplugStatus, at memmap.Range) {
 }
 
 // seedCase: DIMMs come while kexec-tools loads, until the kernel has dropped an
-// update (kernels without updates drop all of them); then gokexec mends it, with
+// update (kernels without updates drop all of them); then gokexec repairs it, with
 // kexec-tools as the loader.
 func (h *hotplugGuest) seedCase() {
 	h.T.Helper()
@@ -216,9 +216,9 @@ func (h *hotplugGuest) seedCase() {
 	h.wantStatus("after hotplug with kexec-tools", "accurate")
 }
 
-// foreignCase: what kexec-tools has loaded is not replaced by what gokexec loaded
-// before, and that it can't be mended is said.
-func (h *hotplugGuest) foreignCase() {
+// otherLoaderCase: what kexec-tools has loaded is not replaced by what gokexec loaded
+// before, and gokexec says that it can't repair it.
+func (h *hotplugGuest) otherLoaderCase() {
 	h.T.Helper()
 	h.Must(h.kexec...)
 	if s := h.wantStatus("after kexec-tools loaded", "accurate"); !s.Header.Foreign || s.Last != nil {
@@ -231,7 +231,7 @@ func (h *hotplugGuest) foreignCase() {
 	}
 	r := h.Run(gokexec, "hotplug")
 	if r.Code != 5 || !strings.Contains(r.Stderr, "another program has loaded") {
-		h.T.Errorf("hotplug of a foreign load: exit code %d, %s; want 5 and why", r.Code, r.Stderr)
+		h.T.Errorf("hotplug after a load by kexec-tools: exit code %d, %s; want 5 and why", r.Code, r.Stderr)
 	}
 	if s := h.wantStatus("after that", "stale"); s.Problem == "" || !s.Event {
 		h.T.Errorf("status after hotplug failed: %+v; want the problem, and the event kept", s)
@@ -242,8 +242,8 @@ func (h *hotplugGuest) foreignCase() {
 	h.lostCase()
 }
 
-// lostCase: a reload command that unloads and ends with 0 leaves no word of success
-// behind, and the next look loads what gokexec has loaded last.
+// lostCase: a reload command that unloads and ends with 0 is not reported as a success,
+// and the next check loads what gokexec has loaded last.
 func (h *hotplugGuest) lostCase() {
 	h.T.Helper()
 	unload := strings.Join(h.kexec[:slices.Index(h.kexec, "-p")], " ") + " -p -u"
@@ -265,7 +265,7 @@ func (h *hotplugGuest) lostCase() {
 	}
 }
 
-// daemonCase: the daemon hears of DIMMs, and mends what is left of removed ones.
+// daemonCase: the daemon hears of DIMMs, and removes what is left of hot-removed ones.
 func (h *hotplugGuest) daemonCase() {
 	h.T.Helper()
 	daemon := h.Start(gokexec, "hotplug", "--daemon")
@@ -300,7 +300,7 @@ func (h *hotplugGuest) waitAccurate(what string) {
 }
 
 // A CPU is added, comes online, and crashes the kernel: its registers are in the
-// dump. By segments, gokexec's own header has the CPUs that are there only.
+// dump. By kexec_load, gokexec's own header has the CPUs that are there only.
 func TestVMHotplugCPU(t *testing.T) {
 	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		cfg := crashMachine(t, k)

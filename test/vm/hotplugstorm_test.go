@@ -47,7 +47,7 @@ for method in segments file; do
 done
 load %[3]s`
 
-// storm makes events of all kinds at once, beside a program that loads, and wants
+// storm makes events of all kinds at once, while a program loads, and wants
 // the header to be accurate when all is over.
 func (h *hotplugGuest) storm(what, method string, newCPU int) {
 	h.T.Helper()
@@ -116,7 +116,7 @@ func (h *hotplugGuest) waitSettled(what string) {
 	began := time.Now()
 	for h.wantStatus(what, "accurate").Event {
 		if time.Since(began) > time.Minute {
-			h.T.Fatalf("%s: an event is left that nobody has looked after", what)
+			h.T.Fatalf("%s: an event is left that no process has handled", what)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -125,7 +125,7 @@ func (h *hotplugGuest) waitSettled(what string) {
 	}
 }
 
-// Storms of memory and CPUs that come and go, with Debian's udev and our rule, and
+// Bursts of hot-added and hot-removed memory and CPUs, with Debian's udev and our rule, and
 // with the daemon, while another program loads by either method and unloads: at the
 // end the header is accurate, and the dump has what was in the last DIMM.
 // GOKEXEC_VM_STORMS=full has more of them.

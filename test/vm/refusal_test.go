@@ -152,7 +152,7 @@ func TestVMMachinePolicies(t *testing.T) {
 			// Debian's images carry no signature that a machine without its keys trusts.
 			checkRefusals(t, g, "0", []refusal{
 				{"unsigned kernel", load, 1, "kexec_file_load", "lockdown is integrity"},
-				{"by segments", append(load, "--method", "segments"), 1, "lockdown is integrity", "--method file"},
+				{"by kexec_load", append(load, "--method", "segments"), 1, "lockdown is integrity", "--method file"},
 			})
 		})
 	})

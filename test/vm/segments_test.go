@@ -135,7 +135,7 @@ func TestVMCrashSegments(t *testing.T) {
 		}
 		loaded := readHeader(t, g, "show", "--loaded")
 		if low := (memmap.Range{Start: 0x10000, End: 0x80000}); !loaded.memory().Contains(low) || own.memory().Overlaps(low) {
-			t.Errorf("the header by segments has %v, the one by file %v; want %v in the first alone", loaded.memory(), own.memory(), low)
+			t.Errorf("the header by kexec_load has %v, the one by kexec_file_load %v; want %v in the first alone", loaded.memory(), own.memory(), low)
 		}
 		loaded.checkAgainstKernels(t, own)
 		crashSegments(t, g)

@@ -48,7 +48,7 @@ func vmlinux(t *testing.T, k *vmlab.Kernel) vmlab.File {
 	return vmlab.File{Path: guestVMLinux, Source: path}
 }
 
-// An ordinary kexec by segments: into the bzImage, and from there into a vmlinux,
+// An ordinary kexec by kexec_load: into the bzImage, and from there into a vmlinux,
 // which there is no other way to load. The memory map stays the same.
 func TestVMBootSegments(t *testing.T) {
 	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {

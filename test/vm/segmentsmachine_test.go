@@ -12,7 +12,7 @@ import (
 	"github.com/gokexec/gokexec/internal/vmlab"
 )
 
-// Crash loads by segments on machines of other kinds.
+// Crash loads by kexec_load on machines of other kinds.
 func TestVMSegmentsMachines(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -8,7 +8,7 @@
 // entry, table_*.s ends with end.
 package main
 
-// entry is the first byte of the code; end lies just behind the last one.
+// entry is the first byte of the code; end lies just after the last one.
 func entry()
 func end()
 

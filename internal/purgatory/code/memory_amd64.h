@@ -1,4 +1,4 @@
-// Memory behind the code, zero at load: SCRATCH is where it begins (the code
+// Memory after the code, zero at load: SCRATCH is where it begins (the code
 // must end before it), MEMSIZE where it ends; the stack grows down from there.
 #define SCRATCH   0x1000
 #define MEMSIZE   0x2000

@@ -109,9 +109,9 @@ func cut(path string, names []string) (*image, error) {
 	if start < text.Addr || end <= start || end-text.Addr > uint64(len(data)) {
 		return nil, fmt.Errorf("entry %#x and end %#x don't enclose code", start, end)
 	}
-	// Go puts the package's own functions first, so nothing is left behind after end.
+	// Go puts the package's own functions first, so nothing of them follows end.
 	if last != end {
-		return nil, fmt.Errorf("code at %#x lies behind the symbol end, %#x", last, end)
+		return nil, fmt.Errorf("code at %#x lies after the symbol end, %#x", last, end)
 	}
 	img := &image{addr: start, code: slices.Clone(data[start-text.Addr : end-text.Addr]), offsets: make(map[string]int)}
 	for _, name := range names {

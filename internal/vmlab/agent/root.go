@@ -97,7 +97,7 @@ func switchRoot(device string) error {
 	return unix.Exec("/sbin/init", []string{"/sbin/init"}, []string{"TERM=dumb"})
 }
 
-// copyTree copies folders, files and links over what is there.
+// copyTree copies directories, files and links over what is there.
 func copyTree(from, to string) error {
 	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

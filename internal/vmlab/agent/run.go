@@ -67,7 +67,7 @@ func (s *server) run(id uint64, args wire.RunArgs) (*wire.RunResult, error) {
 	cmd.Stdout, cmd.Stderr = s.output(id, "stdout"), s.output(id, "stderr")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	// A daemon left behind keeps the pipes; it must not keep the answer.
+	// A daemon that it left keeps the pipes open; it must not delay the answer.
 	cmd.WaitDelay = time.Second
 
 	began := time.Now()

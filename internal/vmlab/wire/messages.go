@@ -69,7 +69,7 @@ type Hello struct {
 // RunArgs start a program.
 type RunArgs struct {
 	Argv      []string      `json:"argv"`
-	Env       []string      `json:"env,omitempty"` // beside the agent's own
+	Env       []string      `json:"env,omitempty"` // in addition to the agent's own
 	Dir       string        `json:"dir,omitempty"`
 	Stdin     []byte        `json:"stdin,omitempty"`
 	StdinPath string        `json:"stdin_path,omitempty"` // instead of Stdin

@@ -49,8 +49,8 @@ func watch(ctx context.Context) error {
 
 // check compares the loaded elfcorehdr with the machine.
 func check(l *loader.Loader) hotplug.Status {
-	found := loader.ReadTruth(l.Root, l.StateDir)
-	states := map[loader.Accuracy]hotplug.State{accuracy.Accurate: hotplug.Accurate, accuracy.Stale: hotplug.Stale, accuracy.NotLoaded: hotplug.NotLoaded}
+	found := accuracy.Verify(l.Root, l.StateDir)
+	states := map[accuracy.Accuracy]hotplug.State{accuracy.Accurate: hotplug.Accurate, accuracy.Stale: hotplug.Stale, accuracy.NotLoaded: hotplug.NotLoaded}
 	return hotplug.Status{State: states[found.Accuracy], Detail: found.String(), Unchanged: found.Unchanged}
 }
 

@@ -30,6 +30,6 @@
 // has no room beside it is cut, and the next target is tried.
 //
 // A page of the old memory that can't be read is saved as zeros, counted, and
-// the dump's outcome is "incomplete". A target that fails in the midst keeps the
+// the dump's outcome is "incomplete". A target that fails during the dump keeps the
 // log and vmcore.incomplete.
 package capture

@@ -62,7 +62,7 @@ type Ending struct {
 // among them, it does nothing and returns ErrNotInit (see [Place]).
 //
 // On a real system Init returns only if neither reboot(2) nor sysrq worked. The
-// caller should exit then: the kernel panics for want of an init, and reboots.
+// caller should exit then: the kernel then has no init, panics, and reboots.
 func Init(opt InitOptions) Ending {
 	if opt.System == nil {
 		opt.System = NewSystem()

@@ -218,7 +218,7 @@ func TestRawRefuses(t *testing.T) {
 		{"somebody's tar", []func([]byte){earlier("dmesg.txt", 0o644)}, "unknown data at offset 0x0"},
 		{"another tar", []func([]byte){earlier("home/me", 0o600)}, "unknown data at offset 0x0"},
 		{"unknown", []func([]byte){put(1<<20-1, "x")}, "unknown data at offset 0xfffff"},
-		{"unknown in the midst", []func([]byte){put(4<<20+5, "x")}, "unknown data at offset 0x400005"},
+		{"unknown data later on", []func([]byte){put(4<<20+5, "x")}, "unknown data at offset 0x400005"},
 		{"unknown at the end", []func([]byte){put(-1, "x")}, "unknown data at offset 0x7fffff"},
 	}
 	for _, tt := range tests {

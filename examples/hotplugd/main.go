@@ -50,7 +50,7 @@ func watch(ctx context.Context) error {
 // check compares the loaded elfcorehdr with the machine.
 func check(l *loader.Loader) hotplug.Status {
 	found := accuracy.Verify(l.Root, l.StateDir)
-	states := map[accuracy.Accuracy]hotplug.State{accuracy.Accurate: hotplug.Accurate, accuracy.Stale: hotplug.Stale, accuracy.NotLoaded: hotplug.NotLoaded}
+	states := map[accuracy.State]hotplug.State{accuracy.Accurate: hotplug.Accurate, accuracy.Stale: hotplug.Stale, accuracy.NotLoaded: hotplug.NotLoaded}
 	return hotplug.Status{State: states[found.Accuracy], Detail: found.String(), Unchanged: found.Unchanged}
 }
 

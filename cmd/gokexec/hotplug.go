@@ -110,11 +110,10 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 		}
 	default:
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
-			defer e.interrupts.loading()()
 			if err := e.mayUseLoad(arch, a); err != nil {
 				return err
 			}
-			_, _, err := e.loader(arch, hotplugWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
+			_, err := e.loader(arch, hotplugWait).Reload(ctx, loader.ReloadOptions{Method: method, LockHeld: true, Lost: a.Lost})
 			if o.daemon {
 				debug.FreeOSMemory() // of the images, which are many times what it needs otherwise
 			}

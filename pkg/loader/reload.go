@@ -21,19 +21,20 @@ import (
 // another program has loaded a crash kernel since, and it is left alone.
 var ErrForeign = errors.New("another program has loaded a crash kernel since")
 
-// maxRounds bounds how often a load is made while memory keeps changing under it.
+// maxRounds bounds how often a load is made while memory keeps changing under it. A caller
+// that verifies and reloads by itself has one round (ReloadOptions.LockHeld).
 const maxRounds = 4
 
-// LoadSettled carries out a plan and verifies the outcome (accuracy.Verify): a load
+// loadSettled carries out a plan and verifies the outcome (accuracy.Verify): a load
 // describes the machine as it was when it began, and the kernel drops what comes
 // or goes meanwhile (kernel/crash_core.c: "kexec_trylock() failed"). If the
-// header is stale, it plans and loads again, a few times at most, and only where
+// header is stale, it plans and loads again, in so many rounds at most, and only where
 // no limit counts loads. Where the header can't be verified, the machine's memory and
 // CPUs must be the same before and after.
 //
 // That the header is still stale then is no error: the Verification says so. It is nil
 // for an ordinary kexec. The plan is the last one that was made, if any.
-func (l *Loader) LoadSettled(ctx context.Context, plan func() (*plan.Plan, error)) (*plan.Plan, *accuracy.Verification, error) {
+func (l *Loader) loadSettled(ctx context.Context, rounds int, plan func() (*plan.Plan, error)) (*plan.Plan, *accuracy.Verification, error) {
 	for round := 1; ; round++ {
 		p, err := plan()
 		if err != nil {
@@ -52,7 +53,7 @@ func (l *Loader) LoadSettled(ctx context.Context, plan func() (*plan.Plan, error
 		if t.Accuracy == accuracy.Unverified {
 			done = p.Generation == machine.Generation(l.Root)
 		}
-		if done || round == maxRounds || ctx.Err() != nil || !l.unlimited(machine.Crash) {
+		if done || round == rounds || ctx.Err() != nil || !l.unlimited(machine.Crash) {
 			return p, t, nil
 		}
 		l.report(fmt.Sprintf("memory or CPUs changed during the load (%v); loading again", t))
@@ -66,14 +67,37 @@ type ReloadOptions struct {
 	// for a shorter time; else the method of the load.
 	Method plan.Method
 
-	// Lost says that a crash kernel is wanted although none is loaded.
+	// LockHeld says that the caller has the reload lock, keeps book of what becomes of the
+	// load, and reloads once more if the Verification says that it must.
+	LockHeld bool
+
+	// Lost says that a crash kernel is wanted although none is loaded. It counts with
+	// LockHeld only; else Reload knows.
 	Lost bool
 }
 
 // Reload loads what is noted in StateDir again, for the machine as it is now,
 // over the image that is loaded: no unload comes before it. The error wraps
 // record.ErrNone if nothing is recorded, and ErrForeign if something else is loaded.
-func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *accuracy.Verification, error) {
+func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Outcome, error) {
+	out := &Outcome{}
+	reload := func(lost bool) (err error) {
+		defer l.begin()()
+		opt.Lost = lost
+		out.Plan, out.Verification, err = l.reload(ctx, opt)
+		return err
+	}
+	if opt.LockHeld {
+		return out, reload(opt.Lost)
+	}
+	return out, l.locked(ctx, machine.Crash, reload)
+}
+
+func (l *Loader) reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *accuracy.Verification, error) {
+	rounds := maxRounds
+	if opt.LockHeld {
+		rounds = 1
+	}
 	state, err := record.Read(l.StateDir)
 	if err != nil {
 		return nil, nil, &advice.Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
@@ -110,11 +134,11 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *ac
 		}
 		return p, err
 	}
-	p, t, err := l.LoadSettled(ctx, planned)
+	p, t, err := l.loadSettled(ctx, rounds, planned)
 	if err != nil && choose && p != nil && p.Method == plan.Segments && state.Method == plan.File && refusedSegments(err) && l.unlimited(machine.Crash) {
 		l.report(fmt.Sprintf("%v; reloading by file", err))
 		method, choose = plan.File, false
-		p, t, err = l.LoadSettled(ctx, planned)
+		p, t, err = l.loadSettled(ctx, rounds, planned)
 	}
 	return p, t, err
 }

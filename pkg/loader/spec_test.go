@@ -2,6 +2,7 @@ package loader
 
 import (
 	"bytes"
+	"context"
 
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -11,4 +12,16 @@ import (
 func specBySegments(kind machine.Kind, kernel []byte) *plan.Spec {
 	return &plan.Spec{Kind: kind, Method: plan.Segments, Kernel: plan.FromBytes("kernel", kernel), Initrd: plan.FromBytes("initrd", bytes.Repeat([]byte("initrd"), 3000)),
 		Cmdline: "console=ttyS0", Seed: bytes.Repeat([]byte{7}, plan.SeedSize)}
+}
+
+// loadPlan makes one load of a plan, without the lock.
+func (l *Loader) loadPlan(ctx context.Context, p *plan.Plan) error {
+	_, err := l.load(ctx, p)
+	return err
+}
+
+// loadOnly is Load for a test that asks for its error only.
+func (l *Loader) loadOnly(ctx context.Context, spec *plan.Spec) error {
+	_, err := l.Load(ctx, spec)
+	return err
 }

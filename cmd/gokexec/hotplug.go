@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -14,6 +15,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/hotplug"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -109,11 +111,14 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 			return e.runReloadCommand(ctx, o.command, o.timeout, a)
 		}
 	default:
+		v := &verifier{env: e}
+		h.Look = v.look
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
 			if err := e.mayUseLoad(arch, a); err != nil {
 				return err
 			}
-			_, err := e.loader(arch, hotplugWait).Reload(ctx, loader.ReloadOptions{Method: method, LockHeld: true, Lost: a.Lost})
+			out, err := e.loader(arch, hotplugWait).Reload(ctx, loader.ReloadOptions{Method: method, LockHeld: true, Machine: v.take(), Lost: a.Lost})
+			v.reloaded(out.Verification)
 			if o.daemon {
 				debug.FreeOSMemory() // of the images, which are many times what it needs otherwise
 			}
@@ -186,11 +191,15 @@ func withPath() {
 	}
 }
 
-// look translates the result of a verification.
+// look verifies what is loaded.
 func (e *env) look(context.Context) hotplug.Look {
-	t := accuracy.Verify(os.DirFS(e.sysroot), e.stateDir)
-	look := hotplug.Look{Detail: t.String(), Unchanged: t.Unchanged}
-	switch t.Accuracy {
+	return lookOf(accuracy.Verify(os.DirFS(e.sysroot), e.stateDir))
+}
+
+// lookOf translates the result of a verification.
+func lookOf(v *accuracy.Verification) hotplug.Look {
+	look := hotplug.Look{Detail: v.String(), Unchanged: v.Unchanged}
+	switch v.Accuracy {
 	case accuracy.Accurate:
 		look.State = hotplug.Accurate
 	case accuracy.Stale:
@@ -199,6 +208,45 @@ func (e *env) look(context.Context) hotplug.Look {
 		look.State = hotplug.NotLoaded
 	}
 	return look
+}
+
+// verifier hands one reading of the machine on: from the look that finds a stale header to
+// the reload, and from the reload, which verifies what it has loaded, to the look after it.
+// All three are made under the reload lock, one right after the other.
+type verifier struct {
+	env     *env
+	mu      sync.Mutex
+	machine *kcore.Machine         // of the last look, if its header was stale
+	after   *accuracy.Verification // of the last reload, until it was looked at
+}
+
+func (v *verifier) look(context.Context) hotplug.Look {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	seen := v.after
+	if v.after = nil; seen == nil {
+		seen = accuracy.Verify(os.DirFS(v.env.sysroot), v.env.stateDir)
+	}
+	if v.machine = nil; seen.Accuracy == accuracy.Stale {
+		v.machine = seen.Machine
+	}
+	return lookOf(seen)
+}
+
+// take gives the machine of the last look, once.
+func (v *verifier) take() *kcore.Machine {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	m := v.machine
+	v.machine = nil
+	return m
+}
+
+// reloaded has the next look be the reload's own; after a failure there is none.
+func (v *verifier) reloaded(after *accuracy.Verification) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.after = after
 }
 
 func (e *env) hotplugDaemon(ctx context.Context, h *hotplug.Handler) error {

@@ -174,7 +174,7 @@ func TestDTFileTruth(t *testing.T) {
 			spec := specBySegments(machine.Crash, tt.kernel)
 			spec.Method = method
 			var warnings []string
-			p, truth, err := l.loadSettled(context.Background(), maxRounds, func() (*plan.Plan, error) {
+			p, truth, err := l.settle(context.Background(), func() (*plan.Plan, error) {
 				host := m.Host(tt.arch)
 				p, err := plan.New(host, spec)
 				if err != nil {

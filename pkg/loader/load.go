@@ -72,17 +72,17 @@ func System() (*Loader, error) {
 // before it builds the new one, so everything that can be checked should have
 // been (check.Load). If it fails all the same and the old crash image is gone, the
 // last one that gokexec loaded is restored, and the error says so, or wraps
-// ErrUnarmed. Errors of the call are explained (check.Explain). It tells whether the load
-// was recorded.
+// ErrUnarmed. Errors of the call are explained (check.Explain). before is the machine that
+// p was made for; nil: not known.
 //
 // If p was made with the method Auto, and the kernel has no kexec_file_load or
 // does not take this image, it is loaded by segments; then p becomes that plan.
-func (l *Loader) load(ctx context.Context, p *plan.Plan) (recorded bool, err error) {
+func (l *Loader) load(ctx context.Context, p *plan.Plan, before *machine.Host) (done loaded, err error) {
 	if err := p.CheckWriters(); err != nil {
-		return false, err
+		return done, err
 	}
 	if err := l.checkDiskKeys(p); err != nil {
-		return false, err
+		return done, err
 	}
 	wasLoaded := l.crashLoaded()
 	err = l.call(ctx, p.Kind, func() error { return l.carryOut(p) })
@@ -91,17 +91,17 @@ func (l *Loader) load(ctx context.Context, p *plan.Plan) (recorded bool, err err
 	}
 	if err == nil {
 		if p.Kind != machine.Crash {
-			return false, nil
+			return done, nil
 		}
-		recorded := l.record(p)
+		done = l.record(p, before)
 		l.dropBoot(ctx)
-		return recorded, nil
+		return done, nil
 	}
 	err = check.Explain(l.Root, l.Arch, check.Attempt{Plan: p, Kind: p.Kind, Method: p.Method}, err)
 	if p.Kind == machine.Crash && wasLoaded && l.crashGone() {
 		err = l.restore(ctx, err)
 	}
-	return false, err
+	return done, err
 }
 
 // carryOut makes the call of the plan's method.

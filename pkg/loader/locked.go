@@ -47,9 +47,9 @@ func (l *Loader) loadSpec(ctx context.Context, spec *plan.Spec, held func() bool
 		if held() {
 			return errHeld
 		}
-		out.Plan, out.Verification, err = l.loadSettled(ctx, maxRounds, func() (p *plan.Plan, err error) {
-			p, out.Findings, err = l.planSpec(spec)
-			return p, err
+		out.Plan, out.Verification, err = l.loadSettled(ctx, maxRounds, func() (p *plan.Plan, host *machine.Host, err error) {
+			p, host, out.Findings, err = l.planSpec(spec)
+			return p, host, err
 		})
 		return err
 	})
@@ -60,21 +60,21 @@ func (l *Loader) loadSpec(ctx context.Context, spec *plan.Spec, held func() bool
 }
 
 // planSpec plans a load for the machine as it is now, and checks it.
-func (l *Loader) planSpec(spec *plan.Spec) (*plan.Plan, []advice.Finding, error) {
+func (l *Loader) planSpec(spec *plan.Spec) (*plan.Plan, *machine.Host, []advice.Finding, error) {
 	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	p, err := plan.New(host, spec)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if l.Check != nil {
 		findings, err := l.Check(host, p)
-		return p, findings, err
+		return p, host, findings, err
 	}
 	findings := append(check.Load(host, p), check.Initrd(p, host)...)
-	return p, findings, advice.FirstFailure(findings)
+	return p, host, findings, advice.FirstFailure(findings)
 }
 
 func (l *Loader) begin() (end func()) {

@@ -26,7 +26,7 @@ func TestReloadForgetsNothing(t *testing.T) {
 	}
 	planned := b.plan(t, "x")
 	told(planned.Spec)
-	_, _, err := b.loadSettled(t.Context(), maxRounds, func() (*plan.Plan, error) {
+	_, _, err := b.settle(t.Context(), func() (*plan.Plan, error) {
 		host, err := machine.ReadHost(b.Root, b.Arch)
 		if err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/check"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/record"
@@ -34,30 +35,42 @@ const maxRounds = 4
 //
 // That the header is still stale then is no error: the Verification says so. It is nil
 // for an ordinary kexec. The plan is the last one that was made, if any.
-func (l *Loader) loadSettled(ctx context.Context, rounds int, plan func() (*plan.Plan, error)) (*plan.Plan, *accuracy.Verification, error) {
+func (l *Loader) loadSettled(ctx context.Context, rounds int, plan planner) (*plan.Plan, *accuracy.Verification, error) {
 	for round := 1; ; round++ {
-		p, err := plan()
+		p, before, err := plan()
 		if err != nil {
 			return p, nil, err
 		}
-		recorded, err := l.load(ctx, p)
+		done, err := l.load(ctx, p, before)
 		if err != nil || p.Kind != machine.Crash {
 			return p, nil, err
 		}
-		var foreign *bool
-		if recorded {
-			foreign = new(bool) // the note is of this very load
+		v := l.verify(done)
+		settled := v.Accuracy != accuracy.Stale
+		if v.Accuracy == accuracy.Unverified {
+			settled = done.host != nil && p.Generation == done.host.Generation()
 		}
-		t := accuracy.Settle(l.Root, l.StateDir, accuracy.VerifyOnce(l.Root, l.StateDir, foreign))
-		done := t.Accuracy != accuracy.Stale
-		if t.Accuracy == accuracy.Unverified {
-			done = p.Generation == machine.Generation(l.Root)
+		if settled || round == rounds || ctx.Err() != nil || !l.unlimited(machine.Crash) {
+			return p, v, nil
 		}
-		if done || round == rounds || ctx.Err() != nil || !l.unlimited(machine.Crash) {
-			return p, t, nil
-		}
-		l.report(fmt.Sprintf("memory or CPUs changed during the load (%v); loading again", t))
+		l.report(fmt.Sprintf("memory or CPUs changed during the load (%v); loading again", v))
 	}
+}
+
+// planner makes a plan for the machine as it is, and gives that machine too.
+type planner func() (*plan.Plan, *machine.Host, error)
+
+// verify verifies a load that was just made, with the machine as it was read after it.
+func (l *Loader) verify(done loaded) *accuracy.Verification {
+	var foreign *bool
+	if done.recorded {
+		foreign = new(bool) // the record is of this very load
+	}
+	var m *kcore.Machine
+	if done.host != nil {
+		m = done.host.Dump
+	}
+	return accuracy.Settle(l.Root, l.StateDir, accuracy.VerifyMachine(l.Root, l.StateDir, m, foreign))
 }
 
 // ReloadOptions say how to reload.
@@ -70,6 +83,9 @@ type ReloadOptions struct {
 	// LockHeld says that the caller has the reload lock, keeps book of what becomes of the
 	// load, and reloads once more if the Verification says that it must.
 	LockHeld bool
+
+	// Machine is memory and CPUs, if the caller has just read them for a Verification.
+	Machine *kcore.Machine
 
 	// Lost says that a crash kernel is wanted although none is loaded. It counts with
 	// LockHeld only; else Reload knows.
@@ -103,7 +119,11 @@ func (l *Loader) reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *ac
 		return nil, nil, &advice.Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
 			Hint: "load with gokexec load --crash, which notes what it loads; or let --reload-command do it"}
 	}
-	now := accuracy.VerifyOnce(l.Root, l.StateDir, nil) // whether it is stale does not matter here
+	before, err := machine.HostOf(l.Root, l.Arch, opt.Machine)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := accuracy.VerifyMachine(l.Root, l.StateDir, before.Dump, nil) // whether it is stale does not matter here
 	switch {
 	case now.Foreign && now.Accuracy != accuracy.NotLoaded:
 		return nil, nil, &advice.Problem{What: "nothing is reloaded: " + ErrForeign.Error(), Err: ErrForeign,
@@ -127,12 +147,16 @@ func (l *Loader) reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *ac
 		method = state.Method
 	}
 	defer l.KeepDiskKeys()()
-	planned := func() (*plan.Plan, error) {
-		p, err := l.planReload(spec, method, choose)
-		if err == nil {
-			err = l.refuseChanged(p, changed)
+	planned := func() (p *plan.Plan, host *machine.Host, err error) {
+		if host, before = before, nil; host == nil { // it was read for an earlier round
+			if host, err = machine.ReadHost(l.Root, l.Arch); err != nil {
+				return nil, nil, err
+			}
 		}
-		return p, err
+		if p, err = l.planReload(host, spec, method, choose); err == nil {
+			err = l.refuseChanged(host, p, changed)
+		}
+		return p, host, err
 	}
 	p, t, err := l.loadSettled(ctx, rounds, planned)
 	if err != nil && choose && p != nil && p.Method == plan.Segments && state.Method == plan.File && refusedSegments(err) && l.unlimited(machine.Crash) {
@@ -157,11 +181,7 @@ func refusedSegments(err error) bool {
 // planReload plans for the machine as it is now. Where the method is ours to choose
 // it tries the better one first, whatever was better at the load: a kernel may have
 // been locked down since, or keys added.
-func (l *Loader) planReload(spec *plan.Spec, method plan.Method, choose bool) (*plan.Plan, error) {
-	host, err := machine.ReadHost(l.Root, l.Arch)
-	if err != nil {
-		return nil, err
-	}
+func (l *Loader) planReload(host *machine.Host, spec *plan.Spec, method plan.Method, choose bool) (*plan.Plan, error) {
 	first := plan.File
 	if reloadsBySegments(host, l.Root) {
 		first = plan.Segments

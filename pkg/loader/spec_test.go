@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 )
@@ -16,7 +17,7 @@ func specBySegments(kind machine.Kind, kernel []byte) *plan.Spec {
 
 // loadPlan makes one load of a plan, without the lock.
 func (l *Loader) loadPlan(ctx context.Context, p *plan.Plan) error {
-	_, err := l.load(ctx, p)
+	_, err := l.load(ctx, p, nil)
 	return err
 }
 
@@ -24,4 +25,12 @@ func (l *Loader) loadPlan(ctx context.Context, p *plan.Plan) error {
 func (l *Loader) loadOnly(ctx context.Context, spec *plan.Spec) error {
 	_, err := l.Load(ctx, spec)
 	return err
+}
+
+// settle is loadSettled of plans that are made without reading the machine.
+func (l *Loader) settle(ctx context.Context, make func() (*plan.Plan, error)) (*plan.Plan, *accuracy.Verification, error) {
+	return l.loadSettled(ctx, maxRounds, func() (*plan.Plan, *machine.Host, error) {
+		p, err := make()
+		return p, nil, err
+	})
 }

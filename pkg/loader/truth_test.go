@@ -23,7 +23,7 @@ func dimm() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
 // loadOne loads and gives the truth after it.
 func (b *bench) loadOne(t *testing.T, initrd string) *accuracy.Verification {
 	t.Helper()
-	_, truth, err := b.loadSettled(t.Context(), maxRounds, func() (*plan.Plan, error) { return b.plan(t, initrd), nil })
+	_, truth, err := b.settle(t.Context(), func() (*plan.Plan, error) { return b.plan(t, initrd), nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func (e *env) exec(ctx context.Context, force bool) error {
 		}
 	}
 	unix.Sync()
-	if err := e.kernel.Reboot(); err != nil {
+	if err := e.loader(arch, 0).Exec(); err != nil {
 		hint := "see dmesg"
 		if errors.Is(err, unix.EPERM) {
 			hint = "run as root, outside of containers that drop CAP_SYS_BOOT"

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -14,6 +15,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/hotplug"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -110,12 +112,14 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 			return e.runReloadCommand(ctx, o.command, o.timeout, a)
 		}
 	default:
+		v := &verifier{env: e}
+		h.Check = v.check
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
-			defer e.interrupts.loading()()
 			if err := e.mayUseLoad(arch, a); err != nil {
 				return err
 			}
-			_, _, err := e.loader(arch, hotplugWait).Reload(ctx, loader.ReloadOptions{Method: method, Lost: a.Lost})
+			out, err := e.loader(arch, hotplugWait).Reload(ctx, loader.ReloadOptions{Method: method, LockHeld: true, Machine: v.take(), Lost: a.Lost})
+			v.reloaded(out.Verification)
 			if o.daemon {
 				debug.FreeOSMemory() // the images are many times larger than all else
 			}
@@ -190,9 +194,13 @@ func withPath() {
 
 // verifyHeader compares the loaded elfcorehdr with the machine.
 func (e *env) verifyHeader(context.Context) hotplug.Status {
-	t := accuracy.Verify(os.DirFS(e.sysroot), e.stateDir)
-	s := hotplug.Status{Detail: t.String(), Unchanged: t.Unchanged}
-	switch t.Accuracy {
+	return statusOf(accuracy.Verify(os.DirFS(e.sysroot), e.stateDir))
+}
+
+// statusOf translates the result of a verification.
+func statusOf(v *accuracy.Verification) hotplug.Status {
+	s := hotplug.Status{Detail: v.String(), Unchanged: v.Unchanged}
+	switch v.Accuracy {
 	case accuracy.Accurate:
 		s.State = hotplug.Accurate
 	case accuracy.Stale:
@@ -201,6 +209,45 @@ func (e *env) verifyHeader(context.Context) hotplug.Status {
 		s.State = hotplug.NotLoaded
 	}
 	return s
+}
+
+// verifier shares one reading of the machine: the check that finds a stale header passes it to
+// the reload, and the reload, which verifies what it has loaded, passes its own to the check
+// after it. All three run under the reload lock, one right after the other.
+type verifier struct {
+	env     *env
+	mu      sync.Mutex
+	machine *kcore.Machine         // of the last check, if its header was stale
+	after   *accuracy.Verification // of the last reload, until a check has used it
+}
+
+func (v *verifier) check(context.Context) hotplug.Status {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	seen := v.after
+	if v.after = nil; seen == nil {
+		seen = accuracy.Verify(os.DirFS(v.env.sysroot), v.env.stateDir)
+	}
+	if v.machine = nil; seen.Accuracy == accuracy.Stale {
+		v.machine = seen.Machine
+	}
+	return statusOf(seen)
+}
+
+// take gives the machine of the last check, once.
+func (v *verifier) take() *kcore.Machine {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	m := v.machine
+	v.machine = nil
+	return m
+}
+
+// reloaded makes the next check use the verification of the reload; after a failure there is none.
+func (v *verifier) reloaded(after *accuracy.Verification) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.after = after
 }
 
 func (e *env) hotplugDaemon(ctx context.Context, h *hotplug.Handler) error {

@@ -175,7 +175,7 @@ func (k *kexecRun) steps(ctx context.Context) int {
 		}
 	}
 	if inv.Exec {
-		if err := k.kernel.Reboot(); err != nil {
+		if err := k.loader().Exec(); err != nil {
 			return k.kexecFail(kexeccmd.ExitFailed, "kexec failed: "+strerror(err), "")
 		}
 	}
@@ -208,11 +208,12 @@ func (k *kexecRun) kind() machine.Kind {
 func (k *kexecRun) loader() *loader.Loader {
 	return &loader.Loader{Kernel: k.kernel, Root: os.DirFS(k.sysroot), Arch: k.arch, StateDir: k.stateDir, Wait: loader.DefaultWait,
 		Lock:   func(ctx context.Context) (*statedir.Lock, error) { return k.lockReload(ctx, loader.DefaultWait) },
+		Begin:  k.interrupts.loading,
 		Report: func(line string) { k.debugf("%s", line) }}
 }
 
 func (k *kexecRun) unload(ctx context.Context) int {
-	err := k.loader().UnloadLocked(ctx, k.kind(), k.inv.Method)
+	err := k.loader().Unload(ctx, k.kind(), k.inv.Method)
 	switch {
 	case err == nil:
 		return kexeccmd.ExitOK

@@ -12,7 +12,6 @@ import (
 	"github.com/gokexec/gokexec/internal/kexeccmd"
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/uname"
-	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/check"
@@ -59,34 +58,18 @@ func (k *kexecRun) load(ctx context.Context) int {
 
 // carryOut plans, checks and loads, as gokexec load does.
 func (k *kexecRun) carryOut(ctx context.Context, spec *plan.Spec) (*plan.Plan, error) {
-	planned := func() (*plan.Plan, error) {
-		host, err := k.env.host("", k.arch)
-		if err != nil {
-			return nil, err
-		}
-		p, err := plan.New(host, spec)
-		if err != nil {
-			return nil, err
-		}
-		return p, k.check(host, p)
-	}
-	var p *plan.Plan
-	var truth *accuracy.Verification
 	l := k.loader()
-	err := l.Locked(ctx, spec.Kind, func(bool) (err error) {
-		defer k.interrupts.loading()()
-		p, truth, err = l.LoadSettled(ctx, planned)
-		return err
-	})
+	l.Check = k.check
+	out, err := l.Load(ctx, spec)
 	k.logUnarmed(err)
-	if truth != nil {
-		k.debugf("elfcorehdr: %v", truth)
+	if out.Verification != nil {
+		k.debugf("elfcorehdr: %v", out.Verification)
 	}
-	return p, err
+	return out.Plan, err
 }
 
 // check refuses what the kernel would refuse.
-func (k *kexecRun) check(host *machine.Host, p *plan.Plan) error {
+func (k *kexecRun) check(host *machine.Host, p *plan.Plan) ([]advice.Finding, error) {
 	policy := check.Load(host, p)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
@@ -105,11 +88,11 @@ func (k *kexecRun) check(host *machine.Host, p *plan.Plan) error {
 			continue
 		}
 		if f.Check == plan.CheckKernelImage || f.Check == plan.CheckCommandLine {
-			return k.cannotLoad(f.Problem())
+			return policy, k.cannotLoad(f.Problem())
 		}
-		return f.Problem()
+		return policy, f.Problem()
 	}
-	return nil
+	return policy, nil
 }
 
 // fileFlags are those of kexec_file_load that options ask for.
@@ -178,7 +161,7 @@ func (k *kexecRun) fail(p *plan.Plan, err error) int {
 	return e.code
 }
 
-// translate finds kexec-tools' words for an error of pkg/loader's.
+// translate finds kexec-tools' words for an error of a load.
 func (k *kexecRun) translate(p *plan.Plan, err error) *kexecError {
 	if errors.Is(err, bootimage.ErrNotKernel) || errors.Is(err, plan.ErrOtherMachine) {
 		return k.unknownType(err)

@@ -215,60 +215,50 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	if o.debug {
 		spec.FileFlags |= kexecsys.FileDebug
 	}
-	var findings []advice.Finding
-	plan := func() (*plan.Plan, error) {
-		host, err := e.host(o.sysroot, arch)
-		if err != nil {
-			return nil, err
-		}
-		plan, err := plan.New(host, spec)
-		if err != nil {
-			return nil, err
-		}
-		findings = append(check.Load(host, plan), check.Initrd(plan, host)...)
-		return plan, advice.FirstFailure(findings)
-	}
-	p, truth, failure := o.carryOut(ctx, e, arch, spec, plan)
-	if errors.Is(failure, errLoaded) {
+	out, failure := o.carryOut(ctx, e, arch, spec)
+	if out.Held {
 		return e.printAlreadyLoaded(spec, o.json)
 	}
-	if p == nil {
+	if out.Plan == nil {
 		return failure
 	}
-	report := newLoadReport(p, findings, o.dryRun, o.dryRun || o.json) // after the load, which may change the method
-	report.Loaded, report.Truth = failure == nil && !o.dryRun, truth
-	if err := e.printLoad(report, o.json, findings); err != nil {
+	report := newLoadReport(out.Plan, out.Findings, o.dryRun, o.dryRun || o.json) // after the load, which may change the method
+	report.Loaded, report.Truth = failure == nil && !o.dryRun, out.Verification
+	if err := e.printLoad(report, o.json, out.Findings); err != nil {
 		return err
 	}
 	return failure
 }
 
-// errLoaded says that nothing has to be loaded.
-var errLoaded = errors.New("it is loaded already")
-
-// carryOut loads what is planned, or with --dry-run only plans. p is the plan that
-// failed, if one was made.
-func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, spec *plan.Spec, plan func() (*plan.Plan, error)) (p *plan.Plan, truth *accuracy.Verification, err error) {
+// carryOut loads, or with --dry-run only plans.
+func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, spec *plan.Spec) (*loader.Outcome, error) {
 	l := e.loader(arch, o.wait)
-	load := func(bool) error {
-		defer e.interrupts.loading()()
-		if o.unlessLoaded && l.Holds(spec) {
-			return errLoaded
-		}
-		if o.dryRun {
-			p, err = plan()
-			return err
-		}
-		p, truth, err = l.LoadSettled(ctx, plan)
-		return err
-	}
 	if o.dryRun {
-		err = load(false)
-		return p, nil, err
+		return o.plan(e, l, spec)
 	}
-	err = l.Locked(ctx, spec.Kind, load)
+	load := l.Load
+	if o.unlessLoaded {
+		load = l.LoadUnlessHeld
+	}
+	out, err := load(ctx, spec)
 	e.logUnarmed(err)
-	return p, truth, err
+	return out, err
+}
+
+func (o *loadOptions) plan(e *env, l *loader.Loader, spec *plan.Spec) (*loader.Outcome, error) {
+	if o.unlessLoaded && l.Holds(spec) {
+		return &loader.Outcome{Held: true}, nil
+	}
+	host, err := e.host(o.sysroot, l.Arch)
+	if err != nil {
+		return &loader.Outcome{}, err
+	}
+	p, err := plan.New(host, spec)
+	if err != nil {
+		return &loader.Outcome{}, err
+	}
+	findings := append(check.Load(host, p), check.Initrd(p, host)...)
+	return &loader.Outcome{Plan: p, Findings: findings}, advice.FirstFailure(findings)
 }
 
 func (e *env) printAlreadyLoaded(spec *plan.Spec, asJSON bool) error {
@@ -286,6 +276,7 @@ func (e *env) printAlreadyLoaded(spec *plan.Spec, asJSON bool) error {
 func (e *env) loader(arch machine.Arch, wait time.Duration) *loader.Loader {
 	return &loader.Loader{Kernel: e.kernel, Root: os.DirFS(e.sysroot), Arch: arch, StateDir: e.stateDir, Wait: wait,
 		Lock:   func(ctx context.Context) (*statedir.Lock, error) { return e.lockReload(ctx, wait) },
+		Begin:  e.interrupts.loading,
 		Report: func(line string) { fmt.Fprintln(e.stderr, "gokexec:", line) }}
 }
 

@@ -78,14 +78,7 @@ func (e *env) reload(ctx context.Context, method plan.Method, wait time.Duration
 	if err != nil {
 		return err
 	}
-	var plan *plan.Plan
-	var truth *accuracy.Verification
-	l := e.loader(arch, wait)
-	err = l.Locked(ctx, machine.Crash, func(lost bool) (err error) {
-		defer e.interrupts.loading()()
-		plan, truth, err = l.Reload(ctx, loader.ReloadOptions{Method: method, Lost: lost})
-		return err
-	})
+	out, err := e.loader(arch, wait).Reload(ctx, loader.ReloadOptions{Method: method})
 	e.logUnarmed(err)
 	switch {
 	case errors.Is(err, loader.ErrUnarmed):
@@ -95,9 +88,9 @@ func (e *env) reload(ctx context.Context, method plan.Method, wait time.Duration
 	case err != nil:
 		return err
 	}
-	fmt.Fprintf(e.stdout, "crash kernel reloaded: %s, by %s\n", plan.Kernel.Path, callName(plan.Method))
-	if truth.Accuracy == accuracy.Stale {
-		return &exitError{code: exitStale, err: staleAfterLoad(truth)}
+	fmt.Fprintf(e.stdout, "crash kernel reloaded: %s, by %s\n", out.Plan.Kernel.Path, callName(out.Plan.Method))
+	if v := out.Verification; v.Accuracy == accuracy.Stale {
+		return &exitError{code: exitStale, err: staleAfterLoad(v)}
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (e *env) unload(ctx context.Context, kind machine.Kind, wait time.Duration)
 	if err := advice.FirstFailure(check.Policy(host, kind)); err != nil {
 		return err
 	}
-	if err := l.UnloadLocked(ctx, kind, plan.Auto); err != nil {
+	if err := l.Unload(ctx, kind, plan.Auto); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "%s kernel unloaded\n", kind)

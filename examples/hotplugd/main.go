@@ -56,6 +56,6 @@ func check(l *loader.Loader) hotplug.Status {
 
 // reload loads again what was loaded last, for the machine as it is now.
 func reload(ctx context.Context, l *loader.Loader, a hotplug.Attempt) error {
-	_, _, err := l.Reload(ctx, loader.ReloadOptions{Lost: a.Lost})
+	_, err := l.Reload(ctx, loader.ReloadOptions{LockHeld: true, Lost: a.Lost})
 	return err
 }

@@ -48,5 +48,6 @@ func loadCrashKernel(kernelPath, initrdPath string) error {
 		return err
 	}
 	defer initrd.Close()
-	return l.LoadSpec(context.Background(), &plan.Spec{Kind: machine.Crash, Kernel: kernel, Initrd: initrd, ReuseCmdline: true})
+	_, err = l.Load(context.Background(), &plan.Spec{Kind: machine.Crash, Kernel: kernel, Initrd: initrd, ReuseCmdline: true})
+	return err
 }

@@ -54,6 +54,9 @@ type Verification struct {
 	// Unchanged is of use where Accuracy is unknown: the machine's memory and
 	// CPUs are those that it had at the noted load.
 	Unchanged bool `json:"machine_unchanged"`
+
+	// Machine is what the header was compared with; nil: nothing was.
+	Machine *kcore.Machine `json:"-"`
 }
 
 // Mismatch is one way in which the header is wrong. Start and End are physical
@@ -112,7 +115,7 @@ func Settle(root fs.FS, stateDir string, last *Verification) *Verification {
 		if last.Accuracy != Stale {
 			return last
 		}
-		again := VerifyOnce(root, stateDir, &last.Foreign)
+		again := verify(root, stateDir, &last.Foreign, func() (*kcore.Machine, error) { return kcore.RereadMachine(root, last.Machine) })
 		if again.String() == last.String() {
 			return again
 		}
@@ -124,6 +127,21 @@ func Settle(root fs.FS, stateDir string, last *Verification) *Verification {
 // VerifyOnce looks once. Reading a fingerprint is most of the work, so a caller that
 // knows already whether the load is foreign says so.
 func VerifyOnce(root fs.FS, stateDir string, foreign *bool) *Verification {
+	return VerifyMachine(root, stateDir, nil, foreign)
+}
+
+// VerifyMachine is VerifyOnce with memory and CPUs that were read already; nil: they were
+// not.
+func VerifyMachine(root fs.FS, stateDir string, m *kcore.Machine, foreign *bool) *Verification {
+	return verify(root, stateDir, foreign, func() (*kcore.Machine, error) {
+		if m != nil {
+			return m, nil
+		}
+		return kcore.ReadMachine(root)
+	})
+}
+
+func verify(root fs.FS, stateDir string, foreign *bool, read func() (*kcore.Machine, error)) *Verification {
 	unverified := func(format string, args ...any) *Verification {
 		return &Verification{Reason: fmt.Sprintf(format, args...)}
 	}
@@ -133,11 +151,11 @@ func VerifyOnce(root fs.FS, stateDir string, foreign *bool) *Verification {
 	case !*loaded:
 		return &Verification{Accuracy: NotLoaded}
 	}
-	m, err := kcore.ReadMachine(root)
+	m, err := read()
 	if err != nil {
 		return unverified("the machine can't be read: %v", err)
 	}
-	t := &Verification{}
+	t := &Verification{Machine: m}
 	var hint memmap.PhysAddr
 	placed := false // by us, at the hint
 	if state, err := record.Read(stateDir); stateDir != "" && err == nil {
@@ -150,7 +168,7 @@ func VerifyOnce(root fs.FS, stateDir string, foreign *bool) *Verification {
 			hint, placed = state.Elfcorehdr, state.Method == plan.Segments && state.Elfcorehdr != 0
 		}
 	}
-	loaded, at, err := kcore.ReadLoaded(root, hint)
+	loaded, at, err := kcore.ReadLoadedIn(root, m.Iomem, hint)
 	if err != nil {
 		t.Reason = reasonOf(err)
 		return t

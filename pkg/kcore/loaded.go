@@ -44,6 +44,11 @@ func ReadLoaded(root fs.FS, hint memmap.PhysAddr) (*elfcore.Header, memmap.PhysA
 	if err != nil {
 		return nil, 0, err
 	}
+	return ReadLoadedIn(root, iomem, hint)
+}
+
+// ReadLoadedIn is ReadLoaded with a /proc/iomem that was read already.
+func ReadLoadedIn(root fs.FS, iomem *memmap.Iomem, hint memmap.PhysAddr) (*elfcore.Header, memmap.PhysAddr, error) {
 	crash := iomem.CrashKernel()
 	if len(crash) == 0 {
 		return nil, 0, ErrNoCrashKernel

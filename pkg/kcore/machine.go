@@ -53,10 +53,18 @@ type Machine struct {
 // the firmware's memory in /sys, and the program headers of /proc/kcore; or, where there
 // is no such file, the VMCOREINFO through /dev/mem. It is no error if neither can be
 // read: then MapErr says why, and the caller may know Map from elsewhere.
-func ReadMachine(root fs.FS) (*Machine, error) {
+func ReadMachine(root fs.FS) (*Machine, error) { return RereadMachine(root, nil) }
+
+// RereadMachine is ReadMachine for who has read the machine before, and reads less while its
+// memory is as it was then (memmap.RereadIomem). last may be nil.
+func RereadMachine(root fs.FS, last *Machine) (*Machine, error) {
 	m := new(Machine)
+	var before *memmap.Iomem
+	if last != nil {
+		before = last.Iomem
+	}
 	var err error
-	if m.Iomem, err = memmap.ReadIomem(root); err != nil {
+	if m.Iomem, err = memmap.RereadIomem(root, before); err != nil {
 		return nil, err
 	}
 	if m.CPUs, err = readCPUNotes(root); err != nil {

@@ -40,25 +40,25 @@ func loongSpec(kind machine.Kind) *plan.Spec {
 func TestBootLoadSparesCrashKernel(t *testing.T) {
 	b := loongBench(t)
 	ctx := context.Background()
-	if err := b.LoadSpec(ctx, loongSpec(machine.Crash)); err != nil {
+	if err := b.loadOnly(ctx, loongSpec(machine.Crash)); err != nil {
 		t.Fatal(err)
 	}
 	calls, crash := b.kernel.Calls, b.kernel.Crash
-	err := b.LoadSpec(ctx, loongSpec(machine.Boot))
+	err := b.loadOnly(ctx, loongSpec(machine.Boot))
 	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "one command line for both images") || !strings.Contains(advice.Hint(err), "gokexec unload --crash") {
 		t.Errorf("load for a reboot = %v, hint %q; want it refused", err, advice.Hint(err))
 	}
 	if b.kernel.Calls != calls || b.kernel.Crash != crash || b.kernel.Boot != nil {
 		t.Errorf("%d system calls were made, boot %+v; want none, and the crash kernel as it was", b.kernel.Calls-calls, b.kernel.Boot)
 	}
-	if err := b.Unload(ctx, machine.Crash); err != nil {
+	if err := b.unloadBy(ctx, machine.Crash, plan.Auto); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.LoadSpec(ctx, loongSpec(machine.Boot)); err != nil || b.kernel.Boot == nil {
+	if err := b.loadOnly(ctx, loongSpec(machine.Boot)); err != nil || b.kernel.Boot == nil {
 		t.Errorf("load for a reboot without a crash kernel = %v", err)
 	}
 	// The other way round what is loaded for the reboot goes, and that is said.
-	if err := b.LoadSpec(ctx, loongSpec(machine.Crash)); err != nil || b.kernel.Crash == nil {
+	if err := b.loadOnly(ctx, loongSpec(machine.Crash)); err != nil || b.kernel.Crash == nil {
 		t.Errorf("load of a crash kernel = %v", err)
 	}
 	if b.kernel.Boot != nil || !slices.ContainsFunc(b.told, func(s string) bool { return strings.Contains(s, "loaded for a reboot is unloaded") }) {
@@ -71,7 +71,7 @@ func TestBothImagesElsewhere(t *testing.T) {
 	b := newBench(t)
 	ctx := context.Background()
 	for _, kind := range []machine.Kind{machine.Crash, machine.Boot, machine.Crash} {
-		if err := b.LoadSpec(ctx, &plan.Spec{Kind: kind, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes()), Cmdline: kind.String()}); err != nil {
+		if err := b.loadOnly(ctx, &plan.Spec{Kind: kind, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes()), Cmdline: kind.String()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -144,7 +144,7 @@ func TestHandover(t *testing.T) {
 		}
 		// A kernel without the file call, or that does not take this image, is no way out.
 		b.kernel.NoFileLoad = true
-		err := b.LoadSpec(context.Background(), &plan.Spec{Kind: machine.Boot, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes())})
+		err := b.loadOnly(context.Background(), &plan.Spec{Kind: machine.Boot, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes())})
 		if (err != nil) != tt.on || (b.kernel.Boot == nil) != tt.on {
 			t.Errorf("%s: auto without kexec_file_load = %v; want it refused: %t", tt.name, err, tt.on)
 		}
@@ -164,10 +164,10 @@ func TestRefusedBootLoadKeepsNote(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer spec.Close()
-	if err := b.LoadSpec(context.Background(), spec); err != nil {
+	if err := b.loadOnly(context.Background(), spec); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.LoadSpec(context.Background(), loongSpec(machine.Boot)); err == nil {
+	if err := b.loadOnly(context.Background(), loongSpec(machine.Boot)); err == nil {
 		t.Error("the load for a reboot was not refused")
 	}
 	if state, err := record.Read(b.StateDir); err != nil || state.Asked.Kernel.Path != kernel {

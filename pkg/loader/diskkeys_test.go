@@ -23,28 +23,28 @@ func TestDiskKeyMissing(t *testing.T) {
 	b.loadOne(t, "old")
 	b.kernel.ConfigureDiskKey("root", "cryptsetup:vk-1")
 	calls := b.kernel.Calls
-	err := b.LoadSpec(t.Context(), b.spec(t, "new"))
+	err := b.loadOnly(t.Context(), b.spec(t, "new"))
 	if !errors.Is(err, unix.ENOKEY) || b.kernel.Calls != calls || initrdName(b.kernel.Crash.Initrd) != "old" {
-		t.Errorf("LoadSpec = %v after %d calls, %s is loaded; want ENOKEY before any, and the old image", err, b.kernel.Calls-calls, initrdName(b.kernel.Crash.Initrd))
+		t.Errorf("Load = %v after %d calls, %s is loaded; want ENOKEY before any, and the old image", err, b.kernel.Calls-calls, initrdName(b.kernel.Crash.Initrd))
 	}
 	for _, want := range []string{"cryptsetup:vk-1", "/" + machine.DiskKeys + "/root"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("LoadSpec = %v; want it to name %s", err, want)
+			t.Errorf("Load = %v; want it to name %s", err, want)
 		}
 	}
 	if hint := advice.Hint(err); !strings.Contains(hint, "keyctl") || !strings.Contains(hint, "KeyringMode=shared") || strings.Contains(hint, "MOK") {
 		t.Errorf("hint %q; want it to tell of keyrings, not of signatures", hint)
 	}
 	b.kernel.DiskKeys = map[string]bool{"cryptsetup:vk-1": true}
-	if err := b.LoadSpec(t.Context(), b.spec(t, "new")); err != nil || initrdName(b.kernel.Crash.Initrd) != "new" {
-		t.Errorf("LoadSpec with the key = %v; want it loaded", err)
+	if err := b.loadOnly(t.Context(), b.spec(t, "new")); err != nil || initrdName(b.kernel.Crash.Initrd) != "new" {
+		t.Errorf("Load with the key = %v; want it loaded", err)
 	}
 	// By segments the kernel asks for none; a kernel without descriptions to read is left to judge.
 	b.kernel.DiskKeys = nil
 	spec := b.spec(t, "segments")
 	spec.Method = plan.Segments
-	if err := b.LoadSpec(t.Context(), spec); err != nil {
-		t.Errorf("LoadSpec by segments = %v; want it loaded", err)
+	if err := b.loadOnly(t.Context(), spec); err != nil {
+		t.Errorf("Load by segments = %v; want it loaded", err)
 	}
 }
 
@@ -56,9 +56,9 @@ func TestDiskKeyLost(t *testing.T) {
 	b.kernel.ConfigureDiskKey("root", "vk")
 	b.kernel.DiskKeys = map[string]bool{"vk": true}
 	b.kernel.KeysExpired = true
-	err := b.LoadSpec(t.Context(), b.spec(t, "new"))
+	err := b.loadOnly(t.Context(), b.spec(t, "new"))
 	if !errors.Is(err, unix.ENOKEY) || !strings.Contains(err.Error(), "was restored, without the keys of encrypted disks") || b.kernel.Crash == nil || b.kernel.Crash.Segments == nil {
-		t.Fatalf("LoadSpec = %v; want the old one restored by segments", err)
+		t.Fatalf("Load = %v; want the old one restored by segments", err)
 	}
 	if hint := advice.Hint(err); !strings.Contains(hint, "keyring of this process") || strings.Contains(hint, "MOK") {
 		t.Errorf("hint %q; want it to tell of the disk's key, not of signatures", hint)
@@ -91,8 +91,8 @@ func TestDiskKeysReuseIsUndone(t *testing.T) {
 				t.Error("the next load takes the old keys")
 			}
 		}
-		if err := b.LoadSpec(t.Context(), b.spec(t, "new")); err != nil || len(b.told) != 1 || !strings.Contains(b.told[0], "takes new ones") {
-			t.Errorf("LoadSpec = %v, told %q; want that it takes new keys", err, b.told)
+		if err := b.loadOnly(t.Context(), b.spec(t, "new")); err != nil || len(b.told) != 1 || !strings.Contains(b.told[0], "takes new ones") {
+			t.Errorf("Load = %v, told %q; want that it takes new keys", err, b.told)
 		}
 		if _, err := os.Lstat(filepath.Join(b.StateDir, reuseName)); err == nil {
 			t.Error("the note is left")
@@ -101,20 +101,20 @@ func TestDiskKeysReuseIsUndone(t *testing.T) {
 	t.Run("next reload", func(t *testing.T) {
 		b := killed(t)
 		b.kernel.DiskKeys = nil
-		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err != nil || reuse(b) != "0" {
+		if _, _, err := b.reload(t.Context(), ReloadOptions{}); err != nil || reuse(b) != "0" {
 			t.Errorf("Reload = %v, reuse is %s; want it made with the old keys, and undone", err, reuse(b))
 		}
 	})
 	t.Run("the image is gone", func(t *testing.T) {
 		b := killed(t)
 		b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM}
-		if err := b.Load(t.Context(), b.plan(t, "new")); err == nil {
+		if err := b.loadPlan(t.Context(), b.plan(t, "new")); err == nil {
 			t.Fatal("Load succeeds")
 		}
-		if err := b.LoadSpec(t.Context(), b.spec(t, "new")); err != nil || !strings.Contains(strings.Join(b.told, "\n"), "takes the old keys") {
-			t.Errorf("LoadSpec = %v, told %q; want that it takes the old keys", err, b.told)
+		if err := b.loadOnly(t.Context(), b.spec(t, "new")); err != nil || !strings.Contains(strings.Join(b.told, "\n"), "takes the old keys") {
+			t.Errorf("Load = %v, told %q; want that it takes the old keys", err, b.told)
 		}
-		if err := b.LoadSpec(t.Context(), b.spec(t, "new")); err != nil || reuse(b) != "0" {
+		if err := b.loadOnly(t.Context(), b.spec(t, "new")); err != nil || reuse(b) != "0" {
 			t.Errorf("the load after that = %v, reuse is %s; want new keys", err, reuse(b))
 		}
 	})
@@ -124,8 +124,8 @@ func TestDiskKeysReuseIsUndone(t *testing.T) {
 		b.kernel.DiskKeys = map[string]bool{"vk": true}
 		b.loadOne(t, "old")
 		b.kernel.Write(reuseFile, "1\n")
-		if err := b.LoadSpec(t.Context(), b.spec(t, "new")); err != nil || reuse(b) != "1" {
-			t.Errorf("LoadSpec = %v, reuse is %s; want it left as it was set", err, reuse(b))
+		if err := b.loadOnly(t.Context(), b.spec(t, "new")); err != nil || reuse(b) != "1" {
+			t.Errorf("Load = %v, reuse is %s; want it left as it was set", err, reuse(b))
 		}
 	})
 }

@@ -19,7 +19,7 @@ func (l *Loader) dropBoot(ctx context.Context) {
 	if loaded != nil && !*loaded {
 		return
 	}
-	if err := l.UnloadBy(ctx, machine.Boot, plan.Auto); err != nil {
+	if err := l.unloadBy(ctx, machine.Boot, plan.Auto); err != nil {
 		l.report(fmt.Sprintf("the kernel that is loaded for a reboot has the crash kernel's command line now, and can't be unloaded: %v", err))
 		return
 	}

@@ -82,7 +82,7 @@ func TestDTFile(t *testing.T) {
 			}
 		}
 		l := &Loader{Kernel: k, Root: os.DirFS(m.Dir), Arch: host.Arch, StateDir: t.TempDir()}
-		err = l.Load(context.Background(), p)
+		err = l.loadPlan(context.Background(), p)
 		if tt.refuse == unix.EPERM {
 			if !errors.Is(err, unix.EPERM) || k.Calls != 1 {
 				t.Errorf("%s: Load = %v after %d calls; want the error at once", tt.name, err, k.Calls)
@@ -174,7 +174,7 @@ func TestDTFileTruth(t *testing.T) {
 			spec := specBySegments(machine.Crash, tt.kernel)
 			spec.Method = method
 			var warnings []string
-			p, truth, err := l.LoadSettled(context.Background(), func() (*plan.Plan, error) {
+			p, truth, err := l.settle(context.Background(), func() (*plan.Plan, error) {
 				host := m.Host(tt.arch)
 				p, err := plan.New(host, spec)
 				if err != nil {

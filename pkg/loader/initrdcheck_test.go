@@ -42,13 +42,13 @@ func TestRefuseChangedOnlyWhatChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.refuseChanged(p, []string{p.Kernel.Path}); err != nil {
+	if err := b.refuseChanged(host, p, []string{p.Kernel.Path}); err != nil {
 		t.Errorf("refuseChanged(kernel) = %v; want the initrd left alone", err)
 	}
-	if err := b.refuseChanged(p, []string{p.Initrd.Path}); err == nil || !strings.Contains(err.Error(), "what is loaded is kept") {
+	if err := b.refuseChanged(host, p, []string{p.Initrd.Path}); err == nil || !strings.Contains(err.Error(), "what is loaded is kept") {
 		t.Errorf("refuseChanged(initrd) = %v; want it refused", err)
 	}
-	if err := b.refuseRestored(p, []string{p.Initrd.Path}); err == nil {
+	if err := b.refuseRestored(host, p, []string{p.Initrd.Path}); err == nil {
 		t.Error("refuseRestored(initrd) = nil; want it refused")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -45,6 +46,11 @@ type Loader struct {
 	Lock func(context.Context) (*statedir.Lock, error)
 	// Wait bounds how long a busy kernel (EBUSY) is tried again.
 	Wait time.Duration
+	// Check, if set, judges a plan before it is loaded, instead of check.Load and
+	// check.Initrd, of which a failure is an error.
+	Check func(*machine.Host, *plan.Plan) ([]advice.Finding, error)
+	// Begin, if set, is called when a load has the lock, and what it returns at its end.
+	Begin func() (end func())
 	// Report, if set, is told what happens besides success, one line each.
 	Report func(string)
 }
@@ -62,27 +68,21 @@ func System() (*Loader, error) {
 	return &Loader{Kernel: kexecsys.Kernel{}, Root: os.DirFS("/"), Arch: arch, StateDir: DefaultStateDir, Wait: DefaultWait}, nil
 }
 
-// Load makes the one system call. The kernel frees the old image of that kind
+// load makes the one system call. The kernel frees the old image of that kind
 // before it builds the new one, so everything that can be checked should have
 // been (check.Load). If it fails all the same and the old crash image is gone, the
 // last one that gokexec loaded is restored, and the error says so, or wraps
-// ErrUnarmed. Errors of the call are explained (Explain). Load takes no lock, and
-// does not look at what the kernel has made of it: LoadSpec and Locked do.
+// ErrUnarmed. Errors of the call are explained (check.Explain). before is the machine that
+// p was made for; nil: not known.
 //
 // If p was made with the method Auto, and the kernel has no kexec_file_load or
 // does not take this image, it is loaded by segments; then p becomes that plan.
-func (l *Loader) Load(ctx context.Context, p *plan.Plan) error {
-	_, err := l.load(ctx, p)
-	return err
-}
-
-// load is Load, and tells whether the load was recorded.
-func (l *Loader) load(ctx context.Context, p *plan.Plan) (recorded bool, err error) {
+func (l *Loader) load(ctx context.Context, p *plan.Plan, before *machine.Host) (done loaded, err error) {
 	if err := p.CheckWriters(); err != nil {
-		return false, err
+		return done, err
 	}
 	if err := l.checkDiskKeys(p); err != nil {
-		return false, err
+		return done, err
 	}
 	wasLoaded := l.crashLoaded()
 	err = l.call(ctx, p.Kind, func() error { return l.carryOut(p) })
@@ -91,17 +91,17 @@ func (l *Loader) load(ctx context.Context, p *plan.Plan) (recorded bool, err err
 	}
 	if err == nil {
 		if p.Kind != machine.Crash {
-			return false, nil
+			return done, nil
 		}
-		recorded := l.record(p)
+		done = l.record(p, before)
 		l.dropBoot(ctx)
-		return recorded, nil
+		return done, nil
 	}
 	err = check.Explain(l.Root, l.Arch, check.Attempt{Plan: p, Kind: p.Kind, Method: p.Method}, err)
 	if p.Kind == machine.Crash && wasLoaded && l.crashGone() {
 		err = l.restore(ctx, err)
 	}
-	return false, err
+	return done, err
 }
 
 // carryOut makes the call of the plan's method.
@@ -150,15 +150,10 @@ func (l *Loader) fileLoad(p *plan.Plan) error {
 	return l.Kernel.KexecFileLoad(kernel, initrd, p.Cmdline, p.Flags)
 }
 
-// Unload frees the image of that kind. That none is loaded is no error of the
-// kernel's; a caller that cares looks at Host.Loaded.
-func (l *Loader) Unload(ctx context.Context, kind machine.Kind) error {
-	return l.UnloadBy(ctx, kind, plan.Auto)
-}
-
-// UnloadBy is Unload by one system call: either frees what the other has loaded.
-// Auto takes kexec_load where there is no kexec_file_load.
-func (l *Loader) UnloadBy(ctx context.Context, kind machine.Kind, method plan.Method) error {
+// unloadBy frees the image of that kind by one system call: either frees what the other
+// has loaded. Auto takes kexec_load where there is no kexec_file_load. That none is loaded
+// is no error of the kernel's.
+func (l *Loader) unloadBy(ctx context.Context, kind machine.Kind, method plan.Method) error {
 	flags, segmentFlags := kexecsys.FileUnload, plan.LoadFlags(0)
 	if kind == machine.Crash {
 		flags |= kexecsys.FileOnCrash
@@ -238,3 +233,7 @@ func fallsBack(err error) bool {
 	}
 	return false
 }
+
+// Exec reboots at once into the kernel that is loaded for it: no service is stopped and no
+// filesystem unmounted. It returns only if that fails.
+func (l *Loader) Exec() error { return l.Kernel.Reboot() }

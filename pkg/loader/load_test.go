@@ -82,7 +82,7 @@ func (b *bench) plan(t *testing.T, initrd string) *plan.Plan {
 func TestLoad(t *testing.T) {
 	b := newBench(t)
 	p := b.plan(t, "one")
-	if err := b.Load(context.Background(), p); err != nil {
+	if err := b.loadPlan(context.Background(), p); err != nil {
 		t.Fatal(err)
 	}
 	got := b.kernel.Crash
@@ -93,7 +93,7 @@ func TestLoad(t *testing.T) {
 	if err != nil || state.Cmdline != p.Cmdline || filepath.Base(state.Asked.Kernel.Path) != "vmlinuz" {
 		t.Errorf("ReadState = %+v, %v; want the load", state, err)
 	}
-	if err := b.Unload(context.Background(), machine.Crash); err != nil || b.kernel.Crash != nil {
+	if err := b.unloadBy(context.Background(), machine.Crash, plan.Auto); err != nil || b.kernel.Crash != nil {
 		t.Errorf("Unload = %v, kernel holds %v; want nothing", err, b.kernel.Crash)
 	}
 	if _, err := record.Read(b.StateDir); !errors.Is(err, record.ErrNone) {
@@ -104,7 +104,7 @@ func TestLoad(t *testing.T) {
 func TestLoadBusy(t *testing.T) {
 	b := newBench(t)
 	b.kernel.Busy = 3
-	if err := b.Load(context.Background(), b.plan(t, "x")); err != nil || b.kernel.Calls != 4 {
+	if err := b.loadPlan(context.Background(), b.plan(t, "x")); err != nil || b.kernel.Calls != 4 {
 		t.Errorf("Load = %v after %d calls; want success at the 4th", err, b.kernel.Calls)
 	}
 	if len(b.told) != 1 {
@@ -114,7 +114,7 @@ func TestLoadBusy(t *testing.T) {
 	b = newBench(t)
 	b.kernel.Busy, b.Wait = 1<<30, 100*time.Millisecond
 	start := time.Now()
-	err := b.Load(context.Background(), b.plan(t, "x"))
+	err := b.loadPlan(context.Background(), b.plan(t, "x"))
 	if !errors.Is(err, unix.EBUSY) || time.Since(start) > 5*time.Second || !strings.Contains(advice.Hint(err), "--wait") {
 		t.Errorf("Load on a busy kernel = %v (hint %q) after %v; want EBUSY within the bound", err, advice.Hint(err), time.Since(start))
 	}
@@ -123,7 +123,7 @@ func TestLoadBusy(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.kernel.Busy, b.Wait = 1<<30, time.Hour
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if err := b.Load(ctx, b.plan(t, "x")); !errors.Is(err, unix.EBUSY) {
+	if err := b.loadPlan(ctx, b.plan(t, "x")); !errors.Is(err, unix.EBUSY) {
 		t.Errorf("Load, cancelled = %v; want EBUSY", err)
 	}
 }
@@ -133,7 +133,7 @@ func TestLoadBusyWithLimit(t *testing.T) {
 	b := newBench(t)
 	b.kernel.Write("proc/sys/kernel/kexec_load_limit_panic", "3\n")
 	b.kernel.Busy = 1
-	if err := b.Load(context.Background(), b.plan(t, "x")); !errors.Is(err, unix.EBUSY) || b.kernel.Calls != 1 {
+	if err := b.loadPlan(context.Background(), b.plan(t, "x")); !errors.Is(err, unix.EBUSY) || b.kernel.Calls != 1 {
 		t.Errorf("Load with a limit = %v after %d calls; want EBUSY after 1", err, b.kernel.Calls)
 	}
 }
@@ -141,12 +141,12 @@ func TestLoadBusyWithLimit(t *testing.T) {
 func TestLoadPutsBack(t *testing.T) {
 	b := newBench(t)
 	ctx := context.Background()
-	if err := b.Load(ctx, b.plan(t, "old")); err != nil {
+	if err := b.loadPlan(ctx, b.plan(t, "old")); err != nil {
 		t.Fatal(err)
 	}
 	// Fails after the old image is freed; the putting back succeeds.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0}
-	err := b.Load(ctx, b.plan(t, "new"))
+	err := b.loadPlan(ctx, b.plan(t, "new"))
 	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was restored") {
 		t.Errorf("Load = %v; want ENOMEM, and that the old one was restored", err)
 	}
@@ -156,14 +156,14 @@ func TestLoadPutsBack(t *testing.T) {
 
 	// Putting back fails too: the machine is unarmed, and that is said.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM}
-	err = b.Load(ctx, b.plan(t, "new"))
+	err = b.loadPlan(ctx, b.plan(t, "new"))
 	if err == nil || !strings.Contains(err.Error(), "could not be restored") || !strings.Contains(advice.Hint(err), "no crash kernel now") {
 		t.Errorf("Load = %v (hint %q); want a loud word about the unarmed machine", err, advice.Hint(err))
 	}
 
 	// Nothing was loaded before: nothing is put back.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM}
-	if err = b.Load(ctx, b.plan(t, "new")); err == nil || strings.Contains(err.Error(), "restored") {
+	if err = b.loadPlan(ctx, b.plan(t, "new")); err == nil || strings.Contains(err.Error(), "restored") {
 		t.Errorf("Load = %v; want plain ENOMEM", err)
 	}
 }
@@ -171,7 +171,7 @@ func TestLoadPutsBack(t *testing.T) {
 // Files that are gone can't be put back.
 func TestLoadPutBackInputsGone(t *testing.T) {
 	b := newBench(t)
-	if err := b.Load(context.Background(), b.plan(t, "old")); err != nil {
+	if err := b.loadPlan(context.Background(), b.plan(t, "old")); err != nil {
 		t.Fatal(err)
 	}
 	next := b.plan(t, "new")
@@ -179,7 +179,7 @@ func TestLoadPutBackInputsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM}
-	if err := b.Load(context.Background(), next); err == nil || !strings.Contains(err.Error(), "initrd-old") {
+	if err := b.loadPlan(context.Background(), next); err == nil || !strings.Contains(err.Error(), "initrd-old") {
 		t.Errorf("Load = %v; want the missing file named", err)
 	}
 }
@@ -187,12 +187,12 @@ func TestLoadPutBackInputsGone(t *testing.T) {
 // An early refusal leaves the old image alone.
 func TestLoadEarlyFailureKeepsImage(t *testing.T) {
 	b := newBench(t)
-	if err := b.Load(context.Background(), b.plan(t, "old")); err != nil {
+	if err := b.loadPlan(context.Background(), b.plan(t, "old")); err != nil {
 		t.Fatal(err)
 	}
 	calls := b.kernel.Calls
 	b.kernel.FailEarly = []unix.Errno{unix.EPERM}
-	err := b.Load(context.Background(), b.plan(t, "new"))
+	err := b.loadPlan(context.Background(), b.plan(t, "new"))
 	if !errors.Is(err, unix.EPERM) || b.kernel.Calls != calls+1 || initrdName(b.kernel.Crash.Initrd) != "old" {
 		t.Errorf("Load = %v after %d calls; want EPERM after 1, the old image in place", err, b.kernel.Calls-calls)
 	}
@@ -202,7 +202,7 @@ func TestUnloadWithoutFileLoad(t *testing.T) {
 	b := newBench(t)
 	b.kernel.NoFileLoad = true
 	b.kernel.Crash = &kexectest.Image{}
-	if err := b.Unload(context.Background(), machine.Crash); err != nil || b.kernel.Crash != nil {
+	if err := b.unloadBy(context.Background(), machine.Crash, plan.Auto); err != nil || b.kernel.Crash != nil {
 		t.Errorf("Unload without kexec_file_load = %v, image %v; want it gone by kexec_load", err, b.kernel.Crash)
 	}
 }
@@ -223,7 +223,7 @@ func TestStateTornOrForeign(t *testing.T) {
 func TestStateUnwritable(t *testing.T) {
 	b := newBench(t)
 	b.StateDir = filepath.Join(b.dir, "vmlinuz", "not-a-folder")
-	if err := b.Load(context.Background(), b.plan(t, "x")); err != nil {
+	if err := b.loadPlan(context.Background(), b.plan(t, "x")); err != nil {
 		t.Errorf("Load = %v; want success", err)
 	}
 	if len(b.told) != 1 || !strings.Contains(b.told[0], "not noted") {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
@@ -13,34 +14,83 @@ import (
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
-// LoadSpec is a load from beginning to end: it takes the reload lock, reads the
-// machine, plans, checks and loads, looks at what the kernel has made of it and loads
-// again while memory changes (LoadSettled), and records it. The error is that of Load;
-// that the header is stale in the end is none: accuracy.Verify says so.
-func (l *Loader) LoadSpec(ctx context.Context, spec *plan.Spec) error {
-	return l.Locked(ctx, spec.Kind, func(bool) error {
-		_, _, err := l.LoadSettled(ctx, func() (*plan.Plan, error) {
-			host, err := machine.ReadHost(l.Root, l.Arch)
-			if err != nil {
-				return nil, err
-			}
-			p, err := plan.New(host, spec)
-			if err != nil {
-				return nil, err
-			}
-			return p, advice.FirstFailure(append(check.Load(host, p), check.Initrd(p, host)...))
+// Outcome is what came of a load. It is there also when the load has failed.
+type Outcome struct {
+	Plan     *plan.Plan       // that was carried out, or the one that was refused; nil: none was made
+	Findings []advice.Finding // of the checks of that plan
+	// Verification is that of a crash kernel that was loaded; nil for an ordinary kexec.
+	Verification *accuracy.Verification
+	Held         bool // nothing was loaded: what is asked for is loaded already, see LoadUnlessHeld
+}
+
+// Load is a load from beginning to end: it takes the reload lock, reads the machine,
+// plans, checks and makes the system call, verifies what the kernel has made of it and
+// loads again while memory changes, restores what was loaded before if that is lost, and
+// records what was loaded. That the header is stale in the end is no error: the
+// Verification says so.
+func (l *Loader) Load(ctx context.Context, spec *plan.Spec) (*Outcome, error) {
+	return l.loadSpec(ctx, spec, func() bool { return false })
+}
+
+// LoadUnlessHeld is Load, unless what is loaded is just that already (Holds).
+func (l *Loader) LoadUnlessHeld(ctx context.Context, spec *plan.Spec) (*Outcome, error) {
+	return l.loadSpec(ctx, spec, func() bool { return l.Holds(spec) })
+}
+
+// errHeld ends a load that is not needed.
+var errHeld = errors.New("it is loaded already")
+
+func (l *Loader) loadSpec(ctx context.Context, spec *plan.Spec, held func() bool) (*Outcome, error) {
+	out := &Outcome{}
+	err := l.locked(ctx, spec.Kind, func(bool) (err error) {
+		defer l.begin()()
+		if held() {
+			return errHeld
+		}
+		out.Plan, out.Verification, err = l.loadSettled(ctx, maxRounds, func() (p *plan.Plan, host *machine.Host, err error) {
+			p, host, out.Findings, err = l.planSpec(spec)
+			return p, host, err
 		})
 		return err
 	})
+	if errors.Is(err, errHeld) {
+		out.Held, err = true, nil
+	}
+	return out, err
 }
 
-// Locked makes a load under the reload lock, and keeps book of what becomes of it:
-// once a crash kernel was loaded, one is wanted until it is unloaded (UnloadLocked),
+// planSpec plans a load for the machine as it is now, and checks it.
+func (l *Loader) planSpec(spec *plan.Spec) (*plan.Plan, *machine.Host, []advice.Finding, error) {
+	host, err := machine.ReadHost(l.Root, l.Arch)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	p, err := plan.New(host, spec)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if l.Check != nil {
+		findings, err := l.Check(host, p)
+		return p, host, findings, err
+	}
+	findings := append(check.Load(host, p), check.Initrd(p, host)...)
+	return p, host, findings, advice.FirstFailure(findings)
+}
+
+func (l *Loader) begin() (end func()) {
+	if l.Begin == nil {
+		return func() {}
+	}
+	return l.Begin()
+}
+
+// locked makes a load under the reload lock, and keeps book of what becomes of it:
+// once a crash kernel was loaded, one is wanted until it is unloaded (Unload),
 // also if a load fails or its process is killed. The next look of gokexec hotplug then
 // tries to load it. Where no lock can be had (statedir.ErrNoLock) that is reported.
 // The load is told whether a crash kernel is wanted although none is loaded. Without
 // a StateDir there is neither lock nor book.
-func (l *Loader) Locked(ctx context.Context, kind machine.Kind, load func(lost bool) error) error {
+func (l *Loader) locked(ctx context.Context, kind machine.Kind, load func(lost bool) error) error {
 	if l.StateDir == "" {
 		return load(false)
 	}
@@ -84,12 +134,14 @@ func unarmed(err error) error {
 	return &advice.Problem{What: fmt.Sprintf("%v; %v, although one is wanted", err, ErrUnarmed), Hint: advice.Hint(err), Err: errors.Join(err, ErrUnarmed)}
 }
 
-// UnloadLocked is UnloadBy under the reload lock. After it no crash kernel is wanted,
+// Unload frees the image of that kind, under the reload lock. That none is loaded is no
+// error; a caller that cares looks at Host.Loaded. Auto takes kexec_load where there is no
+// kexec_file_load. After it no crash kernel is wanted,
 // whatever failed before, unless it is a step of a reload that another process makes
 // and waits for.
-func (l *Loader) UnloadLocked(ctx context.Context, kind machine.Kind, method plan.Method) error {
+func (l *Loader) Unload(ctx context.Context, kind machine.Kind, method plan.Method) error {
 	if l.StateDir == "" {
-		return l.UnloadBy(ctx, kind, method)
+		return l.unloadBy(ctx, kind, method)
 	}
 	lock, err := l.lock(ctx)
 	if err != nil {
@@ -99,17 +151,17 @@ func (l *Loader) UnloadLocked(ctx context.Context, kind machine.Kind, method pla
 	if kind != machine.Crash || lock.Inherited() {
 		step := *l
 		step.StateDir = ""
-		return step.UnloadBy(ctx, kind, method)
+		return step.unloadBy(ctx, kind, method)
 	}
 	began := lock.Begin()
-	if err := l.UnloadBy(ctx, kind, method); err != nil {
+	if err := l.unloadBy(ctx, kind, method); err != nil {
 		return errors.Join(err, lock.Done())
 	}
 	l.warn(errors.Join(began, lock.Unwant()))
 	return nil
 }
 
-// EndWanted is what UnloadLocked does besides unloading, for where nothing is loaded. It
+// EndWanted is what Unload does besides unloading, for where nothing is loaded. It
 // tells whether a crash kernel was wanted.
 func (l *Loader) EndWanted(ctx context.Context) (was bool, err error) {
 	if l.StateDir == "" {

@@ -20,7 +20,7 @@ import (
 
 func (b *bench) stateDir() statedir.Dir { return statedir.Dir(b.StateDir) }
 
-// spec is what plan plans, for LoadSpec.
+// spec is what plan plans, for Load.
 func (b *bench) spec(t *testing.T, initrd string) *plan.Spec { return b.plan(t, initrd).Spec }
 
 // The call for programs waits for the lock, loads again when memory changes under it,
@@ -32,8 +32,8 @@ func TestLoadSpec(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Wait = 20 * time.Millisecond
-	if err := b.LoadSpec(t.Context(), b.spec(t, "x")); !errors.Is(err, statedir.ErrLocked) || b.kernel.Calls != 0 {
-		t.Errorf("LoadSpec while another loads = %v after %d calls; want ErrLocked before any", err, b.kernel.Calls)
+	if err := b.loadOnly(t.Context(), b.spec(t, "x")); !errors.Is(err, statedir.ErrLocked) || b.kernel.Calls != 0 {
+		t.Errorf("Load while another loads = %v after %d calls; want ErrLocked before any", err, b.kernel.Calls)
 	}
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
@@ -47,15 +47,15 @@ func TestLoadSpec(t *testing.T) {
 			t.Error("a load is made without the lock")
 		}
 	}
-	if err := b.LoadSpec(t.Context(), b.spec(t, "x")); err != nil || round != 2 {
-		t.Errorf("LoadSpec = %v after %d loads; want two, since memory came during the first", err, round)
+	if err := b.loadOnly(t.Context(), b.spec(t, "x")); err != nil || round != 2 {
+		t.Errorf("Load = %v after %d loads; want two, since memory came during the first", err, round)
 	}
 	b.kernel.DuringLoad = nil
 	if truth := b.truth(); truth.Accuracy != accuracy.Accurate || truth.Foreign {
-		t.Errorf("after LoadSpec: %+v; want accurate and ours", truth)
+		t.Errorf("after Load: %+v; want accurate and ours", truth)
 	}
 	foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
-	if err := foreign.LoadSpec(t.Context(), b.spec(t, "theirs")); err != nil {
+	if err := foreign.loadOnly(t.Context(), b.spec(t, "theirs")); err != nil {
 		t.Fatal(err)
 	}
 	if truth := b.truth(); !truth.Foreign {
@@ -63,8 +63,8 @@ func TestLoadSpec(t *testing.T) {
 	}
 	b.kernel.Write("proc/sys/kernel/kexec_load_disabled", "1\n")
 	calls := b.kernel.Calls
-	if err := b.LoadSpec(t.Context(), b.spec(t, "x")); err == nil || b.kernel.Calls != calls {
-		t.Errorf("LoadSpec where loading is disabled = %v after %d calls; want it refused before any", err, b.kernel.Calls-calls)
+	if err := b.loadOnly(t.Context(), b.spec(t, "x")); err == nil || b.kernel.Calls != calls {
+		t.Errorf("Load where loading is disabled = %v after %d calls; want it refused before any", err, b.kernel.Calls-calls)
 	}
 }
 
@@ -86,43 +86,43 @@ func TestWanted(t *testing.T) {
 		unarmed bool // and that is noted
 		wanted  bool
 	}{
-		{name: "a load", load: func(t *testing.T, b *bench) error { return b.LoadSpec(ctx, b.spec(t, "new")) }, wanted: true},
-		{name: "a first load fails", first: true, set: late(1), load: func(t *testing.T, b *bench) error { return b.LoadSpec(ctx, b.spec(t, "new")) }},
+		{name: "a load", load: func(t *testing.T, b *bench) error { return b.loadOnly(ctx, b.spec(t, "new")) }, wanted: true},
+		{name: "a first load fails", first: true, set: late(1), load: func(t *testing.T, b *bench) error { return b.loadOnly(ctx, b.spec(t, "new")) }},
 		{name: "a load fails early", set: func(b *bench) { b.kernel.FailEarly = []unix.Errno{unix.EPERM} },
-			load: func(t *testing.T, b *bench) error { return b.LoadSpec(ctx, b.spec(t, "new")) }, wanted: true},
-		{name: "a load fails late, and so does the restore", set: late(2), load: func(t *testing.T, b *bench) error { return b.LoadSpec(ctx, b.spec(t, "new")) }, unarmed: true, wanted: true},
+			load: func(t *testing.T, b *bench) error { return b.loadOnly(ctx, b.spec(t, "new")) }, wanted: true},
+		{name: "a load fails late, and so does the restore", set: late(2), load: func(t *testing.T, b *bench) error { return b.loadOnly(ctx, b.spec(t, "new")) }, unarmed: true, wanted: true},
 		{name: "a load fails late over another program's", first: true, set: func(b *bench) {
 			foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
-			if err := foreign.Load(ctx, b.plan(b.t, "theirs")); err != nil {
+			if err := foreign.loadPlan(ctx, b.plan(b.t, "theirs")); err != nil {
 				b.t.Fatal(err)
 			}
 			late(1)(b)
-		}, load: func(t *testing.T, b *bench) error { return b.LoadSpec(ctx, b.spec(t, "new")) }, unarmed: true, wanted: true},
+		}, load: func(t *testing.T, b *bench) error { return b.loadOnly(ctx, b.spec(t, "new")) }, unarmed: true, wanted: true},
 		{name: "a load was killed, and the next one is refused", first: true, set: func(b *bench) {
 			lock, err := b.stateDir().LockReload(ctx, 0)
 			if err = errors.Join(err, lock.Begin(), lock.Release()); err != nil {
 				b.t.Fatal(err)
 			}
 			b.kernel.Write("proc/sys/kernel/kexec_load_disabled", "1\n")
-		}, load: func(t *testing.T, b *bench) error { return b.LoadSpec(ctx, b.spec(t, "new")) }, unarmed: true, wanted: true},
-		{name: "an unload", load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, plan.Auto) }},
+		}, load: func(t *testing.T, b *bench) error { return b.loadOnly(ctx, b.spec(t, "new")) }, unarmed: true, wanted: true},
+		{name: "an unload", load: func(_ *testing.T, b *bench) error { return b.Unload(ctx, machine.Crash, plan.Auto) }},
 		{name: "an unload after a killed load", set: func(b *bench) {
 			lock, err := b.stateDir().LockReload(ctx, 0)
 			if err = errors.Join(err, lock.Begin(), lock.Release()); err != nil {
 				b.t.Fatal(err)
 			}
-		}, load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, plan.Auto) }},
+		}, load: func(_ *testing.T, b *bench) error { return b.Unload(ctx, machine.Crash, plan.Auto) }},
 		{name: "an unload that fails", set: func(b *bench) { b.kernel.FailEarly = []unix.Errno{unix.EPERM} },
-			load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, plan.Auto) }, wanted: true},
+			load: func(_ *testing.T, b *bench) error { return b.Unload(ctx, machine.Crash, plan.Auto) }, wanted: true},
 		{name: "an unload as a step of a reload", set: func(b *bench) {
 			b.Lock = func(context.Context) (*statedir.Lock, error) { return b.stateDir().Inherited(), nil }
-		}, load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Crash, plan.Auto) }, wanted: true},
-		{name: "an unload of the other kind", load: func(_ *testing.T, b *bench) error { return b.UnloadLocked(ctx, machine.Boot, plan.Auto) }, wanted: true},
+		}, load: func(_ *testing.T, b *bench) error { return b.Unload(ctx, machine.Crash, plan.Auto) }, wanted: true},
+		{name: "an unload of the other kind", load: func(_ *testing.T, b *bench) error { return b.Unload(ctx, machine.Boot, plan.Auto) }, wanted: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
 			if !tt.first {
-				if err := b.LoadSpec(ctx, b.spec(t, "old")); err != nil {
+				if err := b.loadOnly(ctx, b.spec(t, "old")); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -144,7 +144,7 @@ func TestWanted(t *testing.T) {
 			// What was lost comes back by the next load, and all is forgotten.
 			b.kernel.Write("proc/sys/kernel/kexec_load_disabled", "0\n")
 			b.Lock = nil
-			if err := b.LoadSpec(ctx, b.spec(t, "new")); err != nil || dir.Problem() != "" {
+			if err := b.loadOnly(ctx, b.spec(t, "new")); err != nil || dir.Problem() != "" {
 				t.Errorf("the next load = %v, problem %q; want none", err, dir.Problem())
 			}
 			if w, wanted := dir.Wanted(); !wanted || w != (statedir.Wanted{}) {
@@ -160,12 +160,12 @@ func TestEndWanted(t *testing.T) {
 	if was, err := b.EndWanted(t.Context()); was || err != nil {
 		t.Errorf("EndWanted at first = %v, %v; want false", was, err)
 	}
-	if err := b.LoadSpec(t.Context(), b.spec(t, "x")); err != nil {
+	if err := b.loadOnly(t.Context(), b.spec(t, "x")); err != nil {
 		t.Fatal(err)
 	}
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM}
-	if err := b.LoadSpec(t.Context(), b.spec(t, "new")); !errors.Is(err, ErrUnarmed) {
-		t.Fatalf("LoadSpec = %v; want ErrUnarmed", err)
+	if err := b.loadOnly(t.Context(), b.spec(t, "new")); !errors.Is(err, ErrUnarmed) {
+		t.Fatalf("Load = %v; want ErrUnarmed", err)
 	}
 	if was, err := b.EndWanted(t.Context()); !was || err != nil {
 		t.Errorf("EndWanted = %v, %v; want true", was, err)
@@ -187,9 +187,9 @@ func TestLoadSpecWithoutLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.StateDir = filepath.Join(parent, "file", "run") // no directory can be made there
-	err := b.LoadSpec(t.Context(), b.spec(t, "x"))
+	err := b.loadOnly(t.Context(), b.spec(t, "x"))
 	if err != nil || b.kernel.Crash == nil || !strings.Contains(strings.Join(b.told, "\n"), "loading without the lock") {
-		t.Errorf("LoadSpec = %v, told %q; want it loaded, and said", err, b.told)
+		t.Errorf("Load = %v, told %q; want it loaded, and said", err, b.told)
 	}
 }
 
@@ -208,20 +208,20 @@ func TestHolds(t *testing.T) {
 			b.kernel.MemoryOnline()
 		}, true},
 		{"reloaded", func(b *bench, _ *plan.Spec) {
-			if _, _, err := b.Reload(ctx, ReloadOptions{}); err != nil {
+			if _, _, err := b.reload(ctx, ReloadOptions{}); err != nil {
 				b.t.Fatal(err)
 			}
 		}, true},
 		{"stale", func(b *bench, _ *plan.Spec) { b.kernel.AddMemory(dimm()) }, false},
 		{"unloaded by another program", func(b *bench, _ *plan.Spec) {
 			foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
-			if err := foreign.Unload(ctx, machine.Crash); err != nil {
+			if err := foreign.unloadBy(ctx, machine.Crash, plan.Auto); err != nil {
 				b.t.Fatal(err)
 			}
 		}, false},
 		{"loaded by another program", func(b *bench, _ *plan.Spec) {
 			foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
-			if err := foreign.Load(ctx, b.plan(b.t, "theirs")); err != nil {
+			if err := foreign.loadPlan(ctx, b.plan(b.t, "theirs")); err != nil {
 				b.t.Fatal(err)
 			}
 		}, false},
@@ -249,7 +249,7 @@ func TestHolds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
 			spec := b.spec(t, "x")
-			if err := b.LoadSpec(ctx, spec); err != nil {
+			if err := b.loadOnly(ctx, spec); err != nil {
 				t.Fatal(err)
 			}
 			asked := *spec

@@ -28,7 +28,7 @@ func TestAutoFallsBack(t *testing.T) {
 		b.Wait = 0
 		b.kernel.FailEarly = []unix.Errno{tt.errno}
 		p := b.plan(t, "x")
-		err := b.Load(context.Background(), p)
+		err := b.loadPlan(context.Background(), p)
 		if !tt.falls {
 			if !errors.Is(err, tt.errno) || b.kernel.Calls != 1 {
 				t.Errorf("%v: Load = %v after %d calls; want the error after 1", tt.errno, err, b.kernel.Calls)
@@ -61,7 +61,7 @@ func TestFileDoesNotFallBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Load(context.Background(), p); !errors.Is(err, unix.ENOSYS) || !strings.Contains(advice.Hint(err), "--method segments") {
+	if err := b.loadPlan(context.Background(), p); !errors.Is(err, unix.ENOSYS) || !strings.Contains(advice.Hint(err), "--method segments") {
 		t.Errorf("Load = %v (hint %q); want ENOSYS", err, advice.Hint(err))
 	}
 }
@@ -104,13 +104,13 @@ func TestSegmentsPutBack(t *testing.T) {
 	b := newBench(t)
 	b.kernel.NoFileLoad = true
 	ctx := context.Background()
-	if err := b.Load(ctx, b.plan(t, "old")); err != nil {
+	if err := b.loadPlan(ctx, b.plan(t, "old")); err != nil {
 		t.Fatal(err)
 	}
 	old := b.kernel.Crash.Segments
 	b.kernel.NoFileLoad = false
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0}
-	err := b.Load(ctx, b.plan(t, "new"))
+	err := b.loadPlan(ctx, b.plan(t, "new"))
 	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was restored") {
 		t.Errorf("Load = %v; want ENOMEM, and that the old one was restored", err)
 	}

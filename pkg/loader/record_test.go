@@ -26,7 +26,7 @@ func TestReloadForgetsNothing(t *testing.T) {
 	}
 	planned := b.plan(t, "x")
 	told(planned.Spec)
-	_, _, err := b.LoadSettled(t.Context(), func() (*plan.Plan, error) {
+	_, _, err := b.settle(t.Context(), func() (*plan.Plan, error) {
 		host, err := machine.ReadHost(b.Root, b.Arch)
 		if err != nil {
 			return nil, err
@@ -36,11 +36,11 @@ func TestReloadForgetsNothing(t *testing.T) {
 	if err != nil || b.kernel.Crash.Flags&kexecsys.FileNoCMA == 0 {
 		t.Fatalf("loaded with %v, %v; want NO_CMA", b.kernel.Crash.Flags, err)
 	}
-	p, _, err := b.Reload(t.Context(), ReloadOptions{})
+	p, _, err := b.reload(t.Context(), ReloadOptions{})
 	if err != nil || p.Method != plan.Segments || p.Hotplug || !p.NoChecks || p.Serial.Port != 0x3f8 {
 		t.Fatalf("Reload = by %v, kernel updates: %v, no checks: %v, serial %v, %v; want what the load was told", p.Method, p.Hotplug, p.NoChecks, p.Serial, err)
 	}
-	if p, _, err = b.Reload(t.Context(), ReloadOptions{Method: plan.File}); err != nil || p.Flags&kexecsys.FileNoCMA == 0 {
+	if p, _, err = b.reload(t.Context(), ReloadOptions{Method: plan.File}); err != nil || p.Flags&kexecsys.FileNoCMA == 0 {
 		t.Errorf("Reload by file = %v, %v; want NO_CMA again", p.Flags, err)
 	}
 }
@@ -55,7 +55,7 @@ func TestRestoreIsRecordedInFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0}
-	if err := b.Load(t.Context(), b.plan(t, "new")); err == nil || !strings.Contains(err.Error(), "restored") {
+	if err := b.loadPlan(t.Context(), b.plan(t, "new")); err == nil || !strings.Contains(err.Error(), "restored") {
 		t.Fatalf("Load = %v; want the old one restored", err)
 	}
 	after, err := record.Read(b.StateDir)
@@ -63,7 +63,7 @@ func TestRestoreIsRecordedInFull(t *testing.T) {
 		t.Errorf("recorded %+v of %+v, %v; want auto asked for, the generation, and the new image's fingerprint", after, after.Asked, err)
 	}
 	foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
-	if err := foreign.Load(t.Context(), b.plan(t, "theirs")); err != nil {
+	if err := foreign.loadPlan(t.Context(), b.plan(t, "theirs")); err != nil {
 		t.Fatal(err)
 	}
 	if truth := b.truth(); !truth.Foreign {
@@ -96,7 +96,7 @@ func TestStateVersion1(t *testing.T) {
 			s.Serial.Port != 0x3f8 || s.Options.MemMin != 905969664 || (s.Initrd != nil) != tt.initrd {
 			t.Errorf("the note reads as %+v of %+v", state, s)
 		}
-		got, _, err := b.Reload(t.Context(), ReloadOptions{})
+		got, _, err := b.reload(t.Context(), ReloadOptions{})
 		if err != nil || got.Cmdline != "exact words" {
 			t.Errorf("Reload = %+v, %v; want the note's command line", got, err)
 		}

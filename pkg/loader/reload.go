@@ -12,6 +12,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/check"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/record"
@@ -21,42 +22,55 @@ import (
 // another program has loaded a crash kernel since, and it is left alone.
 var ErrForeign = errors.New("another program has loaded a crash kernel since")
 
-// maxRounds bounds how often a load is made while memory keeps changing under it.
+// maxRounds bounds how often a load is made while memory keeps changing under it. A caller
+// that verifies and reloads by itself has one round (ReloadOptions.LockHeld).
 const maxRounds = 4
 
-// LoadSettled carries out a plan and verifies the outcome (accuracy.Verify): a load
+// loadSettled carries out a plan and verifies the outcome (accuracy.Verify): a load
 // describes the machine as it was when it began, and the kernel drops what comes
 // or goes meanwhile (kernel/crash_core.c: "kexec_trylock() failed"). If the
-// header is stale, it plans and loads again, a few times at most, and only where
+// header is stale, it plans and loads again, in so many rounds at most, and only where
 // no limit counts loads. Where the header can't be verified, the machine's memory and
 // CPUs must be the same before and after.
 //
 // That the header is still stale then is no error: the Verification says so. It is nil
 // for an ordinary kexec. The plan is the last one that was made, if any.
-func (l *Loader) LoadSettled(ctx context.Context, plan func() (*plan.Plan, error)) (*plan.Plan, *accuracy.Verification, error) {
+func (l *Loader) loadSettled(ctx context.Context, rounds int, plan planner) (*plan.Plan, *accuracy.Verification, error) {
 	for round := 1; ; round++ {
-		p, err := plan()
+		p, before, err := plan()
 		if err != nil {
 			return p, nil, err
 		}
-		recorded, err := l.load(ctx, p)
+		done, err := l.load(ctx, p, before)
 		if err != nil || p.Kind != machine.Crash {
 			return p, nil, err
 		}
-		var foreign *bool
-		if recorded {
-			foreign = new(bool) // the note is of this very load
+		v := l.verify(done)
+		settled := v.Accuracy != accuracy.Stale
+		if v.Accuracy == accuracy.Unverified {
+			settled = done.host != nil && p.Generation == done.host.Generation()
 		}
-		t := accuracy.Settle(l.Root, l.StateDir, accuracy.VerifyOnce(l.Root, l.StateDir, foreign))
-		done := t.Accuracy != accuracy.Stale
-		if t.Accuracy == accuracy.Unverified {
-			done = p.Generation == machine.Generation(l.Root)
+		if settled || round == rounds || ctx.Err() != nil || !l.unlimited(machine.Crash) {
+			return p, v, nil
 		}
-		if done || round == maxRounds || ctx.Err() != nil || !l.unlimited(machine.Crash) {
-			return p, t, nil
-		}
-		l.report(fmt.Sprintf("memory or CPUs changed during the load (%v); loading again", t))
+		l.report(fmt.Sprintf("memory or CPUs changed during the load (%v); loading again", v))
 	}
+}
+
+// planner makes a plan for the machine as it is, and gives that machine too.
+type planner func() (*plan.Plan, *machine.Host, error)
+
+// verify verifies a load that was just made, with the machine as it was read after it.
+func (l *Loader) verify(done loaded) *accuracy.Verification {
+	var foreign *bool
+	if done.recorded {
+		foreign = new(bool) // the record is of this very load
+	}
+	var m *kcore.Machine
+	if done.host != nil {
+		m = done.host.Dump
+	}
+	return accuracy.Settle(l.Root, l.StateDir, accuracy.VerifyMachine(l.Root, l.StateDir, m, foreign))
 }
 
 // ReloadOptions say how to reload.
@@ -66,20 +80,50 @@ type ReloadOptions struct {
 	// for a shorter time; else the method of the load.
 	Method plan.Method
 
-	// Lost says that a crash kernel is wanted although none is loaded.
+	// LockHeld says that the caller has the reload lock, keeps book of what becomes of the
+	// load, and reloads once more if the Verification says that it must.
+	LockHeld bool
+
+	// Machine is memory and CPUs, if the caller has just read them for a Verification.
+	Machine *kcore.Machine
+
+	// Lost says that a crash kernel is wanted although none is loaded. It counts with
+	// LockHeld only; else Reload knows.
 	Lost bool
 }
 
 // Reload loads what is noted in StateDir again, for the machine as it is now,
 // over the image that is loaded: no unload comes before it. The error wraps
 // record.ErrNone if nothing is recorded, and ErrForeign if something else is loaded.
-func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *accuracy.Verification, error) {
+func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*Outcome, error) {
+	out := &Outcome{}
+	reload := func(lost bool) (err error) {
+		defer l.begin()()
+		opt.Lost = lost
+		out.Plan, out.Verification, err = l.reload(ctx, opt)
+		return err
+	}
+	if opt.LockHeld {
+		return out, reload(opt.Lost)
+	}
+	return out, l.locked(ctx, machine.Crash, reload)
+}
+
+func (l *Loader) reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *accuracy.Verification, error) {
+	rounds := maxRounds
+	if opt.LockHeld {
+		rounds = 1
+	}
 	state, err := record.Read(l.StateDir)
 	if err != nil {
 		return nil, nil, &advice.Problem{What: "nothing can be reloaded: " + err.Error(), Err: err,
 			Hint: "load with gokexec load --crash, which notes what it loads; or let --reload-command do it"}
 	}
-	now := accuracy.VerifyOnce(l.Root, l.StateDir, nil) // whether it is stale does not matter here
+	before, err := machine.HostOf(l.Root, l.Arch, opt.Machine)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := accuracy.VerifyMachine(l.Root, l.StateDir, before.Dump, nil) // whether it is stale does not matter here
 	switch {
 	case now.Foreign && now.Accuracy != accuracy.NotLoaded:
 		return nil, nil, &advice.Problem{What: "nothing is reloaded: " + ErrForeign.Error(), Err: ErrForeign,
@@ -103,18 +147,22 @@ func (l *Loader) Reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *ac
 		method = state.Method
 	}
 	defer l.KeepDiskKeys()()
-	planned := func() (*plan.Plan, error) {
-		p, err := l.planReload(spec, method, choose)
-		if err == nil {
-			err = l.refuseChanged(p, changed)
+	planned := func() (p *plan.Plan, host *machine.Host, err error) {
+		if host, before = before, nil; host == nil { // it was read for an earlier round
+			if host, err = machine.ReadHost(l.Root, l.Arch); err != nil {
+				return nil, nil, err
+			}
 		}
-		return p, err
+		if p, err = l.planReload(host, spec, method, choose); err == nil {
+			err = l.refuseChanged(host, p, changed)
+		}
+		return p, host, err
 	}
-	p, t, err := l.LoadSettled(ctx, planned)
+	p, t, err := l.loadSettled(ctx, rounds, planned)
 	if err != nil && choose && p != nil && p.Method == plan.Segments && state.Method == plan.File && refusedSegments(err) && l.unlimited(machine.Crash) {
 		l.report(fmt.Sprintf("%v; reloading by file", err))
 		method, choose = plan.File, false
-		p, t, err = l.LoadSettled(ctx, planned)
+		p, t, err = l.loadSettled(ctx, rounds, planned)
 	}
 	return p, t, err
 }
@@ -133,11 +181,7 @@ func refusedSegments(err error) bool {
 // planReload plans for the machine as it is now. Where the method is ours to choose
 // it tries the better one first, whatever was better at the load: a kernel may have
 // been locked down since, or keys added.
-func (l *Loader) planReload(spec *plan.Spec, method plan.Method, choose bool) (*plan.Plan, error) {
-	host, err := machine.ReadHost(l.Root, l.Arch)
-	if err != nil {
-		return nil, err
-	}
+func (l *Loader) planReload(host *machine.Host, spec *plan.Spec, method plan.Method, choose bool) (*plan.Plan, error) {
 	first := plan.File
 	if reloadsBySegments(host, l.Root) {
 		first = plan.Segments

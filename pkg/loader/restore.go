@@ -10,6 +10,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/check"
+	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/record"
@@ -60,7 +61,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if err != nil {
 		return "", "", err
 	}
-	if err := l.refuseRestored(p, state.ChangedFiles(spec)); err != nil {
+	if err := l.refuseRestored(host, p, state.ChangedFiles(spec)); err != nil {
 		return "", "", err
 	}
 	// Nothing is loaded, so nothing can be lost by trying all the same.
@@ -70,32 +71,45 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if err := l.call(ctx, machine.Crash, func() error { return l.carryOut(p) }); err != nil {
 		return "", "", err
 	}
-	l.record(p)
+	l.record(p, host)
 	l.dropBoot(ctx)
 	return spec.Kernel.Path, without, nil
 }
 
+// loaded is what is known after a crash load.
+type loaded struct {
+	host     *machine.Host // the machine, read after the load; nil: it can't be read
+	recorded bool
+}
+
 // record writes what was loaded, and by what it is told from the load of another
-// program; and tells whether it could. An older record must not be taken for that of
-// this load.
-func (l *Loader) record(p *plan.Plan) bool {
+// program. An older record must not be taken for that of this load.
+func (l *Loader) record(p *plan.Plan, before *machine.Host) (done loaded) {
+	var last *kcore.Machine
+	if before != nil {
+		last = before.Dump
+	}
+	if host, err := machine.RereadHost(l.Root, l.Arch, last); err == nil {
+		done.host = host
+	}
 	if l.StateDir == "" {
-		return false
+		return done
 	}
 	state := record.New(p)
-	if host, err := machine.ReadHost(l.Root, l.Arch); err == nil {
+	if done.host != nil {
 		if state.Elfcorehdr == 0 {
-			state.Elfcorehdr = accuracy.FileHeader(l.Root, host)
+			state.Elfcorehdr = accuracy.FileHeader(l.Root, done.host)
 		}
-		state.Memory = accuracy.TakeFingerprint(l.Root, state.Elfcorehdr, host, p)
+		state.Memory = accuracy.TakeFingerprint(l.Root, state.Elfcorehdr, done.host, p)
 	}
 	err := state.Write(l.StateDir)
 	if err == nil {
-		return true
+		done.recorded = true
+		return done
 	}
 	l.report("loaded, but not noted for loading it again later: " + err.Error())
 	if err := record.Remove(l.StateDir); err != nil {
 		l.report(err.Error())
 	}
-	return false
+	return done
 }

@@ -23,7 +23,7 @@ func dimm() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
 // loadOne loads and gives the truth after it.
 func (b *bench) loadOne(t *testing.T, initrd string) *accuracy.Verification {
 	t.Helper()
-	_, truth, err := b.LoadSettled(t.Context(), func() (*plan.Plan, error) { return b.plan(t, initrd), nil })
+	_, truth, err := b.settle(t.Context(), func() (*plan.Plan, error) { return b.plan(t, initrd), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestTruthForeign(t *testing.T) {
 	b := newBench(t)
 	b.loadOne(t, "ours")
 	foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
-	if err := foreign.Load(t.Context(), b.plan(t, "theirs")); err != nil {
+	if err := foreign.loadPlan(t.Context(), b.plan(t, "theirs")); err != nil {
 		t.Fatal(err)
 	}
 	if truth := b.truth(); !truth.Foreign || truth.Accuracy != accuracy.Accurate {
@@ -217,7 +217,7 @@ func TestLoadSettled(t *testing.T) {
 			round := 0
 			b.kernel.DuringLoad = func() { round++; tt.load(b, round) }
 			if truth := b.loadOne(t, "x"); truth.Accuracy != tt.want || round != tt.loads {
-				t.Errorf("LoadSettled = %v after %d loads; want %v after %d", truth, round, tt.want, tt.loads)
+				t.Errorf("loadSettled = %v after %d loads; want %v after %d", truth, round, tt.want, tt.loads)
 			}
 		})
 	}
@@ -232,7 +232,7 @@ func TestReload(t *testing.T) {
 	}
 	reload := func(t *testing.T, b *bench, opt ReloadOptions) (*plan.Plan, *accuracy.Verification) {
 		t.Helper()
-		p, truth, err := b.Reload(t.Context(), opt)
+		p, truth, err := b.reload(t.Context(), opt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +248,7 @@ func TestReload(t *testing.T) {
 		// And that one again: the user still has not asked for a method.
 		b.kernel.RemoveMemory(dimm())
 		b.kernel.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
-		if _, _, err := b.Reload(t.Context(), ReloadOptions{Method: plan.Segments}); err == nil {
+		if _, _, err := b.reload(t.Context(), ReloadOptions{Method: plan.Segments}); err == nil {
 			t.Error("Reload by segments under lockdown succeeds; want why not")
 		}
 		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != accuracy.Accurate {
@@ -316,7 +316,7 @@ func TestReload(t *testing.T) {
 	})
 	t.Run("nothing noted", func(t *testing.T) {
 		b := newBench(t)
-		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || !strings.Contains(advice.Hint(err), "gokexec load --crash") {
+		if _, _, err := b.reload(t.Context(), ReloadOptions{}); err == nil || !strings.Contains(advice.Hint(err), "gokexec load --crash") {
 			t.Errorf("Reload = %v (hint %q); want what to do", err, advice.Hint(err))
 		}
 	})
@@ -324,7 +324,7 @@ func TestReload(t *testing.T) {
 		b := setup(t)
 		b.kernel.Crash = nil
 		b.kernel.Write("sys/kernel/kexec_crash_loaded", "0\n")
-		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || b.kernel.Crash != nil {
+		if _, _, err := b.reload(t.Context(), ReloadOptions{}); err == nil || b.kernel.Crash != nil {
 			t.Errorf("Reload of what was unloaded = %v; want an error", err)
 		}
 		if _, truth := reload(t, b, ReloadOptions{Lost: true}); truth.Accuracy != accuracy.Accurate {
@@ -334,11 +334,11 @@ func TestReload(t *testing.T) {
 	t.Run("foreign", func(t *testing.T) {
 		b := setup(t)
 		other := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
-		if err := other.Load(t.Context(), b.plan(t, "theirs")); err != nil {
+		if err := other.loadPlan(t.Context(), b.plan(t, "theirs")); err != nil {
 			t.Fatal(err)
 		}
 		calls := b.kernel.Calls
-		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || b.kernel.Calls != calls {
+		if _, _, err := b.reload(t.Context(), ReloadOptions{}); err == nil || b.kernel.Calls != calls {
 			t.Errorf("Reload over a foreign load = %v after %d calls; want a refusal before any", err, b.kernel.Calls-calls)
 		}
 	})
@@ -355,7 +355,7 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		calls := b.kernel.Calls
-		if _, _, err := b.Reload(t.Context(), ReloadOptions{}); err == nil || !strings.Contains(err.Error(), initrd) || b.kernel.Calls != calls {
+		if _, _, err := b.reload(t.Context(), ReloadOptions{}); err == nil || !strings.Contains(err.Error(), initrd) || b.kernel.Calls != calls {
 			t.Errorf("Reload without its initrd = %v; want it named, and nothing called", err)
 		}
 	})

@@ -19,6 +19,14 @@ func Generation(root fs.FS) string {
 	return GenerationOf(m)
 }
 
+// Generation is that of the machine as it was read; empty if it could not be.
+func (h *Host) Generation() string {
+	if h.Dump == nil {
+		return ""
+	}
+	return GenerationOf(h.Dump)
+}
+
 // GenerationOf is Generation of a machine that was read.
 func GenerationOf(m *kcore.Machine) string {
 	digest := sha256.New()

@@ -68,7 +68,23 @@ type Host struct {
 // collected tree. Only a tree without any /proc is an error; all else is noted
 // in Unread. It takes no kernel lock: kexec_crash_size and crash_hotplug, whose
 // reading takes the one that a panic needs, are left alone.
-func ReadHost(root fs.FS, arch Arch) (*Host, error) {
+func ReadHost(root fs.FS, arch Arch) (*Host, error) { return RereadHost(root, arch, nil) }
+
+// RereadHost is ReadHost for who has read the machine before, and reads less while its
+// memory is as it was then. last may be nil.
+func RereadHost(root fs.FS, arch Arch, last *kcore.Machine) (*Host, error) {
+	return readHost(root, arch, func() (*kcore.Machine, error) { return kcore.RereadMachine(root, last) })
+}
+
+// HostOf is ReadHost with a memory and CPUs that were read already; nil: they were not.
+func HostOf(root fs.FS, arch Arch, m *kcore.Machine) (*Host, error) {
+	if m == nil {
+		return ReadHost(root, arch)
+	}
+	return readHost(root, arch, func() (*kcore.Machine, error) { return m, nil })
+}
+
+func readHost(root fs.FS, arch Arch, read func() (*kcore.Machine, error)) (*Host, error) {
 	if _, err := fs.Stat(root, "proc"); err != nil {
 		return nil, fmt.Errorf("no /proc to read the machine from: %w", err)
 	}
@@ -83,7 +99,7 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 		}
 		h.Cmdline = c
 	}
-	r.memory()
+	r.memory(read)
 	h.MemTotal = r.memTotal()
 	h.CrashLoaded = r.flag("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded")
 	h.BootLoaded = r.flag(bootLoadedFiles...)
@@ -126,9 +142,9 @@ func ReadHost(root fs.FS, arch Arch) (*Host, error) {
 const DumpKey = "sys/devices/system/cpu"
 
 // memory reads the memory map, once: that of Dump, if there is one.
-func (r hostReader) memory() {
+func (r hostReader) memory(read func() (*kcore.Machine, error)) {
 	h := r.h
-	dump, err := kcore.ReadMachine(r.root)
+	dump, err := read()
 	if err == nil {
 		h.Dump, h.Iomem, h.Crash = dump, dump.Iomem, dump.Iomem.CrashKernel()
 		return

@@ -41,6 +41,27 @@ func ReadIomem(root fs.FS) (*Iomem, error) {
 	if err != nil {
 		return nil, err
 	}
+	return iomemOf(root, text)
+}
+
+// RereadIomem is ReadIomem for who has read it before: while it is as it was then, one more
+// read is enough, since that is the second one that agrees. last may be nil.
+func RereadIomem(root fs.FS, last *Iomem) (*Iomem, error) {
+	if last == nil || last.text == nil {
+		return ReadIomem(root)
+	}
+	text, err := readFile(root, iomemPath, maxIomemSize)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(text, last.text) {
+		return ReadIomem(root)
+	}
+	return last, nil
+}
+
+// iomemOf parses what ReadIomem has read.
+func iomemOf(root fs.FS, text []byte) (*Iomem, error) {
 	m, err := ParseIomem(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("/%s: %w", iomemPath, err)
@@ -54,6 +75,7 @@ func ReadIomem(root fs.FS) (*Iomem, error) {
 	if m.TreeCrash, err = readTreeCrash(root); err != nil {
 		return nil, err
 	}
+	m.text = text
 	return m, nil
 }
 

@@ -32,6 +32,8 @@ type Iomem struct {
 	// TreeCrash is the memory of crashkernel= that the device tree tells of, on
 	// powerpc, whose kernels list none. Set by ReadIomem.
 	TreeCrash []Range
+
+	text []byte // that it was read from; nil if it was not read by ReadIomem
 }
 
 // Walk yields every resource with its depth, parents before children, in the

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 const (
@@ -60,13 +62,13 @@ func ReadIomem(root fs.FS) (*Iomem, error) {
 // readStable reads the file until two reads agree, for about half a second.
 func readStable(root fs.FS, name string) ([]byte, error) {
 	const tries = 10
-	last, err := readFile(root, name, maxIomemSize)
+	last, err := sysfs.ReadFile(root, name, maxIomemSize)
 	if err != nil {
 		return nil, err
 	}
 	pause := time.Millisecond
 	for range tries {
-		text, err := readFile(root, name, maxIomemSize)
+		text, err := sysfs.ReadFile(root, name, maxIomemSize)
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 func (f *Finder) look() *look { return &look{Finder: f, probed: make(map[string]probed)} }
@@ -221,11 +223,11 @@ func (l *look) empty(name string) bool {
 
 // text is an attribute below sys/class/block, "" if it isn't there.
 func (l *look) text(name string) string {
-	b, err := fs.ReadFile(l.Root, "sys/class/block/"+name)
+	text, err := sysfs.ReadString(l.Root, "sys/class/block/"+name)
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(strings.Trim(string(b), "\x00"))
+	return strings.TrimSpace(strings.Trim(text, "\x00"))
 }
 
 func (l *look) has(name string) bool {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/sysfs"
 	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
@@ -98,7 +99,7 @@ func (f *deviceFinder) probe(ctx context.Context, name string) (blkid.Contents, 
 		f.stuck[name] = true
 	}
 	if err != nil {
-		return c, fmt.Errorf("%s: %w", name, rooted(err))
+		return c, fmt.Errorf("%s: %w", name, sysfs.Rooted(err))
 	}
 	return c, nil
 }

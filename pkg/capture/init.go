@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 const (
@@ -167,11 +168,11 @@ func (p *initProcess) limitMemory() {
 
 func (p *initProcess) rebootOnPanic() error {
 	const name = "/proc/sys/kernel/panic"
-	b, err := fs.ReadFile(p.sys.FS(), name[1:])
+	text, err := sysfs.ReadString(p.sys.FS(), name[1:])
 	if err != nil {
-		return rooted(err)
+		return err
 	}
-	if strings.TrimSpace(string(b)) != "0" {
+	if strings.TrimSpace(text) != "0" {
 		return nil
 	}
 	return p.write(name, panicSeconds)
@@ -233,7 +234,7 @@ func (p *initProcess) loadModules(ctx context.Context) error {
 func (p *initProcess) readConfig() (Config, error) {
 	f, err := p.sys.FS().Open(strings.TrimPrefix(path.Clean(p.opt.ConfigPath), "/"))
 	if err != nil {
-		return Config{}, rooted(err)
+		return Config{}, sysfs.Rooted(err)
 	}
 	defer f.Close()
 	cfg, err := ParseConfig(f)
@@ -251,8 +252,8 @@ func (p *initProcess) readConfig() (Config, error) {
 // terminal is the device behind /dev/console: the last of those listed
 // (Documentation/ABI/testing/sysfs-tty).
 func (p *initProcess) terminal() string {
-	b, err := fs.ReadFile(p.sys.FS(), "sys/class/tty/console/active")
-	if names := strings.Fields(string(b)); err == nil && len(names) > 0 {
+	active, err := sysfs.ReadString(p.sys.FS(), "sys/class/tty/console/active")
+	if names := strings.Fields(active); err == nil && len(names) > 0 {
 		return "/dev/" + names[len(names)-1]
 	}
 	return consolePath

@@ -6,16 +6,18 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 // kibField reads a line "NAME:   123 kB" of a file such as /proc/meminfo or
 // /proc/self/status, in bytes (kernel: fs/proc/meminfo.c, fs/proc/task_mmu.c).
 func kibField(root fs.FS, file, name string) (int64, error) {
-	b, err := fs.ReadFile(root, file)
+	text, err := sysfs.ReadString(root, file)
 	if err != nil {
-		return 0, rooted(err)
+		return 0, err
 	}
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(line, ":")
 		if key != name {
 			continue

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/sysfs"
 	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
@@ -39,7 +40,7 @@ func CheckRaw(ctx context.Context, sys Files, node string, overwrite bool) error
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", node, rooted(err))
+		return fmt.Errorf("%s: %w", node, sysfs.Rooted(err))
 	}
 	return nil
 }

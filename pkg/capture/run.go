@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 // logTimeout bounds the extraction of the kernel log: it must not cost the dump.
@@ -58,7 +60,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (*Result, error) {
 		return openSource(r.sys, r.opt.Source)
 	})
 	if err != nil {
-		return nil, rooted(err)
+		return nil, sysfs.Rooted(err)
 	}
 	defer src.file.Close()
 	r.src = src

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 const (
@@ -105,11 +107,11 @@ func watchdogNames(root fs.FS) []string {
 
 // watchdogAttribute reads sysfs, which may not have it (CONFIG_WATCHDOG_SYSFS): "" then.
 func watchdogAttribute(root fs.FS, name, attribute string) string {
-	b, err := fs.ReadFile(root, "sys/class/watchdog/"+name+"/"+attribute)
+	text, err := sysfs.ReadString(root, "sys/class/watchdog/"+name+"/"+attribute)
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(b))
+	return strings.TrimSpace(text)
 }
 
 // petInterval is a quarter of the watchdog's timeout, if sysfs knows it.

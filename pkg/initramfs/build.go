@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 
+	"github.com/gokexec/gokexec/internal/kconfig"
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
@@ -79,20 +80,20 @@ type Entry struct {
 // may want /dev/null as early.
 func Build(w io.Writer, cfg Config) (*Report, error) {
 	report := &Report{}
-	var config kernelConfig
+	var config kconfig.Config
 	var err error
 	if cfg.KernelVersion != "" {
 		if cfg.Root == nil {
 			return nil, errors.New("initramfs: Config.Root is nil")
 		}
-		if config, err = readConfig(cfg.Root, cfg.KernelVersion); err != nil {
-			return nil, fmt.Errorf("initramfs: %w", err)
+		if config, err = kconfig.OfRelease(cfg.Root, cfg.KernelVersion); err != nil {
+			return nil, fmt.Errorf("initramfs: kernel configuration: %w", err)
 		}
 	}
 	if report.Compression, err = choose(cfg.Compression, config); err != nil {
 		return nil, fmt.Errorf("initramfs: %w", err)
 	}
-	want, known := config.arch()
+	want, known := configArch(config)
 	l := make(layout)
 	a := &moduleAdder{layout: l, cfg: &cfg, kernel: config, report: report}
 	if err := a.addModules(&want, &known); err != nil {

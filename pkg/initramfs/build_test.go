@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +20,7 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"github.com/gokexec/gokexec/internal/imagetest"
+	"github.com/gokexec/gokexec/internal/kconfig"
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
@@ -347,10 +347,10 @@ func TestChoose(t *testing.T) {
 		{None, "CONFIG_RD_GZIP=y", None, nil},
 		{Gzip, "CONFIG_RD_XZ=y", "", ErrCompression},
 	} {
-		var c kernelConfig
+		var c kconfig.Config
 		if tt.config != "" {
 			var err error
-			if c, err = parseConfig([]byte(tt.config)); err != nil {
+			if c, err = kconfig.Parse([]byte(tt.config)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -367,26 +367,6 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-func TestReadConfig(t *testing.T) {
-	for _, tt := range []struct{ file, text, want string }{
-		{"boot/config-" + version, "CONFIG_A=y\nCONFIG_B=m\nCONFIG_S=\"y\"\n", "CONFIG_A"},
-		{"lib/modules/" + version + "/config", "CONFIG_A=y\n", "CONFIG_A"},
-		{"usr/lib/modules/" + version + "/config", "CONFIG_A=y\n", "CONFIG_A"},
-		{"boot/config-6.1", "CONFIG_A=y\n", ""},
-		{"boot/config-" + version, "hello\n", "error: kernel configuration: /boot/config-6.12.0-test: line 1"},
-		{"boot/config-" + version, "", "error: kernel configuration: /boot/config-6.12.0-test: sets no option"},
-	} {
-		c, err := readConfig(fstest.MapFS{tt.file: {Data: []byte(tt.text)}}, version)
-		got := strings.Join(slices.Sorted(maps.Keys(c)), " ")
-		if err != nil {
-			got = "error: " + err.Error()
-		}
-		if !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
-			t.Errorf("readConfig(%s %q) = %s; want %s", tt.file, tt.text, got, tt.want)
-		}
-	}
-}
-
 func TestArch(t *testing.T) {
 	for _, tt := range []struct {
 		config string
@@ -400,11 +380,11 @@ func TestArch(t *testing.T) {
 		{"CONFIG_S390=y\nCONFIG_64BIT=y", elf.EM_S390, elf.ELFDATA2MSB},
 		{"CONFIG_M68K=y", elf.EM_NONE, 0},
 	} {
-		c, err := parseConfig([]byte(tt.config))
+		c, err := kconfig.Parse([]byte(tt.config))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := c.arch(); got.machine != tt.want || got.data != tt.data || ok != (tt.want != 0) {
+		if got, ok := configArch(c); got.machine != tt.want || got.data != tt.data || ok != (tt.want != 0) {
 			t.Errorf("arch(%q) = %v, %v; want %v", tt.config, got, ok, tt.want)
 		}
 	}

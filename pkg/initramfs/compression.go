@@ -1,15 +1,12 @@
 package initramfs
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
-	"syscall"
 
+	"github.com/gokexec/gokexec/internal/kconfig"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
@@ -51,15 +48,15 @@ var options = []struct {
 	compression Compression
 	option      string
 }{
-	{Zstd, "CONFIG_RD_ZSTD"},
-	{XZ, "CONFIG_RD_XZ"},
-	{Gzip, "CONFIG_RD_GZIP"},
-	{LZ4, "CONFIG_RD_LZ4"},
+	{Zstd, "RD_ZSTD"},
+	{XZ, "RD_XZ"},
+	{Gzip, "RD_GZIP"},
+	{LZ4, "RD_LZ4"},
 }
 
 // choose turns Auto into a compression and checks any other against the
 // kernel's configuration, which is nil if it is not known.
-func choose(c Compression, config kernelConfig) (Compression, error) {
+func choose(c Compression, config kconfig.Config) (Compression, error) {
 	if c == "" {
 		c = Auto
 	}
@@ -71,7 +68,7 @@ func choose(c Compression, config kernelConfig) (Compression, error) {
 	}
 	allowed := []string{string(None)}
 	for _, o := range options {
-		if !config[o.option] {
+		if !config.BuiltIn(o.option) {
 			continue
 		}
 		if c == Auto || c == o.compression {
@@ -119,69 +116,3 @@ func compressor(w io.Writer, c Compression) (io.WriteCloser, error) {
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
-
-// kernelConfig has the options that are set to y.
-type kernelConfig map[string]bool
-
-// maxConfig bounds a kernel's configuration file in bytes; a distribution's
-// has some 300 kB.
-const maxConfig = 8 << 20
-
-// readConfig finds the configuration of a kernel version. It returns nil if
-// there is none.
-func readConfig(root fs.FS, version string) (kernelConfig, error) {
-	for _, name := range []string{
-		"boot/config-" + version,
-		"usr/lib/modules/" + version + "/config",
-		"lib/modules/" + version + "/config",
-		"usr/lib/ostree-boot/config-" + version,
-	} {
-		f, err := root.Open(name)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("kernel configuration: %w", err)
-		}
-		b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-		f.Close()
-		if err != nil {
-			return nil, fmt.Errorf("kernel configuration: read /%s: %w", name, err)
-		}
-		if len(b) > maxConfig {
-			return nil, fmt.Errorf("kernel configuration: /%s has more than %d bytes", name, maxConfig)
-		}
-		config, err := parseConfig(b)
-		if err != nil {
-			return nil, fmt.Errorf("kernel configuration: /%s: %w", name, err)
-		}
-		return config, nil
-	}
-	return nil, nil
-}
-
-// parseConfig reads a kernel's .config (scripts/kconfig/confdata.c).
-func parseConfig(b []byte) (kernelConfig, error) {
-	config := make(kernelConfig)
-	sc := bufio.NewScanner(bytes.NewReader(b))
-	for n := 1; sc.Scan(); n++ {
-		line := strings.TrimRight(sc.Text(), "\r ")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		name, value, ok := strings.Cut(line, "=")
-		if !ok || !strings.HasPrefix(name, "CONFIG_") {
-			return nil, fmt.Errorf("line %d: %q is not CONFIG_X=value", n, line)
-		}
-		if value == "y" {
-			config[name] = true
-		}
-	}
-	if err := sc.Err(); err != nil {
-		return nil, err
-	}
-	if len(config) == 0 {
-		return nil, errors.New("sets no option")
-	}
-	return config, nil
-}

@@ -3,31 +3,8 @@ package initramfs
 import (
 	"bytes"
 	"debug/elf"
-	"strings"
 	"testing"
 )
-
-// FuzzParseConfig: an option counts if and only if a line sets it to y.
-func FuzzParseConfig(f *testing.F) {
-	f.Add("# CONFIG_B is not set\nCONFIG_A=y\nCONFIG_C=m\n")
-	f.Fuzz(func(t *testing.T, s string) {
-		c, err := parseConfig([]byte(s))
-		if err != nil {
-			return
-		}
-		var b strings.Builder
-		for o := range c {
-			if !strings.Contains(s, o+"=y") {
-				t.Fatalf("parseConfig(%q) has %q", s, o)
-			}
-			b.WriteString(o + "=y\n")
-		}
-		again, err := parseConfig([]byte(b.String()))
-		if err != nil || len(again) != len(c) {
-			t.Fatalf("parseConfig(%q) = %v, %v; want %v", b.String(), again, err, c)
-		}
-	})
-}
 
 // FuzzReadProgram: what is taken as a static program has no interpreter, and
 // none of its segments is cut off.

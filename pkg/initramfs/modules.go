@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gokexec/gokexec/internal/kconfig"
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
@@ -16,7 +17,7 @@ import (
 type moduleAdder struct {
 	layout layout
 	cfg    *Config
-	kernel kernelConfig // nil if it is not known
+	kernel kconfig.Config // nil if it is not known
 	report *Report
 	tree   *kmod.Tree
 }
@@ -124,7 +125,7 @@ func (a *moduleAdder) addFirmware(module string, patterns []string) error {
 		}
 		for _, f := range files {
 			name := "lib/firmware/" + f.Name
-			keep := f.Packing == kmod.Plain || a.kernel[firmwareOptions[f.Packing]]
+			keep := f.Packing == kmod.Plain || a.kernel.BuiltIn(firmwareOptions[f.Packing])
 			if keep {
 				name += f.Packing.Ext()
 			}
@@ -154,4 +155,4 @@ func (a *moduleAdder) addFirmware(module string, patterns []string) error {
 
 // firmwareOptions let the kernel load packed firmware (drivers/base/firmware_loader/Kconfig); without
 // them it is put in unpacked.
-var firmwareOptions = map[kmod.Packing]string{kmod.XZ: "CONFIG_FW_LOADER_COMPRESS_XZ", kmod.Zstd: "CONFIG_FW_LOADER_COMPRESS_ZSTD"}
+var firmwareOptions = map[kmod.Packing]string{kmod.XZ: "FW_LOADER_COMPRESS_XZ", kmod.Zstd: "FW_LOADER_COMPRESS_ZSTD"}

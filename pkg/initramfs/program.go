@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/gokexec/gokexec/internal/kconfig"
 )
 
 // ErrNotStatic is wrapped by the error about an /init that needs a dynamic
@@ -28,26 +30,26 @@ var archOptions = []struct {
 	options []string
 	arch    arch
 }{
-	{[]string{"CONFIG_X86_64"}, arch{elf.EM_X86_64, elf.ELFCLASS64, elf.ELFDATA2LSB}},
-	{[]string{"CONFIG_X86_32"}, arch{elf.EM_386, elf.ELFCLASS32, elf.ELFDATA2LSB}},
-	{[]string{"CONFIG_ARM64", "CONFIG_CPU_BIG_ENDIAN"}, arch{elf.EM_AARCH64, elf.ELFCLASS64, elf.ELFDATA2MSB}},
-	{[]string{"CONFIG_ARM64"}, arch{elf.EM_AARCH64, elf.ELFCLASS64, elf.ELFDATA2LSB}},
-	{[]string{"CONFIG_ARM", "CONFIG_CPU_BIG_ENDIAN"}, arch{elf.EM_ARM, elf.ELFCLASS32, elf.ELFDATA2MSB}},
-	{[]string{"CONFIG_ARM"}, arch{elf.EM_ARM, elf.ELFCLASS32, elf.ELFDATA2LSB}},
-	{[]string{"CONFIG_RISCV", "CONFIG_64BIT"}, arch{elf.EM_RISCV, elf.ELFCLASS64, elf.ELFDATA2LSB}},
-	{[]string{"CONFIG_PPC64", "CONFIG_CPU_LITTLE_ENDIAN"}, arch{elf.EM_PPC64, elf.ELFCLASS64, elf.ELFDATA2LSB}},
-	{[]string{"CONFIG_PPC64"}, arch{elf.EM_PPC64, elf.ELFCLASS64, elf.ELFDATA2MSB}},
-	{[]string{"CONFIG_S390", "CONFIG_64BIT"}, arch{elf.EM_S390, elf.ELFCLASS64, elf.ELFDATA2MSB}},
-	{[]string{"CONFIG_LOONGARCH", "CONFIG_64BIT"}, arch{elf.EM_LOONGARCH, elf.ELFCLASS64, elf.ELFDATA2LSB}},
+	{[]string{"X86_64"}, arch{elf.EM_X86_64, elf.ELFCLASS64, elf.ELFDATA2LSB}},
+	{[]string{"X86_32"}, arch{elf.EM_386, elf.ELFCLASS32, elf.ELFDATA2LSB}},
+	{[]string{"ARM64", "CPU_BIG_ENDIAN"}, arch{elf.EM_AARCH64, elf.ELFCLASS64, elf.ELFDATA2MSB}},
+	{[]string{"ARM64"}, arch{elf.EM_AARCH64, elf.ELFCLASS64, elf.ELFDATA2LSB}},
+	{[]string{"ARM", "CPU_BIG_ENDIAN"}, arch{elf.EM_ARM, elf.ELFCLASS32, elf.ELFDATA2MSB}},
+	{[]string{"ARM"}, arch{elf.EM_ARM, elf.ELFCLASS32, elf.ELFDATA2LSB}},
+	{[]string{"RISCV", "64BIT"}, arch{elf.EM_RISCV, elf.ELFCLASS64, elf.ELFDATA2LSB}},
+	{[]string{"PPC64", "CPU_LITTLE_ENDIAN"}, arch{elf.EM_PPC64, elf.ELFCLASS64, elf.ELFDATA2LSB}},
+	{[]string{"PPC64"}, arch{elf.EM_PPC64, elf.ELFCLASS64, elf.ELFDATA2MSB}},
+	{[]string{"S390", "64BIT"}, arch{elf.EM_S390, elf.ELFCLASS64, elf.ELFDATA2MSB}},
+	{[]string{"LOONGARCH", "64BIT"}, arch{elf.EM_LOONGARCH, elf.ELFCLASS64, elf.ELFDATA2LSB}},
 }
 
-// arch returns the architecture of a kernel, false if the configuration does
+// configArch returns the architecture of a kernel, false if the configuration does
 // not tell.
-func (c kernelConfig) arch() (arch, bool) {
+func configArch(c kconfig.Config) (arch, bool) {
 next:
 	for _, a := range archOptions {
 		for _, o := range a.options {
-			if !c[o] {
+			if !c.BuiltIn(o) {
 				continue next
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gokexec/gokexec/internal/sysfs"
 	"github.com/gokexec/gokexec/internal/uname"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -30,7 +31,7 @@ var ErrNotEnough = errors.New("VMCOREINFO doesn't tell the direct map")
 func mapFromNote(root fs.FS, iomem *memmap.Iomem, note elfcore.NoteRange) (*elfcore.KernelMap, error) {
 	f, err := root.Open(devMemPath)
 	if err != nil {
-		return nil, rootError(err)
+		return nil, sysfs.Rooted(err)
 	}
 	defer f.Close()
 	r, ok := f.(io.ReaderAt)
@@ -45,11 +46,11 @@ func mapFromNote(root fs.FS, iomem *memmap.Iomem, note elfcore.NoteRange) (*elfc
 	if err != nil {
 		return nil, fmt.Errorf("/%s: %w", devMemPath, err)
 	}
-	cmdline, err := fs.ReadFile(root, "proc/cmdline")
+	cmdline, err := sysfs.ReadString(root, "proc/cmdline")
 	if err != nil {
-		return nil, rootError(err)
+		return nil, err
 	}
-	return mapFromVMCoreInfo(info, iomem, strings.Fields(string(cmdline)))
+	return mapFromVMCoreInfo(info, iomem, strings.Fields(cmdline))
 }
 
 // mapFromVMCoreInfo knows the architecture by what only its VMCOREINFO has.

@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/gokexec/gokexec/internal/sysfs"
 	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 const reservedMemoryDir = "sys/firmware/devicetree/base/reserved-memory"
+
+// maxProperty bounds a property of the device tree, in bytes.
+const maxProperty = 4096
 
 // readFirmware reads the memory that the firmware of a riscv machine lives in, and
 // that no kernel can read: OpenSBI protects it (PMP) and says so in nodes of
@@ -23,9 +27,9 @@ func readFirmware(root fs.FS) ([]memmap.Range, error) {
 	}
 	var words [2]int // 32-bit words in an address, in a size
 	for i, name := range []string{"/#address-cells", "/#size-cells"} {
-		b, err := fs.ReadFile(root, reservedMemoryDir+name)
+		b, err := sysfs.ReadFile(root, reservedMemoryDir+name, maxProperty)
 		if err != nil {
-			return nil, rootError(err)
+			return nil, err
 		}
 		if len(b) != 4 || binary.BigEndian.Uint32(b) < 1 || binary.BigEndian.Uint32(b) > 2 {
 			return nil, fmt.Errorf("/%s%s: %x is neither 1 nor 2", reservedMemoryDir, name, b)
@@ -34,12 +38,12 @@ func readFirmware(root fs.FS) ([]memmap.Range, error) {
 	}
 	var rs []memmap.Range
 	for _, name := range names {
-		b, err := fs.ReadFile(root, name)
+		b, err := sysfs.ReadFile(root, name, maxProperty)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, rootError(err)
+			return nil, err
 		}
 		if len(b) != 4*(words[0]+words[1]) {
 			return nil, fmt.Errorf("/%s: %d bytes are no address and size of %d words", name, len(b), words[0]+words[1])

@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"math"
 	"slices"
-	"strings"
 
+	"github.com/gokexec/gokexec/internal/sysfs"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/vmcore"
@@ -54,7 +54,7 @@ type Kcore struct {
 func OpenKcore(root fs.FS, iomem *memmap.Iomem) (*Kcore, error) {
 	f, err := root.Open(kcorePath)
 	if err != nil {
-		return nil, fmt.Errorf("/%s: %w: %w", kcorePath, ErrKcoreUnreadable, rootError(err))
+		return nil, fmt.Errorf("/%s: %w: %w", kcorePath, ErrKcoreUnreadable, sysfs.Rooted(err))
 	}
 	r, ok := f.(io.ReaderAt)
 	if !ok {
@@ -163,15 +163,5 @@ func (r liveReader) ReadAt(b []byte, off int64) (int, error) {
 	if err == nil || err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return n, fmt.Errorf("%w: %w", ErrKcoreUnreadable, rootError(err))
-}
-
-// rootError puts the leading slash, which paths in an fs.FS don't have, back
-// into the path of a *fs.PathError.
-func rootError(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) && !strings.HasPrefix(pe.Path, "/") {
-		return &fs.PathError{Op: pe.Op, Path: "/" + pe.Path, Err: pe.Err}
-	}
-	return err
+	return n, fmt.Errorf("%w: %w", ErrKcoreUnreadable, sysfs.Rooted(err))
 }

@@ -5,12 +5,12 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/gokexec/gokexec/internal/sysfs"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -103,7 +103,7 @@ func RereadMachine(root fs.FS, last *Machine) (*Machine, error) {
 func readCPUNotes(root fs.FS) ([]CPUNotes, error) {
 	dirs, err := fs.ReadDir(root, cpuDir)
 	if err != nil {
-		return nil, rootError(err)
+		return nil, sysfs.Rooted(err)
 	}
 	var cpus []CPUNotes
 	for _, d := range dirs {
@@ -129,11 +129,11 @@ func readCPUNotes(root fs.FS) ([]CPUNotes, error) {
 }
 
 func readCrashNotes(root fs.FS, dir string) (elfcore.NoteRange, error) {
-	addr, err := readNumber(root, dir+"/crash_notes", 16, 64)
+	addr, err := sysfs.ReadUint(root, dir+"/crash_notes", 16, 64)
 	if err != nil {
 		return elfcore.NoteRange{}, err
 	}
-	size, err := readNumber(root, dir+"/crash_notes_size", 10, 32)
+	size, err := sysfs.ReadUint(root, dir+"/crash_notes_size", 10, 32)
 	if errors.Is(err, fs.ErrNotExist) {
 		size, err = defaultNotesSize, nil
 	}
@@ -144,7 +144,7 @@ func readCrashNotes(root fs.FS, dir string) (elfcore.NoteRange, error) {
 // vmcoreinfo_show): address and size, both hexadecimal. Only the address has
 // 0x, and in old kernels neither has.
 func readVMCoreInfoNote(root fs.FS) (elfcore.NoteRange, error) {
-	text, err := readSmall(root, vmcoreinfoPath)
+	text, err := sysfs.ReadString(root, vmcoreinfoPath)
 	if err != nil {
 		return elfcore.NoteRange{}, err
 	}
@@ -162,10 +162,10 @@ func readVMCoreInfoNote(root fs.FS) (elfcore.NoteRange, error) {
 // the file have no such ranges.
 func readCMA(root fs.FS) ([]memmap.Range, error) {
 	path := cmaPath
-	text, err := readSmall(root, path)
+	text, err := sysfs.ReadString(root, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		path = cmaOldPath
-		text, err = readSmall(root, path)
+		text, err = sysfs.ReadString(root, path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -185,37 +185,6 @@ func readCMA(root fs.FS) ([]memmap.Range, error) {
 		rs = append(rs, memmap.RangeTo(memmap.PhysAddr(start), memmap.PhysAddr(last)))
 	}
 	return rs, nil
-}
-
-// readNumber reads a file that holds an unsigned number and a newline.
-func readNumber(root fs.FS, name string, base, bits int) (uint64, error) {
-	text, err := readSmall(root, name)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseUint(text, base, bits)
-	if err != nil {
-		return 0, fmt.Errorf("/%s: %.200q is not a number of base %d and up to %d bits", name, text, base, bits)
-	}
-	return n, nil
-}
-
-// readSmall reads a file of /sys, at most a page long, without its last newline.
-func readSmall(root fs.FS, name string) (string, error) {
-	const limit = 64 << 10
-	f, err := root.Open(name)
-	if err != nil {
-		return "", rootError(err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return "", rootError(err)
-	}
-	if len(b) > limit {
-		return "", fmt.Errorf("/%s: larger than %d bytes", name, limit)
-	}
-	return strings.TrimSuffix(string(b), "\n"), nil
 }
 
 // Excluded returns the memory that a dump must not hold: that of the crash

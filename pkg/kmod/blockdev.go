@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/gokexec/gokexec/internal/sysfs"
 	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
@@ -189,7 +190,7 @@ func (w *walker) device(dir string) error {
 func (w *walker) below(dir string) error {
 	entries, err := fs.ReadDir(w.root, dir)
 	if err != nil {
-		return absPath(err)
+		return sysfs.Rooted(err)
 	}
 	for _, e := range entries {
 		var link string
@@ -233,7 +234,7 @@ func isController(name string) bool {
 func (w *walker) slaves(dir string) error {
 	entries, err := fs.ReadDir(w.root, dir)
 	if err != nil {
-		return absPath(err)
+		return sysfs.Rooted(err)
 	}
 	for _, e := range entries {
 		target, err := resolve(w.root, dir+"/"+e.Name())

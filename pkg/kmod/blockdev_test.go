@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// sysfs is a machine: a virtio disk, a SCSI disk on AHCI, an NVMe disk with
+// sysTree is a machine: a virtio disk, a SCSI disk on AHCI, an NVMe disk with
 // two paths, RAID 1 of partitions, LVM on it.
-func sysfs(t *testing.T) fs.FS {
+func sysTree(t *testing.T) fs.FS {
 	const pci = "sys/devices/pci0000:00/"
 	files := map[string]string{
 		pci + "0000:00:01.0/modalias":                                 "pci:v00001AF4d00001001sv\n",
@@ -62,7 +62,7 @@ func sysfs(t *testing.T) fs.FS {
 }
 
 func TestModulesForBlockDevice(t *testing.T) {
-	root := sysfs(t)
+	root := sysTree(t)
 	tree := open(t, packed(t))
 	for _, tt := range []struct{ dev, want, wantErr string }{
 		{"vda", "virtio_blk", ""},

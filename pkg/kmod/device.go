@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 // ModulesForDevice returns the names of the modules of this tree that a device of the machine at root
@@ -146,7 +148,7 @@ func readDir(root fs.FS, name string) ([]fs.DirEntry, error) {
 	}
 	entries, err := fs.ReadDir(root, real)
 	if err != nil {
-		return nil, absPath(err)
+		return nil, sysfs.Rooted(err)
 	}
 	return entries, nil
 }

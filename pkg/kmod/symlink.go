@@ -3,9 +3,9 @@ package kmod
 import (
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/gokexec/gokexec/internal/rootfs"
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 // resolve follows the symbolic links of a name inside root.
@@ -33,7 +33,7 @@ func openFile(root fs.FS, name string) (fs.File, error) {
 	}
 	f, err := root.Open(real)
 	if err != nil {
-		return nil, absPath(err)
+		return nil, sysfs.Rooted(err)
 	}
 	return f, nil
 }
@@ -52,12 +52,4 @@ func isDir(root fs.FS, name string) bool {
 func exists(root fs.FS, name string) bool {
 	_, err := resolve(root, name)
 	return err == nil
-}
-
-// absPath puts the leading slash back that paths inside an fs.FS lack.
-func absPath(err error) error {
-	if pe, ok := err.(*fs.PathError); ok && !strings.HasPrefix(pe.Path, "/") {
-		return &fs.PathError{Op: pe.Op, Path: "/" + pe.Path, Err: pe.Err}
-	}
-	return err
 }

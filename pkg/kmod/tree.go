@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 // ErrUnknownModule is wrapped by errors about a name that is neither a module
@@ -75,7 +77,7 @@ func Versions(root fs.FS) ([]string, error) {
 		}
 		entries, err := fs.ReadDir(root, real)
 		if err != nil {
-			return nil, absPath(err)
+			return nil, sysfs.Rooted(err)
 		}
 		for _, e := range entries {
 			if checkVersion(e.Name()) == nil && isDir(root, path.Join(real, e.Name())) {
@@ -229,7 +231,7 @@ func (t *Tree) walk() error {
 	rank := make(map[string]int)
 	err := fs.WalkDir(t.root, t.dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return absPath(err)
+			return sysfs.Rooted(err)
 		}
 		// "build" and "source" are links to kernel sources; WalkDir does not
 		// follow them. A link to a module (weak-updates) is one.

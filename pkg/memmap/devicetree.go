@@ -4,8 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 // chosenDirs are where the kernel shows /chosen of its device tree.
@@ -42,12 +43,7 @@ func readTreeCrash(root fs.FS) ([]Range, error) {
 
 // readCell reads a property of one number: big-endian, of 4 or 8 bytes.
 func readCell(root fs.FS, name string) (uint64, error) {
-	f, err := root.Open(name)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 16))
+	b, err := sysfs.ReadFile(root, name, 4096)
 	if err != nil {
 		return 0, err
 	}

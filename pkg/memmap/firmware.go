@@ -2,13 +2,13 @@ package memmap
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 const firmwarePath = "sys/firmware/memmap"
@@ -29,7 +29,7 @@ func (e FirmwareEntry) String() string { return e.Range.String() + " " + e.Type 
 func ReadFirmwareMap(root fs.FS) ([]FirmwareEntry, error) {
 	dirs, err := fs.ReadDir(root, firmwarePath)
 	if err != nil {
-		return nil, absPath(err)
+		return nil, sysfs.Rooted(err)
 	}
 	numbers := make([]uint64, 0, len(dirs))
 	for _, d := range dirs {
@@ -60,7 +60,7 @@ func readFirmwareEntry(root fs.FS, dir string) (FirmwareEntry, error) {
 	if err != nil {
 		return FirmwareEntry{}, err
 	}
-	text, err := readFile(root, dir+"/type", 4096)
+	text, err := sysfs.ReadString(root, dir+"/type")
 	if err != nil {
 		return FirmwareEntry{}, err
 	}
@@ -69,51 +69,19 @@ func readFirmwareEntry(root fs.FS, dir string) (FirmwareEntry, error) {
 	if r.End < r.Start {
 		return FirmwareEntry{}, fmt.Errorf("/%s: end %v is below start %v", dir, last, start)
 	}
-	return FirmwareEntry{r, strings.TrimSuffix(string(text), "\n")}, nil
+	return FirmwareEntry{r, text}, nil
 }
 
 // readAddr reads a file that holds an address, "0x" and hexadecimal digits.
 func readAddr(root fs.FS, name string) (PhysAddr, error) {
-	text, err := readFile(root, name, 4096)
+	s, err := sysfs.ReadString(root, name)
 	if err != nil {
 		return 0, err
 	}
-	s := strings.TrimSuffix(string(text), "\n")
 	digits, ok := strings.CutPrefix(s, "0x")
 	a, err := strconv.ParseUint(digits, 16, 64)
 	if !ok || err != nil {
 		return 0, fmt.Errorf("/%s: %.200q is not an address", name, s)
 	}
 	return PhysAddr(a), nil
-}
-
-// readFile reads a whole file of at most limit bytes. Files of /proc and /sys
-// don't tell their size beforehand.
-func readFile(root fs.FS, name string, limit int64) ([]byte, error) {
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, absPath(err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > limit { // of a tree
-		return nil, fmt.Errorf("/%s: larger than %d bytes", name, limit)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, absPath(err)
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("/%s: larger than %d bytes", name, limit)
-	}
-	return b, nil
-}
-
-// absPath puts the leading slash, which paths in an fs.FS don't have, back into
-// the path of a *fs.PathError.
-func absPath(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) && !strings.HasPrefix(pe.Path, "/") {
-		return &fs.PathError{Op: pe.Op, Path: "/" + pe.Path, Err: pe.Err}
-	}
-	return err
 }

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 const (
@@ -50,7 +52,7 @@ func RereadIomem(root fs.FS, last *Iomem) (*Iomem, error) {
 	if last == nil || last.text == nil {
 		return ReadIomem(root)
 	}
-	text, err := readFile(root, iomemPath, maxIomemSize)
+	text, err := sysfs.ReadFile(root, iomemPath, maxIomemSize)
 	if err != nil {
 		return nil, err
 	}
@@ -82,13 +84,13 @@ func iomemOf(root fs.FS, text []byte) (*Iomem, error) {
 // readStable reads the file until two reads agree, for about half a second.
 func readStable(root fs.FS, name string) ([]byte, error) {
 	const tries = 10
-	last, err := readFile(root, name, maxIomemSize)
+	last, err := sysfs.ReadFile(root, name, maxIomemSize)
 	if err != nil {
 		return nil, err
 	}
 	pause := time.Millisecond
 	for range tries {
-		text, err := readFile(root, name, maxIomemSize)
+		text, err := sysfs.ReadFile(root, name, maxIomemSize)
 		if err != nil {
 			return nil, err
 		}

@@ -161,7 +161,7 @@ func (v *VMCoreInfo) hex(key string) (uint64, bool) {
 }
 
 // FindVMCoreInfo parses the VMCOREINFO note of notes, which were read from r: of several the
-// first that has anything to say. QEMU hands on what a guest wrote, which may be nothing, before
+// first that is not empty. QEMU passes on what a guest wrote, which may be nothing, before
 // the kernel's own. A Xen dump has one for the hypervisor as well, named VMCOREINFO_XEN. The error
 // is ErrNoVMCoreInfo when there is none, or what is wrong with the first.
 func FindVMCoreInfo(notes []Note, r io.ReaderAt) (*VMCoreInfo, error) {

@@ -75,7 +75,7 @@ and a shell would wait for it forever. If both are none, gokexec just exits, eve
 				}
 				a := &actor{actionFlags: action, cfg: cfg, sys: capture.NewSystem(), out: e.messages, proc: "/proc"}
 				if os.Getenv(childVar) == "" {
-					return a.lookAfter(ctx, captureChild())
+					return a.supervise(ctx, captureChild())
 				}
 				result, err := e.capture(ctx, cfg, *source, false)
 				code := e.finish("capture", err)

@@ -17,14 +17,14 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 )
 
-// noAction is what to do when the command is just to end.
+// noAction means that the command just exits.
 const noAction = "none"
 
 // childVar tells a gokexec that it is the child of one that supervises it.
 const childVar = "GOKEXEC_CAPTURE_CHILD"
 
-// deadAfter is how long the first thread of a process may stay a zombie before the
-// others are taken for hung.
+// deadAfter is how long the first thread of a process may stay a zombie before the other
+// threads count as hung.
 const deadAfter = 2 * time.Second
 
 // actionFlags are what capture does at its end, for the hooks of initramfs builders.
@@ -67,11 +67,11 @@ type actor struct {
 	proc string // the procfs
 }
 
-// lookAfter runs the capture as a child and carries out the action if that has died
-// without. A thread that waits for a dead disk can't be killed, and whoever waits for
-// its process waits for ever: so nothing else may wait for the child than this, which
-// leaves it running.
-func (a *actor) lookAfter(ctx context.Context, child *exec.Cmd) error {
+// supervise runs the capture as a child, and carries out the action if the child died
+// before. A thread that waits for a disk that stopped answering can't be killed, and
+// waiting for its process would take for ever: so only supervise waits for the child, and
+// it gives up.
+func (a *actor) supervise(ctx context.Context, child *exec.Cmd) error {
 	code, err := a.run(ctx, child)
 	if err != nil {
 		fmt.Fprintf(a.out, "gokexec: capture: %v\n", err)
@@ -79,7 +79,7 @@ func (a *actor) lookAfter(ctx context.Context, child *exec.Cmd) error {
 	return &exitError{code: code, err: a.end(code == capture.ExitComplete || code == capture.ExitNoLog)}
 }
 
-// end carries out the action; it returns where there is none, and where it failed.
+// end carries out the action. It returns if there is none or if it failed.
 func (a *actor) end(saved bool) error {
 	action := a.of(saved)
 	if action == noAction {

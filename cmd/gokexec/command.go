@@ -29,7 +29,7 @@ const (
 	exitUsage   = 2
 )
 
-// messageTimeout is how long the last messages of a command that waits for nobody may take.
+// messageTimeout is how long writing the last messages of a command with unheard set may take.
 const messageTimeout = 2 * time.Second
 
 // env is everything a command uses of the machine, except the files it is
@@ -42,8 +42,8 @@ type env struct {
 	kmsg           string        // "" keeps out of the kernel's log
 	absent         time.Duration // hotplug.Handler.WaitForLoad
 	power          power
-	messages       *capture.Console // what stderr is to commands whose messages may be lost
-	interrupts     *interrupts      // nil: signals are not taken
+	messages       *capture.Console // stderr for commands whose messages may be lost
+	interrupts     *interrupts      // nil: signals are not handled
 }
 
 func systemEnv() *env {
@@ -57,11 +57,11 @@ type command struct {
 	short string // one line, no full stop
 	long  string // paragraphs, parted by blank lines
 	exits []exitCode
-	// orderly commands end by their context when they are interrupted, others at once.
+	// orderly commands end through their context when they are interrupted, others at once.
 	orderly bool
-	// unheard messages are lost: nothing that it does waits for somebody to read them.
+	// unheard: the command does not wait for its messages to be read; they may be lost.
 	unheard bool
-	acts    bool // its exit code tells what became of the machine: see env.checked
+	acts    bool // its exit code reports what it did to the machine: see env.checked
 	// setup declares the flags and returns what runs once they are parsed.
 	setup func(flags *pflag.FlagSet) func(ctx context.Context, e *env, args []string) error
 }
@@ -203,7 +203,7 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// tree is the tree that --sysroot names, which may be anybody's, or else the machine itself.
+// tree is the tree that --sysroot names, which is not trusted, or the machine itself.
 func (e *env) tree(sysroot string) (fs.FS, error) {
 	if sysroot == "" || filepath.Clean(sysroot) == "/" {
 		return os.DirFS(e.sysroot), nil

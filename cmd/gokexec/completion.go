@@ -35,7 +35,7 @@ func completions(e *env, args []string) int {
 	return exitOK
 }
 
-// completionSpec is what the shells are told of a command.
+// completionSpec describes a command to the shells.
 type completionSpec struct {
 	name, short string
 	options     []completionOption
@@ -50,7 +50,7 @@ type completionOption struct {
 }
 
 // completionValue is what may follow an option: words, files, directories, or
-// what no shell can know.
+// something that the shell cannot know.
 type completionValue struct {
 	words       []string
 	files, dirs bool

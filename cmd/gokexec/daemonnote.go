@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 )
 
-// daemonNote is a file that is there while a daemon runs: the udev rule starts no
-// processes then.
+// daemonNote is a file that exists while a daemon runs; then the udev rule starts no
+// processes.
 type daemonNote string
 
 func (d daemonNote) path() string { return filepath.Join(string(d), "daemon") }

@@ -42,7 +42,7 @@ func (e *env) dmesg(paths []string, asJSON bool) error {
 			return fileProblem("dump", err)
 		}
 		if info.Mode()&(os.ModeNamedPipe|os.ModeSocket|os.ModeDir) != 0 {
-			return &advice.Problem{What: fmt.Sprintf("dump %s is neither a file nor a block device", path), Hint: "the log lies anywhere in a dump, so it must be seekable: save it to a file first"}
+			return &advice.Problem{What: fmt.Sprintf("dump %s is neither a file nor a block device", path), Hint: "the log may be anywhere in a dump, so the dump must be seekable: save it to a file first"}
 		}
 	}
 	path := paths[0]
@@ -74,7 +74,7 @@ func (e *env) dmesg(paths []string, asJSON bool) error {
 	return nil
 }
 
-// logRecord is a line of dmesg --json. What the dump does not tell is left out.
+// logRecord is a line of dmesg --json. It omits what the dump does not contain.
 type logRecord struct {
 	Seq         uint64   `json:"seq"`
 	TimeSeconds *float64 `json:"time_seconds,omitempty"` // since boot

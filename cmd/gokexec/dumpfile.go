@@ -20,7 +20,7 @@ import (
 type dumpFile struct {
 	kdumpfile.Dump
 	files []*os.File
-	cut   bool // what gokexec capture wrote says itself that it is incomplete
+	cut   bool // gokexec capture has marked it as incomplete
 }
 
 // openDump opens a dump: a file or device of any form, what gokexec capture wrote
@@ -80,7 +80,7 @@ func (d *dumpFile) Close() error {
 	return errors.Join(errs...)
 }
 
-// missing says what is wrong with a dump that can be read all the same; "" if nothing is.
+// missing says what is wrong with a dump that can still be read; "" if nothing is.
 func (d *dumpFile) missing() string {
 	damage := errors.Join(d.Damage()...)
 	switch {
@@ -115,7 +115,7 @@ func dumpProblem(path string, dump *dumpFile, err error) error {
 	return p
 }
 
-// noVMCoreInfoHint tells who should have written that note.
+// noVMCoreInfoHint says which program should have written that note.
 func noVMCoreInfoHint(dump *dumpFile) string {
 	const byDebugInfo = "; crash(8) and drgn find the log in this one by the kernel's debug information"
 	switch {

@@ -16,7 +16,7 @@ import (
 // ramdisk_execute_command). Words of its command line that it doesn't know follow.
 const initName = "/init"
 
-// initReadingTime is how long the last words of an init stay on the screen.
+// initReadingTime is how long the last message of an init stays on the screen.
 const initReadingTime = 10 * time.Second
 
 // namesCommand reports whether a process was started for a command: as kexec, or with
@@ -41,7 +41,7 @@ func namesCommand(argv []string) bool {
 	return slices.ContainsFunc(commands(), func(c command) bool { return c.name == argv[1] })
 }
 
-// otherInit is what an init that is not wanted as one needs.
+// otherInit is what gokexec needs if it was started as init by mistake.
 type otherInit struct {
 	argv []string
 	say  func(line string)
@@ -63,8 +63,8 @@ func systemInit() otherInit {
 	}
 }
 
-// firstProcess is the life of PID 1 in a capture kernel. In another kernel it is not
-// wanted as init: that gets the system's own. In a container it does nothing.
+// firstProcess is PID 1 of a capture kernel. In another kernel it starts the system's own
+// init instead. In a container it does nothing.
 func firstProcess(sys capture.System, o otherInit) {
 	switch sys.Place() {
 	case capture.CaptureKernel:
@@ -76,7 +76,7 @@ func firstProcess(sys capture.System, o otherInit) {
 }
 
 // handOver starts what the kernel would have started without init= (init/main.c,
-// kernel_init), and where there is none ends, which the kernel answers by a panic.
+// kernel_init). If there is none it exits, and the kernel panics.
 func (o otherInit) handOver() {
 	o.say("gokexec: not the init of this kernel: it was not started by a panic (there is no /proc/vmcore), and this initramfs was not made by gokexec initramfs")
 	o.say("hint: remove init= or rdinit= from the kernel's command line; to run a command of gokexec, name it, as in gokexec status")

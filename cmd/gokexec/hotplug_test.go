@@ -99,7 +99,7 @@ func TestHotplug(t *testing.T) {
 	b.want(exitOK, "", "", "hotplug")
 	b.want(exitOK, "", "", "status")
 	if strings.Contains(b.stdout.String(), "hotplug:") {
-		t.Errorf("status still tells of a problem: %s", &b.stdout)
+		t.Errorf("status still reports a problem: %s", &b.stdout)
 	}
 	b.want(exitUsage, "", "--reload-method has no effect", "hotplug", "--reload-command", "true", "--reload-method", "file")
 }

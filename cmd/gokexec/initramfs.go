@@ -23,7 +23,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/storage"
 )
 
-// selfExecutable is this program, whatever it is called (proc(5)).
+// selfExecutable is this program, whatever its name is (proc(5)).
 const selfExecutable = "/proc/self/exe"
 
 type initramfsOptions struct {
@@ -218,7 +218,7 @@ func (o *initramfsOptions) openFiles(cfg *initramfs.Config) (files []*os.File, e
 		}
 	}()
 	open := func(path string) (*os.File, fs.FileInfo, error) {
-		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO is not waited for
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // do not wait for a writer of a FIFO
 		if err != nil {
 			return nil, nil, err
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/machine"
 )
 
-// chooseInit finds the gokexec that is to be init. For another architecture than
+// chooseInit finds the gokexec that becomes init. For another architecture than
 // this program's it is the file gokexec-GOARCH in the same directory, which is what make
 // cross calls it, unless --init names one.
 func (o *initramfsOptions) chooseInit() error {

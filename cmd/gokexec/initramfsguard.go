@@ -85,8 +85,8 @@ func (o *initramfsOptions) addFirst(e *env, tree *kmod.Tree, cfg *initramfs.Conf
 	return nil
 }
 
-// withoutModules goes on where no modules were found, for cause: all drivers must be built in. That is not
-// so if one of this machine's is a module now.
+// withoutModules is for a tree in which no modules were found, for cause: all drivers must be built in. It
+// fails if a driver is a module on this machine.
 func (o *initramfsOptions) withoutModules(e *env, cause error, devices []string, cfg *initramfs.Config) error {
 	for _, device := range devices {
 		drivers, err := kmod.DriversOfBlockDevice(os.DirFS(e.sysroot), device)
@@ -99,7 +99,7 @@ func (o *initramfsOptions) withoutModules(e *env, cause error, devices []string,
 	return o.addFirst(e, nil, cfg)
 }
 
-// missingDriver says what becomes of a watchdog that nobody feeds.
+// missingDriver says what a watchdog does that is not fed.
 func (o *initramfsOptions) missingDriver(dog kmod.Watchdog) string {
 	driver := "its driver is not known"
 	if len(dog.Drivers) > 0 {

@@ -16,9 +16,9 @@ import (
 	"github.com/gokexec/gokexec/pkg/storage"
 )
 
-// elsewhere reports whether the targets are another machine's, and can't be
-// looked at: --other-machine says so, or another architecture does, or drivers
-// that are named for a tree that is not this machine's.
+// elsewhere reports whether the targets are on another machine and can't be checked: if
+// --other-machine is given, for another architecture, or if drivers are named for a tree
+// that is not this machine's.
 func (o *initramfsOptions) elsewhere() (bool, error) {
 	if o.otherMachine || o.sysroot != "/" && len(o.sets)+len(o.modules) > 0 {
 		return true, nil
@@ -34,8 +34,8 @@ func (o *initramfsOptions) elsewhere() (bool, error) {
 	return arch.Name != native.Name, err
 }
 
-// resolveTargets makes of the targets what the capture kernel finds, and says
-// what was taken for something else.
+// resolveTargets turns the targets into what the capture kernel finds, and reports the
+// differences.
 func (o *initramfsOptions) resolveTargets(ctx context.Context, e *env, settings *capture.Config) ([]*storage.Resolved, error) {
 	elsewhere, err := o.elsewhere()
 	if err != nil {
@@ -64,7 +64,7 @@ func (o *initramfsOptions) resolveTargets(ctx context.Context, e *env, settings 
 	return all, nil
 }
 
-// targetProblem puts what to do instead into the hint.
+// targetProblem puts the alternative into the hint.
 func targetProblem(err error, here bool) error {
 	p := &advice.Problem{What: err.Error(), Err: err}
 	var refusal *storage.Refusal
@@ -103,7 +103,7 @@ func (o *initramfsOptions) targetModules(e *env, tree *kmod.Tree, r *storage.Res
 	return nil
 }
 
-// targetFindings looks at targets for check: those that are named, and those of the
+// targetFindings checks targets: those that are named, and those of the
 // capture initramfs, if the initrd is one. A collected tree has no devices.
 func (e *env) targetFindings(ctx context.Context, collected string, named []string, initrd string) ([]advice.Finding, error) {
 	resolve := storage.NewMachine(e.sysroot).Resolve
@@ -146,8 +146,8 @@ func targetFinding(r *storage.Resolved, err error) advice.Finding {
 	return f
 }
 
-// initrdConfig is the configuration in a capture initramfs; the zero one for
-// none, or for an initrd that another check complains of.
+// initrdConfig is the configuration in a capture initramfs. It is zero if there is none,
+// or if another check reports the initrd.
 func initrdConfig(initrd string) (capture.Config, error) {
 	if initrd == "" {
 		return capture.Config{}, nil

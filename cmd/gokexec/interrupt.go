@@ -14,23 +14,23 @@ import (
 // interruptGrace is how long a command that has begun to end may take.
 const interruptGrace = 30 * time.Second
 
-// interrupts has SIGINT and SIGTERM end the process: at once, or where a command is to
-// end in an orderly way by its context first, and then at the second signal or when the
-// grace is over. A load that is under way is waited for: the kernel frees the old image
-// before it takes the new one.
+// interrupts ends the process on SIGINT and SIGTERM: at once, or, for an orderly command,
+// through its context, and then at the second signal or after interruptGrace. It waits for
+// a load that is under way, since the kernel frees the old image before it takes the new
+// one.
 type interrupts struct {
 	grace time.Duration
 	die   func(os.Signal)
-	// outlivePipe has writes to a pipe that nobody reads fail, and no more.
+	// outlivePipe makes writes to a pipe without a reader fail, without ending the process.
 	outlivePipe func()
 
 	mu     sync.Mutex
-	cancel context.CancelFunc // of the command; nil where it has nothing to end in order
-	temp   string             // a file that is not to outlive the process; "" without
+	cancel context.CancelFunc // of the command; nil if it is not orderly
+	temp   string             // a file to remove when the process ends; "" for none
 	load   chan struct{}      // holds one while a load is under way
 }
 
-// handleInterrupts takes the signals from here on.
+// handleInterrupts handles the signals from here on.
 func handleInterrupts() *interrupts {
 	i := &interrupts{grace: interruptGrace, die: dieBy, outlivePipe: takeSIGPIPE, load: make(chan struct{}, 1)}
 	ch := make(chan os.Signal, 2)
@@ -56,13 +56,13 @@ func (i *interrupts) handle(ch <-chan os.Signal) {
 	i.load <- struct{}{}
 	i.mu.Lock()
 	if i.temp != "" {
-		os.Remove(i.temp) // what else could be done about an error?
+		os.Remove(i.temp) // nothing can be done about an error
 	}
 	i.die(sig)
 }
 
-// orderly returns the context by which a command is to end. Nor does it die of a reader
-// of its messages that goes away.
+// orderly returns the context through which a command ends. From then on the process also
+// survives when the reader of its messages exits.
 func (i *interrupts) orderly(ctx context.Context) context.Context {
 	if i == nil {
 		return ctx
@@ -83,7 +83,7 @@ func (i *interrupts) loading() (done func()) {
 	return func() { <-i.load }
 }
 
-// removing has a signal remove an unfinished file until done is called.
+// removing makes a signal remove an unfinished file, until done is called.
 func (i *interrupts) removing(name string) (done func()) {
 	if i == nil {
 		return func() {}
@@ -97,12 +97,11 @@ func (i *interrupts) removing(name string) (done func()) {
 	return func() { set("") }
 }
 
-// takeSIGPIPE takes the signal, instead of ignoring it as the programs that are started
-// would too.
+// takeSIGPIPE handles the signal. To ignore it would also make child processes ignore it.
 func takeSIGPIPE() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
 
-// dieBy ends the process by the signal's default action, which its parent sees. The
-// first process of a PID namespace is spared that (pid_namespaces(7)), and exits.
+// dieBy ends the process by the signal's default action, which its parent sees. For the
+// first process of a PID namespace that has no effect (pid_namespaces(7)): it exits.
 func dieBy(sig os.Signal) {
 	number, _ := sig.(syscall.Signal)
 	if os.Getpid() != 1 {

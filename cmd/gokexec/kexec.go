@@ -41,9 +41,9 @@ type kexecRun struct {
 	image string // the kernel's path
 }
 
-// kexec behaves as kexec(8) for a command line whose first word is its name. What
-// it writes to stderr is what kexec-tools would write, where scripts may look for
-// it; a line with a hint may follow.
+// kexec behaves as kexec(8) for a command line whose first word is its name. Where
+// scripts may parse it, stderr gets the messages of kexec-tools; a line with a hint may
+// follow.
 func (e *env) kexec(ctx context.Context, argv []string) int {
 	arch, err := machine.NativeArch()
 	if err != nil {
@@ -76,7 +76,7 @@ func (e *env) kexecOn(ctx context.Context, arch machine.Arch, argv []string) int
 	return k.steps(ctx)
 }
 
-// kexecFail prints a line of kexec-tools and perhaps a hint, and gives the code.
+// kexecFail prints a line of kexec-tools and perhaps a hint, and returns the code.
 func (e *env) kexecFail(code int, line, hint string) int {
 	fmt.Fprintln(e.stderr, line)
 	if hint != "" {
@@ -91,8 +91,8 @@ func (k *kexecRun) debugf(format string, args ...any) {
 	}
 }
 
-// machine is what of the machine decides whether the command line is refused. Where
-// /proc/iomem hides its addresses from this user, crash memory is not denied.
+// machine is what decides whether the command line is refused on this machine. If
+// /proc/iomem hides its addresses from this user, crash memory counts as present.
 func (k *kexecRun) machine() kexeccmd.Machine {
 	hidden := k.host.Iomem == nil && errors.Is(k.host.Unread["proc/iomem"], memmap.ErrAddressesHidden)
 	return kexeccmd.Machine{
@@ -103,8 +103,7 @@ func (k *kexecRun) machine() kexeccmd.Machine {
 	}
 }
 
-// dom0 tells of the domain by which Xen's hypervisor is run (drivers/xen/xenfs,
-// capabilities).
+// dom0 tells whether this is the control domain of Xen (drivers/xen/xenfs, capabilities).
 func (k *kexecRun) dom0() bool {
 	b, err := fs.ReadFile(os.DirFS(k.sysroot), "proc/xen/capabilities")
 	return err == nil && strings.Contains(string(b), "control_d")
@@ -225,7 +224,7 @@ func (k *kexecRun) unload(ctx context.Context) int {
 	return k.kexecFail(kexeccmd.ExitFailed, "kexec_file_load(unload) failed: "+strerror(err), hintOf(err))
 }
 
-// strerror is the C library's text for the errno of err: Go's with a capital.
+// strerror is the C library's text for the errno of err: Go's text with a capital letter.
 func strerror(err error) string {
 	if errors.Is(err, statedir.ErrLocked) {
 		err = unix.EBUSY

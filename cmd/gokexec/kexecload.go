@@ -110,7 +110,7 @@ func (k *kexecRun) fileFlags(host *machine.Host) (flags plan.FileFlags) {
 	return flags
 }
 
-// debugOptions tells of options without effect.
+// debugOptions reports options without effect.
 func (k *kexecRun) debugOptions() {
 	for _, u := range kexeccmd.Unsupported() {
 		if u.Meant(k.inv) && !u.Refused {
@@ -119,8 +119,8 @@ func (k *kexecRun) debugOptions() {
 	}
 }
 
-// debugCmdline tells what gokexec load would have added to a crash kernel's command
-// line; kexec takes the one it is given.
+// debugCmdline reports what gokexec load would have added to a crash kernel's command
+// line; kexec uses the one it is given.
 func (k *kexecRun) debugCmdline(p *plan.Plan) {
 	line, err := cmdline.Parse(p.Cmdline)
 	if err != nil || p.Kind != machine.Crash {

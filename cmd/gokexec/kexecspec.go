@@ -56,8 +56,8 @@ func (k *kexecRun) open() (*plan.Spec, error) {
 	return spec, nil
 }
 
-// serial is the port for the purgatory. One that the machine has not is no reason
-// not to load.
+// serial is the port for the purgatory. If the machine does not have it, the kernel is
+// loaded nevertheless.
 func (k *kexecRun) serial() plan.Serial {
 	serial := k.inv.Serial
 	if k.inv.Terminal != "" {
@@ -91,8 +91,8 @@ func (k *kexecRun) initrdFailed(kernel *plan.Source, path string, err error) *ke
 	return e
 }
 
-// openFailed: a file that can't be opened ends kexec-tools on the spot. An initrd
-// for kexec_file_load is a failure like others, with words of its own.
+// openFailed: kexec-tools exits at once if a file can't be opened. An initrd for
+// kexec_file_load is an ordinary failure, with its own message.
 func (k *kexecRun) openFailed(words, path string, err error) *kexecError {
 	e := &kexecError{err: fileProblem("file", err)}
 	var pe *fs.PathError
@@ -110,8 +110,8 @@ func (k *kexecRun) openFailed(words, path string, err error) *kexecError {
 	return e
 }
 
-// checkType holds the image against --type, which counts by kexec_load. What is no
-// image is left to the plan.
+// checkType compares the image with --type, which kexec_load uses. If it is no image, the
+// plan reports that.
 func (k *kexecRun) checkType(kernel *plan.Source) error {
 	name := k.inv.Type
 	if k.inv.Method != plan.Segments || name == "" {

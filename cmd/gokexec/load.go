@@ -96,12 +96,12 @@ func fileProblem(role string, err error) error {
 	case errors.Is(err, plan.ErrNotRegular):
 		p.Hint = "the kernel reads regular files only; save it to a file first"
 	case errors.Is(err, plan.ErrEmpty):
-		p.Hint = "was it written completely? is the disk full?"
+		p.Hint = "check that it was written completely and that the disk is not full"
 	}
 	return p
 }
 
-// trimOp leaves the operation out of a path error: the file and why.
+// trimOp returns a path error without its operation: the file and the reason.
 func trimOp(err error) string {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

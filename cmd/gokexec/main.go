@@ -1,5 +1,5 @@
-// Command gokexec loads crash kernels, says what is loaded, and as the init of
-// the capture kernel saves the memory of the one that died.
+// Command gokexec loads crash kernels, keeps them accurate, and as the init of the
+// capture kernel saves the memory of the crashed kernel.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 
 func main() {
 	if os.Getpid() == 1 && !namesCommand(os.Args) {
-		// It returns where this is no init.
+		// It returns if this process is not to be an init.
 		firstProcess(capture.NewSystem(), systemInit())
 	}
 	e := systemEnv()
@@ -20,8 +20,8 @@ func main() {
 	os.Exit(runAs(context.Background(), e, os.Args))
 }
 
-// runAs runs what the program's name stands for: a link named kexec is kexec(8), one
-// named vmcore-dmesg is vmcore-dmesg(8).
+// runAs runs the program that argv[0] names: a link named kexec is kexec(8), one named
+// vmcore-dmesg is vmcore-dmesg(8).
 func runAs(ctx context.Context, e *env, argv []string) int {
 	if len(argv) == 0 {
 		return run(ctx, e, nil)

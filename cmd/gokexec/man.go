@@ -83,7 +83,7 @@ func manHead(b *strings.Builder, title, name, short string) {
 	fmt.Fprintf(b, ".TH %s 8\n.SH NAME\n%s \\- %s\n", roff(title), roff(name), roff(short))
 }
 
-// roff escapes what troff would take for itself (groff_man(7)).
+// roff escapes what troff would interpret (groff_man(7)).
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, `-`, `\-`).Replace(s)
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {

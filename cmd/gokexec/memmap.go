@@ -54,7 +54,7 @@ func (e *env) memmap(sysroot string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	// All of it where it is a machine that can dump; else the memory map will do.
+	// Read the whole machine if it can dump; otherwise the memory map suffices.
 	machine, err := kcore.ReadMachine(root)
 	if err != nil {
 		iomem, err := memmap.ReadIomem(root)

@@ -26,12 +26,12 @@ const (
 // maxLinks is how many symbolic links are followed, as many as by the kernel (path_resolution(7)).
 const maxLinks = 40
 
-// output is a file that the user names, to be written. A regular file is replaced when the new one is
-// whole and on disk; until then it is as it was. Anything else (a device, a FIFO, a descriptor under
-// /dev/fd) is written through.
+// output is a file to be written that the user names. A regular file is replaced when the new one is
+// complete and on disk; until then it is unchanged. Anything else (a device, a FIFO, a descriptor under
+// /dev/fd) is written to directly.
 type output struct {
 	file *os.File
-	path string // that file takes in the end; "" where it is written through
+	path string // to which file is renamed at the end; "" if it is written to directly
 }
 
 // writeOutput writes the file that path names, "-" for the standard output. A new file gets the mode
@@ -65,7 +65,7 @@ func writeOutput[T any](e *env, path string, perm fs.FileMode, write func(io.Wri
 	return v, nil
 }
 
-// writeText writes a file for everybody to read.
+// writeText writes a file that everybody may read.
 func (e *env) writeText(path, text string) error {
 	_, err := writeOutput(e, path, publicFile, func(w io.Writer) (int, error) { return io.WriteString(w, text) })
 	return err
@@ -102,11 +102,11 @@ func (e *env) openOutput(path string, perm fs.FileMode) (*output, error) {
 		info, err := os.Lstat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return beside(path, perm, nil)
+			return newFile(path, perm, nil)
 		case err != nil:
 			return nil, err
 		case info.Mode().IsRegular():
-			return beside(path, perm, info)
+			return newFile(path, perm, info)
 		case info.IsDir():
 			return fail(unix.EISDIR)
 		case info.Mode()&fs.ModeSymlink == 0 || strings.HasPrefix(dir, "/proc/"):
@@ -131,8 +131,8 @@ func ownDescriptor(dir, base string) (int, bool) {
 	return int(fd), ok && err == nil && filepath.Base(rest) == "fd"
 }
 
-// duplicate writes to a descriptor where it stands; to open it by its name would begin at
-// the start of the file.
+// duplicate writes at the current position of a descriptor; opening it by its name would
+// begin at the start of the file.
 func duplicate(fd int) (*output, error) {
 	name := fmt.Sprintf("/dev/fd/%d", fd)
 	if fd == 1 {
@@ -160,8 +160,8 @@ func closedAtStart(fd int) bool {
 		st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
-// through opens what is no regular file. A block device that is in use is EBUSY: for one,
-// O_EXCL without O_CREAT means just that (open(2)).
+// through opens what is no regular file. For a block device that is in use the error is
+// EBUSY, which is the meaning of O_EXCL without O_CREAT (open(2)).
 func through(path string, info fs.FileInfo) (*output, error) {
 	flags := os.O_WRONLY | unix.O_NOCTTY
 	if info.Mode()&(fs.ModeDevice|fs.ModeCharDevice) == fs.ModeDevice {
@@ -174,9 +174,9 @@ func through(path string, info fs.FileInfo) (*output, error) {
 	return &output{file: f}, nil
 }
 
-// beside makes the file that is to become path. That of an old one gets its owner and mode; where the
-// owner can't be kept, the mode of a new file.
-func beside(path string, perm fs.FileMode, old fs.FileInfo) (*output, error) {
+// newFile creates the file that will be renamed to path, in the same directory. It gets owner and mode of the
+// old file; if the owner can't be kept, the mode of a new file.
+func newFile(path string, perm fs.FileMode, old fs.FileInfo) (*output, error) {
 	for {
 		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".gokexec.%x", rand.Uint64()))
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)

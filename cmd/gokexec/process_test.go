@@ -330,7 +330,7 @@ func TestCaptureLookedAfter(t *testing.T) {
 			var said bytes.Buffer
 			sys, out := &actions{}, capture.NewConsole(io.Writer(&said))
 			a := &actor{actionFlags: tt.flags, sys: sys, out: out, proc: "/proc"}
-			err := a.lookAfter(context.Background(), tt.child)
+			err := a.supervise(context.Background(), tt.child)
 			out.Close(messageTimeout)
 			var exit *exitError
 			if !errors.As(err, &exit) || exit.code != tt.code || exit.err != nil {

@@ -26,8 +26,8 @@ func (f *segmentFlags) declare(flags *pflag.FlagSet) {
 	flags.StringVar(&f.dtb, "dtb", "", "for kexec_load on arm64 and riscv64: `FILE` with a device tree, instead of the running kernel's")
 }
 
-// apply puts the choices into spec. A dry run gets a seed of zeros, so that two
-// runs print the same.
+// apply sets the options in spec. A dry run uses a seed of zeros, so that two runs print
+// the same.
 func (f *segmentFlags) apply(spec *plan.Spec, dryRun bool) error {
 	if err := spec.Method.UnmarshalText([]byte(f.method)); err != nil {
 		return usageError("--method: %w", err)

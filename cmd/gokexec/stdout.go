@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// stdout remembers the first error of the standard output: a disk that is full, a reader
-// that is gone.
+// stdout remembers the first error of the standard output: a full disk, a reader that has
+// exited.
 type stdout struct {
 	io.Writer
 	err error
@@ -21,8 +21,8 @@ func (s *stdout) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// checked runs a command, and fails where what it printed is lost. The outcome of one that
-// acts on the machine is what the exit code is about, whether or not somebody reads of it.
+// checked runs a command, and fails if its output is lost. The exit code of a command that
+// acts on the machine reports that action, whether or not the output could be written.
 func (e *env) checked(acts bool, command func(e *env) int) int {
 	out := &stdout{Writer: e.stdout}
 	own := *e
@@ -38,7 +38,7 @@ func (e *env) checked(acts bool, command func(e *env) int) int {
 	return exitFailure
 }
 
-// printed is the error of the standard output, for what is run to be read and nothing else.
+// printed is the error of the standard output, for commands that only print.
 func (e *env) printed() error {
 	if out, ok := e.stdout.(*stdout); ok && out.err != nil {
 		return fmt.Errorf("write to the standard output: %w", cause(out.err))
@@ -56,8 +56,8 @@ func (e *env) stdoutFile() (*os.File, bool) {
 	return f, ok
 }
 
-// reportOn is where a command says what it wrote to the file path: not on the standard output when that
-// is the file. (On a terminal or /dev/null nothing is spoilt.)
+// reportOn is where a command reports what it wrote to the file path: not on the standard output if that
+// is the file. (On a terminal or /dev/null that does no harm.)
 func (e *env) reportOn(path string) io.Writer {
 	if path == "-" {
 		return e.stderr

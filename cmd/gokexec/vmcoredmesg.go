@@ -123,8 +123,8 @@ func (f *failingWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// checkELF does the checks of the original in its order and with its words, as
-// far as FILE is an ELF file or nothing that can be read.
+// checkELF makes the checks of the original in its order and with its messages, if FILE is
+// an ELF file or can't be read.
 func checkELF(path string) (code int, message string) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -225,7 +225,7 @@ func missingCode(m *printk.MissingError) int {
 	return 64 // the size of a record
 }
 
-// dmesgError says an error as C does; the end of a file is none there.
+// dmesgError formats an error as the original does, for which the end of a file is none.
 func dmesgError(err error) string {
 	if err == nil || err == io.EOF {
 		return "Success"

@@ -240,7 +240,7 @@ func TestReloadTimeoutOption(t *testing.T) {
 	}
 }
 
-// Nobody reads what hotplug says: it loads all the same, and ends.
+// Nobody reads what hotplug says: it loads nevertheless, and ends.
 func TestHotplugUnread(t *testing.T) {
 	for _, argv := range [][]string{{"hotplug"}, {"reload"}, {"hotplug", "--reload-command", "yes reload | head -c 300000"}} {
 		b := newBench(t)

@@ -1,3 +1,3 @@
-// Package arch holds the test that keeps imports going one way, down through
-// the layers that ARCHITECTURE.md draws.
+// Package arch contains the test that imports point down only, through the layers that
+// ARCHITECTURE.md shows.
 package arch

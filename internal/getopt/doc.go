@@ -1,5 +1,5 @@
-// Package getopt reads a command line as glibc's getopt_long does (getopt_long(3),
-// glibc posix/getopt.c), to the letter of its messages: programs that take over
-// another's name take over its scripts, which rely on options after operands,
-// short options in one word, and long options cut short.
+// Package getopt parses a command line exactly as glibc's getopt_long does
+// (getopt_long(3), glibc posix/getopt.c), with the same messages: a program that replaces
+// another must work with its scripts, which rely on options after operands, several short
+// options in one word, and abbreviated long options.
 package getopt

@@ -8,7 +8,7 @@ import (
 )
 
 // Cmdline makes the new kernel's command line. running is that of the kernel that
-// runs, for --reuse-cmdline, and runningErr why it can't be had.
+// runs, for --reuse-cmdline, and runningErr why it can't be read.
 func (inv *Invocation) Cmdline(running cmdline.Cmdline, runningErr error) (string, error) {
 	var parts []string
 	switch {

@@ -1,6 +1,6 @@
 package kexeccmd
 
-// Unsupport is an option of kexec-tools that gokexec takes but does not carry out.
+// Unsupport is an option of kexec-tools that gokexec recognises but does not support.
 type Unsupport struct {
 	Option  string
 	Refused bool // with exit code 255; else it is accepted and has no effect
@@ -9,10 +9,10 @@ type Unsupport struct {
 	meant func(*Invocation) bool
 }
 
-// Meant tells whether the invocation has it.
+// Meant tells whether the invocation uses it.
 func (u *Unsupport) Meant(inv *Invocation) bool { return u.meant(inv) }
 
-// Unsupported lists them all: the manual and the messages are made from it.
+// Unsupported lists them all. The manual and the messages are made from it.
 func Unsupported() []Unsupport {
 	given := func(name string) func(*Invocation) bool {
 		return func(inv *Invocation) bool { return inv.Load && inv.Given[name] }

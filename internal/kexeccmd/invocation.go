@@ -5,7 +5,7 @@ import "github.com/gokexec/gokexec/pkg/plan"
 // Exit codes of kexec(8), as a shell sees them.
 const (
 	ExitOK         = 0
-	ExitUsage      = 1   // a wrong command line, and whatever ends kexec-tools on the spot
+	ExitUsage      = 1   // a wrong command line, and any error at which kexec-tools exits at once
 	ExitNoFileLoad = 253 // -s, and the kernel has no kexec_file_load or does not take the image
 	ExitFailed     = 255 // a system call failed, or the image can't be loaded
 )
@@ -13,9 +13,9 @@ const (
 // Invocation is what a command line asks for.
 type Invocation struct {
 	Arch string   // by uname -m
-	Name string   // what the program was called as; stands in messages
-	Stop *Stop    // the command line was ended by an option or a mistake; nothing else counts
-	Warn []string // lines for stderr, whatever comes
+	Name string   // the name under which the program was called, for messages
+	Stop *Stop    // an option or a mistake ends the program; then nothing else counts
+	Warn []string // lines for stderr, in any case
 
 	// Steps, in the order in which they are taken.
 	Status   bool // exit with what is loaded, and take no other step
@@ -79,7 +79,7 @@ type Machine struct {
 	Dom0          bool // this is the control domain of Xen, and the hypervisor loads
 }
 
-// Words that scripts may look for, as kexec-tools writes them.
+// Messages that scripts may look for, as kexec-tools writes them.
 const (
 	TextNoCrashMemory = "Memory for crashkernel is not reserved\nPlease reserve memory by passing\"crashkernel=Y@X\" parameter to kernel\nThen try to loading kdump kernel"
 	TextNothingLoaded = "Nothing has been loaded!"
@@ -87,8 +87,8 @@ const (
 	TextNoFileLoad    = "syscall kexec_file_load not available."
 )
 
-// Refuse says why the invocation is refused before any step is taken, in the order
-// of kexec-tools' checks; nil if it is not.
+// Refuse returns why the invocation is refused before any step is taken, in the order
+// of kexec-tools' checks, or nil.
 func (inv *Invocation) Refuse(m Machine) *Stop {
 	die := func(text string) *Stop { return &Stop{Message: []string{text}, Code: ExitUsage} }
 	switch {

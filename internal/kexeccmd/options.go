@@ -11,11 +11,11 @@ import (
 type Option struct {
 	Name   string // of the long option, without dashes
 	Letter byte   // the short option; 0: none
-	Value  string // how the manual calls its argument; "": it has none
+	Value  string // the name of its argument in the manual; "": it has none
 	Help   string
 
-	// Loader: it belongs to a load. kexec-tools refuses it, by its usage, where
-	// nothing is loaded.
+	// Loader: it applies to a load. Without a load kexec-tools refuses it and prints its
+	// usage.
 	Loader bool
 
 	id int
@@ -65,8 +65,8 @@ const (
 // Letters is the string that getopt(3) takes.
 const letters = "h?vdfixyluet:pscaS"
 
-// common are the options of all architectures, in the order of kexec-tools: it shows
-// in messages on ambiguous ones.
+// common are the options of all architectures, in the order of kexec-tools, which
+// messages about ambiguous options show.
 func common() []Option {
 	return []Option{
 		{Name: "help", Letter: 'h', Help: "print this help"},
@@ -150,7 +150,7 @@ func Arches() []string {
 // TakesDTB tells whether --dtb has an effect on an architecture.
 func TakesDTB(arch string) bool { return arch == "aarch64" || arch == "riscv64" }
 
-// Options gives what kexec(8) takes on an architecture.
+// Options returns the options of kexec(8) on an architecture.
 func Options(arch string) ([]Option, error) {
 	options := common()
 	switch arch {

@@ -42,7 +42,7 @@ func Parse(arch string, argv []string, posix bool) (*Invocation, error) {
 	return inv, nil
 }
 
-// parser holds what later options may take back.
+// parser holds what later options may undo.
 type parser struct {
 	inv                                *Invocation
 	load, shutdown, sync, ifdown, exec bool
@@ -56,7 +56,7 @@ type parser struct {
 	consoleSerial     bool
 }
 
-// option takes one option, in its turn: many undo what came before.
+// option applies one option, in order: many undo earlier ones.
 func (p *parser) option(item getopt.Item) *Stop {
 	inv := p.inv
 	switch item.Val {
@@ -113,7 +113,7 @@ func (p *parser) option(item getopt.Item) *Stop {
 	return nil
 }
 
-// loadOption takes an option that only says how to load.
+// loadOption applies an option that only says how to load.
 func (p *parser) loadOption(item getopt.Item) *Stop {
 	inv := p.inv
 	switch item.Val {
@@ -190,7 +190,7 @@ func (p *parser) serialBaud(text string) {
 	}
 }
 
-// finish settles what the options mean together.
+// finish determines what the options mean together.
 func (p *parser) finish() {
 	inv := p.inv
 	if p.consoleSerial {

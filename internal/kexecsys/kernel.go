@@ -12,7 +12,7 @@ import (
 // Kernel is the running kernel.
 type Kernel struct{}
 
-// KexecFileLoad hands the kernel and initrd files to kexec_file_load(2). A nil
+// KexecFileLoad passes the kernel and initrd files to kexec_file_load(2). A nil
 // initrd means none. With FileUnload both files are nil.
 func (Kernel) KexecFileLoad(kernel, initrd *os.File, cmdline string, flags FileFlags) error {
 	kernelFD, initrdFD := -1, -1

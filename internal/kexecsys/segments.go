@@ -19,7 +19,7 @@ type rawSegment struct {
 	memLen uintptr
 }
 
-// KexecLoad hands segments to kexec_load(2). No segments means unload. The call is
+// KexecLoad passes segments to kexec_load(2). No segments means unload. The call is
 // made here and not by u-root's kexec.Load, which copies each segment before: a copy
 // of the kernel costs memory, and the scheduler can't interrupt it (on an emulated
 // riscv64 a garbage collection that waited for it made a load take 14 s instead of 2).

@@ -172,7 +172,7 @@ func (k *Kernel) Reboot() error {
 }
 
 // permitted is kernel/kexec_core.c, kexec_load_permitted: the limit is counted
-// down on every call, whatever becomes of it.
+// down on every call, whether or not it succeeds.
 func (k *Kernel) permitted(crash bool) unix.Errno {
 	if len(k.FailEarly) > 0 {
 		errno := k.FailEarly[0]
@@ -251,7 +251,7 @@ func (k *Kernel) fail(call string, errno unix.Errno) error {
 }
 
 // begin is what both calls do once their arguments are right: it takes the lock,
-// unloads, and lets go of the old crash image before anything is built (kernel/kexec.c,
+// unloads, and frees the old crash image before anything is built (kernel/kexec.c,
 // do_kexec_load; kernel/kexec_file.c: kimage_free(xchg(&kexec_crash_image, NULL))).
 func (k *Kernel) begin(crash, unload bool) (done bool, errno unix.Errno) {
 	if k.Busy > 0 {

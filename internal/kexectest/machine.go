@@ -41,8 +41,8 @@ func EmptyMachine(t testing.TB) *Machine {
 	return &Machine{t: t, Dir: t.TempDir()}
 }
 
-// NewMachine makes an x86 machine on which everything is as it should be:
-// nothing loaded, crash memory reserved, all permissions.
+// NewMachine makes an x86 machine without problems: nothing loaded, crash memory
+// reserved, all permissions.
 func NewMachine(t testing.TB) *Machine {
 	t.Helper()
 	m := EmptyMachine(t)
@@ -84,7 +84,7 @@ func (m *Machine) Write(path, content string) {
 	}
 }
 
-// Remove takes a file away.
+// Remove removes a file.
 func (m *Machine) Remove(path string) {
 	m.t.Helper()
 	if err := os.RemoveAll(filepath.Join(m.Dir, path)); err != nil {

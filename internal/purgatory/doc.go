@@ -1,14 +1,14 @@
-// Package purgatory holds the code that runs between a kernel that crashed, or was
-// left, and the one loaded with kexec_load(2): a few KiB of machine code without
-// an operating system around it. It
+// Package purgatory contains the code that runs between a kernel that crashed, or that
+// an ordinary kexec leaves, and the one loaded with kexec_load(2): a few KiB of machine
+// code without an operating system. It
 //
 //   - hashes up to 16 regions of memory with SHA-256 and compares the digest, so that
-//     a crash kernel that the dying one scribbled over is not started;
+//     a crash kernel that the crashed kernel has overwritten is not started;
 //   - copies a backup region, if there is one;
-//   - sets the registers that the kernel's boot protocol wants, and jumps.
+//   - sets the registers that the kernel's boot protocol requires, and jumps.
 //
-// If the digest is wrong it writes one line to a serial port, if it was given
-// one, and stops for good.
+// If the digest is wrong, it writes one line to a serial port, if one was given,
+// and halts.
 //
 // The code is written in the Go assembler (code/), and cut by the generator (gen)
 // out of a linked program, so that building needs nothing but Go. It is position
@@ -49,7 +49,7 @@
 //	0x180     80  text for a mismatch, NUL at its end
 //	0x1d0     80  text for an exception, NUL at its end
 //
-// # What it expects and what it leaves
+// # State at entry and exit
 //
 // x86-64, from arch/x86/kernel/relocate_kernel_64.S: long mode, an identity map of
 // RAM and segments; no usable GDT, IDT or stack. It loads its own GDT with the

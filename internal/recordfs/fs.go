@@ -15,7 +15,7 @@ import (
 // ErrNotSupported means that the file under the recorded one can't do that.
 var ErrNotSupported = errors.New("not supported by the file system under it")
 
-// FS passes everything on to another file system, and keeps what was read.
+// FS passes everything to another file system, and records what was read.
 // It is safe for concurrent use.
 type FS struct {
 	root  fs.FS
@@ -26,8 +26,8 @@ type FS struct {
 	dirs  map[string]bool
 }
 
-// New records what is read of root: of each file, what lies in its first limit
-// bytes. What follows them is passed on, but not kept: /proc/kcore has no end.
+// New records what is read from root: of each file, the first limit bytes. What
+// follows is passed on, but not recorded: /proc/kcore has no end.
 func New(root fs.FS, limit int64) *FS {
 	return &FS{root: root, limit: limit, files: map[string][]byte{}, dirs: map[string]bool{}}
 }
@@ -125,8 +125,8 @@ func (f *file) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// ReadDir implements fs.ReadDirFile. Directories in it are kept, files only when
-// they are opened: those that nobody asks for tell nothing.
+// ReadDir implements fs.ReadDirFile. It records the directories in it; files are
+// recorded only when they are opened.
 func (f *file) ReadDir(n int) ([]fs.DirEntry, error) {
 	d, ok := f.File.(fs.ReadDirFile)
 	if !ok {

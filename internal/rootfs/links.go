@@ -14,8 +14,8 @@ import (
 const maxLinks = 40
 
 // Resolve returns name with every symbolic link in it followed inside root: an absolute target is
-// taken from root's top, and ".." stops there. So a collected tree is never left for the machine it
-// is studied on, as os.DirFS's own Open would.
+// taken from root's top, and ".." stops there. So a name never leads out of a collected tree to this
+// machine, as it would with the Open of os.DirFS.
 //
 // A root that has no links (fs.ReadLinkFS is not implemented) is taken as it is. When something on
 // the way is not there, the error wraps fs.ErrNotExist.

@@ -1,5 +1,5 @@
-// Package rootfs reads the files of another machine out of a tree, which may be anybody's: a collected
-// one, a package unpacked, the root of a container.
+// Package rootfs reads the files of another machine from a tree that is not trusted: a collected
+// one, an unpacked package, the root of a container.
 package rootfs
 
 import (
@@ -71,7 +71,7 @@ func (t *Tree) open(name string) (*os.File, error) {
 	if err := readable(info); err != nil {
 		return fail(err)
 	}
-	// What was put there since is neither waited for nor read.
+	// If the file was replaced since, do not wait for it and do not read it.
 	f, err := t.root.OpenFile(to, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return fail(err)

@@ -74,7 +74,7 @@ func openApt(ctx context.Context, c cache, suiteName, arch string, sources Sourc
 		return a, replaceFile(stamp, nil, 0o644)
 	}
 	// A mirror may be in the middle of an update. What rarely changes may be
-	// whole all the same; it serves, but not for a day.
+	// complete nevertheless; it is used, but not for a day.
 	base := suite{archive: slices.DeleteFunc(slices.Clone(s.archive), func(name string) bool {
 		return strings.HasSuffix(name, "-updates")
 	})}

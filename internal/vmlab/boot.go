@@ -58,7 +58,7 @@ type VM struct {
 const launchTries = 3
 
 // Launch starts a virtual machine and waits until its agent answers; one that
-// does not come up is started anew, twice at most (VM.Failed). Cancelling ctx
+// does not come up is started again, at most twice (VM.Failed). Cancelling ctx
 // kills it, at any time. Close must be called.
 func Launch(ctx context.Context, cfg Config) (*VM, error) {
 	cfg.Disks = append([]Disk(nil), cfg.Disks...)

@@ -69,7 +69,7 @@ func build(ctx context.Context, pkg, goarch string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// By its content: an older process goes on with the binary it has.
+	// By its content: an older process keeps the binary it has.
 	sum := sha256.Sum256(content)
 	name := path.Base(pkg)
 	final := filepath.Join(dir, name+"-"+hex.EncodeToString(sum[:8]))
@@ -79,7 +79,7 @@ func build(ctx context.Context, pkg, goarch string) (string, error) {
 	return final, pruneOlder(dir, name+"-*", final)
 }
 
-// pruneOlder removes builds that nobody can be using any more.
+// pruneOlder removes builds that no process can still use.
 func pruneOlder(dir, pattern, keep string) error {
 	names, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil {

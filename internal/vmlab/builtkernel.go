@@ -115,5 +115,5 @@ func onlyFile(pattern string) (string, error) {
 	return found[0], nil
 }
 
-// buildPatience bounds a build: nobody waits for an answer from it meanwhile.
+// buildPatience bounds a build.
 const buildPatience = 90 * time.Minute

@@ -94,7 +94,7 @@ func (c *channel) take(reply wire.Reply) {
 		if reply.Hello != nil {
 			select {
 			case c.hellos <- reply.Hello:
-			default: // nobody has cared for 64 boots
+			default: // no caller has read 64 hellos
 			}
 		}
 		return

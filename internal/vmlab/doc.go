@@ -1,6 +1,6 @@
-// Package vmlab boots real kernels in QEMU for tests: it gets Debian's kernels,
-// builds an initramfs whose init is an agent, and talks with that agent, so
-// that a test reads as its own specification:
+// Package vmlab boots real kernels in QEMU for tests: it fetches Debian's kernels,
+// builds an initramfs whose init is an agent, and communicates with that agent, so
+// that a test reads like a specification:
 //
 //	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
 //		g := vmlab.Boot(t, vmlab.Config{
@@ -20,16 +20,16 @@
 //		// g.VM.Disk(0) now is the dump: nonce.Check, nonce.CountIn
 //	})
 //
-// [Boot] and [Guest] are for tests: everything that goes wrong fails the test,
-// with the end of the guest's console. [Launch] and [VM] are the same with
-// contexts and errors, for programs and for what is expected to fail.
+// [Boot] and [Guest] are for tests: every error fails the test and shows the end of
+// the guest's console. [Launch] and [VM] are the same with contexts and errors, for
+// programs and for what is expected to fail.
 //
 // # The guest
 //
 // The agent runs a program ([VM.Run], [VM.Start]), reads and writes files,
-// mounts, loads modules, panics, reboots. The guest has nothing else in it:
-// what a test needs comes in [Config.Files]; whole Debian programs with their
-// libraries come from [Package.GuestProgram]. It always answers, with a result
+// mounts, loads modules, panics, reboots. The guest contains nothing else:
+// what a test needs comes in [Config.Files]; Debian's programs with their
+// libraries come from [Package.GuestProgram]. The agent always answers, with a result
 // or a reason; a missing answer is an error after the time of one step
 // (GOKEXEC_VM_TIMEOUT, 90 s by default). PATH is /bin:/sbin:/usr/bin:/usr/sbin.
 //
@@ -40,8 +40,8 @@
 //
 // The machine runs with -no-reboot: a reboot or a power-off ends it
 // ([VM.Wait]). A jump into a crash kernel is no reboot. The first kernel has
-// panic=3, so a panic without a crash kernel ends it too. What is to write to
-// the end of a disk has to sync it itself.
+// panic=3, so a panic without a crash kernel ends it too. A test that needs its
+// writes on a disk must sync it before that.
 //
 // # What memory really contains
 //
@@ -57,22 +57,22 @@
 //
 // Requests and answers are lines (package wire), over a virtio-serial port
 // where virtio_console is built in (Debian's kernels from 6.12 on), otherwise
-// over the second serial port, which needs nothing. Measured with TCG on a
+// over the second serial port, which needs no driver. Measured with TCG on a
 // small machine: the virtio port takes 2 MB/s and gives 15 MB/s, 1.3 ms a
 // request; the serial port takes 40 KB/s and gives 170 KB/s, 5 ms a request. So
-// what is large belongs into Config.Files or on a disk. Kernel messages go to
-// the first serial port, that is to [VM.Console], only.
+// large files belong into Config.Files or on a disk. Kernel messages go only to
+// the first serial port, that is to [VM.Console].
 //
 // # Kernels
 //
 // [GetKernel] knows names such as trixie-cloud ([KernelNames]); it follows
 // Debian's metapackage at most once a day and keeps what it has unpacked under
 // os.UserCacheDir()/gokexec. Downloading is apt's work, in a directory of its own,
-// from the machine's own Debian sources if it has any; nothing of the system is
-// changed. Parallel processes lock each other out.
+// from the machine's own Debian sources if it has any; the system is not changed.
+// Parallel processes wait for each other.
 //
 //	GOKEXEC_VM_MATRIX    "full", or kernel names separated by commas (default: trixie-cloud)
-//	GOKEXEC_VM_KERNEL    IMAGE[:MODULESROOT], a kernel of one's own, named "custom"
+//	GOKEXEC_VM_KERNEL    IMAGE[:MODULESROOT], your own kernel, named "custom"
 //	GOKEXEC_VM_ARCH      its GOARCH (default: this machine's)
 //	GOKEXEC_VM_BUILT     "all", or names of [BuiltKernelNames]: build them, and test by them
 //	GOKEXEC_VM_REQUIRED  1: a VM test that can't run fails instead of being skipped
@@ -82,7 +82,7 @@
 //	GOKEXEC_VM_ACCEL     QEMU's -accel (default: tcg)
 //	GOKEXEC_VM_KEEP      1: keep the machines' files
 //
-// TCG is the default even where /dev/kvm exists, since there are hosts whose
-// KVM opens and then doesn't boot. QEMU before 10 gets -cpu max,-cx16: its
-// cmpxchg16b corrupts flags under TCG, and one boot of ten dies of it.
+// TCG is the default even where /dev/kvm exists, since on some hosts KVM can be
+// opened but does not boot. QEMU before 10 gets -cpu max,-cx16: its cmpxchg16b
+// corrupts flags under TCG, so that one boot in ten crashes.
 package vmlab

@@ -76,7 +76,7 @@ func (m *PhysicalMemory) ReadAt(b []byte, addr int64) (int, error) {
 }
 
 // WriteAt changes physical memory behind the guest's back. Code that the guest
-// has already run isn't translated anew.
+// has already run isn't translated again.
 func (m *PhysicalMemory) WriteAt(b []byte, addr int64) (int, error) {
 	return m.each(b, uint64(addr), m.file.WriteAt)
 }

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// A toolchain is how the kernel's build is told of an architecture.
+// A toolchain is how an architecture is passed to the kernel's build.
 type toolchain struct {
 	arch   string // ARCH
 	prefix string // CROSS_COMPILE

@@ -13,14 +13,14 @@ import (
 // Errors of [Finder.Find].
 var (
 	// ErrMember means that a device is a part of something else.
-	ErrMember = errors.New("only the whole may write to it; name that or another device (wipefs removes what is left over from earlier use)")
-	// ErrAmbiguous means that several devices bear a name, and that they are not
-	// known to be one.
-	ErrAmbiguous = errors.New("which of them is meant can't be told; detach the copy or give it another name")
+	ErrMember = errors.New("only the whole may write to it; name that or another device (wipefs removes signatures left from earlier use)")
+	// ErrAmbiguous means that several devices have the same name and are not known to be
+	// one device.
+	ErrAmbiguous = errors.New("the name is ambiguous; detach the copy or give it another name")
 )
 
-// restTimeout bounds the look at the remaining devices when one was found: they
-// only matter if they bear the same name.
+// restTimeout bounds the probing of the remaining devices once one was found: they only
+// matter if they have the same name.
 const restTimeout = 2 * time.Second
 
 // Device is a block device, or an image file, and what it holds.
@@ -52,9 +52,8 @@ type Finder struct {
 	Probe func(ctx context.Context, node string) (Contents, error)
 }
 
-// Find looks once for the one device that bears a name and is no member of something.
-// For a device on several paths that are known to lead to one disk, it returns
-// the first.
+// Find looks once for the one device that has a name and is no member of something. If
+// several paths are known to lead to the same disk, it returns the first.
 func (f *Finder) Find(ctx context.Context, ref Ref) (*Device, error) {
 	if ref.Key == "" {
 		d, err := f.Device(ctx, ref.Value)
@@ -113,8 +112,7 @@ func (f *Finder) Find(ctx context.Context, ref Ref) (*Device, error) {
 	return nil, err
 }
 
-// Device looks at the device of a path. That it is a member of something is no
-// error here.
+// Device probes the device of a path. It may be a member of something.
 func (f *Finder) Device(ctx context.Context, name string) (*Device, error) {
 	look := f.look()
 	d := &Device{Node: name}
@@ -126,7 +124,7 @@ func (f *Finder) Device(ctx context.Context, name string) (*Device, error) {
 	return d, nil
 }
 
-// choose makes one device of all that bear a name, if they are one.
+// choose returns the device if all that have the name are the same one.
 func choose(ref Ref, matches []*Device) (*Device, error) {
 	var disks []*Device
 	for _, d := range matches {

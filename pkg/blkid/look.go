@@ -13,7 +13,7 @@ import (
 
 func (f *Finder) look() *look { return &look{Finder: f, probed: make(map[string]probed)} }
 
-// look is one look at the machine; it probes each device once.
+// look is one search of the machine; it probes each device once.
 type look struct {
 	*Finder
 	probed map[string]probed
@@ -63,8 +63,8 @@ func (l *look) identify(ctx context.Context, d *Device, name string) {
 }
 
 // membership finds out what a device is a part of: by its own signature, by what uses
-// it, and, for a partition, by those of its disk: an array of whole disks may have
-// partitions, which show on its members. Who writes to a disk writes to its partitions,
+// it, and, for a partition, by those of its disk, since an array of whole disks may have
+// partitions, which its members show, too. Writing to a disk overwrites its partitions,
 // so these count as well.
 func (l *look) membership(ctx context.Context, d *Device, name string) {
 	if v := d.Verdict(); v.Kind == Member {

@@ -18,8 +18,8 @@ const (
 
 var le, be = binary.LittleEndian, binary.BigEndian
 
-// medium is a device that is being looked at. It remembers the first error, so
-// that what reads from it needn't ask after each step.
+// medium is a device that is being probed. It remembers the first error, so that callers
+// need not check after each read.
 type medium struct {
 	r          io.ReaderAt
 	size       int64

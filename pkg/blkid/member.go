@@ -61,8 +61,8 @@ func probeLUKS(m *medium) (Signature, bool) {
 	return s, true
 }
 
-// probeLUKSCopy finds LUKS2's second header where the first one is lost. A
-// filesystem made later leaves it lying, so it counts if nothing else is there.
+// probeLUKSCopy finds LUKS2's second header if the first one is lost. A filesystem that
+// was created later may leave it there, so it counts only if nothing else is found.
 func probeLUKSCopy(m *medium) (Signature, bool) {
 	for offset := int64(0x4000); offset <= 0x400000; offset *= 2 {
 		if m.has(offset, "SKUL\xba\xbe") {

@@ -124,7 +124,7 @@ func Unescape(s string) string {
 	return b.String()
 }
 
-// names reports whether a device bears the name. UUIDs are compared without
+// names reports whether a device has the name. UUIDs are compared without
 // regard to case. A path names by itself.
 func (r Ref) names(d *Device) bool {
 	// What is read of a device is UTF-8.

@@ -14,7 +14,7 @@ const (
 	_                   DifferenceKind = iota
 	OtherMachine                       // made for another architecture
 	MissingMemory                      // memory the dump would lack
-	SurplusMemory                      // memory the dump would hold that is no longer there
+	SurplusMemory                      // memory in the dump that no longer exists
 	MovedMemory                        // memory the dump would read from elsewhere
 	MissingCPUNotes                    // a CPU whose registers the dump would lack
 	DifferentVMCoreInfo                // the VMCOREINFO note is elsewhere

@@ -15,7 +15,7 @@ import (
 // ParseHeader reads an elfcorehdr from the start of b, as the kernel, gokexec
 // and kexec-tools make them. It checks all that the capture kernel checks
 // (fs/proc/vmcore.c, parse_crash_elf64_headers) and that the program headers
-// follow at once, notes first. The last PT_NOTE is taken for VMCOREINFO. What
+// follow at once, notes first. The last PT_NOTE counts as VMCOREINFO. What
 // follows the program headers in b is ignored.
 //
 // The error wraps ErrNotCore if b doesn't begin with the ELF header of a core

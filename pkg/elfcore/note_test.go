@@ -42,7 +42,7 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// TestNotesDamaged has segments that can't be right. The core file is opened all the same.
+// TestNotesDamaged has segments that can't be right. The core file is opened nevertheless.
 func TestNotesDamaged(t *testing.T) {
 	for _, fm := range formats {
 		for _, tt := range []struct {

@@ -10,8 +10,8 @@ import (
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
-// One event, handled by a program that has its own way to look and to load; with
-// gokexec's those are loader.ReadTruth and Loader.Reload.
+// One event, handled by a program with its own functions to check and to load; gokexec
+// uses loader.ReadTruth and Loader.Reload.
 func Example() {
 	dir, err := os.MkdirTemp("", "hotplug")
 	if err != nil {

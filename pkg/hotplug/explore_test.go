@@ -130,32 +130,32 @@ func (x *explorer) checkEnd(w *world, actors []*actor) string {
 	right := w.loaded && w.header == w.version || !w.loaded && (!w.owed || w.unseen)
 	switch marked := w.mark || w.looking || w.loadingNote; {
 	case !marked && !right:
-		return x.tell("the header is stale, or nothing loaded, and nothing tells of it")
+		return x.tell("the header is stale, or nothing loaded, and nothing reports it")
 	case w.kills == 0 && !right && !w.loaded && !w.problem:
 		return x.tell("a crash kernel is wanted and none loaded, and no problem is noted")
 	case w.kills == 0 && marked && !w.failed:
 		return x.tell("a mark is left although nothing went wrong")
 	}
 	if !w.loaded && w.owed {
-		// One more look that fails forgets nothing.
+		// One more check that fails forgets nothing.
 		w.failLate, w.silent = 1, 0
 		if x.rescue(w, len(actors)); w.loaded || !w.wanted || !w.problem || !w.mark && !w.looking {
-			return x.tell("a crash kernel is wanted and none loaded, and a look that could not help it has forgotten that")
+			return x.tell("a crash kernel is wanted and none loaded, and a check that could not repair it has forgotten that")
 		}
 	}
-	// A restarted service, a timer, the next event: one undisturbed look.
+	// A restarted service, a timer, the next event: one undisturbed check.
 	unloaded := !w.loaded && !w.owed
 	w.failLate, w.silent = 0, 0
 	switch x.rescue(w, len(actors)+1); {
 	case unloaded && w.loaded:
-		return x.tell("one more look loads what was explicitly unloaded")
+		return x.tell("one more check loads what was explicitly unloaded")
 	case !unloaded && (!w.loaded || w.header != w.version), w.mark, w.looking, w.loadingNote, w.problem:
 		return x.tell("one more check did not repair it")
 	}
 	return ""
 }
 
-// rescue is one undisturbed look, some time later.
+// rescue is one undisturbed check, some time later.
 func (x *explorer) rescue(w *world, id int) {
 	alone := explorer{scenario: scenario{wrap: x.wrap}}
 	a := &actor{id: id}

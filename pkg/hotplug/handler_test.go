@@ -164,7 +164,7 @@ func TestEventCovered(t *testing.T) {
 	}
 	m.mu.Lock()
 	if m.looks != 0 {
-		t.Error("somebody looked without the reload lock")
+		t.Error("a check was made without the reload lock")
 	}
 	m.mu.Unlock()
 	if err := lock.Release(); err != nil {
@@ -175,8 +175,8 @@ func TestEventCovered(t *testing.T) {
 	}
 }
 
-// Another program's load takes no lock of ours: while it lasts nothing is loaded,
-// and what it has loaded then is looked at.
+// A load by another program does not take our lock: nothing is loaded until it ends,
+// and then what it has loaded is checked.
 func TestEventLoadByAnother(t *testing.T) {
 	m := &machine{unloaded: true, memory: 1}
 	h := m.handler(statedir.Dir(t.TempDir()))

@@ -136,7 +136,7 @@ func TestKill(t *testing.T) {
 		}
 		look := m.look(t.Context())
 		if look.State != Accurate && !dir.Marked() && !is(dir, "loading") {
-			t.Fatalf("round %d: %+v, and nothing tells of it", round, look)
+			t.Fatalf("round %d: %+v, and nothing reports it", round, look)
 		}
 		if dir.Locked() {
 			t.Fatalf("round %d: a killed process holds the lock", round)

@@ -138,13 +138,13 @@ func TestProtocolBroken(t *testing.T) {
 		broken broken
 		want   string
 	}{
-		{"pending lock released after the look", scenario{events: 2}, broken{lateRelease: true}, "a mark is left"},
-		{"mark removed instead of renamed", scenario{events: 2, kills: 1}, broken{noRename: true}, "nothing tells of it"},
+		{"pending lock released after the check", scenario{events: 2}, broken{lateRelease: true}, "a mark is left"},
+		{"mark removed instead of renamed", scenario{events: 2, kills: 1}, broken{noRename: true}, "nothing reports it"},
 		{"no mark", scenario{events: 2, kills: 1}, broken{noMark: true}, "has forgotten that"},
 		{"not waiting for a load by another program", scenario{events: 1, otherLoads: 1}, broken{impatient: true}, "a mark is left"},
-		{"what is wanted is not kept", scenario{events: 1, silent: 1}, broken{noWant: true}, "nothing tells of it"},
+		{"what is wanted is not kept", scenario{events: 1, silent: 1}, broken{noWant: true}, "nothing reports it"},
 		{"no problem is noted", scenario{events: 1, failLate: 1}, broken{noProblem: true}, "no problem is noted"},
-		{"no note of a load", scenario{events: 2, kills: 1, neverOurs: true}, broken{noNote: true}, "nothing tells of it"},
+		{"no note of a load", scenario{events: 2, kills: 1, neverOurs: true}, broken{noNote: true}, "nothing reports it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.wrap = func(_ steps, a *actor) steps { b := tt.broken; b.actor = a; return &b }

@@ -36,8 +36,8 @@ func is(d statedir.Dir, name string) bool {
 	return err == nil
 }
 
-// While a crash kernel is wanted and none is loaded, each look says so and tries,
-// whatever has lost it.
+// While a crash kernel is wanted and none is loaded, each check reports that and tries to
+// load one, whatever the cause.
 func TestWantedAndNothingLoaded(t *testing.T) {
 	noMemory := errors.New("no memory")
 	for _, tt := range []struct {
@@ -97,7 +97,7 @@ func TestWantedAndNothingLoaded(t *testing.T) {
 	}
 }
 
-// What nobody wants is not loaded.
+// No crash kernel is loaded if none is wanted.
 func TestNothingWanted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &machine{unloaded: true}
@@ -166,7 +166,7 @@ func TestAttemptsCount(t *testing.T) {
 	})
 }
 
-// Another program that unloads again and again is let.
+// If another program unloads again and again, gokexec gives up.
 func TestUnloadedByOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &machine{}
@@ -189,7 +189,7 @@ func TestUnloadedByOthers(t *testing.T) {
 	})
 }
 
-// A lock that is never given back is not waited for without end.
+// The wait for a lock that is never released ends.
 func TestEventWaitsNotForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &machine{memory: 1}
@@ -215,7 +215,7 @@ func TestEventWaitsNotForEver(t *testing.T) {
 	})
 }
 
-// The daemon looks again by itself after a failure, less and less often, and stops.
+// The daemon checks again by itself after a failure, less and less often, and stops.
 func TestDaemonTriesAgain(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

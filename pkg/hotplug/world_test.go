@@ -25,8 +25,8 @@ type world struct {
 	problem         bool
 	wanted          bool
 	w               statedir.Wanted
-	owed            bool // somebody wants a crash kernel, whatever is noted
-	unseen          bool // another program has unloaded it since the last look
+	owed            bool // a crash kernel is wanted, whatever the file says
+	unseen          bool // another program has unloaded it since the last check
 	failLate        int  // how many loads are still to fail when the old image is gone
 	silent          int  // how many are to load nothing and say nothing
 	failed          bool // one did either, or another program has unloaded what was loaded
@@ -272,8 +272,8 @@ func (sc *scenario) handle(a *actor) {
 		s = sc.wrap(a, a)
 	}
 	h := &Handler{Check: a.look, Reload: a.load}
-	// That memory changed again after each of several reloads is no error of the
-	// protocol: the event of the last change looks once more.
+	// It is no error of the protocol if memory changed again after each of several
+	// reloads: the event of the last change checks once more.
 	if _, err := h.event(context.Background(), s); err != nil && !errors.Is(err, ErrStale) && !errors.Is(err, ErrUnarmed) && !a.killed {
 		a.step("failed", nil, func(w *world) string { w.bad = err.Error(); return "" })
 	}

@@ -1,6 +1,6 @@
 // Package initramfs builds the initramfs of a capture kernel: one static
 // program as /init, its configuration, the kernel modules it has to load, and
-// nothing else. No other program is run for it.
+// nothing else. Building it runs no other program.
 //
 // [Build] is reproducible: equal inputs give equal bytes, whatever the time,
 // the user and the order of the inputs. The archive is "newc" cpio

@@ -85,7 +85,7 @@ func (a *moduleAdder) addModules(want *arch, known *bool) error {
 func (a *moduleAdder) params(name, more string) string {
 	conf := a.tree.Modprobe()
 	if command := conf.Install[name]; command != "" {
-		a.report.Notes = append(a.report.Notes, fmt.Sprintf("modprobe.d has an install command for %s, which can't be run in the capture: it is loaded as it is (%s)", name, command))
+		a.report.Notes = append(a.report.Notes, fmt.Sprintf("modprobe.d has an install command for %s, which can't be run in the capture kernel: the module is loaded without it (%s)", name, command))
 	}
 	return strings.TrimSpace(conf.Options[name] + " " + more)
 }
@@ -148,7 +148,7 @@ func (a *moduleAdder) addFirmware(module string, patterns []string) error {
 		}
 	}
 	if len(missing) > 0 {
-		a.report.Notes = append(a.report.Notes, fmt.Sprintf("module %s names firmware that is not in /lib/firmware: %s; a device that needs it will not work in the capture", module, strings.Join(missing, ", ")))
+		a.report.Notes = append(a.report.Notes, fmt.Sprintf("module %s names firmware that is not in /lib/firmware: %s; a device that needs it will not work in the capture kernel", module, strings.Join(missing, ", ")))
 	}
 	return nil
 }

@@ -12,12 +12,12 @@ import (
 
 // Errors of Read. The kernel unpacks what comes before ErrTrailing and goes on.
 var (
-	ErrNotInitramfs = errors.New("not an initramfs")                          // no archive that the kernel would unpack
-	ErrTrailing     = errors.New("something else than an archive follows")    // after complete archives
-	ErrTooLarge     = errors.New("it unpacks to more than there can be room") // over Read's limit
+	ErrNotInitramfs = errors.New("not an initramfs")                              // no archive that the kernel would unpack
+	ErrTrailing     = errors.New("something else than an archive follows")        // after complete archives
+	ErrTooLarge     = errors.New("it unpacks to more than there can be room for") // over Read's limit
 )
 
-// Limits on an initramfs that is looked at.
+// Limits on an initramfs that is read.
 const (
 	maxStreams  = 256     // compressed parts of a file
 	maxNames    = 1 << 17 // modules that are kept by name
@@ -27,7 +27,7 @@ const (
 	pageSize      = 4096
 )
 
-// Contents is what an initramfs will be once the kernel has unpacked it.
+// Contents describes an initramfs as the kernel will have unpacked it.
 type Contents struct {
 	Unpacked   uint64          // bytes of memory that its files take, in whole pages
 	Files      int             // files, directories, links
@@ -75,7 +75,7 @@ func newPosition(r io.Reader) *position {
 	return &position{src, decompress.NewReader(src)}
 }
 
-// tally counts what is read from r, in bytes.
+// tally counts the bytes read from r.
 type tally struct {
 	r io.Reader
 	n int64

@@ -18,16 +18,16 @@ import (
 	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
-// devMemPath is physical memory, for kernels that give it away: without
-// CONFIG_STRICT_DEVMEM, as embedded ones are, and not locked down.
+// devMemPath is physical memory, for kernels that allow reading it: without
+// CONFIG_STRICT_DEVMEM, as is usual on embedded systems, and not locked down.
 const devMemPath = "dev/mem"
 
-// ErrNotEnough means that VMCOREINFO doesn't tell where memory is mapped.
+// ErrNotEnough means that VMCOREINFO doesn't say where memory is mapped.
 var ErrNotEnough = errors.New("VMCOREINFO doesn't tell the direct map")
 
 // mapFromNote makes the kernel map from the VMCOREINFO note alone, read through
-// /dev/mem, for kernels without /proc/kcore. On x86 it is enough only without
-// KASLR, since the address of the direct map is not among what it tells.
+// /dev/mem, for kernels without /proc/kcore. On x86 that suffices only without KASLR,
+// since the note does not contain the address of the direct map.
 func mapFromNote(root fs.FS, iomem *memmap.Iomem, note elfcore.NoteRange) (*elfcore.KernelMap, error) {
 	f, err := root.Open(devMemPath)
 	if err != nil {

@@ -61,9 +61,9 @@ func readFirmware(root fs.FS) ([]memmap.Range, error) {
 	return rs, nil
 }
 
-// FirmwareRAM is that of Firmware which the kernel counts as RAM. It is in the headers
-// that the kernel makes (arch/riscv/kernel/machine_kexec_file.c, prepare_elf_headers):
-// in a dump by those each read of it fails.
+// FirmwareRAM is the part of Firmware that the kernel counts as RAM. The kernel puts it
+// into its own headers (arch/riscv/kernel/machine_kexec_file.c, prepare_elf_headers), and
+// then each read of it fails in the capture kernel.
 func (m *Machine) FirmwareRAM() memmap.Set {
 	return memmap.NewSet(m.Firmware...).Intersect(m.Iomem.SystemRAM())
 }

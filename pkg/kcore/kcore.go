@@ -49,7 +49,7 @@ type Kcore struct {
 }
 
 // OpenKcore opens /proc/kcore and reads its program headers. The memory map is
-// needed to tell what is what in them. The error wraps ErrKcoreUnreadable if
+// needed to interpret them. The error wraps ErrKcoreUnreadable if
 // the file is missing, may not be opened, or can't be read at offsets.
 func OpenKcore(root fs.FS, iomem *memmap.Iomem) (*Kcore, error) {
 	f, err := root.Open(kcorePath)

@@ -187,10 +187,9 @@ func readCMA(root fs.FS) ([]memmap.Range, error) {
 	return rs, nil
 }
 
-// Excluded returns the memory that a dump must not hold: that of the crash
-// kernel, high and low; what crashkernel=,cma lends it; what the firmware of riscv
-// lets nobody read; and on x86 the aperture of the GART, which reads nothing but
-// errors.
+// Excluded returns the memory that a dump must not contain: the crash kernel's, high and
+// low; that of crashkernel=,cma; memory of the firmware of riscv, which no kernel can read;
+// and on x86 the aperture of the GART, in which reads fail.
 func (m *Machine) Excluded() memmap.Set {
 	rs := append(append(m.Iomem.CrashKernel(), m.CMA...), m.Firmware...)
 	if m.Map == nil || m.Map.Machine == elf.EM_X86_64 || m.Map.Machine == elf.EM_386 {

@@ -2,7 +2,7 @@
 // cores, the compressed format of makedumpfile ("KDUMP", header versions 1 to 6), and
 // the flattened stream (makedumpfile -F, QEMU's dump-guest-memory) of either.
 //
-// Open tells them apart and returns a Dump: memory by physical and by virtual address, the ELF notes,
+// Open recognises the form and returns a Dump: memory by physical and by virtual address, the ELF notes,
 // VMCOREINFO. What a form has beyond that is in its own type: *ELF, *Compressed, and
 // Flattened, which puts a stream in order without a copy.
 //

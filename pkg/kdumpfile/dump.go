@@ -26,7 +26,7 @@ var (
 // Dump is the memory of a crashed machine. Its methods may be called concurrently if the files
 // may be read so.
 type Dump interface {
-	// Platform tells machine, word size and byte order.
+	// Platform returns machine, word size and byte order.
 	Platform() vmcore.Platform
 	// VMCoreInfo returns what the kernel says about itself, or vmcore.ErrNoVMCoreInfo.
 	VMCoreInfo() (*vmcore.VMCoreInfo, error)
@@ -40,8 +40,8 @@ type Dump interface {
 	// io.ErrUnexpectedEOF where the file ends, or the file's own error.
 	ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error)
 	ReadVirtAt(b []byte, addr uint64) (int, error)
-	// Incomplete reports that memory the dump was to hold is missing, as far as that
-	// can be told without reading all of it.
+	// Incomplete reports that memory that the dump should contain is missing, as far as
+	// that can be detected without reading all of it.
 	Incomplete() bool
 	// Damage lists what is wrong with the file although the rest can be read.
 	Damage() []error

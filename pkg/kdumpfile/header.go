@@ -239,7 +239,7 @@ func (h *Header) decodeSub(b []byte, o binary.ByteOrder, l layout) {
 	}
 }
 
-// check holds the numbers against each other and against the size of the file.
+// check compares the numbers with each other and with the size of the file.
 func (h *Header) check(size int64) error {
 	if h.Pages == 0 || h.Pages > maxPages {
 		return fmt.Errorf("max_mapnr is %d, not in 1 to %d", h.Pages, uint64(maxPages))

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sparse is a File that knows where it holds no bytes and reads as zeroes. What is read of it whole
-// (a bitmap) then costs as much as there is, however large the file claims to be.
+// Sparse is a File that knows its holes, which read as zeroes. Reading a bitmap then costs only as much as
+// the file really stores, however large it claims to be.
 type Sparse interface {
 	File
 	// NextData returns the first stretch of bytes at or after off that are held, or io.EOF.

@@ -11,7 +11,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
-// maxDevices bounds the devices a block device may rest on. A path through
+// maxDevices bounds the devices that a block device may depend on. A path through
 // PCI bridges, a controller and a RAID of many disks has some hundreds.
 const maxDevices = 4096
 
@@ -97,8 +97,7 @@ func blockDir(root fs.FS, dev string) (string, error) {
 		if !known {
 			return fail(errors.New("unknown tag; want UUID=, LABEL=, PARTUUID=, PARTLABEL= or ID="))
 		}
-		// Whoever writes a command line may have spelled it as the link is
-		// spelled.
+		// The value may be spelled as in the name of the link.
 		name = "/dev/disk/" + by + "/" + blkid.LinkName(blkid.Unescape(strings.Trim(value, `"`)))
 	}
 	if major, minor, ok := strings.Cut(name, ":"); ok && isNumber(major) && isNumber(minor) {
@@ -137,7 +136,7 @@ func isNumber(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// walker collects the devices that one device rests on.
+// walker collects the devices that one device depends on.
 type walker struct {
 	root    fs.FS
 	seen    map[string]bool
@@ -186,7 +185,7 @@ func (w *walker) device(dir string) error {
 	return w.below(dir)
 }
 
-// below visits what a device rests on, apart from its parents.
+// below visits what a device depends on, apart from its parents.
 func (w *walker) below(dir string) error {
 	entries, err := fs.ReadDir(w.root, dir)
 	if err != nil {

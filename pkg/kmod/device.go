@@ -44,9 +44,9 @@ func (t *Tree) modulesOfAll(w *walker) ([]string, error) {
 	return names, nil
 }
 
-// missingDriver is the error for a device whose driver is a module now, and is nowhere in the tree: what
-// is behind the device would not be found. Without modules.builtin nothing is known of another kernel
-// than the one that the modules are of.
+// missingDriver is the error for a device whose driver is a module now and is missing from the tree: the
+// devices attached to it would not be found. Without modules.builtin nothing is known of other kernels than
+// the one that runs.
 func (t *Tree) missingDriver(d device) error {
 	if len(d.modules) == 0 || !t.hasBuiltin && !t.running(d.root) {
 		return nil
@@ -62,7 +62,7 @@ func (t *Tree) running(root fs.FS) bool {
 }
 
 // DriversOfBlockDevice returns the names of the modules that drive a block device of the machine at root
-// now, and what it rests on; none where all of that is built in. dev is as for
+// now, and the devices below it; none if all of that is built in. dev is as for
 // [Tree.ModulesForBlockDevice].
 func DriversOfBlockDevice(root fs.FS, dev string) ([]string, error) {
 	dir, err := blockDir(root, dev)

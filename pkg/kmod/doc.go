@@ -9,8 +9,8 @@
 //     need in load order. Where depmod's files are missing (packages do not
 //     ship modules.dep: depmod runs when they are installed), the answers are
 //     computed from the modules' own .modinfo sections.
-//   - At boot, [Load] reads the resulting [List] and hands the modules to the
-//     kernel one after the other.
+//   - At boot, [Load] reads the resulting [List] and loads the modules one after the
+//     other.
 //
 // [Tree.ModulesForBlockDevice], [Tree.ModulesForFilesystem] and [Tree.Set]
 // say which modules a dump target needs.

@@ -31,14 +31,14 @@ func (system) FinitModule(fd int, params string, flags int) error {
 	return unix.FinitModule(fd, params, flags)
 }
 
-// Result is what became of one module.
+// Result is the outcome for one module.
 type Result struct {
 	Entry
 	Loaded bool  // false if it was there already
 	Err    error // nil, or why it isn't loaded
 }
 
-// Load hands the modules of a list to the kernel in the list's order, and
+// Load loads the modules of a list into the kernel in the list's order, and
 // calls report, if it is not nil, after each. A module that is loaded already
 // is no error.
 //

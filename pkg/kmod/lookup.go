@@ -83,7 +83,7 @@ func (t *Tree) readAliases(only func(path string) bool) error {
 		mi, err := t.Modinfo(m)
 		if err != nil {
 			t.conf.Notes = append(t.conf.Notes, fmt.Sprintf("aliases are not known: %v", err))
-			continue // one odd module is no reason to be without all others
+			continue // one damaged module must not exclude all others
 		}
 		for _, a := range mi.Aliases {
 			aliases = append(aliases, Alias{Pattern: a, Module: name})

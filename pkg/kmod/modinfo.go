@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Modinfo is what a module says of itself in its .modinfo section
+// Modinfo is the contents of a module's .modinfo section
 // (include/linux/module.h, MODULE_INFO; scripts/mod/modpost.c, add_depends).
 type Modinfo struct {
 	// Name is the module's name, normalised; empty before Linux 4.13.
@@ -78,8 +78,7 @@ func ReadModinfo(r io.ReaderAt, size int64) (*Modinfo, error) {
 
 // ParseModinfo reads the contents of a .modinfo section: NUL-terminated
 // key=value strings, padded with further NULs. Unknown keys are skipped, and so is
-// what neither kmod nor the kernel stumbles over: empty values, entries without
-// '=', names that are none. The fields that come from the ELF header stay empty.
+// what kmod and the kernel ignore: empty values, entries without '=', invalid names. The fields that come from the ELF header stay empty.
 func ParseModinfo(b []byte) *Modinfo {
 	mi := &Modinfo{}
 	for _, entry := range entries(b) {

@@ -27,7 +27,7 @@ type Modprobe struct {
 	Install   map[string]string // shell commands to run instead of loading
 	Aliases   []Alias
 	Soft      []PatternSoftdep
-	// Notes tell what was not understood or not read, each with its place. kmod passes over it too.
+	// Notes say what was not understood or not read, each with its place. kmod ignores it, too.
 	Notes []string
 }
 
@@ -165,7 +165,7 @@ func (m *Modprobe) line(text string) string {
 	case word == "install" && valid && rest != "":
 		m.Install[name] = rest
 	case word == "remove" || word == "weakdep":
-		// A capture removes nothing; weak dependencies are for who asks.
+		// A capture removes no modules; weak dependencies are followed only on request.
 	default:
 		return "not a line of modprobe.d(5); it is passed over"
 	}

@@ -12,7 +12,7 @@ import (
 // chosenDirs are where the kernel shows /chosen of its device tree.
 var chosenDirs = []string{"sys/firmware/devicetree/base/chosen", "proc/device-tree/chosen"}
 
-// readTreeCrash reads the memory of crashkernel= that kernels for powerpc tell of in
+// readTreeCrash reads the memory of crashkernel= that kernels for powerpc report in
 // their device tree (arch/powerpc/kexec/core.c, export_crashk_values), since they
 // list no "Crash kernel" in /proc/iomem (arch/powerpc/include/asm/crash_reserve.h,
 // arch_add_crash_res_to_iomem). Other machines have no such properties.

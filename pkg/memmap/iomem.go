@@ -33,11 +33,11 @@ var (
 	ErrChanging = errors.New("changed with every read")
 )
 
-// ReadIomem reads /proc/iomem, and what the device tree tells of crash memory. The kernel drops its lock while it prints
-// (kernel/resource.c, r_start and r_stop), so a read during memory hotplug may
-// miss a resource or hold one twice: it is read until two reads agree. The
-// error wraps ErrAddressesHidden if every address is zero, and ErrChanging if
-// the reads never agreed.
+// ReadIomem reads /proc/iomem, and the crash memory in the device tree. The kernel
+// releases its lock while it prints (kernel/resource.c, r_start and r_stop), so a read
+// during memory hotplug may miss a resource or have one twice: it is read until two reads
+// agree. The error wraps ErrAddressesHidden if every address is zero, and ErrChanging if the
+// reads never agreed.
 func ReadIomem(root fs.FS) (*Iomem, error) {
 	text, err := readStable(root, iomemPath)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package printk reads the Linux kernel's log out of a memory dump.
 //
-// The kernel has kept its log in three ways, and VMCOREINFO tells which by the symbols in it:
+// There have been three formats of the kernel log; the symbols in VMCOREINFO show which one it is:
 // the lockless ring of 5.10 and later ("prb"), the ring of variable-length records of 3.5 to 5.9
 // ("log_first_idx"), and before that a plain ring of bytes ("log_buf").
 //

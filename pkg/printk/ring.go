@@ -39,7 +39,7 @@ const (
 
 // States of a descriptor: the two high bits of its state_var. The rest is the ID.
 const (
-	stateReserved  = 0 // a writer is at work
+	stateReserved  = 0 // being written
 	stateCommitted = 1 // complete, but may be reopened to be continued
 	stateFinalized = 2 // complete
 	stateReusable  = 3 // given up, or never used
@@ -187,7 +187,7 @@ func (r *ring) records(st *Stats, yield func(Record) bool) {
 	}
 }
 
-// record reads the record with the given ID; false when there is none to be shown.
+// record reads the record with the given ID. It returns false if there is none to show.
 func (r *reader) record(id uint64) (rec Record, ok bool) {
 	index := id & (r.count - 1)
 	at := index * r.descSize

@@ -14,26 +14,26 @@ import (
 
 const btrfs = "btrfs"
 
-// unwritable are types of filesystems on which nothing can be saved, and why.
+// unwritable are filesystem types to which nothing can be saved, and why.
 var unwritable = map[string]string{
 	"squashfs": "is read-only by design", "iso9660": "is read-only by design", "erofs": "is read-only by design",
 	"cramfs": "is read-only by design", "romfs": "is read-only by design",
-	"gfs2": "wants the lock manager of a cluster", "ocfs2": "wants the lock manager of a cluster",
+	"gfs2": "needs the lock manager of a cluster", "ocfs2": "needs the lock manager of a cluster",
 }
 
 // CheckFSType refuses a filesystem on which no dump can be saved, whatever
 // device it is on.
 func CheckFSType(fstype string) error {
 	if why, ok := unwritable[fstype]; ok {
-		return refuse("take another filesystem, or a disk: raw:DEVICE", "filesystem %s %s", fstype, why)
+		return refuse("choose another filesystem, or a disk: raw:DEVICE", "filesystem %s %s", fstype, why)
 	}
 	return nil
 }
 
-// filesystem checks what a device holds, and that of a btrfs all devices can be
-// there.
+// filesystem checks what a device holds, and for a btrfs that all of its devices can
+// exist in the capture kernel.
 func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
-	const instead = "take a device with a filesystem directly on it, or a whole disk: raw:DEVICE"
+	const instead = "choose a device with a filesystem directly on it, or a whole disk: raw:DEVICE"
 	r.Devices = []string{d.name}
 	v, asked := d.Verdict(), r.Target.FSType
 	if v.Kind != blkid.Filesystem && asked == "" {
@@ -48,9 +48,9 @@ func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
 	}
 	switch {
 	case d.Needs != "":
-		return refuse("take another filesystem: the kernel finds that by a device name or number, which may be another's in the capture kernel", "the %s of %s has %s", found.Type, d.node(), d.Needs)
+		return refuse("choose another filesystem: the kernel finds that by a device name or number, which may be another device's in the capture kernel", "the %s of %s has %s", found.Type, d.node(), d.Needs)
 	case !found.Mountable && asked == "":
-		return refuse("name the type to mount it as, if the kernel can write it: --fstype TYPE", "%s holds a %s, of which gokexec does not know whether a dump can be saved on it", d.node(), found)
+		return refuse("name the type to mount it as, if the kernel can write it: --fstype TYPE", "%s holds a %s; gokexec does not know whether it can save a dump there", d.node(), found)
 	case asked != "" && asked != found.Type && found.Mountable && !slices.Contains(found.MountTypes(), asked):
 		return refuse("leave --fstype out", "%s holds a %s, not a %s", d.node(), found, asked)
 	}
@@ -68,7 +68,7 @@ func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
 // members checks the devices of a btrfs.
 func (m *Machine) members(ctx context.Context, r *Resolved, d device) error {
 	if d.Btrfs.Seed {
-		return refuse("take another filesystem", "the btrfs on %s is a seed, which is read-only", d.node())
+		return refuse("choose another filesystem", "the btrfs on %s is a seed, which is read-only", d.node())
 	}
 	if d.Btrfs.Devices <= 1 {
 		return nil
@@ -95,8 +95,8 @@ func (m *Machine) members(ctx context.Context, r *Resolved, d device) error {
 		}
 	}
 	if uint64(len(ids)) < d.Btrfs.Devices {
-		return refuse("bring the others back, or remove them from the filesystem: btrfs device remove missing; it is not mounted degraded",
-			"only %d of the %d devices of the btrfs on %s are there", len(ids), d.Btrfs.Devices, d.node())
+		return refuse("connect the others again, or remove them from the filesystem: btrfs device remove missing; gokexec does not mount it degraded",
+			"only %d of the %d devices of the btrfs on %s are present", len(ids), d.Btrfs.Devices, d.node())
 	}
 	slices.Sort(r.Devices)
 	return nil
@@ -112,22 +112,22 @@ func (m *Machine) raw(ctx context.Context, r *Resolved, d device) error {
 	for _, b := range append(m.parts(d.block), d.block) {
 		for _, c := range mounts {
 			if m.isOn(c, []string{b.name}) {
-				return refuse("save to its filesystem, or take a disk that nothing uses: fs:"+c.Point, "%s is mounted on %s: a dump would destroy its filesystem", b.node(), c.Point)
+				return refuse("save to its filesystem, or choose a disk that nothing uses: fs:"+c.Point, "%s is mounted on %s: a dump would destroy its filesystem", b.node(), c.Point)
 			}
 		}
 		if m.ofMountedBtrfs(b) {
-			return refuse("take a disk that nothing uses", "%s is a member of a btrfs that is mounted", b.node())
+			return refuse("choose a disk that nothing uses", "%s is a member of a btrfs that is mounted", b.node())
 		}
 		swap, err := m.swapsOn(b)
 		if err != nil {
 			return err
 		}
 		if swap && !r.Target.Overwrite {
-			return refuse("--overwrite takes it all the same: the swap has to be made anew after a dump; or take a disk that nothing uses", "%s is swap space in use", b.node())
+			return refuse("--overwrite allows it, but the swap space must be created again after a dump; or choose a disk that nothing uses", "%s is swap space in use", b.node())
 		}
 	}
 	if err := capture.CheckRaw(ctx, m.sys, d.node(), r.Target.Overwrite); err != nil {
-		return refuse("--overwrite lets a dump destroy that; else take an empty disk or partition", "%v", err)
+		return refuse("--overwrite lets a dump destroy that; otherwise choose an empty disk or partition", "%v", err)
 	}
 	return nil
 }

@@ -6,8 +6,8 @@
 //   - A directory becomes its filesystem's UUID and the path in it: through links,
 //     bind mounts and btrfs subvolumes ([Machine.Resolve]).
 //   - A device name becomes a stable identity.
-//   - What can't be there in a capture kernel is refused, with the reason and what
-//     to take instead ([Refusal]).
+//   - A target that can't exist in a capture kernel is refused, with the reason and an
+//     alternative ([Refusal]).
 //
 // Nothing is written; devices are opened for reading.
 package storage

@@ -10,9 +10,9 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 )
 
-// Elsewhere is Resolve for a target of another machine, of which nothing is
-// known but its names: what these rule out is refused, and what could not be
-// looked at is a warning.
+// Elsewhere is Resolve for a target of another machine, of which only the names are known.
+// A name that can't exist in a capture kernel is refused; what could not be checked is a
+// warning.
 func Elsewhere(_ context.Context, t capture.Target) (*Resolved, error) {
 	if err := named(t); err != nil {
 		return nil, fmt.Errorf("target %s: %w", t, err)
@@ -21,7 +21,7 @@ func Elsewhere(_ context.Context, t capture.Target) (*Resolved, error) {
 	if t.FSType != "" {
 		r.FSType, r.Drivers = t.FSType, []string{t.FSType}
 	}
-	r.warn("target %s is another machine's: whether it is there, what it holds and which drivers it needs was not looked at", t)
+	r.warn("target %s is on another machine: not checked whether it exists, what it holds and which drivers it needs", t)
 	if ref, err := blkid.ParseRef(t.Device); err == nil && ref.Key == "" {
 		r.warn("%s may be another disk in the capture kernel: name it by UUID=, PARTUUID=, WWID= or SERIAL=", ref)
 	}
@@ -31,7 +31,7 @@ func Elsewhere(_ context.Context, t capture.Target) (*Resolved, error) {
 func named(t capture.Target) error {
 	const instead = "name the device: fs:UUID=...:PATH, or raw:PARTUUID=..."
 	if t.Type == capture.TargetDirectory {
-		return refuse(instead, "%s is a directory, of which only its own machine knows the device", t.Path)
+		return refuse(instead, "%s is a directory; only its own machine knows the device", t.Path)
 	}
 	ref, err := blkid.ParseRef(t.Device)
 	if err != nil {
@@ -47,7 +47,7 @@ func named(t capture.Target) error {
 	case absent:
 		return k.refuse(ref.Value)
 	case strings.HasPrefix(ref.Value, "/dev/disk/"):
-		return refuse("name it by UUID=, PARTUUID=, or as sysfs does: WWID=, SERIAL=", "%s is a link that udev makes; in the capture kernel there is none", ref.Value)
+		return refuse("name it by UUID=, PARTUUID=, or as sysfs does: WWID=, SERIAL=", "%s is a link made by udev, which does not run in the capture kernel", ref.Value)
 	case !strings.HasPrefix(path.Dir(ref.Value)+"/", "/dev/"):
 		return refuse(instead, "%s is no device", ref.Value)
 	}

@@ -7,27 +7,26 @@ import (
 	"strings"
 )
 
-// kind is a kind of block device that is not there in a capture kernel, since
-// something has to be set up first that a capture initramfs does not set up.
-// What becomes possible is taken off the table.
+// kind is a kind of block device that does not exist in a capture kernel, since a capture
+// initramfs does not set it up. Remove it from the table when that becomes possible.
 type kind struct {
-	// names are patterns (see fits) of the kernel's names of such devices, for machines that can't be
-	// looked at; "": names tell nothing.
+	// names are patterns (see fits) of the kernel's names of such devices, for other machines; ""
+	// if the name does not tell.
 	names string
-	// is looks at a device of this machine; nil: the name alone tells.
+	// is examines a device of this machine; nil if the name alone tells.
 	is func(m *Machine, b block) bool
-	// what it is, and what to take instead.
+	// what it is, and what to use instead.
 	what, instead string
 }
 
 const (
 	takeDisk    = "name a plain disk or partition: raw:DEVICE, or fs:DEVICE with a filesystem directly on it"
 	takeElse    = takeDisk + "; or build the capture initramfs by the distribution's tool with gokexec's hook, which sets it up"
-	inMemory    = "the capture kernel starts with memory of its own, and what lay there is a part of the dump"
+	inMemory    = "the capture kernel has its own memory; what was there is a part of the dump"
 	overNetwork = "nothing connects to it in the capture kernel, which has no network"
 )
 
-// kinds is that table; the first that fits counts.
+// kinds is that table; the first match counts.
 var kinds = []kind{
 	{"", dmIs("LVM-"), "an LVM logical volume: nothing activates it in the capture kernel", takeElse},
 	{"", dmIs("CRYPT-"), "an encrypted volume (LUKS, dm-crypt): nothing unlocks it in the capture kernel", takeElse},
@@ -57,7 +56,7 @@ var kinds = []kind{
 	{"", virtual, "made by software while the system runs: nothing makes it in the capture kernel", takeDisk},
 }
 
-// absentKind finds why a device is not there in a capture kernel.
+// absentKind finds out why a device does not exist in a capture kernel.
 func (m *Machine) absentKind(b block) (kind, bool) {
 	for _, k := range kinds {
 		if k.is != nil && k.is(m, b) || k.named(b.disk) {

@@ -16,7 +16,7 @@ type Machine struct {
 	finder *blkid.Finder
 }
 
-// NewMachine looks at the machine whose root is a directory: "/", or a tree with
+// NewMachine returns the machine whose root is a directory: "/", or a tree with
 // proc, sys and dev, in which image files stand for devices.
 func NewMachine(root string) *Machine {
 	var sys capture.Files = capture.NewSystem()
@@ -43,8 +43,8 @@ func (t *tree) OpenFile(name string, flag int, perm fs.FileMode) (capture.File, 
 	return t.Files.OpenFile(filepath.Join(t.root, name), flag, perm)
 }
 
-// Refusal is why a target is not taken. It is no matter of trying again: what is
-// named can't be there in a capture kernel, or a dump would destroy something.
+// Refusal is why a target is refused for good: it can't exist in a capture kernel, or a
+// dump would destroy something.
 type Refusal struct {
 	What    string // with the name as it was given, and the reason
 	Instead string // what to do

@@ -92,7 +92,7 @@ func TestResolveRefuses(t *testing.T) {
 		}},
 		{"a disk whose partition has a holder", raw("/dev/sda"), "dm-0", func(b *bench) { b.file("sys/class/block/sda1/holders/dm-0", "") }},
 		{"a partition whose disk has a holder", raw("/dev/sda1"), "md0", func(b *bench) { b.file("sys/class/block/sda/holders/md0", "") }},
-		{"something else that is on no disk", dir("/data/crash"), "no block device that can be found here", mounted("ecryptfs /home/.x")},
+		{"something else that is on no disk", dir("/data/crash"), "no block device of this machine", mounted("ecryptfs /home/.x")},
 		{"a read-only disk", raw("/dev/vda"), "is read-only", func(b *bench) {
 			holding()(b)
 			b.file("sys/class/block/vda/ro", "1\n")
@@ -178,7 +178,7 @@ func TestElsewhere(t *testing.T) {
 	for _, tt := range []struct{ target, says string }{
 		{"raw:/dev/mapper/vg-root", "device-mapper"}, {"raw:/dev/dm-3", "device-mapper"}, {"raw:/dev/md0", "md RAID"}, {"raw:/dev/md/home", "md RAID"}, {"raw:/dev/md127p2", "md RAID"},
 		{"raw:/dev/loop0", "loop"}, {"raw:/dev/zram0", "zram"}, {"raw:/dev/nbd0p1", "network"}, {"raw:/dev/rbd/pool/image", "Ceph"}, {"raw:/dev/drbd/by-res/x/0", "DRBD"},
-		{"raw:/dev/disk/by-id/ata-x", "a link that udev makes"}, {"raw:/dev/disk/by-path/pci-x", "a link that udev makes"},
+		{"raw:/dev/disk/by-id/ata-x", "a link made by udev"}, {"raw:/dev/disk/by-path/pci-x", "a link made by udev"},
 		{"/var/crash", "only its own machine knows"}, {"fs:/var/crash", "no device"},
 		{"raw:/dev/sda", ""}, {"raw:/dev/nvme0n1p2", ""}, {"fs:UUID=x:/y", ""}, {"fs:/dev/disk/by-uuid/x", ""}, {"raw:/dev/cciss/c0d0", ""},
 	} {

@@ -25,8 +25,8 @@ type Resolved struct {
 	// Devices are the kernel names of the block devices whose drivers are
 	// needed: several for a btrfs of several.
 	Devices []string
-	// Notes say what was taken for something else than it was called, and
-	// Warnings what may go wrong, a line each.
+	// Notes say where the result differs from the name that was given, and Warnings what
+	// may go wrong, one line each.
 	Notes, Warnings []string
 }
 
@@ -44,9 +44,9 @@ type device struct {
 	*blkid.Device
 }
 
-// Resolve looks at a target of this machine. What can't be there in a capture
-// kernel, or would be spoilt by a dump, is a [Refusal]; other errors say what
-// could not be looked at.
+// Resolve checks a target of this machine. The error is a [Refusal] if the target can't
+// exist in a capture kernel, or if a dump would destroy something; other errors say what
+// could not be checked.
 func (m *Machine) Resolve(ctx context.Context, t capture.Target) (*Resolved, error) {
 	var r *Resolved
 	var err error
@@ -100,7 +100,7 @@ func (m *Machine) directory(ctx context.Context, t capture.Target, dir string) (
 	}
 	b, err := m.blockOf(s.mount)
 	if err != nil {
-		return nil, refuse(elsewhereOnDisk, "%s is on %s (%s), which is no block device that can be found here: %v", dir, s.mount.Source, s.mount.FSType, err)
+		return nil, refuse(elsewhereOnDisk, "%s is on %s (%s), which is no block device of this machine: %v", dir, s.mount.Source, s.mount.FSType, err)
 	}
 	d, err := m.look(ctx, b)
 	if err != nil {
@@ -170,7 +170,7 @@ func (m *Machine) named(ctx context.Context, t capture.Target) (*Resolved, error
 	return r, m.place(r)
 }
 
-// find looks for the device that bears a name.
+// find looks for the device that has a name.
 func (m *Machine) find(ctx context.Context, ref blkid.Ref) (device, error) {
 	if ref.Key == "" {
 		b, err := m.blockByNode(ref.Value)
@@ -191,16 +191,16 @@ func (m *Machine) find(ctx context.Context, ref blkid.Ref) (device, error) {
 		return m.look(ctx, b)
 	}
 	if errors.Is(err, blkid.ErrMember) || errors.Is(err, blkid.ErrAmbiguous) {
-		return device{}, refuse("name the device that is meant: of /dev/disk/by-id or by-path; or what is made of the members, if that is a plain disk", "%s: %v", ref, err)
+		return device{}, refuse("name the device itself, by /dev/disk/by-id or by-path; or what the members form, if that is a plain disk", "%s: %v", ref, err)
 	}
-	// udev reads more filesystems than a capture does.
+	// udev knows more filesystems than this package does.
 	if b, linkErr := m.blockByNode("/dev/disk/by-" + strings.ToLower(ref.Key) + "/" + blkid.LinkName(ref.Value)); linkErr == nil {
 		return m.look(ctx, b)
 	}
 	return device{}, m.absent(ref, err)
 }
 
-// absent says that a name leads nowhere on this machine.
+// absent is the error for a name of no device of this machine.
 func (m *Machine) absent(ref blkid.Ref, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("can't look for %s: %w", ref, err)
@@ -212,8 +212,8 @@ func (m *Machine) absent(ref blkid.Ref, err error) error {
 	return refuse(instead, "%s is not on this machine: %v", ref, err)
 }
 
-// look reads what a device holds, and refuses one that can't be there in a
-// capture kernel, or belongs to something else.
+// look reads what a device holds, and refuses one that can't exist in a capture kernel,
+// or is a part of something else.
 func (m *Machine) look(ctx context.Context, b block) (device, error) {
 	if k, absent := m.absentKind(b); absent {
 		return device{}, k.refuse(b.node())
@@ -226,13 +226,13 @@ func (m *Machine) look(ctx context.Context, b block) (device, error) {
 		return device{}, err
 	}
 	if err := d.MemberOf(); err != nil {
-		return device{}, refuse("name what is made of it, if that can be there in a capture kernel; else another device", "%v", err)
+		return device{}, refuse("name what it is a part of, if that can exist in a capture kernel; otherwise another device", "%v", err)
 	}
 	return device{b, d}, nil
 }
 
-// identify names a target's device by the first of its identities by which a
-// capture finds it, and no other.
+// identify names a target's device by the first of its identities by which a capture
+// kernel finds this device only.
 func (m *Machine) identify(ctx context.Context, r *Resolved, d device, first string) error {
 	var ids []blkid.Ref
 	if v := d.Verdict(); first == "UUID" && v.Kind == blkid.Filesystem {
@@ -247,15 +247,14 @@ func (m *Machine) identify(ctx context.Context, r *Resolved, d device, first str
 		}
 	}
 	if r.Target.Type == capture.TargetFilesystem && r.Target.Device != "" && !path.IsAbs(r.Target.Device) {
-		return refuse("name the device: fs:/dev/NAME", "a capture can't find %s by %s: it does not read that of a %s", d.node(), r.Target.Device, orNothing(d))
+		return refuse("name the device: fs:/dev/NAME", "the capture kernel can't find %s by %s: gokexec does not read that of a %s", d.node(), r.Target.Device, orNothing(d))
 	}
 	r.Target.Device = d.node()
-	r.warn("%s has neither a UUID nor a serial number that the kernel tells; by its name the capture kernel may find another disk: give it a partition table, or the virtual disk a serial number", d.node())
+	r.warn("%s has neither a UUID nor a serial number; under its name the capture kernel may find another disk: create a partition table, or give the virtual disk a serial number", d.node())
 	return nil
 }
 
-// same reports by an error that a name leads elsewhere than to a device, or to
-// several.
+// same returns an error if a name does not lead to the device, or leads to several.
 func (m *Machine) same(ctx context.Context, ref blkid.Ref, d device) error {
 	found, err := m.finder.Find(ctx, ref)
 	if err != nil {
@@ -272,9 +271,9 @@ func (m *Machine) same(ctx context.Context, ref blkid.Ref, d device) error {
 	return nil
 }
 
-// place finds out where a path lies on a filesystem that is mounted here. If it
-// is, as it is seen from /, on that filesystem, that is meant; else it counts
-// from where the filesystem is mounted.
+// place finds out where a path lies on a filesystem that is mounted here. If the path,
+// seen from /, is on that filesystem, it is taken so; otherwise it counts from the mount
+// point.
 func (m *Machine) place(r *Resolved) error {
 	t := &r.Target
 	mounts, err := m.mounts()
@@ -287,7 +286,7 @@ func (m *Machine) place(r *Resolved) error {
 	})
 	if len(here) == 0 {
 		if t.Path != "" && t.Path != "/" {
-			r.warn("%s is not mounted here: whether its path leads through a link was not looked at", *t)
+			r.warn("%s is not mounted here: its path was not checked for symbolic links", *t)
 		}
 		return nil
 	}

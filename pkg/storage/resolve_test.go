@@ -205,7 +205,7 @@ func TestResolveUnreadIdentity(t *testing.T) {
 	}
 	target.Device = "UUID=bb"
 	var refusal *Refusal
-	if _, err := b.Resolve(t.Context(), target); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "a capture can't find /dev/vda by UUID=bb") {
+	if _, err := b.Resolve(t.Context(), target); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "the capture kernel can't find /dev/vda by UUID=bb") {
 		t.Errorf("Resolve: %v; want a refusal", err)
 	}
 }

@@ -30,7 +30,7 @@ func (m *Machine) mounts() (Mounts, error) {
 	return mounts, nil
 }
 
-// see follows a path as the kernel would here. Its end need not be there yet.
+// see follows a path as the kernel would here. Its last element need not exist.
 func (m *Machine) see(name string) (seen, error) {
 	mounts, err := m.mounts()
 	if err != nil {
@@ -66,7 +66,7 @@ var noDisk = map[string]string{
 	"nfs": "a filesystem of the network (NFS)", "nfs4": "a filesystem of the network (NFS)",
 	"cifs": "a filesystem of the network (SMB)", "smb3": "a filesystem of the network (SMB)", "ceph": "a filesystem of the network (Ceph)",
 	"9p": "a directory of the host (9p)", "virtiofs": "a directory of the host (virtiofs)",
-	"zfs": "a ZFS dataset, whose pool nothing imports in the capture kernel",
+	"zfs": "a ZFS dataset, whose pool is not imported in the capture kernel",
 }
 
 const elsewhereOnDisk = "name a directory of a filesystem on a plain disk, or a disk: raw:DEVICE"

@@ -17,7 +17,7 @@ var ErrNoVMCoreInfo = errors.New("no VMCOREINFO note")
 // (include/linux/vmcore_info.h, VMCOREINFO_BYTES).
 const maxVMCoreInfo = 1 << 20
 
-// VMCoreInfo is what the kernel says about itself for those who read its memory: addresses of
+// VMCoreInfo is what the kernel exports for programs that read its memory: addresses of
 // symbols, sizes and offsets of structures, numbers (kernel/vmcore_info.c and
 // Documentation/admin-guide/kdump/vmcoreinfo.rst).
 type VMCoreInfo struct {
@@ -26,7 +26,7 @@ type VMCoreInfo struct {
 	CrashTime time.Time // of the panic, to the second; zero when the kernel hasn't crashed
 
 	// Malformed lists lines that are not KEY=VALUE or whose number can't be read. They
-	// are left out; the rest of a damaged text is still of use.
+	// are left out; the rest of a damaged text is still used.
 	Malformed []error
 
 	values map[string]string
@@ -161,7 +161,7 @@ func (v *VMCoreInfo) hex(key string) (uint64, bool) {
 }
 
 // FindVMCoreInfo parses the VMCOREINFO note of notes, which were read from r: of several the
-// first that has anything to say. QEMU hands on what a guest wrote, which may be nothing, before
+// first that is not empty. QEMU passes on what a guest wrote, which may be nothing, before
 // the kernel's own. A Xen dump has one for the hypervisor as well, named VMCOREINFO_XEN. The error
 // is ErrNoVMCoreInfo when there is none, or what is wrong with the first.
 func FindVMCoreInfo(notes []Note, r io.ReaderAt) (*VMCoreInfo, error) {

@@ -1,7 +1,7 @@
 // Command bench measures gokexec in virtual machines and compares it with kexec-tools
-// in the same one: time and peak memory of whole processes, from panic to saved,
-// and the smallest crashkernel= that still brings a dump home. Under emulation
-// only the ratios mean something.
+// in the same one: time and peak memory of processes, the time from the panic to the
+// saved dump, and the smallest crashkernel= with which a dump is saved. Under emulation
+// only the ratios are meaningful.
 package main
 
 import (
@@ -225,7 +225,7 @@ func (b *bench) unarmed(vm *vmlab.VM, theirs func(...string) []string) error {
 			gaps = append(gaps, time.Duration(ns))
 		}
 		slices.Sort(gaps)
-		fmt.Printf("  unarmed in a reload by %-26s %8.1fms\n", reload.what, ms(gaps[len(gaps)/2]))
+		fmt.Printf("  no crash kernel in a reload by %-18s %8.1fms\n", reload.what, ms(gaps[len(gaps)/2]))
 	}
 	return nil
 }

@@ -1,3 +1,3 @@
-// Package debian tests gokexec's package in a whole Debian: its systemd and udev, its
-// own kdump-tools, unmodified, and what its initramfs builders make.
+// Package debian tests gokexec's package in a complete Debian, with its systemd and
+// udev, its own unmodified kdump-tools, and its initramfs builders.
 package debian

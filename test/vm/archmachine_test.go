@@ -75,7 +75,7 @@ func TestVMPurgatoryCatchesArch(t *testing.T) {
 }
 
 // Memory comes to a machine whose kernel can't update a header: status says that
-// it is stale, hotplug loads anew, and the new memory is in the dump. virtio-mem
+// it is stale, hotplug loads again, and the new memory is in the dump. virtio-mem
 // needs no firmware's help.
 func TestVMHotplugArch(t *testing.T) {
 	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
@@ -96,7 +96,7 @@ func TestVMHotplugArch(t *testing.T) {
 }
 
 // repair is for a machine whose memory was hot-added: status says that the header is
-// stale, and hotplug loads anew. It returns where the header was and is.
+// stale, and hotplug loads again. It returns where the header was and is.
 func repair(t *testing.T, g *vmlab.Guest, added ...memmap.Range) (from, to uint64) {
 	t.Helper()
 	before := readStatus(t, g)

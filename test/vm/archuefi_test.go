@@ -12,7 +12,7 @@ import (
 )
 
 // A machine with UEFI and ACPI, which has no device tree but what UEFI's stub makes
-// for the kernel. A DIMM comes; the header is stale, gokexec hotplug loads anew, and
+// for the kernel. A DIMM is hot-added; the header is stale, gokexec hotplug loads again, and
 // the DIMM is in the dump.
 func TestVMCrashArchUEFI(t *testing.T) {
 	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
@@ -56,7 +56,7 @@ func waitMore(t *testing.T, g *vmlab.Guest, known memmap.Set, size uint64) memma
 }
 
 // An ordinary kexec there, with UEFI's own tables, and its runtime services where
-// they were. UEFI tells of the GICv3's tables too.
+// they were. UEFI describes the GICv3's tables too.
 func TestVMBootArchUEFI(t *testing.T) {
 	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		g := bootTwice(t, vmlab.Config{Kernel: k, Memory: 1024, CPUs: 2, Firmware: "uefi"})

@@ -25,7 +25,7 @@ func TestVMBuiltUEFI(t *testing.T) {
 }
 
 // crashWithDIMM adds a DIMM to a machine whose crash kernel is loaded: status says that
-// the header is stale, hotplug loads anew, and the DIMM is in the dump.
+// the header is stale, hotplug loads again, and the DIMM is in the dump.
 func crashWithDIMM(t *testing.T, g *vmlab.Guest, mebibytes int) {
 	t.Helper()
 	if s := readStatus(t, g); s.Header.Accuracy != "accurate" {
@@ -66,8 +66,8 @@ func TestVMBuiltSigned(t *testing.T) {
 	}, "built-arm64")
 }
 
-// Where the kernel shows nobody its memory, status says "unknown" and why, and
-// hotplug goes by the memory map: it loads anew when memory came, and only then.
+// Where the kernel hides its memory, status says "unknown" and why, and
+// hotplug goes by the memory map: it loads again when memory was hot-added, and only then.
 func TestVMBuiltConfidential(t *testing.T) {
 	vmlab.BuiltMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		cfg := signedMachine(t, k, "lockdown=confidentiality memhp_default_state=online")

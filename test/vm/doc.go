@@ -1,4 +1,4 @@
-// Package vm holds the tests that decide: real kernels in QEMU load a crash
-// kernel with gokexec, panic, and their memory is read back on the host and
-// compared with what it was. See internal/vmlab for the laboratory.
+// Package vm contains the decisive tests: real kernels in QEMU load a crash kernel
+// with gokexec and panic, and the host compares the dump with the memory before the
+// panic. See internal/vmlab for the laboratory.
 package vm

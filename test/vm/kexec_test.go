@@ -101,7 +101,7 @@ func TestVMKexecCommands(t *testing.T) {
 }
 
 // crashByKexec loads with the options that change where things go, and crashes: the
-// dump is whole all the same.
+// dump is complete nevertheless.
 func crashByKexec(t *testing.T, g *vmlab.Guest) {
 	t.Helper()
 	iomem, err := memmap.ParseIomem(strings.NewReader(g.ReadFile("/proc/iomem")))

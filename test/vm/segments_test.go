@@ -142,7 +142,7 @@ func TestVMCrashSegments(t *testing.T) {
 	})
 }
 
-// With --hotplug the kernel writes the header anew when a DIMM comes, in the
+// With --hotplug the kernel writes the header again when a DIMM comes, in the
 // segment that was made for it.
 func TestVMCrashSegmentsHotplug(t *testing.T) {
 	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {

@@ -64,10 +64,10 @@ as often as one likes.`,
 // statusReport is what status --json prints.
 type statusReport struct {
 	*loader.Status
-	Truth   *accuracy.Verification `json:"elfcorehdr"`
-	Wanted  bool                   `json:"wanted"`                    // a crash kernel was loaded, and not explicitly unloaded since
-	Event   bool                   `json:"unattended_event"`          // memory or CPUs have changed, and nobody has looked
-	Problem string                 `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not mend
+	Verification *accuracy.Verification `json:"elfcorehdr"`
+	Wanted       bool                   `json:"wanted"`                    // a crash kernel was loaded, and not explicitly unloaded since
+	Event        bool                   `json:"unattended_event"`          // memory or CPUs have changed, and nobody has looked
+	Problem      string                 `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not mend
 
 	loading bool // a gokexec loads or looks just now
 }
@@ -91,13 +91,13 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	}
 	defer done()
 	stateDir := string(dir)
-	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: accuracy.Verify(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
+	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Verification: accuracy.Verify(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
 	r.Wanted = wantedIn(dir)
-	loaded := r.Truth.Accuracy != accuracy.NotLoaded
+	loaded := r.Verification.Accuracy != accuracy.NotLoaded
 	if r.CrashLoaded != nil {
 		r.CrashLoaded = &loaded // which was looked at twice
 	}
-	if r.Truth.Foreign || !loaded {
+	if r.Verification.Foreign || !loaded {
 		r.Noted = nil
 	}
 	r.loading = r.unarmed() && dir.Locked()
@@ -108,7 +108,7 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	} else {
 		r.print(e.stdout)
 	}
-	code := truthExit(r.Truth)
+	code := accuracyExit(r.Verification)
 	if r.unarmed() {
 		code = exitStale
 	}
@@ -129,7 +129,9 @@ func (e *env) notes(sysroot string, root fs.FS) (dir statedir.Dir, done func(), 
 }
 
 // unarmed tells whether a crash kernel is wanted and none is loaded.
-func (r *statusReport) unarmed() bool { return r.Wanted && r.Truth.Accuracy == accuracy.NotLoaded }
+func (r *statusReport) unarmed() bool {
+	return r.Wanted && r.Verification.Accuracy == accuracy.NotLoaded
+}
 
 // Bounds on the files that are looked at in a tree's state directory: there are few, and small.
 const (
@@ -176,7 +178,7 @@ func wantedIn(dir statedir.Dir) bool {
 	return wanted || dir.Interrupted()
 }
 
-func truthExit(t *accuracy.Verification) int {
+func accuracyExit(t *accuracy.Verification) int {
 	switch t.Accuracy {
 	case accuracy.Accurate:
 		return exitOK
@@ -195,7 +197,7 @@ func (r *statusReport) print(w io.Writer) {
 		fmt.Fprintln(w, r.unarmedLine())
 	case r.Noted != nil:
 		fmt.Fprintf(w, "               last loaded by gokexec: %s, %s\n", r.Noted.Asked.Kernel.Path, r.Noted.Loaded.Format("2006-01-02 15:04:05 MST"))
-	case r.Truth.Foreign:
+	case r.Verification.Foreign:
 		fmt.Fprintln(w, "               loaded by another program since gokexec did")
 	}
 	r.printTruth(w)
@@ -214,7 +216,7 @@ func (r *statusReport) print(w io.Writer) {
 }
 
 func (r *statusReport) printTruth(w io.Writer) {
-	switch t := r.Truth; t.Accuracy {
+	switch t := r.Verification; t.Accuracy {
 	case accuracy.NotLoaded:
 	case accuracy.Stale:
 		fmt.Fprintln(w, "elfcorehdr:    stale: it does not fit the machine as it is")

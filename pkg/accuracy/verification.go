@@ -104,7 +104,7 @@ func (t *Verification) String() string {
 // A header that seems stale is compared once more, since memory may come and go
 // between two reads.
 func Verify(root fs.FS, stateDir string) *Verification {
-	return Settle(root, stateDir, VerifyOnce(root, stateDir, nil))
+	return Settle(root, stateDir, VerifyMachine(root, stateDir, nil, nil))
 }
 
 // Settle compares again while the last result is a header that seems stale. Whose load it
@@ -124,14 +124,9 @@ func Settle(root fs.FS, stateDir string, last *Verification) *Verification {
 	return last
 }
 
-// VerifyOnce looks once. Reading a fingerprint is most of the work, so a caller that
-// knows already whether the load is foreign says so.
-func VerifyOnce(root fs.FS, stateDir string, foreign *bool) *Verification {
-	return VerifyMachine(root, stateDir, nil, foreign)
-}
-
-// VerifyMachine is VerifyOnce with memory and CPUs that were read already; nil: they were
-// not.
+// VerifyMachine compares once, with memory and CPUs that were read already; nil: they were
+// not. Reading a fingerprint is most of the work, so a caller that knows already whether
+// the load is foreign says so.
 func VerifyMachine(root fs.FS, stateDir string, m *kcore.Machine, foreign *bool) *Verification {
 	return verify(root, stateDir, foreign, func() (*kcore.Machine, error) {
 		if m != nil {

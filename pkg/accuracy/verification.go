@@ -1,7 +1,6 @@
 package accuracy
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -199,11 +198,11 @@ func reasonOf(err error) string {
 }
 
 // mismatches are the differences that matter.
-func mismatches(root fs.FS, machine *kcore.Machine, loaded, wanted *elfcore.Header) []Mismatch {
+func mismatches(root fs.FS, m *kcore.Machine, loaded, wanted *elfcore.Header) []Mismatch {
 	// By design the kernel's own headers have the firmware's memory on riscv, and lack
 	// the first MiB on x86.
-	ignore := machine.FirmwareRAM()
-	if wanted.Machine == elf.EM_X86_64 || wanted.Machine == elf.EM_386 {
+	ignore := m.FirmwareRAM()
+	if machine.ArchOf(wanted.Machine).LowMiB {
 		ignore = elfcore.LowMiB()
 	}
 	var wrong []Mismatch
@@ -216,7 +215,7 @@ func mismatches(root fs.FS, machine *kcore.Machine, loaded, wanted *elfcore.Head
 		switch {
 		case d.Kind == elfcore.MissingMemory:
 			ranges = onlineParts(root, d.Range)
-		case d.Kind == elfcore.MissingCPUNotes && offlineCPU(root, machine, d.Range.Start):
+		case d.Kind == elfcore.MissingCPUNotes && offlineCPU(root, m, d.Range.Start):
 			continue
 		}
 		for _, r := range ranges {

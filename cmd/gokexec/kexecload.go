@@ -99,13 +99,13 @@ func (k *kexecRun) check(host *machine.Host, p *plan.Plan) ([]advice.Finding, er
 func (k *kexecRun) fileFlags(host *machine.Host) (flags plan.FileFlags) {
 	// Before 6.8 the kernel refuses the flag, which is no reason not to load.
 	if k.inv.Debug && uname.AtLeast(host.Release, 6, 8) {
-		flags |= kexecsys.FileDebug
+		flags |= plan.FileDebug
 	}
 	if k.inv.NoCMA {
-		flags |= kexecsys.FileNoCMA
+		flags |= plan.FileNoCMA
 	}
 	if k.inv.ForceDTB {
-		flags |= kexecsys.FileForceDTB
+		flags |= plan.FileForceDTB
 	}
 	return flags
 }

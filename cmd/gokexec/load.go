@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/check"
@@ -175,8 +174,8 @@ type loadReport struct {
 	DryRun  bool             `json:"dry_run"`
 	Loaded  bool             `json:"loaded"`
 
-	Segments *segmentReport         `json:"kexec_load,omitempty"`
-	Truth    *accuracy.Verification `json:"elfcorehdr,omitempty"` // after the load
+	Segments     *segmentReport         `json:"kexec_load,omitempty"`
+	Verification *accuracy.Verification `json:"elfcorehdr,omitempty"` // after the load
 }
 
 type payloadReport struct {
@@ -213,7 +212,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	if o.debug {
-		spec.FileFlags |= kexecsys.FileDebug
+		spec.FileFlags |= plan.FileDebug
 	}
 	out, failure := o.carryOut(ctx, e, arch, spec)
 	if out.Held {
@@ -223,7 +222,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 		return failure
 	}
 	report := newLoadReport(out.Plan, out.Findings, o.dryRun, o.dryRun || o.json) // after the load, which may change the method
-	report.Loaded, report.Truth = failure == nil && !o.dryRun, out.Verification
+	report.Loaded, report.Verification = failure == nil && !o.dryRun, out.Verification
 	if err := e.printLoad(report, o.json, out.Findings); err != nil {
 		return err
 	}
@@ -334,8 +333,8 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []advice.Finding) e
 			// systemctl(1): reboot looks at /sys/kernel/kexec_loaded.
 			fmt.Fprintln(e.stdout, "a plain reboot now starts it, without the firmware (SYSTEMCTL_SKIP_AUTO_KEXEC=1 reboots as before); gokexec unload --boot undoes this")
 		}
-		if r.Truth != nil && r.Truth.Accuracy == accuracy.Stale {
-			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", oneLine(staleAfterLoad(r.Truth).Error()))
+		if r.Verification != nil && r.Verification.Accuracy == accuracy.Stale {
+			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", oneLine(staleAfterLoad(r.Verification).Error()))
 		}
 	}
 	return nil

@@ -65,10 +65,10 @@ at any time.`,
 // statusReport is what status --json prints.
 type statusReport struct {
 	*loader.Status
-	Truth   *accuracy.Verification `json:"elfcorehdr"`
-	Wanted  bool                   `json:"wanted"`                    // a crash kernel was loaded, and not explicitly unloaded since
-	Event   bool                   `json:"unattended_event"`          // memory or CPUs have changed, and no process has checked
-	Problem string                 `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not repair
+	Verification *accuracy.Verification `json:"elfcorehdr"`
+	Wanted       bool                   `json:"wanted"`                    // a crash kernel was loaded, and not explicitly unloaded since
+	Event        bool                   `json:"unattended_event"`          // memory or CPUs have changed, and no process has checked
+	Problem      string                 `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not repair
 
 	loading bool // a gokexec process is loading or checking
 }
@@ -92,13 +92,13 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	}
 	defer done()
 	stateDir := string(dir)
-	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Truth: accuracy.Verify(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
+	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Verification: accuracy.Verify(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
 	r.Wanted = wantedIn(dir)
-	loaded := r.Truth.Accuracy != accuracy.NotLoaded
+	loaded := r.Verification.Accuracy != accuracy.NotLoaded
 	if r.CrashLoaded != nil {
 		r.CrashLoaded = &loaded // which was read twice
 	}
-	if r.Truth.Foreign || !loaded {
+	if r.Verification.Foreign || !loaded {
 		r.Noted = nil
 	}
 	r.loading = r.unarmed() && dir.Locked()
@@ -109,7 +109,7 @@ func (e *env) status(sysroot string, asJSON bool) error {
 	} else {
 		r.print(e.stdout)
 	}
-	code := truthExit(r.Truth)
+	code := accuracyExit(r.Verification)
 	if r.unarmed() {
 		code = exitStale
 	}
@@ -130,7 +130,9 @@ func (e *env) notes(sysroot string, root fs.FS) (dir statedir.Dir, done func(), 
 }
 
 // unarmed tells whether a crash kernel is wanted and none is loaded.
-func (r *statusReport) unarmed() bool { return r.Wanted && r.Truth.Accuracy == accuracy.NotLoaded }
+func (r *statusReport) unarmed() bool {
+	return r.Wanted && r.Verification.Accuracy == accuracy.NotLoaded
+}
 
 // Bounds on the files that are read from a tree's state directory: they are few and small.
 const (
@@ -177,7 +179,7 @@ func wantedIn(dir statedir.Dir) bool {
 	return wanted || dir.Interrupted()
 }
 
-func truthExit(t *accuracy.Verification) int {
+func accuracyExit(t *accuracy.Verification) int {
 	switch t.Accuracy {
 	case accuracy.Accurate:
 		return exitOK
@@ -196,7 +198,7 @@ func (r *statusReport) print(w io.Writer) {
 		fmt.Fprintln(w, r.unarmedLine())
 	case r.Noted != nil:
 		fmt.Fprintf(w, "               last loaded by gokexec: %s, %s\n", r.Noted.Asked.Kernel.Path, r.Noted.Loaded.Format("2006-01-02 15:04:05 MST"))
-	case r.Truth.Foreign:
+	case r.Verification.Foreign:
 		fmt.Fprintln(w, "               loaded by another program since gokexec did")
 	}
 	r.printTruth(w)
@@ -215,7 +217,7 @@ func (r *statusReport) print(w io.Writer) {
 }
 
 func (r *statusReport) printTruth(w io.Writer) {
-	switch t := r.Truth; t.Accuracy {
+	switch t := r.Verification; t.Accuracy {
 	case accuracy.NotLoaded:
 	case accuracy.Stale:
 		fmt.Fprintln(w, "elfcorehdr:    stale: it does not match the machine")

@@ -1,7 +1,6 @@
 package accuracy
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -104,7 +103,7 @@ func (t *Verification) String() string {
 // A header that seems stale is compared once more, since memory may come and go
 // between two reads.
 func Verify(root fs.FS, stateDir string) *Verification {
-	return Settle(root, stateDir, VerifyOnce(root, stateDir, nil))
+	return Settle(root, stateDir, VerifyMachine(root, stateDir, nil, nil))
 }
 
 // Settle compares again while the last result is a header that seems stale. Whose load it
@@ -124,14 +123,9 @@ func Settle(root fs.FS, stateDir string, last *Verification) *Verification {
 	return last
 }
 
-// VerifyOnce looks once. Reading a fingerprint is most of the work, so a caller that
-// knows already whether the load is foreign says so.
-func VerifyOnce(root fs.FS, stateDir string, foreign *bool) *Verification {
-	return VerifyMachine(root, stateDir, nil, foreign)
-}
-
-// VerifyMachine is VerifyOnce with memory and CPUs that were read already; nil: they were
-// not.
+// VerifyMachine compares once, with memory and CPUs that were read already; nil: they were
+// not. Reading a fingerprint is most of the work, so a caller that knows already whether
+// the load is foreign says so.
 func VerifyMachine(root fs.FS, stateDir string, m *kcore.Machine, foreign *bool) *Verification {
 	return verify(root, stateDir, foreign, func() (*kcore.Machine, error) {
 		if m != nil {
@@ -204,11 +198,11 @@ func reasonOf(err error) string {
 }
 
 // mismatches are the differences that matter.
-func mismatches(root fs.FS, machine *kcore.Machine, loaded, wanted *elfcore.Header) []Mismatch {
+func mismatches(root fs.FS, m *kcore.Machine, loaded, wanted *elfcore.Header) []Mismatch {
 	// By design the kernel's own headers have the firmware's memory on riscv, and lack
 	// the first MiB on x86.
-	ignore := machine.FirmwareRAM()
-	if wanted.Machine == elf.EM_X86_64 || wanted.Machine == elf.EM_386 {
+	ignore := m.FirmwareRAM()
+	if machine.ArchOf(wanted.Machine).LowMiB {
 		ignore = elfcore.LowMiB()
 	}
 	var wrong []Mismatch
@@ -221,7 +215,7 @@ func mismatches(root fs.FS, machine *kcore.Machine, loaded, wanted *elfcore.Head
 		switch {
 		case d.Kind == elfcore.MissingMemory:
 			ranges = onlineParts(root, d.Range)
-		case d.Kind == elfcore.MissingCPUNotes && offlineCPU(root, machine, d.Range.Start):
+		case d.Kind == elfcore.MissingCPUNotes && offlineCPU(root, m, d.Range.Start):
 			continue
 		}
 		for _, r := range ranges {

@@ -80,7 +80,7 @@ func hostHint(h *machine.Host, a Attempt, errno unix.Errno) string {
 	if errno == unix.EKEYREJECTED || errno == unix.ENOKEY {
 		return a.hint(h.Arch, errno) + "; " + keyringHint(h)
 	}
-	if errno == unix.EBUSY && a.Kind == machine.Boot && h.Arch.GOARCH == "arm64" {
+	if errno == unix.EBUSY && a.Kind == machine.Boot && h.Arch.StuckCPUs {
 		return "on arm64 EBUSY also means that CPUs can't be stopped (dmesg: \"CPUs are stuck in the kernel\"): the firmware lacks PSCI CPU_OFF"
 	}
 	return ""

@@ -153,7 +153,7 @@ func TestStateKeepsDTB(t *testing.T) {
 // After a load by file over one by segments memory holds two headers: that of the
 // kernel is known by where the kernel puts it. What it has of the firmware's memory by
 // design is not stale, but warned of.
-func TestDTFileTruth(t *testing.T) {
+func TestDTFileVerified(t *testing.T) {
 	arm := func(t testing.TB) *kexectest.Machine { return kexectest.NewARM64Machine(t, 64<<10, kexectest.VA52) }
 	riscv := func(t testing.TB) *kexectest.Machine { return kexectest.NewRISCVMachine(t) }
 	for _, tt := range []struct {

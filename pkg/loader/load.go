@@ -154,10 +154,10 @@ func (l *Loader) fileLoad(p *plan.Plan) error {
 // has loaded. Auto takes kexec_load where there is no kexec_file_load. That none is loaded
 // is no error of the kernel's.
 func (l *Loader) unloadBy(ctx context.Context, kind machine.Kind, method plan.Method) error {
-	flags, segmentFlags := kexecsys.FileUnload, plan.LoadFlags(0)
+	flags, segmentFlags := plan.FileUnload, plan.LoadFlags(0)
 	if kind == machine.Crash {
-		flags |= kexecsys.FileOnCrash
-		segmentFlags |= kexecsys.LoadOnCrash
+		flags |= plan.FileOnCrash
+		segmentFlags |= plan.LoadOnCrash
 	}
 	err := l.call(ctx, kind, func() error {
 		if method == plan.Segments {

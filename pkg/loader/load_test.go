@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/imagetest"
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
@@ -86,7 +85,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := b.kernel.Crash
-	if got == nil || initrdName(got.Initrd) != "one" || got.Cmdline != p.Cmdline || got.Flags != kexecsys.FileOnCrash {
+	if got == nil || initrdName(got.Initrd) != "one" || got.Cmdline != p.Cmdline || got.Flags != plan.FileOnCrash {
 		t.Fatalf("the kernel holds %+v; want the plan", got)
 	}
 	state, err := record.Read(b.StateDir)

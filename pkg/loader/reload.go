@@ -48,7 +48,7 @@ func (l *Loader) loadSettled(ctx context.Context, rounds int, plan planner) (*pl
 		v := l.verify(done)
 		settled := v.Accuracy != accuracy.Stale
 		if v.Accuracy == accuracy.Unverified {
-			settled = done.host != nil && p.Generation == done.host.Generation()
+			settled = p.Generation == done.host.Generation()
 		}
 		if settled || round == rounds || ctx.Err() != nil || !l.unlimited(machine.Crash) {
 			return p, v, nil

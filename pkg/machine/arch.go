@@ -14,21 +14,23 @@ type Arch struct {
 	Machine    elf.Machine // e_machine of its kernels
 	FileLoad   bool        // the kernel can have kexec_file_load
 	DeviceTree bool        // its kernels are told all by a device tree
-	OneCmdline bool        // the kernel keeps one command line for both images: see checkOneCmdline
+	OneCmdline bool        // the kernel keeps one command line for both images: see check.OneCmdline
+	LowMiB     bool        // the elfcorehdr that the kernel makes lacks the first MiB of RAM, by design
+	StuckCPUs  bool        // EBUSY from a load for a reboot also means that CPUs can't be stopped
 	CmdlineMax int         // bytes with the NUL: COMMAND_LINE_SIZE (asm/setup.h); a bzImage's header says its own
 }
 
 // Arches lists the architectures that are known.
 func Arches() []Arch {
 	return []Arch{
-		{Name: "x86_64", GOARCH: "amd64", Machine: elf.EM_X86_64, FileLoad: true, CmdlineMax: 2048},
-		{Name: "aarch64", GOARCH: "arm64", Machine: elf.EM_AARCH64, FileLoad: true, DeviceTree: true, CmdlineMax: 2048},
+		{Name: "x86_64", GOARCH: "amd64", Machine: elf.EM_X86_64, FileLoad: true, LowMiB: true, CmdlineMax: 2048},
+		{Name: "aarch64", GOARCH: "arm64", Machine: elf.EM_AARCH64, FileLoad: true, DeviceTree: true, StuckCPUs: true, CmdlineMax: 2048},
 		{Name: "riscv64", GOARCH: "riscv64", Machine: elf.EM_RISCV, FileLoad: true, DeviceTree: true, CmdlineMax: 1024},
 		{Name: "ppc64le", GOARCH: "ppc64le", Machine: elf.EM_PPC64, FileLoad: true, CmdlineMax: 2048},
 		{Name: "s390x", GOARCH: "s390x", Machine: elf.EM_S390, FileLoad: true, CmdlineMax: 4096},
 		{Name: "loongarch64", GOARCH: "loong64", Machine: elf.EM_LOONGARCH, FileLoad: true, OneCmdline: true, CmdlineMax: 4096},
 		{Name: "armv7l", GOARCH: "arm", Machine: elf.EM_ARM, CmdlineMax: 1024},
-		{Name: "i686", GOARCH: "386", Machine: elf.EM_386, CmdlineMax: 2048},
+		{Name: "i686", GOARCH: "386", Machine: elf.EM_386, LowMiB: true, CmdlineMax: 2048},
 	}
 }
 
@@ -40,6 +42,17 @@ func ArchByName(name string) (Arch, error) {
 		}
 	}
 	return Arch{}, fmt.Errorf("architecture %q: not supported; known are x86_64, aarch64, riscv64, ppc64le, s390x, loongarch64, armv7l, i686", name)
+}
+
+// ArchOf finds an architecture by the e_machine of its kernels; the zero Arch if it is not
+// known.
+func ArchOf(m elf.Machine) Arch {
+	for _, a := range Arches() {
+		if a.Machine == m {
+			return a
+		}
+	}
+	return Arch{}
 }
 
 // NativeArch is the architecture this program was built for.

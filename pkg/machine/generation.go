@@ -4,30 +4,20 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
 
 	"github.com/gokexec/gokexec/pkg/kcore"
 )
 
-// Generation names the memory and CPUs that the machine under root has now:
-// equal strings, equal machines. It is empty if they can't be read.
-func Generation(root fs.FS) string {
-	m, err := kcore.ReadMachine(root)
-	if err != nil {
-		return ""
-	}
-	return GenerationOf(m)
-}
-
-// Generation is that of the machine as it was read; empty if it could not be.
+// Generation names the memory and CPUs that the machine had when it was read: equal
+// strings, equal machines. It is empty if they could not be read, or h is nil.
 func (h *Host) Generation() string {
-	if h.Dump == nil {
+	if h == nil || h.Dump == nil {
 		return ""
 	}
 	return GenerationOf(h.Dump)
 }
 
-// GenerationOf is Generation of a machine that was read.
+// GenerationOf is Host.Generation of what a Host has read.
 func GenerationOf(m *kcore.Machine) string {
 	digest := sha256.New()
 	fmt.Fprintln(digest, m.Iomem.SystemRAM().Minus(m.Excluded()).Ranges())

@@ -3,7 +3,6 @@ package plan
 import (
 	"debug/elf"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/machine"
@@ -18,7 +17,7 @@ func arm64Protocol() protocol {
 		fileSegments: func(p *Plan, host *machine.Host) []memmap.Hole { return p.dtFileSegments(host, false) },
 		prepare:      prepareDT,
 		destinations: destinations,
-		hotplugFlag:  kexecsys.LoadHotplugSupport,
+		hotplugFlag:  LoadHotplugSupport,
 		port:         memoryPort,
 		controlPages: dtControlPages,
 		checks: func(p *Plan, host *machine.Host) []advice.Finding {

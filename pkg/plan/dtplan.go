@@ -5,7 +5,6 @@ import (
 	"math"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/machine"
@@ -85,7 +84,7 @@ func (p *Plan) placeDT(l *layout, host *machine.Host, spec *Spec, kernel *dtKern
 		l.free = l.free.Intersect(memmap.NewSet(memmap.Range{Start: kernelAt.Start, End: math.MaxUint64}))
 	}
 	if p.Kind == machine.Crash {
-		p.LoadFlags |= kexecsys.LoadOnCrash
+		p.LoadFlags |= LoadOnCrash
 		if tell.elfcorehdr, err = p.dtDump(l, host, spec, initrd); err != nil {
 			return kernelAt, err
 		}

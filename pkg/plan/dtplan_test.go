@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/imagetest"
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/advice"
@@ -202,7 +201,7 @@ func TestDTHotplug(t *testing.T) {
 		t.Errorf("the kernel refuses: %v", err)
 	}
 	s, _ := p.Segment(RoleElfcorehdr)
-	if p.LoadFlags != kexecsys.LoadOnCrash|kexecsys.LoadHotplugSupport || s.Checked || s.MemSize != 15*64<<10 {
+	if p.LoadFlags != LoadOnCrash|LoadHotplugSupport || s.Checked || s.MemSize != 15*64<<10 {
 		t.Errorf("flags %v, header of %#x bytes, in the digest %t; want room for %#x, updated by the kernel", p.LoadFlags, s.MemSize, s.Checked, 15*64<<10)
 	}
 	checkTold(t, host, p)

@@ -6,19 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
-)
-
-// The types of the two system calls.
-type (
-	FileFlags     = kexecsys.FileFlags
-	LoadFlags     = kexecsys.LoadFlags
-	KernelSegment = kexecsys.Segment
 )
 
 // Plan is all that one system call needs, made before it is called. New makes
@@ -40,7 +32,7 @@ type Plan struct {
 
 	Spec *Spec // what was asked for; its Method may be Auto
 
-	Generation string // of the machine that it was planned for; see machine.Generation
+	Generation string // of the machine that it was planned for; see machine.Host.Generation
 	Fallback   bool   // if the kernel has no kexec_file_load or does not take the image: see BySegments
 }
 
@@ -71,11 +63,7 @@ func NewBy(host *machine.Host, spec *Spec, method Method) (*Plan, error) {
 }
 
 func newPlan(host *machine.Host, spec *Spec, method Method) *Plan {
-	p := &Plan{Kind: spec.Kind, Method: method, Arch: host.Arch, Spec: spec}
-	if host.Dump != nil {
-		p.Generation = machine.GenerationOf(host.Dump)
-	}
-	return p
+	return &Plan{Kind: spec.Kind, Method: method, Arch: host.Arch, Spec: spec, Generation: host.Generation()}
 }
 
 // newFile plans the call kexec_file_load.
@@ -86,10 +74,10 @@ func newFile(host *machine.Host, spec *Spec) (*Plan, error) {
 		return nil, err
 	}
 	if spec.Kind == machine.Crash {
-		p.Flags |= kexecsys.FileOnCrash
+		p.Flags |= FileOnCrash
 	}
 	if p.Initrd == nil {
-		p.Flags |= kexecsys.FileNoInitramfs
+		p.Flags |= FileNoInitramfs
 	}
 	return p, nil
 }

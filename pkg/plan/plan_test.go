@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/imagetest"
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
@@ -40,7 +39,7 @@ func TestNewFilePlan(t *testing.T) {
 	if err := advice.FirstFailure(findings); err != nil {
 		t.Errorf("Check: %v", err)
 	}
-	if want := kexecsys.FileOnCrash; p.Flags != want {
+	if want := FileOnCrash; p.Flags != want {
 		t.Errorf("Flags = %v; want %v", p.Flags, want)
 	}
 	if !strings.HasPrefix(p.Cmdline, "root=/dev/vda1 ro quiet console=ttyS0 nr_cpus=1 ") || strings.Contains(p.Cmdline, "crashkernel") {
@@ -50,7 +49,7 @@ func TestNewFilePlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Flags != kexecsys.FileNoInitramfs || p.Cmdline != "a  b" {
+	if p.Flags != FileNoInitramfs || p.Cmdline != "a  b" {
 		t.Errorf("boot plan = flags %v, cmdline %q; want NO_INITRAMFS, the text to the letter", p.Flags, p.Cmdline)
 	}
 }

@@ -3,7 +3,6 @@ package plan
 import (
 	"debug/elf"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
@@ -26,7 +25,7 @@ func riscvProtocol() protocol {
 		fileSegments: func(p *Plan, host *machine.Host) []memmap.Hole { return p.dtFileSegments(host, true) },
 		prepare:      prepareDT,
 		destinations: destinations,
-		hotplugFlag:  kexecsys.LoadHotplugSupport,
+		hotplugFlag:  LoadHotplugSupport,
 		kernelFirst:  true,
 		console:      purgatory.Serial{Kind: purgatory.SerialSBI}, // the firmware's, which needs no choice
 		port: func(s Serial, host *machine.Host) (port purgatory.Serial, why string) {

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
@@ -97,7 +96,7 @@ func (p *Plan) planX86(host *machine.Host, spec *Spec) error {
 	}
 	var backup *elfcore.Backup
 	if p.Kind == machine.Crash {
-		p.LoadFlags |= kexecsys.LoadOnCrash
+		p.LoadFlags |= LoadOnCrash
 		if backup, err = p.planDump(l, host, spec, initrd); err != nil {
 			return err
 		}

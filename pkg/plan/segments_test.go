@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/imagetest"
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/advice"
@@ -132,19 +131,19 @@ func TestSegmentPlans(t *testing.T) {
 		flags   LoadFlags
 		roles   string
 	}{
-		{name: "bzImage", kernel: imagetest.SmallBzImage().Bytes(), flags: kexecsys.LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
+		{name: "bzImage", kernel: imagetest.SmallBzImage().Bytes(), flags: LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
 		{name: "hotplug", kernel: imagetest.SmallBzImage().Bytes(), machine: func(m *kexectest.Machine) { m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n") },
-			flags: kexecsys.LoadOnCrash | kexecsys.LoadUpdateElfcorehdr, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
+			flags: LoadOnCrash | LoadUpdateElfcorehdr, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
 		{name: "hotplug off", kernel: imagetest.SmallBzImage().Bytes(), machine: func(m *kexectest.Machine) { m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n") },
-			spec: func(s *Spec) { s.Hotplug = HotplugOff }, flags: kexecsys.LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
+			spec: func(s *Spec) { s.Hotplug = HotplugOff }, flags: LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
 		{name: "initrd like an ELF file", kernel: imagetest.SmallBzImage().Bytes(), machine: func(m *kexectest.Machine) { m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n") },
 			spec:  func(s *Spec) { s.Initrd = FromBytes("initrd", []byte("\x7fELF...")) },
-			flags: kexecsys.LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
-		{name: "vmlinux", kernel: imagetest.SmallVmlinux(), flags: kexecsys.LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
+			flags: LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
+		{name: "vmlinux", kernel: imagetest.SmallVmlinux(), flags: LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
 		{name: "no initrd, serial, no checks", kernel: imagetest.SmallBzImage().Bytes(), spec: func(s *Spec) {
 			s.Initrd, s.Serial, s.NoChecks, s.Seed = nil, Serial{Port: 0x3f8, Baud: 115200}, true, nil
 		},
-			flags: kexecsys.LoadOnCrash, roles: "elfcorehdr kernel boot_params purgatory backup"},
+			flags: LoadOnCrash, roles: "elfcorehdr kernel boot_params purgatory backup"},
 		{name: "boot", kernel: imagetest.SmallBzImage().Bytes(), spec: func(s *Spec) { s.Kind = machine.Boot }, roles: "purgatory boot_params kernel initrd"},
 		{name: "boot a vmlinux", kernel: imagetest.SmallVmlinux(), spec: func(s *Spec) { s.Kind = machine.Boot }, roles: "purgatory boot_params kernel initrd"},
 	}

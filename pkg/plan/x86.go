@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"fmt"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/machine"
@@ -30,7 +29,7 @@ func x86Protocol() protocol {
 		},
 		destinations: func(host *machine.Host) memmap.Set { return host.Iomem.BootRAM() },
 		// Before 6.10 there is no other flag than x86's own (include/uapi/linux/kexec.h).
-		hotplugFlag:  kexecsys.LoadUpdateElfcorehdr,
+		hotplugFlag:  LoadUpdateElfcorehdr,
 		port:         x86Port,
 		controlPages: x86ControlPages,
 		reserveHint:  reserveByKASLR,

@@ -45,7 +45,7 @@ type Result struct {
 	Cmdline    string          `json:"loaded_cmdline"`
 	Elfcorehdr memmap.PhysAddr `json:"elfcorehdr,omitempty"`  // where it should be; 0: not known
 	Updated    bool            `json:"kernel_updates_header"` // of the method Segments
-	Generation string          `json:"machine,omitempty"`     // when it was planned; see Generation
+	Generation string          `json:"machine,omitempty"`     // when it was planned; see machine.Host.Generation
 	Memory     Fingerprint     `json:"memory,omitzero"`       // after the load
 }
 

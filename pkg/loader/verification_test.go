@@ -32,7 +32,7 @@ func (b *bench) loadOne(t *testing.T, initrd string) *accuracy.Verification {
 
 func (b *bench) truth() *accuracy.Verification { return accuracy.Verify(b.Root, b.StateDir) }
 
-func TestReadTruth(t *testing.T) {
+func TestVerify(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*bench)
@@ -105,7 +105,7 @@ func (b *bench) blocks(state string, from, to int) {
 
 // Without a truth, the machine's memory and CPUs tell whether it may be stale.
 // A kernel that hides what is loaded shows an older header, which says nothing.
-func TestTruthHidden(t *testing.T) {
+func TestVerifyHidden(t *testing.T) {
 	b := newBench(t)
 	b.kernel.NoFileLoad = true
 	if truth := b.loadOne(t, "x"); truth.Accuracy != accuracy.Accurate || truth.Header != 0x36000000 {
@@ -128,7 +128,7 @@ func TestTruthHidden(t *testing.T) {
 	}
 }
 
-func TestTruthUnknownUnchanged(t *testing.T) {
+func TestVerifyUnknownUnchanged(t *testing.T) {
 	b := newBench(t)
 	b.kernel.HideKcore()
 	truth := b.loadOne(t, "x")
@@ -142,7 +142,7 @@ func TestTruthUnknownUnchanged(t *testing.T) {
 }
 
 // What another program has loaded is seen, and so is that our own load is back.
-func TestTruthForeign(t *testing.T) {
+func TestVerifyForeign(t *testing.T) {
 	b := newBench(t)
 	b.loadOne(t, "ours")
 	foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
@@ -166,7 +166,7 @@ func TestTruthForeign(t *testing.T) {
 }
 
 // A note of garbage makes nothing worse.
-func TestTruthTornNote(t *testing.T) {
+func TestVerifyTornNote(t *testing.T) {
 	b := newBench(t)
 	b.loadOne(t, "x")
 	for _, note := range []string{"", "{", `{"version":1,"kernel":{"path":"/x"},"elfcorehdr":4096}`,

@@ -21,7 +21,7 @@ const collectLimit = 8 << 20
 func collectCommand() command {
 	return command{
 		name: "collect", args: "FILE",
-		short: "record the files that loads are planned from, to study them on another machine",
+		short: "record what loads are planned from, to study it on another machine",
 		long: `Writes a tar archive of those files of /proc and /sys that a load on this machine is
 planned from: the memory map, CPUs, firmware tables, kernel settings, the program
 headers of /proc/kcore, but no memory contents. FILE may be - for standard output. Run

@@ -18,7 +18,7 @@ import (
 func dmesgCommand() command {
 	return command{
 		name: "dmesg", args: "FILE...",
-		short: "print the kernel log out of a dump",
+		short: "print the kernel log from a dump",
 		long: `Prints the kernel log that FILE holds, in the format of vmcore-dmesg. FILE is
 /proc/vmcore, a dump in ELF or in the compressed format of makedumpfile, either of them
 also flattened (makedumpfile -F), or what gokexec capture wrote on a raw device: the

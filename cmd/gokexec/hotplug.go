@@ -25,11 +25,11 @@ import (
 func hotplugCommand() command {
 	return command{
 		name: "hotplug", acts: true,
-		short: "keep the crash kernel accurate when memory or CPUs are hot-added or hot-removed",
-		long: `Call it for each such event, from a udev rule, a script or by hand; it needs no
-arguments. It returns at once if another process will handle the event. Otherwise it
-waits until the burst of events is over and compares the loaded elfcorehdr with the
-machine, as gokexec status does. If the header is stale, it loads the crash kernel
+		short: "keep the crash kernel accurate when memory or CPUs change",
+		long: `Call it when memory or CPUs are hot-added or hot-removed, from a udev rule, a script
+or by hand; it needs no arguments. It returns at once if another process will handle the
+event. Otherwise it waits until the burst of events is over and compares the loaded
+elfcorehdr with the machine, as gokexec status does. If it is stale, it loads the crash kernel
 again, as gokexec reload does. Where the kernel updates the header itself there is
 nothing to do, unless the kernel dropped an update or still lists memory that was
 hot-removed. If no crash kernel is loaded, it waits for some seconds, since another

@@ -38,7 +38,7 @@ func (o *initramfsOptions) findWatchdogs(e *env) error {
 	for _, dog := range dogs {
 		if dog.Software {
 			if o.feedWatchdogs {
-				fmt.Fprintf(e.stderr, "gokexec: note: %s is a timer of the running kernel (softdog) and ends with it: it can't guard a dump\n", dog.Name)
+				fmt.Fprintf(e.stderr, "gokexec: note: %s is a timer of the running kernel (softdog) and stops with it: it does not run during a dump\n", dog.Name)
 			}
 			continue
 		}

@@ -16,7 +16,7 @@ import (
 func memmapCommand() command {
 	return command{
 		name:  "memmap",
-		short: "show the machine's memory: RAM, crash memory, reserved, what would be dumped",
+		short: "show the machine's memory, and what a dump would contain",
 		long: `Reads the memory map in /proc/iomem and shows what a dump would contain: all RAM that
 the kernel uses, including hot-added memory, without the crash memory.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {

@@ -30,7 +30,7 @@ const (
 func statusCommand() command {
 	return command{
 		name:  "status",
-		short: "show what is loaded, whether it matches the machine, and where the crash memory is",
+		short: "show what is loaded, whether it is accurate, and where the crash memory is",
 		long: `Says whether a crash kernel and a kernel for an ordinary kexec are loaded, and
 which memory is reserved for the crash kernel.
 

@@ -21,7 +21,7 @@ import (
 func vmcoreDmesgProgram() program {
 	text := &programText{
 		name: "vmcore-dmesg", args: "FILE",
-		short: "print the kernel log out of a dump, as kexec-tools does",
+		short: "print the kernel log from a dump, as kexec-tools does",
 		long: `Prints the kernel log that FILE holds on standard output: the same arguments, text and
 exit codes as vmcore-dmesg of kexec-tools. FILE is /proc/vmcore or a saved dump. Each record is a line with
 the seconds since boot; bytes that are not printable are written as \xNN.

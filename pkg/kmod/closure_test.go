@@ -50,6 +50,7 @@ func TestClosure(t *testing.T) {
 		{"modules.softdep", dep("a.ko:\nb.ko:\nc.ko: a.ko\n", "softdep c pre: b post: built_in none\n", ""), "c", "", "a b? c", ""},
 		{"soft dependency becomes required", dep("a.ko:\nb.ko: a.ko\nc.ko:\n", "softdep c pre: b\n", ""), "c b", "", "a b c", ""},
 		{"alias in softdep", dep("kernel/crypto/a.ko:\nkernel/drivers/b.ko:\nc.ko:\n", "softdep c pre: x-y\n", "alias x_y a\nalias x-y b\n"), "c", "", "a? c", ""},
+		{"alias in softdep, and a built-in module of that name", dep("kernel/crypto/a.ko:\nc.ko:\n", "softdep c pre: built-in\n", "alias built_in a\n"), "c", "", "a? c", ""},
 		{"cycle", dep("a.ko: b.ko\nb.ko: c.ko\nc.ko: a.ko\n", "", ""), "a", "", "", "modules need each other: a -> b -> c -> a"},
 		{"itself", dep("a.ko: a.ko\n", "", ""), "a", "", "", "modules need each other: a -> a"},
 		{"soft cycle is broken", dep("a.ko:\nb.ko: a.ko\n", "softdep a pre: b\n", ""), "a", "", "a b?", ""},

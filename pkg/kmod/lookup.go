@@ -97,14 +97,17 @@ func (t *Tree) readAliases(only func(path string) bool) error {
 // softTarget resolves a name in a soft dependency. It differs from
 // modprobe(8) in what suits a small capture kernel:
 //
-//   - Something built in that answers to it is enough.
+//   - Something built in that answers to it as an alias is enough.
 //   - If some of the modules are in the kernel's own crypto, lib and arch
 //     directories, others (drivers of crypto hardware) are left out.
 //
+// As in modprobe(8), a built-in module of that name is not enough if others have it as an
+// alias: f2fs asks for the algorithm "crc32", and lib/crc32 is built in.
+//
 // A name that nothing answers to is no error: it gives nothing.
 func (t *Tree) softTarget(name string) ([]string, error) {
-	if m, ok := t.byName(name); ok {
-		return m.Modules, nil
+	if m, ok := t.Module(name); ok {
+		return []string{m.Name}, nil
 	}
 	if t.builtinAlias(name) {
 		return nil, nil
@@ -118,7 +121,7 @@ func (t *Tree) softTarget(name string) ([]string, error) {
 	own := slices.DeleteFunc(t.byAlias(name).Modules, func(n string) bool {
 		return !t.isAlgorithm(t.files[n])
 	})
-	if len(own) > 0 {
+	if len(own) > 0 || t.Builtin(name) {
 		return own, nil
 	}
 	if err := t.readAliases(nil); err != nil {

@@ -23,7 +23,7 @@ const harmful = "hugepages=48 sysctl.vm.nr_hugepages=48 sysctl/vm/nr_overcommit_
 func TestVMCrashFileLoad(t *testing.T) {
 	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		machine := crashMachine(t, k)
-		machine.Cmdline = harmful
+		machine.Cmdline, machine.Memory = harmful, 768 // much of which is taken by that
 		g := vmlab.Boot(t, machine)
 		loadCrash(t, g, "--reuse-cmdline")
 		g.WriteFile("/dev/kmsg", "<3>gokexec-test: last words\n")

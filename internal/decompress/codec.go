@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Errors of this package, besides those of the reader.
+// Errors of this package, in addition to those of the reader.
 var (
 	// ErrTruncated means that the data ends early.
 	ErrTruncated = errors.New("truncated")

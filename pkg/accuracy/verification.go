@@ -97,10 +97,10 @@ func (t *Verification) String() string {
 // lock. What the kernel leaves out by design (the first MiB on x86) is not missing,
 // nor are memory blocks and CPUs that are offline, of which a dump has nothing to
 // tell: when they come online there is another event. The record in
-// stateDir, which may be "", tells where a load by segments has put the header;
+// stateDir, which may be "", tells where a load by kexec_load has put the header;
 // it is believed only while memory looks as that load has left it.
 //
-// A header that seems stale is compared once more, since memory may come and go
+// A header that seems stale is compared once more, since memory may be hot-added or hot-removed
 // between two reads.
 func Verify(root fs.FS, stateDir string) *Verification {
 	return Settle(root, stateDir, VerifyMachine(root, stateDir, nil, nil))

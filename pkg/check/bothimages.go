@@ -13,7 +13,7 @@ import (
 const BothImages advice.CheckID = "both images"
 
 // OneCmdline looks whether both images could be right at once. On loong64 the
-// kernel copies the command line of every load, by file or by segments, to the same
+// kernel copies the command line of every load, by kexec_file_load or by kexec_load, to the same
 // place, and hands that on with either image (arch/loongarch/kernel/machine_kexec.c,
 // machine_kexec_prepare, KEXEC_CMDLINE_ADDR). A crash kernel with the other's has no
 // mem= and takes the memory that it should save; an ordinary one with the crash

@@ -47,7 +47,7 @@ func checkSupport(h *machine.Host) advice.Finding {
 	case h.Config.Off("KEXEC_FILE"):
 		return advice.Finding{Check: name, Level: advice.Warning,
 			Detail: "kernel " + h.Release + " was built without CONFIG_KEXEC_FILE: kexec_file_load is not there",
-			Remedy: "load by segments (--method segments)",
+			Remedy: "use kexec_load (--method segments)",
 			Errno:  []unix.Errno{unix.ENOSYS}}
 	}
 	return advice.Passed(name, "kernel %s has CONFIG_KEXEC_FILE", h.Release)

@@ -51,7 +51,7 @@ func (c *captureCheck) cmdline() advice.Finding {
 		return advice.Passed(name, "it has what a capture kernel needs")
 	}
 	return advice.Finding{Check: name, Level: advice.Warning, Detail: strings.Join(parts, ", and "),
-		Remedy: "leave --cmdline-exact out, or mend it (" + strings.Join(why, "; ") + ")"}
+		Remedy: "leave --cmdline-exact out, or repair it (" + strings.Join(why, "; ") + ")"}
 }
 
 // watchdogs looks for those that run: after the panic nobody feeds them.
@@ -154,7 +154,7 @@ func (c *captureCheck) encryption() advice.Finding {
 	return advice.Passed(name, "none")
 }
 
-// graphics looks for drivers whose hardware a capture kernel takes over in the state the dead kernel
+// graphics looks for drivers whose hardware a capture kernel takes over in the state the crashed kernel
 // left it in.
 func (c *captureCheck) graphics() advice.Finding {
 	const name = "graphics"
@@ -204,11 +204,11 @@ func (c *captureCheck) reloads() advice.Finding {
 		case path.Base(r.file) == ownRule:
 		case ours:
 			return advice.Finding{Check: name, Level: advice.Warning,
-				Detail: fmt.Sprintf("/%s reloads the crash kernel for every CPU and block of memory that comes or goes, beside gokexec's own %s: some of these unload it first, and undo what gokexec has done", r.file, ownRule),
+				Detail: fmt.Sprintf("/%s reloads the crash kernel for every CPU and block of memory that is hot-added or hot-removed, beside gokexec's own %s: some of these unload it first, and undo what gokexec has done", r.file, ownRule),
 				Remedy: hide}
 		case !strings.Contains(r.text, "crash_hotplug"):
 			return advice.Finding{Check: name, Level: advice.Warning,
-				Detail: fmt.Sprintf("/%s reloads the crash kernel for every CPU and block of memory that comes or goes, without asking crash_hotplug whether that is needed", r.file),
+				Detail: fmt.Sprintf("/%s reloads the crash kernel for every CPU and block of memory that is hot-added or hot-removed, without asking crash_hotplug whether that is needed", r.file),
 				Remedy: hide + " and use gokexec's " + ownRule + ", or have it skip devices with ATTRS{crash_hotplug}==\"1\""}
 		}
 	}

@@ -89,7 +89,7 @@ func isSpace(b byte) bool {
 }
 
 // String joins the words with single spaces. A word whose quote is not closed comes
-// last, lest it takes others in; before another, and before the words of init, it is
+// last, so that it takes no others in; before another, and before the words of init, it is
 // closed.
 func (c Cmdline) String() string {
 	words := joinable(c.Args, len(c.Init) > 0)

@@ -101,7 +101,7 @@ func TestBothImagesLoadedByOthers(t *testing.T) {
 	}
 }
 
-// What a reboot hands on is not lost: where something is, by file or not at all.
+// What a reboot hands on is not lost: where something is, by kexec_file_load or not at all.
 func TestHandover(t *testing.T) {
 	const config = "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n"
 	for _, tt := range []struct {

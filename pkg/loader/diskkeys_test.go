@@ -39,12 +39,12 @@ func TestDiskKeyMissing(t *testing.T) {
 	if err := b.loadOnly(t.Context(), b.spec(t, "new")); err != nil || initrdName(b.kernel.Crash.Initrd) != "new" {
 		t.Errorf("Load with the key = %v; want it loaded", err)
 	}
-	// By segments the kernel asks for none; a kernel without descriptions to read is left to judge.
+	// By kexec_load the kernel asks for none; a kernel without descriptions to read is left to judge.
 	b.kernel.DiskKeys = nil
 	spec := b.spec(t, "segments")
 	spec.Method = plan.Segments
 	if err := b.loadOnly(t.Context(), spec); err != nil {
-		t.Errorf("Load by segments = %v; want it loaded", err)
+		t.Errorf("Load by kexec_load = %v; want it loaded", err)
 	}
 }
 
@@ -58,7 +58,7 @@ func TestDiskKeyLost(t *testing.T) {
 	b.kernel.KeysExpired = true
 	err := b.loadOnly(t.Context(), b.spec(t, "new"))
 	if !errors.Is(err, unix.ENOKEY) || !strings.Contains(err.Error(), "was restored, without the keys of encrypted disks") || b.kernel.Crash == nil || b.kernel.Crash.Segments == nil {
-		t.Fatalf("Load = %v; want the old one restored by segments", err)
+		t.Fatalf("Load = %v; want the old one restored by kexec_load", err)
 	}
 	if hint := advice.Hint(err); !strings.Contains(hint, "keyring of this process") || strings.Contains(hint, "MOK") {
 		t.Errorf("hint %q; want it to tell of the disk's key, not of signatures", hint)

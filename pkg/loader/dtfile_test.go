@@ -24,8 +24,8 @@ import (
 
 const withFileLoad = "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n"
 
-// By file, where the kernel can: what it does not read by itself is unpacked, and
-// what it does not take, which it says by EINVAL too, is loaded by segments.
+// By kexec_file_load, where the kernel can: what it does not read by itself is unpacked, and
+// what it does not take, which it says by EINVAL too, is loaded by kexec_load.
 func TestDTFile(t *testing.T) {
 	packed, err := imagetest.Compress("gzip", imagetest.SmallARM64(nil))
 	if err != nil {
@@ -95,7 +95,7 @@ func TestDTFile(t *testing.T) {
 	}
 }
 
-// No room for what the kernel will place by file is found before the call.
+// No room for what the kernel will place by kexec_file_load is found before the call.
 func TestDTFileNoRoom(t *testing.T) {
 	m := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48)
 	m.Write("boot/config-6.12.1", withFileLoad)
@@ -150,7 +150,7 @@ func TestStateKeepsDTB(t *testing.T) {
 	}
 }
 
-// After a load by file over one by segments memory holds two headers: that of the
+// After a load by kexec_file_load over one by kexec_load memory holds two headers: that of the
 // kernel is known by where the kernel puts it. What it has of the firmware's memory by
 // design is not stale, but warned of.
 func TestDTFileVerified(t *testing.T) {
@@ -174,7 +174,7 @@ func TestDTFileVerified(t *testing.T) {
 			spec := specBySegments(machine.Crash, tt.kernel)
 			spec.Method = method
 			var warnings []string
-			p, truth, err := l.settle(context.Background(), func() (*plan.Plan, error) {
+			p, found, err := l.settle(context.Background(), func() (*plan.Plan, error) {
 				host := m.Host(tt.arch)
 				p, err := plan.New(host, spec)
 				if err != nil {
@@ -187,13 +187,13 @@ func TestDTFileVerified(t *testing.T) {
 				}
 				return p, nil
 			})
-			if err != nil || p.Method != method || truth.Accuracy != accuracy.Accurate || truth.Foreign || (truth.Header == tt.at) != (method == plan.File) {
-				t.Errorf("%s by %v: %+v, %v; want it accurate, and a header at %v if by file", tt.arch, method, truth, err, tt.at)
+			if err != nil || p.Method != method || found.Accuracy != accuracy.Accurate || found.Foreign || (found.Header == tt.at) != (method == plan.File) {
+				t.Errorf("%s by %v: %+v, %v; want it accurate, and a header at %v if by kexec_file_load", tt.arch, method, found, err, tt.at)
 				continue
 			}
-			seen[truth.Header] = true
+			seen[found.Header] = true
 			if warned := len(warnings) > 0; warned != (method == plan.File && tt.warning != "") || warned && !strings.Contains(warnings[0], tt.warning) {
-				t.Errorf("%s by %v: warnings %q; want %q if by file", tt.arch, method, warnings, tt.warning)
+				t.Errorf("%s by %v: warnings %q; want %q if by kexec_file_load", tt.arch, method, warnings, tt.warning)
 			}
 		}
 		if len(seen) != 2 {

@@ -51,7 +51,7 @@ type Loader struct {
 	Check func(*machine.Host, *plan.Plan) ([]advice.Finding, error)
 	// Begin, if set, is called when a load has the lock, and what it returns at its end.
 	Begin func() (end func())
-	// Report, if set, is told what happens besides success, one line each.
+	// Report, if set, receives what happens apart from success, one line each.
 	Report func(string)
 }
 
@@ -76,7 +76,7 @@ func System() (*Loader, error) {
 // p was made for; nil: not known.
 //
 // If p was made with the method Auto, and the kernel has no kexec_file_load or
-// does not take this image, it is loaded by segments; then p becomes that plan.
+// does not take this image, it is loaded by kexec_load; then p becomes that plan.
 func (l *Loader) load(ctx context.Context, p *plan.Plan, before *machine.Host) (done loaded, err error) {
 	if err := p.CheckWriters(); err != nil {
 		return done, err
@@ -112,7 +112,7 @@ func (l *Loader) carryOut(p *plan.Plan) error {
 	return l.fileLoad(p)
 }
 
-// fallBack loads by segments what kexec_file_load refused with cause.
+// fallBack loads by kexec_load what kexec_file_load refused with cause.
 func (l *Loader) fallBack(ctx context.Context, p *plan.Plan, cause error) error {
 	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
@@ -123,12 +123,12 @@ func (l *Loader) fallBack(ctx context.Context, p *plan.Plan, cause error) error 
 		if errors.Is(cause, unix.ENOSYS) {
 			return err // the only way there is
 		}
-		l.report(fmt.Sprintf("not loaded by segments either: %v", err))
+		l.report(fmt.Sprintf("not loaded by kexec_load either: %v", err))
 		return cause
 	}
 	q.Why = cause.Error()
 	if !errors.Is(cause, unix.ENOSYS) { // which is how many kernels are built
-		l.report(q.Why + "; loading by segments")
+		l.report(q.Why + "; loading by kexec_load")
 	}
 	*p = *q
 	return l.call(ctx, p.Kind, func() error { return l.carryOut(p) })

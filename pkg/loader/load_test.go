@@ -143,7 +143,7 @@ func TestLoadPutsBack(t *testing.T) {
 	if err := b.loadPlan(ctx, b.plan(t, "old")); err != nil {
 		t.Fatal(err)
 	}
-	// Fails after the old image is freed; the putting back succeeds.
+	// Fails after the old image is freed; the restore succeeds.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, 0}
 	err := b.loadPlan(ctx, b.plan(t, "new"))
 	if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "was restored") {
@@ -153,21 +153,21 @@ func TestLoadPutsBack(t *testing.T) {
 		t.Errorf("the kernel holds %+v; want the old image", b.kernel.Crash)
 	}
 
-	// Putting back fails too: the machine is unarmed, and that is said.
+	// The restore fails too: the machine is unarmed, and that is said.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM}
 	err = b.loadPlan(ctx, b.plan(t, "new"))
 	if err == nil || !strings.Contains(err.Error(), "could not be restored") || !strings.Contains(advice.Hint(err), "no crash kernel now") {
 		t.Errorf("Load = %v (hint %q); want a loud word about the unarmed machine", err, advice.Hint(err))
 	}
 
-	// Nothing was loaded before: nothing is put back.
+	// Nothing was loaded before: nothing is restored.
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM}
 	if err = b.loadPlan(ctx, b.plan(t, "new")); err == nil || strings.Contains(err.Error(), "restored") {
 		t.Errorf("Load = %v; want plain ENOMEM", err)
 	}
 }
 
-// Files that are gone can't be put back.
+// Files that are gone can't be restored.
 func TestLoadPutBackInputsGone(t *testing.T) {
 	b := newBench(t)
 	if err := b.loadPlan(context.Background(), b.plan(t, "old")); err != nil {
@@ -221,7 +221,7 @@ func TestStateTornOrForeign(t *testing.T) {
 // A note that can't be written does not fail the load.
 func TestStateUnwritable(t *testing.T) {
 	b := newBench(t)
-	b.StateDir = filepath.Join(b.dir, "vmlinuz", "not-a-folder")
+	b.StateDir = filepath.Join(b.dir, "vmlinuz", "not-a-directory")
 	if err := b.loadPlan(context.Background(), b.plan(t, "x")); err != nil {
 		t.Errorf("Load = %v; want success", err)
 	}

@@ -161,7 +161,7 @@ func (l *Loader) Unload(ctx context.Context, kind machine.Kind, method plan.Meth
 	return nil
 }
 
-// EndWanted is what Unload does besides unloading, for where nothing is loaded. It
+// EndWanted is what Unload does apart from unloading, for where nothing is loaded. It
 // tells whether a crash kernel was wanted.
 func (l *Loader) EndWanted(ctx context.Context) (was bool, err error) {
 	if l.StateDir == "" {

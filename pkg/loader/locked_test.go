@@ -51,15 +51,15 @@ func TestLoadSpec(t *testing.T) {
 		t.Errorf("Load = %v after %d loads; want two, since memory came during the first", err, round)
 	}
 	b.kernel.DuringLoad = nil
-	if truth := b.truth(); truth.Accuracy != accuracy.Accurate || truth.Foreign {
-		t.Errorf("after Load: %+v; want accurate and ours", truth)
+	if found := b.verify(); found.Accuracy != accuracy.Accurate || found.Foreign {
+		t.Errorf("after Load: %+v; want accurate and ours", found)
 	}
 	foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
 	if err := foreign.loadOnly(t.Context(), b.spec(t, "theirs")); err != nil {
 		t.Fatal(err)
 	}
-	if truth := b.truth(); !truth.Foreign {
-		t.Errorf("after another program's load: %+v; want it seen", truth)
+	if found := b.verify(); !found.Foreign {
+		t.Errorf("after another program's load: %+v; want it seen", found)
 	}
 	b.kernel.Write("proc/sys/kernel/kexec_load_disabled", "1\n")
 	calls := b.kernel.Calls

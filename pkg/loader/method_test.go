@@ -16,7 +16,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/record"
 )
 
-// Auto goes by segments after the errors that say that the call is not there or
+// Auto goes by kexec_load after the errors that say that the call is not there or
 // does not take the image, and after no other.
 func TestAutoFallsBack(t *testing.T) {
 	for _, tt := range []struct {
@@ -36,7 +36,7 @@ func TestAutoFallsBack(t *testing.T) {
 			continue
 		}
 		if err != nil || b.kernel.Crash == nil || len(b.kernel.Crash.Segments) == 0 || p.Method != plan.Segments || !strings.Contains(p.Why, tt.errno.Error()) {
-			t.Errorf("%v: Load = %v, by %v because %q; want a load by segments, because of it", tt.errno, err, p.Method, p.Why)
+			t.Errorf("%v: Load = %v, by %v because %q; want a load by kexec_load, because of it", tt.errno, err, p.Method, p.Why)
 		}
 		lines := 1
 		if tt.errno == unix.ENOSYS { // nothing unusual: many kernels are built without
@@ -99,7 +99,7 @@ func TestAutoChooses(t *testing.T) {
 	}
 }
 
-// A load by segments that costs the old image is undone by segments.
+// A load by kexec_load that costs the old image is undone by kexec_load.
 func TestSegmentsPutBack(t *testing.T) {
 	b := newBench(t)
 	b.kernel.NoFileLoad = true

@@ -40,7 +40,7 @@ func TestReloadForgetsNothing(t *testing.T) {
 		t.Fatalf("Reload = by %v, kernel updates: %v, no checks: %v, serial %v, %v; want what the load was told", p.Method, p.Hotplug, p.NoChecks, p.Serial, err)
 	}
 	if p, _, err = b.reload(t.Context(), ReloadOptions{Method: plan.File}); err != nil || p.Flags&plan.FileNoCMA == 0 {
-		t.Errorf("Reload by file = %v, %v; want NO_CMA again", p.Flags, err)
+		t.Errorf("Reload by kexec_file_load = %v, %v; want NO_CMA again", p.Flags, err)
 	}
 }
 
@@ -65,8 +65,8 @@ func TestRestoreIsRecordedInFull(t *testing.T) {
 	if err := foreign.loadPlan(t.Context(), b.plan(t, "theirs")); err != nil {
 		t.Fatal(err)
 	}
-	if truth := b.truth(); !truth.Foreign {
-		t.Errorf("after a restore and a foreign load: %+v; want it seen", truth)
+	if found := b.verify(); !found.Foreign {
+		t.Errorf("after a restore and a load by another tool: %+v; want it seen", found)
 	}
 }
 

@@ -160,7 +160,7 @@ func (l *Loader) reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *ac
 	}
 	p, t, err := l.loadSettled(ctx, rounds, planned)
 	if err != nil && choose && p != nil && p.Method == plan.Segments && state.Method == plan.File && refusedSegments(err) && l.unlimited(machine.Crash) {
-		l.report(fmt.Sprintf("%v; reloading by file", err))
+		l.report(fmt.Sprintf("%v; reloading by kexec_file_load", err))
 		method, choose = plan.File, false
 		p, t, err = l.loadSettled(ctx, rounds, planned)
 	}

@@ -50,7 +50,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	defer spec.Close()
 	method := state.Method
 	if errors.Is(cause, unix.ENOKEY) && machine.HasDiskKeys(l.Root) && plan.CanPlanSegments(l.Arch) {
-		// By file it would fail for the same reason; kexec_load asks for no keys.
+		// By kexec_file_load it would fail for the same reason; kexec_load asks for no keys.
 		method, without = plan.Segments, ", without the keys of encrypted disks"
 	}
 	host, err := machine.ReadHost(l.Root, l.Arch)

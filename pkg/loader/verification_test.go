@@ -20,23 +20,23 @@ import (
 
 func dimm() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
 
-// loadOne loads and gives the truth after it.
+// loadOne loads and gives the verification after it.
 func (b *bench) loadOne(t *testing.T, initrd string) *accuracy.Verification {
 	t.Helper()
-	_, truth, err := b.settle(t.Context(), func() (*plan.Plan, error) { return b.plan(t, initrd), nil })
+	_, found, err := b.settle(t.Context(), func() (*plan.Plan, error) { return b.plan(t, initrd), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	return truth
+	return found
 }
 
-func (b *bench) truth() *accuracy.Verification { return accuracy.Verify(b.Root, b.StateDir) }
+func (b *bench) verify() *accuracy.Verification { return accuracy.Verify(b.Root, b.StateDir) }
 
 func TestVerify(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*bench)
-		want   string // of Truth.String
+		want   string // of Verification.String
 	}{
 		{"nothing changed", func(*bench) {}, "accurate"},
 		{"memory came", func(b *bench) { b.kernel.AddMemory(dimm()) }, "stale: missing memory: [0x100000000-0x140000000)"},
@@ -84,11 +84,11 @@ func TestVerify(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
-			if truth := b.loadOne(t, "x"); truth.Accuracy != accuracy.Accurate {
-				t.Fatalf("after the load: %v; want accurate", truth)
+			if found := b.loadOne(t, "x"); found.Accuracy != accuracy.Accurate {
+				t.Fatalf("after the load: %v; want accurate", found)
 			}
 			tt.change(b)
-			if got := b.truth(); !strings.HasPrefix(got.String(), tt.want) || got.Foreign {
+			if got := b.verify(); !strings.HasPrefix(got.String(), tt.want) || got.Foreign {
 				t.Errorf("ReadTruth = %v, foreign %v; want %s, our own", got, got.Foreign, tt.want)
 			}
 		})
@@ -103,13 +103,13 @@ func (b *bench) blocks(state string, from, to int) {
 	}
 }
 
-// Without a truth, the machine's memory and CPUs tell whether it may be stale.
+// Without a verification, the machine's memory and CPUs tell whether it may be stale.
 // A kernel that hides what is loaded shows an older header, which says nothing.
 func TestVerifyHidden(t *testing.T) {
 	b := newBench(t)
 	b.kernel.NoFileLoad = true
-	if truth := b.loadOne(t, "x"); truth.Accuracy != accuracy.Accurate || truth.Header != 0x36000000 {
-		t.Fatalf("after the load: %+v; want accurate", truth)
+	if found := b.loadOne(t, "x"); found.Accuracy != accuracy.Accurate || found.Header != 0x36000000 {
+		t.Fatalf("after the load: %+v; want accurate", found)
 	}
 	header, err := plan.New(b.kernel.Host("x86_64"), &plan.Spec{Kind: machine.Crash, Method: plan.Segments, Kernel: plan.FromBytes("kernel", imagetest.SmallBzImage().Bytes())})
 	if err != nil {
@@ -118,26 +118,26 @@ func TestVerifyHidden(t *testing.T) {
 	s, _ := header.Segment(plan.RoleElfcorehdr)
 	b.kernel.WritePhys(0x38000000, s.Data)
 	b.kernel.WritePhys(0x36000000, make([]byte, len(s.Data)))
-	truth := b.truth()
-	if truth.Accuracy != accuracy.Unverified || !strings.Contains(truth.Reason, "of an earlier load") || !truth.Unchanged {
-		t.Errorf("with the header hidden: %+v; want unknown, on an unchanged machine", truth)
+	found := b.verify()
+	if found.Accuracy != accuracy.Unverified || !strings.Contains(found.Reason, "of an earlier load") || !found.Unchanged {
+		t.Errorf("with the header hidden: %+v; want unknown, on an unchanged machine", found)
 	}
 	b.kernel.AddMemory(dimm())
-	if truth := b.truth(); truth.Accuracy != accuracy.Unverified || truth.Unchanged {
-		t.Errorf("with the header hidden and memory added: %+v; want unknown, changed", truth)
+	if found := b.verify(); found.Accuracy != accuracy.Unverified || found.Unchanged {
+		t.Errorf("with the header hidden and memory added: %+v; want unknown, changed", found)
 	}
 }
 
 func TestVerifyUnknownUnchanged(t *testing.T) {
 	b := newBench(t)
 	b.kernel.HideKcore()
-	truth := b.loadOne(t, "x")
-	if truth.Accuracy != accuracy.Unverified || !truth.Unchanged || b.kernel.Calls != 1 {
-		t.Errorf("after the load: %+v, %d calls; want unknown, unchanged, 1", truth, b.kernel.Calls)
+	found := b.loadOne(t, "x")
+	if found.Accuracy != accuracy.Unverified || !found.Unchanged || b.kernel.Calls != 1 {
+		t.Errorf("after the load: %+v, %d calls; want unknown, unchanged, 1", found, b.kernel.Calls)
 	}
 	b.kernel.WriteCPU(1, 0x3fd0a000)
-	if truth := b.truth(); truth.Accuracy != accuracy.Unverified || truth.Unchanged {
-		t.Errorf("after a CPU came: %+v; want unknown, changed", truth)
+	if found := b.verify(); found.Accuracy != accuracy.Unverified || found.Unchanged {
+		t.Errorf("after a CPU came: %+v; want unknown, changed", found)
 	}
 }
 
@@ -149,19 +149,19 @@ func TestVerifyForeign(t *testing.T) {
 	if err := foreign.loadPlan(t.Context(), b.plan(t, "theirs")); err != nil {
 		t.Fatal(err)
 	}
-	if truth := b.truth(); !truth.Foreign || truth.Accuracy != accuracy.Accurate {
-		t.Errorf("after a foreign load: %+v; want it seen, and accurate", truth)
+	if found := b.verify(); !found.Foreign || found.Accuracy != accuracy.Accurate {
+		t.Errorf("after a load by another tool: %+v; want it seen, and accurate", found)
 	}
 	b.loadOne(t, "ours")
-	if truth := b.truth(); truth.Foreign {
-		t.Errorf("after a load of our own: %+v; want it to be ours", truth)
+	if found := b.verify(); found.Foreign {
+		t.Errorf("after a load of our own: %+v; want it to be ours", found)
 	}
-	// A header that the kernel rewrites is no foreign load.
+	// A header that the kernel rewrites is no load by another tool.
 	b.kernel.HotplugFlag = true
 	b.kernel.AddMemory(dimm())
 	b.kernel.MemoryOnline()
-	if truth := b.truth(); truth.Foreign || truth.Accuracy != accuracy.Accurate {
-		t.Errorf("after the kernel's update: %+v; want ours, accurate", truth)
+	if found := b.verify(); found.Foreign || found.Accuracy != accuracy.Accurate {
+		t.Errorf("after the kernel's update: %+v; want ours, accurate", found)
 	}
 }
 
@@ -175,8 +175,8 @@ func TestVerifyTornNote(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(b.StateDir, statedir.RecordName), []byte(note), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if truth := b.truth(); truth.Accuracy != accuracy.Accurate {
-			t.Errorf("with the note %q: %v; want accurate", note, truth)
+		if found := b.verify(); found.Accuracy != accuracy.Accurate {
+			t.Errorf("with the note %q: %v; want accurate", note, found)
 		}
 	}
 }
@@ -201,7 +201,7 @@ func TestLoadSettled(t *testing.T) {
 			b.kernel.AddMemory(memmap.Range{Start: memmap.PhysAddr(4+round) << 30, End: memmap.PhysAddr(5+round) << 30})
 		}, "-1", maxRounds, accuracy.Stale, false},
 		{"a limit counts loads", func(b *bench, _ int) { b.kernel.AddMemory(dimm()) }, "5", 1, accuracy.Stale, false},
-		{"truth hidden, a CPU comes during the first", func(b *bench, round int) {
+		{"header hidden, a CPU comes during the first", func(b *bench, round int) {
 			if round == 1 {
 				b.kernel.WriteCPU(1, 0x3fd0a000)
 			}
@@ -216,8 +216,8 @@ func TestLoadSettled(t *testing.T) {
 			}
 			round := 0
 			b.kernel.DuringLoad = func() { round++; tt.load(b, round) }
-			if truth := b.loadOne(t, "x"); truth.Accuracy != tt.want || round != tt.loads {
-				t.Errorf("loadSettled = %v after %d loads; want %v after %d", truth, round, tt.want, tt.loads)
+			if found := b.loadOne(t, "x"); found.Accuracy != tt.want || round != tt.loads {
+				t.Errorf("loadSettled = %v after %d loads; want %v after %d", found, round, tt.want, tt.loads)
 			}
 		})
 	}
@@ -232,27 +232,27 @@ func TestReload(t *testing.T) {
 	}
 	reload := func(t *testing.T, b *bench, opt ReloadOptions) (*plan.Plan, *accuracy.Verification) {
 		t.Helper()
-		p, truth, err := b.reload(t.Context(), opt)
+		p, found, err := b.reload(t.Context(), opt)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p, truth
+		return p, found
 	}
-	t.Run("by segments", func(t *testing.T) {
+	t.Run("by kexec_load", func(t *testing.T) {
 		b := setup(t)
 		cmdline := b.kernel.Crash.Cmdline
-		p, truth := reload(t, b, ReloadOptions{})
-		if p.Method != plan.Segments || truth.Accuracy != accuracy.Accurate || p.Cmdline != cmdline {
-			t.Errorf("Reload = %v, %v, %q; want by segments, accurate, the same command line", p.Method, truth, p.Cmdline)
+		p, found := reload(t, b, ReloadOptions{})
+		if p.Method != plan.Segments || found.Accuracy != accuracy.Accurate || p.Cmdline != cmdline {
+			t.Errorf("Reload = %v, %v, %q; want by kexec_load, accurate, the same command line", p.Method, found, p.Cmdline)
 		}
 		// And that one again: the user still has not asked for a method.
 		b.kernel.RemoveMemory(dimm())
 		b.kernel.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
 		if _, _, err := b.reload(t.Context(), ReloadOptions{Method: plan.Segments}); err == nil {
-			t.Error("Reload by segments under lockdown succeeds; want why not")
+			t.Error("Reload by kexec_load under lockdown succeeds; want why not")
 		}
-		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != accuracy.Accurate {
-			t.Errorf("Reload after lockdown = %v, %v; want by file, accurate", p.Method, truth)
+		if p, found := reload(t, b, ReloadOptions{}); p.Method != plan.File || found.Accuracy != accuracy.Accurate {
+			t.Errorf("Reload after lockdown = %v, %v; want by kexec_file_load, accurate", p.Method, found)
 		}
 		b.kernel.Write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
 		reload(t, b, ReloadOptions{})
@@ -261,7 +261,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("noted %+v, %v; want segments, asked for auto", state, err)
 		}
 	})
-	t.Run("by file where it must", func(t *testing.T) {
+	t.Run("by kexec_file_load where it must", func(t *testing.T) {
 		for name, change := range map[string]func(*bench){
 			"lockdown":    func(b *bench) { b.kernel.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n") },
 			"secure boot": func(b *bench) { b.kernel.Write("sys/firmware/efi/efivars/SecureBoot-8be4df61", "\x06\x00\x00\x00\x01") },
@@ -269,13 +269,13 @@ func TestReload(t *testing.T) {
 		} {
 			b := setup(t)
 			change(b)
-			if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != accuracy.Accurate {
-				t.Errorf("%s: Reload = %v, %v; want by file, accurate", name, p.Method, truth)
+			if p, found := reload(t, b, ReloadOptions{}); p.Method != plan.File || found.Accuracy != accuracy.Accurate {
+				t.Errorf("%s: Reload = %v, %v; want by kexec_file_load, accurate", name, p.Method, found)
 			}
 		}
 		b := setup(t)
 		if p, _ := reload(t, b, ReloadOptions{Method: plan.File}); p.Method != plan.File {
-			t.Errorf("Reload by file was by %v", p.Method)
+			t.Errorf("Reload by kexec_file_load was by %v", p.Method)
 		}
 	})
 	t.Run("disk keys that are gone from the keyring", func(t *testing.T) {
@@ -286,8 +286,8 @@ func TestReload(t *testing.T) {
 		b.loadOne(t, "x")
 		b.kernel.KeysExpired = true
 		b.kernel.AddMemory(dimm())
-		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != accuracy.Accurate {
-			t.Errorf("Reload = %v, %v; want by file, accurate, with the keys of the image before", p.Method, truth)
+		if p, found := reload(t, b, ReloadOptions{}); p.Method != plan.File || found.Accuracy != accuracy.Accurate {
+			t.Errorf("Reload = %v, %v; want by kexec_file_load, accurate, with the keys of the image before", p.Method, found)
 		}
 		// An explicit load takes new ones.
 		if got, err := fs.ReadFile(b.Root, reuse); err != nil || string(got) != "0\n" {
@@ -304,14 +304,14 @@ func TestReload(t *testing.T) {
 		b.loadOne(t, "x")
 		b.kernel.Write(count, "1\n")
 		if p, _ := reload(t, b, ReloadOptions{}); p.Method != plan.File {
-			t.Errorf("Reload was by %v; want by file", p.Method)
+			t.Errorf("Reload was by %v; want by kexec_file_load", p.Method)
 		}
 	})
-	t.Run("refused by segments", func(t *testing.T) {
+	t.Run("refused by kexec_load", func(t *testing.T) {
 		b := setup(t)
 		b.kernel.FailEarly = append(b.kernel.FailEarly, 1) // EPERM
-		if p, truth := reload(t, b, ReloadOptions{}); p.Method != plan.File || truth.Accuracy != accuracy.Accurate {
-			t.Errorf("Reload = %v, %v; want by file, accurate", p.Method, truth)
+		if p, found := reload(t, b, ReloadOptions{}); p.Method != plan.File || found.Accuracy != accuracy.Accurate {
+			t.Errorf("Reload = %v, %v; want by kexec_file_load, accurate", p.Method, found)
 		}
 	})
 	t.Run("nothing noted", func(t *testing.T) {
@@ -327,8 +327,8 @@ func TestReload(t *testing.T) {
 		if _, _, err := b.reload(t.Context(), ReloadOptions{}); err == nil || b.kernel.Crash != nil {
 			t.Errorf("Reload of what was unloaded = %v; want an error", err)
 		}
-		if _, truth := reload(t, b, ReloadOptions{Lost: true}); truth.Accuracy != accuracy.Accurate {
-			t.Errorf("Reload of what was lost = %v; want accurate", truth)
+		if _, found := reload(t, b, ReloadOptions{Lost: true}); found.Accuracy != accuracy.Accurate {
+			t.Errorf("Reload of what was lost = %v; want accurate", found)
 		}
 	})
 	t.Run("foreign", func(t *testing.T) {
@@ -339,7 +339,7 @@ func TestReload(t *testing.T) {
 		}
 		calls := b.kernel.Calls
 		if _, _, err := b.reload(t.Context(), ReloadOptions{}); err == nil || b.kernel.Calls != calls {
-			t.Errorf("Reload over a foreign load = %v after %d calls; want a refusal before any", err, b.kernel.Calls-calls)
+			t.Errorf("Reload over a load by another tool = %v after %d calls; want a refusal before any", err, b.kernel.Calls-calls)
 		}
 	})
 	t.Run("files changed and gone", func(t *testing.T) {
@@ -348,8 +348,8 @@ func TestReload(t *testing.T) {
 		if err := os.WriteFile(initrd, initrdOf("another"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, truth := reload(t, b, ReloadOptions{}); truth.Accuracy != accuracy.Accurate || !strings.Contains(strings.Join(b.told, "\n"), initrd) {
-			t.Errorf("Reload with another initrd = %v, told %q; want it said", truth, b.told)
+		if _, found := reload(t, b, ReloadOptions{}); found.Accuracy != accuracy.Accurate || !strings.Contains(strings.Join(b.told, "\n"), initrd) {
+			t.Errorf("Reload with another initrd = %v, told %q; want it said", found, b.told)
 		}
 		if err := os.Remove(initrd); err != nil {
 			t.Fatal(err)

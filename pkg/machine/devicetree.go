@@ -24,7 +24,7 @@ func (r hostReader) deviceTree() {
 	r.h.DeviceTree = t
 }
 
-// vmcoreinfoHead is what the VMCOREINFO note has besides a page: two note headers
+// vmcoreinfoHead is what the VMCOREINFO note has in addition to a page: two note headers
 // and its name, padded (include/linux/vmcore_info.h, VMCOREINFO_NOTE_SIZE).
 const vmcoreinfoHead = 2*12 + 12
 

@@ -47,7 +47,7 @@ type Host struct {
 
 	Handover string // what a reboot by kexec hands on to the next kernel; "": nothing
 
-	// For loading by segments.
+	// For loading by kexec_load.
 	Dump *kcore.Machine // what an elfcorehdr is built from; nil: see Unread
 	X86  *X86           // nil on other architectures
 

@@ -81,7 +81,7 @@ func (p *Plan) checkMachine(host *machine.Host) advice.Finding {
 
 // checkImage asks what kexec_file_load's loaders ask (arch/x86/kernel/
 // kexec-bzimage64.c bzImage64_probe, arch/arm64/kernel/kexec_image.c
-// image_probe, and their kin). Of a plan by segments the image was looked at when they
+// image_probe, and their kin). Of a plan by kexec_load the image was looked at when they
 // were made of it.
 func (p *Plan) checkImage(host *machine.Host) advice.Finding {
 	if p.Method == Segments {

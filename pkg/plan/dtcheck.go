@@ -45,7 +45,7 @@ func (p *Plan) checkFirmware(host *machine.Host) advice.Finding {
 	}
 	return advice.Finding{Check: name, Level: advice.Warning,
 		Detail: fmt.Sprintf("kexec_file_load puts memory of the firmware, which can't be read, into the dump: %v", firmware.Ranges()),
-		Remedy: "load by segments (--method segments), or update the firmware: OpenSBI 1.3 and later tell the kernel to leave it alone"}
+		Remedy: "use kexec_load (--method segments), or update the firmware: OpenSBI 1.3 and later tell the kernel to leave it alone"}
 }
 
 // dtFileSegments are the kernel's buffers in the order it places them (arch/arm64/

@@ -55,7 +55,7 @@ func (p *Plan) readDTKernel() (*dtKernel, error) {
 			return nil, err
 		}
 		if image.ARM64.BigEndian() {
-			return nil, errors.New("it is a big-endian kernel; by segments little-endian ones are loaded")
+			return nil, errors.New("it is a big-endian kernel; kexec_load takes little-endian ones only here")
 		}
 		k.memSize, k.offset, k.page = image.ARM64.ImageSize, image.ARM64.TextOffset, image.ARM64.PageSize()
 		k.above = !image.ARM64.AnyPlacement()
@@ -64,7 +64,7 @@ func (p *Plan) readDTKernel() (*dtKernel, error) {
 		}
 	case image.RISCV != nil:
 		if image.RISCV.BigEndian() {
-			return nil, errors.New("it is a big-endian kernel; by segments little-endian ones are loaded")
+			return nil, errors.New("it is a big-endian kernel; kexec_load takes little-endian ones only here")
 		}
 		// kexec_file_load aligns to text_offset (arch/riscv/kernel/kexec_image.c).
 		k.memSize = image.RISCV.ImageSize
@@ -72,7 +72,7 @@ func (p *Plan) readDTKernel() (*dtKernel, error) {
 			k.align = off
 		}
 	default:
-		return nil, fmt.Errorf("gokexec does not load %s by segments on %s", image.Format, p.Arch.Name)
+		return nil, fmt.Errorf("gokexec does not load %s by kexec_load on %s", image.Format, p.Arch.Name)
 	}
 	if k.memSize > bootimage.MaxUnpacked {
 		return nil, fmt.Errorf("image_size is %#x; no kernel is larger than %#x", k.memSize, uint64(bootimage.MaxUnpacked))

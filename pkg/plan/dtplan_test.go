@@ -283,7 +283,7 @@ func TestDTRefusals(t *testing.T) {
 		{"bad device tree", arm(func(m *kexectest.Machine) { m.Write("sys/firmware/fdt", "no tree") }), nil, "invalid device tree"},
 		{"bad --dtb", arm(nil), func(s *Spec) { s.DTB = FromBytes("x.dtb", []byte("no tree")) }, "x.dtb: invalid device tree"},
 		{"large --dtb", arm(nil), func(s *Spec) { s.DTB = FromBytes("x.dtb", make([]byte, 3<<20)) }, "at most"},
-		{"--dtb by file", arm(nil), func(s *Spec) { s.Method, s.DTB = File, FromBytes("x.dtb", []byte("tree")) }, "takes no device tree"},
+		{"--dtb by kexec_file_load", arm(nil), func(s *Spec) { s.Method, s.DTB = File, FromBytes("x.dtb", []byte("tree")) }, "takes no device tree"},
 		{"one word for addresses", arm(func(m *kexectest.Machine) {
 			m.Write("proc/iomem", strings.Replace(kexectest.IomemARM64, "4010000000", "100000000-17fffffff : System RAM\n  150000000-157ffffff : Crash kernel\n4010000000", 1))
 			root := &fdt.Node{}
@@ -337,7 +337,7 @@ func TestCheckInterrupts(t *testing.T) {
 
 // A kernel without kexec_file_load says so in its configuration, or by ENOSYS: both
 // lead to segments; so does --dtb. The device tree of the machine may be one of
-// folders.
+// directories.
 func TestDTAuto(t *testing.T) {
 	m := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48)
 	spec := segmentSpec(machine.Crash, imagetest.SmallARM64(nil))
@@ -354,14 +354,14 @@ func TestDTAuto(t *testing.T) {
 		t.Fatalf("the fallback is %+v, %v; want 5 segments", p, err)
 	}
 	m.Remove("sys/firmware/fdt")
-	m.Write("sys/firmware/devicetree/base/compatible", "folders\x00")
+	m.Write("sys/firmware/devicetree/base/compatible", "directories\x00")
 	tree := &fdt.Tree{Root: &fdt.Node{}}
 	tree.Root.SetString("compatible", "given")
 	b, err := tree.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"folders", "given"} {
+	for _, want := range []string{"directories", "given"} {
 		if want == "given" {
 			spec.DTB = FromBytes("given.dtb", b)
 		} else {

@@ -20,7 +20,7 @@ func (p *Plan) checkHandover(host *machine.Host) advice.Finding {
 		return advice.Passed(name, "%s goes with the load", host.Handover)
 	}
 	return advice.Finding{Check: name, Level: advice.Failure,
-		Detail: fmt.Sprintf("%s is on, and kexec_load (by segments) hands nothing on: what is kept for the next kernel would be lost", host.Handover),
+		Detail: fmt.Sprintf("%s is on, and kexec_load hands nothing on: what is kept for the next kernel would be lost", host.Handover),
 		Remedy: "use --method file; or turn it off (kho=off on the kernel's command line)",
 		Err:    errors.ErrUnsupported}
 }

@@ -45,7 +45,7 @@ func (m *Method) UnmarshalText(b []byte) error {
 }
 
 // Hotplug says whether the kernel is to update the elfcorehdr of a crash kernel
-// loaded by segments when CPUs or memory come and go (CONFIG_CRASH_HOTPLUG).
+// loaded by kexec_load when CPUs or memory are hot-added or hot-removed (CONFIG_CRASH_HOTPLUG).
 type Hotplug int
 
 // The choices.
@@ -72,10 +72,10 @@ func (h *Hotplug) UnmarshalText(b []byte) error {
 	return fmt.Errorf("hotplug %q is none of auto, on, off", b)
 }
 
-// choose decides what Auto means for p, a plan by file.
+// choose decides what Auto means for p, a plan by kexec_file_load.
 func (p *Plan) choose(host *machine.Host, spec *Spec) (*Plan, error) {
 	if !CanPlanSegments(host.Arch) || host.LockedDown() || p.Kind == machine.Boot && host.Handover != "" {
-		return p, nil // by file or not at all
+		return p, nil // by kexec_file_load or not at all
 	}
 	why, mustNot := p.refusedFile(host, spec.DTB != nil)
 	if why == "" {
@@ -93,7 +93,7 @@ func (p *Plan) choose(host *machine.Host, spec *Spec) (*Plan, error) {
 	return p, nil // whose Check says what is wrong with it
 }
 
-// BySegments plans what p, a plan by file with a Fallback, is to be loaded as when the kernel
+// BySegments plans what p, a plan by kexec_file_load with a Fallback, is to be loaded as when the kernel
 // does not take it. What p has found of the inputs is taken over.
 func (p *Plan) BySegments(host *machine.Host) (*Plan, error) {
 	q, err := newSegments(host, p.Spec, p)
@@ -133,5 +133,5 @@ func (p *Plan) refusedFile(host *machine.Host, dtb bool) (why string, certain bo
 
 // NoSegmentsHint is for an architecture that gokexec makes no segments for.
 func NoSegmentsHint(arch machine.Arch) string {
-	return "boot a kernel with CONFIG_KEXEC_FILE=y: on " + arch.Name + " gokexec does not load by segments (kexec_load), as kexec-tools does"
+	return "boot a kernel with CONFIG_KEXEC_FILE=y: on " + arch.Name + " gokexec does not load by kexec_load, as kexec-tools does"
 }

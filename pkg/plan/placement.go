@@ -144,7 +144,7 @@ func (l *layout) sorted() []Segment {
 	return l.segments
 }
 
-// otherControlPages is what the kernel takes of the crash memory besides page tables:
+// otherControlPages is what the kernel takes of the crash memory in addition to page tables:
 // control code, a copy of VMCOREINFO, and the mappings of segments, EFI and ACPI tables.
 const otherControlPages = 64
 

@@ -38,7 +38,7 @@ type Plan struct {
 
 // New plans the load of spec on host: it opens the images, unpacks what the
 // kernel would not take, and makes the command line; for the method Segments it
-// makes all that the kernel would have made. With Auto the plan is by file where
+// makes all that the kernel would have made. With Auto the plan is by kexec_file_load where
 // the kernel has that call and takes the image.
 func New(host *machine.Host, spec *Spec) (*Plan, error) {
 	return NewBy(host, spec, spec.Method)

@@ -19,7 +19,7 @@ type protocol struct {
 	// Of kexec_file_load.
 
 	formats []bootimage.Format // that the kernel's loaders take
-	// accepts asks what those loaders ask of an image besides its format. An error comes
+	// accepts asks what those loaders ask of an image apart from its format. An error comes
 	// with the remedy.
 	accepts func(p *Plan, host *machine.Host) (remedy string, err error)
 	// cmdlineOwn is what the kernel puts before a crash kernel's command line, in bytes.
@@ -29,7 +29,7 @@ type protocol struct {
 	// refusedFile says why kexec_file_load would not do, "" if it would.
 	refusedFile func(p *Plan, host *machine.Host) string
 
-	// Of kexec_load, by segments.
+	// Of kexec_load, by kexec_load.
 
 	// prepare looks at the image, and gives what places and fills the segments. Nil:
 	// gokexec plans no kexec_load for this architecture.

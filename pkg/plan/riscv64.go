@@ -20,7 +20,7 @@ func riscvProtocol() protocol {
 			if p.Image.ELF == nil {
 				return "", nil
 			}
-			return "load by segments (--method segments), or the Image that was built with it", p.Image.ELF.CheckKexecRISCV()
+			return "use kexec_load (--method segments), or the Image that was built with it", p.Image.ELF.CheckKexecRISCV()
 		},
 		fileSegments: func(p *Plan, host *machine.Host) []memmap.Hole { return p.dtFileSegments(host, true) },
 		prepare:      prepareDT,

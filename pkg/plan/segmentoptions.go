@@ -56,7 +56,7 @@ func (o *SegmentOptions) firmware(x *machine.X86) *machine.X86 {
 // what it needs of ACPI's and persistent memory (Documentation/admin-guide/
 // kernel-parameters.txt, memmap=). boot_params has no other map: with KASLR the kernel
 // looks for its own place in that one, before it reads memmap=, and in the machine's
-// whole map it would take the dead kernel's memory, or the elfcorehdr's.
+// whole map it would take the crashed kernel's memory, or the elfcorehdr's.
 func (p *Plan) passMemmap() {
 	signs := map[machine.E820Type]byte{machine.E820RAM: '@', machine.E820ACPI: '#', machine.E820NVS: '#', machine.E820Pram: '!'}
 	header, rest, _ := strings.Cut(p.KernelCmdline, " ")

@@ -77,14 +77,14 @@ func TestSegmentBoundsDT(t *testing.T) {
 	}
 }
 
-// What a plan by file finds too late for itself is taken over with the choices.
+// What a plan by kexec_file_load finds too late for itself is taken over with the choices.
 func TestSegmentOptionsFallBack(t *testing.T) {
 	host := kexectest.NewMachine(t).Host("x86_64")
 	spec := segmentSpec(machine.Crash, imagetest.SmallBzImage().Bytes())
 	spec.Method, spec.Options.MemMin = Auto, 0x37000000
 	p, err := New(host, spec)
 	if err != nil || !p.Fallback {
-		t.Fatalf("New = %+v, %v; want a plan by file that can fall back", p, err)
+		t.Fatalf("New = %+v, %v; want a plan by kexec_file_load that can fall back", p, err)
 	}
 	q, err := p.BySegments(host)
 	if err != nil {

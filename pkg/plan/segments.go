@@ -35,7 +35,7 @@ type SegmentPlan struct {
 	Serial        Serial
 }
 
-// newSegments plans the call kexec_load. What a plan by file has found of the
+// newSegments plans the call kexec_load. What a plan by kexec_file_load has found of the
 // inputs is taken over, so that nothing is unpacked twice.
 func newSegments(host *machine.Host, spec *Spec, file *Plan) (*Plan, error) {
 	p := newPlan(host, spec, Segments)
@@ -44,7 +44,7 @@ func newSegments(host *machine.Host, spec *Spec, file *Plan) (*Plan, error) {
 		if host.Config.Off("KEXEC_FILE") {
 			hint = NoSegmentsHint(host.Arch)
 		}
-		return nil, &advice.Problem{What: "loading by segments is not supported on " + host.Arch.Name, Hint: hint, Err: errors.ErrUnsupported}
+		return nil, &advice.Problem{What: "loading by kexec_load is not supported on " + host.Arch.Name, Hint: hint, Err: errors.ErrUnsupported}
 	}
 	if file != nil {
 		p.Image, p.Kernel, p.Initrd, p.Cmdline, p.Changes = file.Image, file.Kernel, file.Initrd, file.Cmdline, file.Changes
@@ -130,7 +130,7 @@ func (p *Plan) placeX86(l *layout, host *machine.Host, kernel *x86Kernel, params
 	if err != nil {
 		return kernelAt, initrdAt, err
 	}
-	// From the bottom up the kernel goes first, lest it is kept from the place it
+	// From the bottom up the kernel goes first, so that nothing keeps it from the place it
 	// would like best.
 	if !l.topDown {
 		if kernelAt, err = kernel.place(l, host, p.Image.ELF != nil); err != nil {
@@ -314,7 +314,7 @@ func (p *Plan) initrdBytes() ([]byte, error) {
 	case p.Initrd.data != nil:
 		return p.Initrd.data, nil
 	case p.Initrd.Size > bootimage.MaxUnpacked:
-		return nil, fmt.Errorf("initrd %s: %d bytes; at most %d are loaded by segments", p.Initrd.Path, p.Initrd.Size, bootimage.MaxUnpacked)
+		return nil, fmt.Errorf("initrd %s: %d bytes; at most %d are loaded by kexec_load", p.Initrd.Path, p.Initrd.Size, bootimage.MaxUnpacked)
 	}
 	return p.Initrd.source.Bytes()
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// checkSegmentPlan holds what must be true of every plan by segments, and hands
+// checkSegmentPlan holds what must be true of every plan by kexec_load, and hands
 // it to the fake kernel.
 func checkSegmentPlan(t testing.TB, host *machine.Host, k *kexectest.Kernel, p *Plan) {
 	t.Helper()

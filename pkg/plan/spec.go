@@ -26,7 +26,7 @@ type Spec struct {
 
 	Method Method `json:"method"` // Auto by default
 
-	// FileFlags are more flags for kexec_file_load, besides those that the load
+	// FileFlags are more flags for kexec_file_load, in addition to those that the load
 	// needs: debug output, no CMA, the device tree given to this kernel.
 	FileFlags FileFlags `json:"file_flags,omitempty"`
 

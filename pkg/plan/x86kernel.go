@@ -121,7 +121,7 @@ func (p *Plan) checkX86Image(host *machine.Host) error {
 	}
 	z := p.Image.BzImage
 	if z == nil {
-		return fmt.Errorf("gokexec does not load %s by segments", p.Image.Format)
+		return fmt.Errorf("gokexec does not load %s by kexec_load", p.Image.Format)
 	}
 	if err := z.CheckProtocol(); err != nil {
 		return err

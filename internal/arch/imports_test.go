@@ -14,7 +14,7 @@ const module = "github.com/gokexec/gokexec/"
 func layers() [][]string {
 	return [][]string{
 		{"internal/sysfs", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/decompress", "pkg/fdt", "pkg/statedir", "pkg/advice", "pkg/cmdline"},
-		{"pkg/memmap", "pkg/blkid", "internal/kconfig"},
+		{"pkg/memmap", "pkg/blkid", "pkg/kconfig"},
 		{"pkg/vmcore", "pkg/kmod"},
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},

@@ -6,7 +6,7 @@ import (
 	"io"
 	"io/fs"
 
-	"github.com/gokexec/gokexec/internal/kconfig"
+	"github.com/gokexec/gokexec/pkg/kconfig"
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 

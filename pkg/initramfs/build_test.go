@@ -20,7 +20,7 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"github.com/gokexec/gokexec/internal/imagetest"
-	"github.com/gokexec/gokexec/internal/kconfig"
+	"github.com/gokexec/gokexec/pkg/kconfig"
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 

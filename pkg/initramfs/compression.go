@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/kconfig"
+	"github.com/gokexec/gokexec/pkg/kconfig"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/kconfig"
+	"github.com/gokexec/gokexec/pkg/kconfig"
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 

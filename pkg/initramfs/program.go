@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/gokexec/gokexec/internal/kconfig"
+	"github.com/gokexec/gokexec/pkg/kconfig"
 )
 
 // ErrNotStatic is wrapped by the error about an /init that needs a dynamic

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/fdt"
+	"github.com/gokexec/gokexec/pkg/kconfig"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -43,7 +44,7 @@ type Host struct {
 	ElfcorehdrSize uint64 // crash_elfcorehdr_size, bytes; 0: the kernel can't update a header
 	LA57           bool   // x86: five page-table levels are on
 
-	Config KernelConfig // build configuration, where it is published
+	Config kconfig.Config // build configuration; nil where it is not published or cannot be read
 
 	Handover string // what a reboot by kexec hands on to the next kernel; "": nothing
 
@@ -122,7 +123,7 @@ func readHost(root fs.FS, arch Arch, read func() (*kcore.Machine, error)) (*Host
 	h.CanBoot = r.capability(capSysBoot)
 	h.SecureBoot = r.secureBoot()
 	h.LA57 = r.cpuFlag("la57") && !h.Cmdline.Has("no5lvl")
-	h.Config = ReadKernelConfig(root, h.Release)
+	h.Config = readConfig(root, h.Release)
 	h.Handover = r.handover()
 	if arch.Machine == elf.EM_X86_64 {
 		h.X86 = r.x86()
@@ -280,4 +281,20 @@ func ReadHint(err error, otherwise string) string {
 // kexec_load_check).
 func (h *Host) LockedDown() bool {
 	return h.Lockdown == "integrity" || h.Lockdown == "confidentiality"
+}
+
+// readConfig gives the build configuration of the running kernel. One that is damaged counts as
+// one that is not published.
+func readConfig(root fs.FS, release string) kconfig.Config {
+	if c, err := kconfig.Running(root); err == nil {
+		return c
+	}
+	if release == "" {
+		return nil
+	}
+	c, err := kconfig.OfRelease(root, release)
+	if err != nil {
+		return nil
+	}
+	return c
 }

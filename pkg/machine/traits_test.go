@@ -7,6 +7,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/kconfig"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -57,7 +58,7 @@ func TestComplete(t *testing.T) {
 // A kernel that has kexec handover on by itself is told to leave it.
 func TestCompleteHandover(t *testing.T) {
 	for _, on := range []bool{false, true} {
-		host := &machine.Host{Arch: kexectest.Arch(t, "x86_64"), Config: machine.KernelConfig{}}
+		host := &machine.Host{Arch: kexectest.Arch(t, "x86_64"), Config: kconfig.Config{}}
 		if on {
 			host.Config["KEXEC_HANDOVER_ENABLE_DEFAULT"] = "y"
 		}

@@ -78,6 +78,7 @@ check: build cross
 # The race detector needs cgo, the packages under test do not.
 unit:
 	CGO_ENABLED=1 $(GO) test -race -skip '^TestVM' ./...
+	CGO_ENABLED=0 $(GO) test -run Hostile ./cmd/gokexec
 
 vm:
 	@scripts/vm-tests

@@ -26,6 +26,7 @@ func sysrootCommands(b *bench, file string) [][]string {
 // A tree that is made to lead out of itself, to block or to fill the memory is read within itself and within
 // bounds. The limits of the child are the test's.
 func TestSysrootHostile(t *testing.T) {
+	underLimit(t)
 	place := map[string]func(path string) error{
 		"/dev/zero":   func(path string) error { return os.Symlink("/dev/zero", path) },
 		"/etc/passwd": func(path string) error { return os.Symlink("/etc/passwd", path) },

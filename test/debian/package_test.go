@@ -69,7 +69,7 @@ func TestHideRules(t *testing.T) {
 	if err := os.Symlink("/dev/null", mask); err != nil {
 		t.Fatal(err)
 	}
-	if said := play("hide"); !strings.Contains(said, "98-kexec.rules is not gokexec's") || !strings.Contains(said, "70-kdump.rules is not gokexec's") {
+	if said := play("hide"); !strings.Contains(said, "98-kexec.rules was not made by gokexec") || !strings.Contains(said, "70-kdump.rules was not made by gokexec") {
 		t.Errorf("said %q; want that the administrator's stay", said)
 	}
 	said = play("show")

@@ -54,7 +54,7 @@ dracut --quiet --no-hostonly --no-kernel --no-early-microcode --compress 'gzip -
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			g := vmlab.Boot(t, vmlab.Config{
-				Kernel: d.Kernel, Memory: 640, CrashKernel: "256M", Disks: []vmlab.Disk{{Source: d.TestDisk(t)}, {Bus: "virtio"}},
+				Kernel: d.Kernel, Memory: 640, CrashKernel: "256M", Disks: []vmlab.Disk{{Source: d.TestDisk(t)}, {}},
 				Files: []vmlab.File{
 					vmlab.Executable("/bin/gokexec", filepath.Join(tree, "usr/sbin/gokexec")),
 					{Path: "/boot/vmlinuz", Source: d.Kernel.Image},

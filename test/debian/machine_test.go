@@ -18,7 +18,7 @@ import (
 
 const (
 	rootDevice = "/dev/nvme0n1"
-	dumpDevice = "/dev/vda" // raw; two NVMe disks are found in any order
+	dumpDevice = "SERIAL=gokexec1" // raw; of two NVMe disks either may be found first
 	guestDeb   = "/root/gokexec.deb"
 )
 
@@ -51,7 +51,7 @@ func debFile(t *testing.T) string {
 func machine(t *testing.T, d *vmlab.Debian, disk string, more ...vmlab.File) vmlab.Config {
 	return vmlab.Config{
 		Kernel: d.Kernel, Memory: 768, MaxMemory: 4096, CrashKernel: "256M", Root: rootDevice,
-		Disks:   []vmlab.Disk{{Source: disk}, {Bus: "virtio"}},
+		Disks:   []vmlab.Disk{{Source: disk}, {}},
 		Cmdline: "systemd.mask=ldconfig.service systemd.mask=systemd-journal-catalog-update.service systemd.mask=getty-static.service systemd.mask=e2scrub_reap.service",
 		Files:   append([]vmlab.File{{Path: guestDeb, Source: debFile(t)}}, more...),
 	}

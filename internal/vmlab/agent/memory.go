@@ -7,8 +7,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"reflect"
 	"sync"
+	"unsafe"
 
 	"github.com/gokexec/gokexec/internal/vmlab/wire"
 	"golang.org/x/sys/unix"
@@ -62,10 +62,12 @@ func scatteredPages(args wire.PlantArgs) ([][]byte, error) {
 		budget += budget * 3 / 4
 	}
 	batch := uint64(args.Pages) * 8
-	var kept, rejected [][]byte
+	var kept [][]byte
+	var regions []*region
 	defer func() {
-		for _, page := range rejected {
-			_ = unix.Munmap(page)
+		// Freed only now, or the next region would get the same pages again.
+		for _, r := range regions {
+			r.free()
 		}
 	}()
 	pagemap, err := os.Open("/proc/self/pagemap")
@@ -78,56 +80,81 @@ func scatteredPages(args wire.PlantArgs) ([][]byte, error) {
 			return nil, fmt.Errorf("only %d of %d pages found in [%#x..%#x) after looking at %d",
 				len(kept), args.Pages, args.Min, args.Max, looked)
 		}
-		pages, err := mapPages(int(batch), size)
+		r, err := newRegion(int(batch), size)
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range rand.Perm(len(pages)) {
-			addr, err := physical(pagemap, pages[i])
-			if err != nil {
-				return nil, err
-			}
-			if len(kept) < args.Pages && addr >= args.Min && addr < args.Max {
-				kept = append(kept, pages[i])
-			} else {
-				// Freed only at the end, or the next batch would get them again.
-				rejected = append(rejected, pages[i])
+		regions = append(regions, r)
+		addrs, err := physical(pagemap, r.mem, size)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range rand.Perm(int(batch)) {
+			if len(kept) < args.Pages && addrs[i] >= args.Min && addrs[i] < args.Max {
+				kept = append(kept, r.keep(i))
 			}
 		}
 	}
 	return kept, nil
 }
 
-// mapPages maps n pages, each by itself so that it can be freed by itself, and
-// touches them; none is part of a huge page.
-func mapPages(n, size int) ([][]byte, error) {
-	pages := make([][]byte, 0, n)
-	for len(pages) < n {
-		page, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-		if err != nil {
-			return nil, fmt.Errorf("mmap of page %d of %d: %w", len(pages), n, err)
-		}
-		_ = unix.Madvise(page, unix.MADV_NOHUGEPAGE)
-		page[0] = 1
-		pages = append(pages, page)
-	}
-	return pages, nil
+// region is memory that was mapped as one, none of it part of a huge page.
+type region struct {
+	mem  []byte
+	size int // bytes of a page
+	kept map[int]bool
 }
 
-// physical returns where a page is, through /proc/self/pagemap
+// newRegion maps n pages and touches them.
+func newRegion(n, size int) (*region, error) {
+	p, err := unix.MmapPtr(-1, 0, nil, uintptr(n*size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, fmt.Errorf("mmap of %d pages: %w", n, err)
+	}
+	r := &region{mem: unsafe.Slice((*byte)(p), n*size), size: size, kept: map[int]bool{}}
+	_ = unix.Madvise(r.mem, unix.MADV_NOHUGEPAGE)
+	for i := 0; i < len(r.mem); i += size {
+		r.mem[i] = 1
+	}
+	return r, nil
+}
+
+// keep returns a page that free leaves alone.
+func (r *region) keep(i int) []byte {
+	r.kept[i] = true
+	return r.mem[i*r.size : (i+1)*r.size : (i+1)*r.size]
+}
+
+func (r *region) free() {
+	for i, n := 0, len(r.mem)/r.size; i < n; i++ {
+		first := i
+		for i < n && !r.kept[i] {
+			i++
+		}
+		if i > first {
+			_ = unix.MunmapPtr(unsafe.Pointer(&r.mem[first*r.size]), uintptr((i-first)*r.size))
+		}
+	}
+}
+
+// physical returns where the pages of a piece of memory are, through /proc/self/pagemap
 // (Documentation/admin-guide/mm/pagemap.rst: bits 0-54 are the frame number,
 // bit 63 says present).
-func physical(pagemap *os.File, page []byte) (uint64, error) {
-	var b [8]byte
-	at := uint64(reflect.ValueOf(page).Pointer()) / uint64(len(page)) * 8
-	if _, err := pagemap.ReadAt(b[:], int64(at)); err != nil {
-		return 0, err
+func physical(pagemap *os.File, mem []byte, size int) ([]uint64, error) {
+	b := make([]byte, len(mem)/size*8)
+	at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))) / uint64(size) * 8
+	if _, err := pagemap.ReadAt(b, int64(at)); err != nil {
+		return nil, err
 	}
-	entry := binary.NativeEndian.Uint64(b[:])
-	if entry>>63 == 0 || entry&(1<<55-1) == 0 {
-		return 0, fmt.Errorf("pagemap entry %#x: the page is not in memory", entry)
+	addrs := make([]uint64, len(mem)/size)
+	for i := range addrs {
+		entry := binary.NativeEndian.Uint64(b[8*i:])
+		if entry>>63 == 0 || entry&(1<<55-1) == 0 {
+			return nil, fmt.Errorf("pagemap entry %#x: the page is not in memory", entry)
+		}
+		addrs[i] = entry & (1<<55 - 1) * uint64(size)
 	}
-	return entry & (1<<55 - 1) * uint64(len(page)), nil
+	return addrs, nil
 }
 
 func (m *memory) locate(args wire.LocateArgs) (*wire.PlantResult, error) {
@@ -144,11 +171,11 @@ func (m *memory) locate(args wire.LocateArgs) (*wire.PlantResult, error) {
 	defer pagemap.Close()
 	result := &wire.PlantResult{PageSize: os.Getpagesize()}
 	for _, page := range pages {
-		addr, err := physical(pagemap, page)
+		addrs, err := physical(pagemap, page, len(page))
 		if err != nil {
 			return nil, err
 		}
-		result.Phys = append(result.Phys, addr)
+		result.Phys = append(result.Phys, addrs[0])
 	}
 	return result, nil
 }

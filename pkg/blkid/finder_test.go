@@ -89,6 +89,18 @@ func TestFind(t *testing.T) {
 			m.attribute("vda/serial", "x")
 			m.attribute("vdb/serial", "x")
 		}, "LABEL=crash", "/dev/vda and /dev/vdb", ErrAmbiguous},
+		{"serial number of an NVMe disk", func(m *machine) {
+			m.disk("nvme0n1")
+			m.disk("nvme1n1")
+			m.attribute("nvme0n1/device/serial", "disk0               ")
+			m.attribute("nvme1n1/device/serial", "disk1               ")
+		}, "SERIAL=disk1", "/dev/nvme1n1", nil},
+		{"two namespaces with one serial number", func(m *machine) {
+			m.disk("nvme0n1")
+			m.disk("nvme0n2")
+			m.attribute("nvme0n1/device/serial", "disk0")
+			m.attribute("nvme0n2/device/serial", "disk0")
+		}, "SERIAL=disk0", "/dev/nvme0n1 and /dev/nvme0n2", ErrAmbiguous},
 		{"two paths to one disk", func(m *machine) {
 			m.disk("sda", ext4)
 			m.disk("sdb", ext4)

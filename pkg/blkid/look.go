@@ -184,8 +184,12 @@ func (l *look) partition(ctx context.Context, d *Device, name string) {
 // s390/block/dasd_devmap.c, mmc/core/mmc.c).
 var wwidFiles = []string{"/wwid", "/device/wwid", "/device/uid", "/device/cid"}
 
-// hardware reads what sysfs knows a disk by. The serial is that of virtio
-// (block/virtio_blk.c), where whoever made the machine chose it.
+// serialFiles are where sysfs has a disk's serial number: virtio, where whoever made the machine
+// chose it, and the controllers of NVMe and MMC (kernel: block/virtio_blk.c, nvme/host/sysfs.c,
+// mmc/core/mmc.c). The namespaces of an NVMe controller share one.
+var serialFiles = []string{"/serial", "/device/serial"}
+
+// hardware reads what sysfs knows a disk by.
 func (l *look) hardware(d *Device, name string) {
 	disk, part := name, ""
 	if number := l.text(name + "/partition"); number != "" {
@@ -202,7 +206,11 @@ func (l *look) hardware(d *Device, name string) {
 			break
 		}
 	}
-	d.Serial = read("/serial")
+	for _, file := range serialFiles {
+		if d.Serial = read(file); d.Serial != "" {
+			break
+		}
+	}
 }
 
 // disk is the sysfs name of a partition's disk, "" for none: the device that has

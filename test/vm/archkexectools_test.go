@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/internal/vmlab"
+	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/internal/vmlab"
+	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 

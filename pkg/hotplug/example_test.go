@@ -11,7 +11,7 @@ import (
 )
 
 // One event, handled by a program with its own functions to check and to load; gokexec
-// uses loader.ReadTruth and Loader.Reload.
+// uses accuracy.Verify and Loader.Reload.
 func Example() {
 	dir, err := os.MkdirTemp("", "hotplug")
 	if err != nil {

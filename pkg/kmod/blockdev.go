@@ -31,13 +31,9 @@ const maxDevices = 4096
 // built in here may be a module there. So each device's modalias is matched
 // against the tree when the module that runs is not in it.
 func (t *Tree) ModulesForBlockDevice(root fs.FS, dev string) ([]string, error) {
-	dir, err := blockDir(root, dev)
+	w, err := walkBlockDevice(root, dev)
 	if err != nil {
 		return nil, err
-	}
-	w := &walker{root: root, seen: make(map[string]bool)}
-	if err := w.visit(dir); err != nil {
-		return nil, fmt.Errorf("block device %s: %w", dev, err)
 	}
 	names, err := t.modulesOfAll(w)
 	if err != nil {

@@ -27,6 +27,19 @@ func (t *Tree) ModulesForDevice(root fs.FS, dir string) ([]string, error) {
 	return t.modulesOfAll(w)
 }
 
+// walkBlockDevice visits a block device and what lies below it.
+func walkBlockDevice(root fs.FS, dev string) (*walker, error) {
+	dir, err := blockDir(root, dev)
+	if err != nil {
+		return nil, err
+	}
+	w := &walker{root: root, seen: make(map[string]bool)}
+	if err := w.visit(dir); err != nil {
+		return nil, fmt.Errorf("block device %s: %w", dev, err)
+	}
+	return w, nil
+}
+
 // modulesOfAll gives the modules of a walk, which has gone upwards: buses come first.
 func (t *Tree) modulesOfAll(w *walker) ([]string, error) {
 	var names []string
@@ -65,13 +78,9 @@ func (t *Tree) running(root fs.FS) bool {
 // now, and the devices below it; none if all of that is built in. dev is as for
 // [Tree.ModulesForBlockDevice].
 func DriversOfBlockDevice(root fs.FS, dev string) ([]string, error) {
-	dir, err := blockDir(root, dev)
+	w, err := walkBlockDevice(root, dev)
 	if err != nil {
 		return nil, err
-	}
-	w := &walker{root: root, seen: make(map[string]bool)}
-	if err := w.visit(dir); err != nil {
-		return nil, fmt.Errorf("block device %s: %w", dev, err)
 	}
 	var names []string
 	for _, d := range slices.Backward(w.devices) {

@@ -259,14 +259,8 @@ func (t *Tree) walk() error {
 	return nil
 }
 
-// Version returns the kernel version of the tree.
-func (t *Tree) Version() string { return t.version }
-
 // Dir returns the tree's directory inside the root, links followed.
 func (t *Tree) Dir() string { return t.dir }
-
-// Indexed reports whether modules.dep was there.
-func (t *Tree) Indexed() bool { return t.deps != nil }
 
 // Names returns the names of all modules, sorted.
 func (t *Tree) Names() []string { return slices.Clone(t.names) }

@@ -25,7 +25,7 @@ func (b *bench) spec(t *testing.T, initrd string) *plan.Spec { return b.plan(t, 
 
 // The call for programs waits for the lock, loads again when memory changes under it,
 // and leaves a record by which another program's load is known.
-func TestLoadSpec(t *testing.T) {
+func TestLoadWhole(t *testing.T) {
 	b := newBench(t)
 	lock, err := b.stateDir().LockReload(t.Context(), 0)
 	if err != nil {
@@ -176,7 +176,7 @@ func TestEndWanted(t *testing.T) {
 }
 
 // Where no lock can be had a load is made all the same, and that is said.
-func TestLoadSpecWithoutLock(t *testing.T) {
+func TestLoadWithoutLock(t *testing.T) {
 	b := newBench(t)
 	parent := filepath.Join(b.dir, "parent")
 	// Nothing above is this user's alone.

@@ -89,7 +89,7 @@ func TestVerify(t *testing.T) {
 			}
 			tt.change(b)
 			if got := b.verify(); !strings.HasPrefix(got.String(), tt.want) || got.Foreign {
-				t.Errorf("ReadTruth = %v, foreign %v; want %s, our own", got, got.Foreign, tt.want)
+				t.Errorf("Verify = %v, foreign %v; want %s, our own", got, got.Foreign, tt.want)
 			}
 		})
 	}

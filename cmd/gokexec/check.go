@@ -63,7 +63,7 @@ checked. Nothing is changed, and no kernel lock is taken.`,
 					}
 					findings = append(findings, more...)
 				} else if kind == machine.Crash {
-					findings = append(findings, check.Capture(root, host, nil)...)
+					findings = append(findings, check.Capture(root, host, nil, nil)...)
 				}
 				more, err := e.targetFindings(ctx, *sysroot, *targets, in.initrd)
 				if err != nil {
@@ -102,19 +102,23 @@ func unarmedFinding() advice.Finding {
 		Remedy: "gokexec hotplug or gokexec reload loads it again; gokexec unload --crash records that none is wanted"}
 }
 
-func checkFiles(root fs.FS, host *machine.Host, in *inputFlags, kind machine.Kind, kernel string) ([]advice.Finding, error) {
-	spec, err := in.open(kind, kernel)
+func checkFiles(root fs.FS, host *machine.Host, flags *inputFlags, kind machine.Kind, kernel string) ([]advice.Finding, error) {
+	spec, err := flags.spec(kind, kernel)
 	if err != nil {
 		return nil, err
 	}
-	defer spec.Close()
-	plan, err := plan.New(host, spec)
+	in, err := plan.Open(spec)
+	if err != nil {
+		return nil, inputProblem(err)
+	}
+	defer in.Close()
+	p, err := in.Plan(host, spec.Method)
 	if err != nil {
 		return nil, err
 	}
-	findings := plan.Check(host)
+	findings := p.Check(host)
 	if kind == machine.Crash {
-		findings = append(findings, check.Capture(root, host, plan)...)
+		findings = append(findings, check.Capture(root, host, in, p)...)
 	}
 	return findings, nil
 }

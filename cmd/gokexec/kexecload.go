@@ -44,11 +44,10 @@ func (k *kexecRun) load(ctx context.Context) int {
 		k.debugf("%q is one kernel too many, and is ignored", extra)
 	}
 	k.debugOptions()
-	spec, err := k.open()
+	spec, err := k.spec()
 	if err != nil {
 		return k.fail(nil, err)
 	}
-	defer spec.Close()
 	p, err := k.carryOut(ctx, spec)
 	if err != nil {
 		return k.fail(p, err)
@@ -69,13 +68,13 @@ func (k *kexecRun) carryOut(ctx context.Context, spec *plan.Spec) (*plan.Plan, e
 }
 
 // check refuses what the kernel would refuse.
-func (k *kexecRun) check(host *machine.Host, p *plan.Plan) ([]advice.Finding, error) {
+func (k *kexecRun) check(host *machine.Host, in *plan.Inputs, p *plan.Plan) ([]advice.Finding, error) {
 	policy := check.Load(host, p)
 	if k.inv.Debug {
 		k.printPlan(p, policy)
 		k.debugCmdline(p)
 	}
-	for _, f := range check.Initrd(p, host) {
+	for _, f := range check.Initrd(in, p, host) {
 		if f.Level >= advice.Warning { // kexec-tools loads any file
 			fmt.Fprintln(k.stderr, "gokexec: warning:", f.Detail)
 		}

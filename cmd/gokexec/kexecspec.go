@@ -14,8 +14,8 @@ import (
 	"github.com/gokexec/gokexec/pkg/plan"
 )
 
-// open makes the Spec. The caller closes it.
-func (k *kexecRun) open() (*plan.Spec, error) {
+// spec makes the Spec, and looks at its files as kexec-tools does, in its order and words.
+func (k *kexecRun) spec() (*plan.Spec, error) {
 	inv := k.inv
 	spec := &plan.Spec{Kind: k.kind(), Method: inv.Method, CmdlineExact: true, FileFlags: k.fileFlags(k.host), NoChecks: inv.NoChecks, Serial: k.serial()}
 	spec.Options = plan.SegmentOptions{MemMin: memmap.PhysAddr(inv.MemMin), MemMax: memmap.PhysAddr(inv.MemMax), Entry: memmap.PhysAddr(inv.Entry),
@@ -37,23 +37,32 @@ func (k *kexecRun) open() (*plan.Spec, error) {
 	if a, open := k.host.Cmdline.Open(); open && inv.Reuse && inv.Base == nil && inv.Append != nil {
 		fmt.Fprintf(k.stderr, "kexec: warning: the quote in %q of /proc/cmdline is not closed, so the appended text becomes part of the quoted value\n", a.Text)
 	}
-	if spec.Kernel, err = plan.Open(k.image); err != nil {
+	spec.Kernel = plan.FromFile(k.image)
+	kernel, err := plan.Open(spec)
+	if err != nil {
 		return nil, k.openFailed("", k.image, err)
 	}
-	if err := k.checkType(spec.Kernel); err != nil {
-		return nil, errors.Join(err, spec.Close())
+	defer kernel.Close()
+	if err := k.checkType(kernel); err != nil {
+		return nil, err
 	}
 	if inv.Initrd != nil {
-		if spec.Initrd, err = plan.Open(*inv.Initrd); err != nil {
-			return nil, errors.Join(k.initrdFailed(spec.Kernel, *inv.Initrd, err), spec.Close())
-		}
+		spec.Initrd = plan.FromFile(*inv.Initrd)
 	}
 	if inv.DTB != nil && spec.Method != plan.File && kexeccmd.TakesDTB(inv.Arch) {
-		if spec.DTB, err = plan.Open(*inv.DTB); err != nil {
-			return nil, errors.Join(k.openFailed("", *inv.DTB, err), spec.Close())
-		}
+		spec.DTB = plan.FromFile(*inv.DTB)
 	}
-	return spec, nil
+	all, err := plan.Open(spec)
+	var input *plan.InputError
+	switch {
+	case err == nil:
+		return spec, all.Close()
+	case !errors.As(err, &input) || input.Role == plan.RoleKernel:
+		return nil, k.openFailed("", k.image, err)
+	case input.Role == plan.RoleInitrd:
+		return nil, k.initrdFailed(kernel, spec.Initrd.Path, err)
+	}
+	return nil, k.openFailed("", spec.DTB.Path, err)
 }
 
 // serial is the port for the purgatory. If the machine does not have it, the kernel is
@@ -74,8 +83,8 @@ func (k *kexecRun) serial() plan.Serial {
 }
 
 // initrdFailed: kexec-tools looks at the kernel before it opens the initrd.
-func (k *kexecRun) initrdFailed(kernel *plan.Source, path string, err error) *kexecError {
-	switch image, err := plan.OpenImage(k.host, kernel, machine.Boot); {
+func (k *kexecRun) initrdFailed(kernel *plan.Inputs, path string, err error) *kexecError {
+	switch image, err := kernel.OpenImage(k.host, machine.Boot); {
 	case errors.Is(err, bootimage.ErrNotKernel):
 		return k.unknownType(err)
 	case err == nil && image.Machine != k.arch.Machine:
@@ -112,7 +121,7 @@ func (k *kexecRun) openFailed(words, path string, err error) *kexecError {
 
 // checkType compares the image with --type, which kexec_load uses. If it is no image, the
 // plan reports that.
-func (k *kexecRun) checkType(kernel *plan.Source) error {
+func (k *kexecRun) checkType(kernel *plan.Inputs) error {
 	name := k.inv.Type
 	if k.inv.Method != plan.Segments || name == "" {
 		return nil
@@ -120,7 +129,7 @@ func (k *kexecRun) checkType(kernel *plan.Source) error {
 	if !kexeccmd.KnownType(k.inv.Arch, name) {
 		return &kexecError{code: kexeccmd.ExitFailed, lines: []string{"Unsupported kernel type " + name}}
 	}
-	image, err := plan.OpenImage(k.host, kernel, machine.Boot)
+	image, err := kernel.OpenImage(k.host, machine.Boot)
 	if err != nil || image.Machine != k.arch.Machine {
 		return nil
 	}

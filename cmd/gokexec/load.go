@@ -65,22 +65,28 @@ func (in *inputFlags) declare(flags *pflag.FlagSet) {
 	flags.BoolVar(&in.exact, "cmdline-exact", false, "do not add what a capture kernel needs (nr_cpus=1, reset_devices, ...)")
 }
 
-// open makes the Spec. The caller closes it.
-func (in *inputFlags) open(kind machine.Kind, kernel string) (*plan.Spec, error) {
+// spec makes the Spec.
+func (in *inputFlags) spec(kind machine.Kind, kernel string) (*plan.Spec, error) {
 	if in.reuse && in.cmdline != "" {
 		return nil, usageError("--cmdline and --reuse-cmdline exclude each other; --append adds to either")
 	}
-	spec := &plan.Spec{Kind: kind, Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact, Force: in.force}
-	var err error
-	if spec.Kernel, err = plan.Open(kernel); err != nil {
-		return nil, fileProblem("kernel", err)
-	}
+	spec := &plan.Spec{Kind: kind, Kernel: plan.FromFile(kernel), Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact, Force: in.force}
 	if in.initrd != "" {
-		if spec.Initrd, err = plan.Open(in.initrd); err != nil {
-			return nil, errors.Join(fileProblem("initrd", err), spec.Close())
-		}
+		spec.Initrd = plan.FromFile(in.initrd)
 	}
 	return spec, nil
+}
+
+// inputProblem is fileProblem for a file of a Spec, and any other error as it is.
+func inputProblem(err error) error {
+	var input *plan.InputError
+	switch {
+	case !errors.As(err, &input):
+		return err
+	case input.Role == plan.RoleDTB:
+		return fileProblem("device tree", input.Err)
+	}
+	return fileProblem(string(input.Role), input.Err)
 }
 
 func fileProblem(role string, err error) error {
@@ -203,11 +209,10 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	spec, err := o.inputs.open(kind, args[0])
+	spec, err := o.inputs.spec(kind, args[0])
 	if err != nil {
 		return err
 	}
-	defer spec.Close()
 	if err := o.segments.apply(spec, o.dryRun); err != nil {
 		return err
 	}
@@ -233,7 +238,8 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, spec *plan.Spec) (*loader.Outcome, error) {
 	l := e.loader(arch, o.wait)
 	if o.dryRun {
-		return o.plan(e, l, spec)
+		out, err := o.plan(e, l, spec)
+		return out, inputProblem(err)
 	}
 	load := l.Load
 	if o.unlessLoaded {
@@ -241,22 +247,27 @@ func (o *loadOptions) carryOut(ctx context.Context, e *env, arch machine.Arch, s
 	}
 	out, err := load(ctx, spec)
 	e.logUnarmed(err)
-	return out, err
+	return out, inputProblem(err)
 }
 
 func (o *loadOptions) plan(e *env, l *loader.Loader, spec *plan.Spec) (*loader.Outcome, error) {
-	if o.unlessLoaded && l.Holds(spec) {
+	in, err := plan.Open(spec)
+	if err != nil {
+		return &loader.Outcome{}, err
+	}
+	defer in.Close()
+	if o.unlessLoaded && l.Holds(in) {
 		return &loader.Outcome{Held: true}, nil
 	}
 	host, err := e.host(o.sysroot, l.Arch)
 	if err != nil {
 		return &loader.Outcome{}, err
 	}
-	p, err := plan.New(host, spec)
+	p, err := in.Plan(host, spec.Method)
 	if err != nil {
 		return &loader.Outcome{}, err
 	}
-	findings := append(check.Load(host, p), check.Initrd(p, host)...)
+	findings := append(check.Load(host, p), check.Initrd(in, p, host)...)
 	return &loader.Outcome{Plan: p, Findings: findings}, advice.FirstFailure(findings)
 }
 

@@ -40,9 +40,7 @@ func (f *segmentFlags) apply(spec *plan.Spec, dryRun bool) error {
 		return usageError("--serial: %w", err)
 	}
 	if f.dtb != "" {
-		if spec.DTB, err = plan.Open(f.dtb); err != nil {
-			return fileProblem("device tree", err)
-		}
+		spec.DTB = plan.FromFile(f.dtb)
 	}
 	spec.NoChecks = f.noChecks
 	if dryRun {

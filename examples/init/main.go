@@ -38,16 +38,8 @@ func loadCrashKernel(kernelPath, initrdPath string) error {
 	if err != nil {
 		return err
 	}
-	kernel, err := plan.Open(kernelPath)
-	if err != nil {
-		return err
-	}
-	defer kernel.Close()
-	initrd, err := plan.Open(initrdPath)
-	if err != nil {
-		return err
-	}
-	defer initrd.Close()
-	_, err = l.Load(context.Background(), &plan.Spec{Kind: machine.Crash, Kernel: kernel, Initrd: initrd, ReuseCmdline: true})
+	_, err = l.Load(context.Background(), &plan.Spec{
+		Kind: machine.Crash, Kernel: plan.FromFile(kernelPath), Initrd: plan.FromFile(initrdPath), ReuseCmdline: true,
+	})
 	return err
 }

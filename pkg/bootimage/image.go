@@ -182,6 +182,24 @@ func (img *Image) Unwrapped() bool { return len(img.Wrapping) == 0 }
 // Size returns the size of the kernel image in bytes, after unwrapping.
 func (img *Image) Size() int64 { return img.src.size }
 
+// Header is what img tells of itself, without the file: all but what reads more of it. That, such as
+// Bytes, is an error then.
+func (img *Image) Header() *Image {
+	header := *img
+	header.src = closed(img.src)
+	if img.BzImage != nil {
+		z := *img.BzImage
+		z.src = closed(z.src)
+		header.BzImage = &z
+	}
+	if img.UKI != nil {
+		u := *img.UKI
+		u.src = closed(u.src)
+		header.UKI = &u
+	}
+	return &header
+}
+
 // Reader returns a new reader over the kernel image, after unwrapping.
 func (img *Image) Reader() *io.SectionReader {
 	return io.NewSectionReader(img.src.r, 0, img.src.size)

@@ -11,6 +11,16 @@ import (
 
 func newBytesReader(b []byte) io.ReaderAt { return bytes.NewReader(b) }
 
+// errClosed is what reading more of an Image.Header gives.
+var errClosed = errors.New("only the header of this image is there")
+
+// closed is a source of the same size that can't be read.
+func closed(s source) source { return source{r: closedFile{}, size: s.size} }
+
+type closedFile struct{}
+
+func (closedFile) ReadAt([]byte, int64) (int, error) { return 0, errClosed }
+
 // bytes returns all of s, of at most limit bytes.
 func (s source) bytes(limit int64) ([]byte, error) {
 	if s.data != nil || s.size == 0 {

@@ -17,9 +17,10 @@ import (
 // Capture looks at what no load refuses and a capture fails by: whether the capture kernel can
 // unpack its initrd, whether that is made for it and has what the dump needs, what its
 // command line lacks, and what of this machine gets into its way. root is the tree that host was read
-// from. plan is nil when only the machine is looked at. It reads and unpacks the whole initrd.
-func Capture(root fs.FS, host *machine.Host, plan *plan.Plan) []advice.Finding {
-	c := &captureCheck{root: root, host: host, plan: plan}
+// from. plan, and in that it was made of, are nil when only the machine is looked at. It reads and unpacks the
+// whole initrd.
+func Capture(root fs.FS, host *machine.Host, in *plan.Inputs, plan *plan.Plan) []advice.Finding {
+	c := &captureCheck{root: root, host: host, inputs: in, plan: plan}
 	var findings []advice.Finding
 	if plan != nil {
 		if plan.Initrd != nil {
@@ -34,6 +35,7 @@ func Capture(root fs.FS, host *machine.Host, plan *plan.Plan) []advice.Finding {
 type captureCheck struct {
 	root    fs.FS
 	host    *machine.Host
+	inputs  *plan.Inputs
 	plan    *plan.Plan
 	initrd  *initramfs.Contents // nil when there is none, or it can't be read
 	release string              // of the capture kernel; "" when it doesn't tell
@@ -42,23 +44,23 @@ type captureCheck struct {
 
 // initramfs reads the initrd and judges it.
 func (c *captureCheck) initramfs() []advice.Finding {
-	initrd, f := readInitrd(c.plan, c.host)
+	initrd, f := readInitrd(c.inputs, c.plan, c.host)
 	if initrd == nil {
 		return []advice.Finding{f}
 	}
 	c.initrd = initrd
-	c.release, _ = c.plan.Image.Release()
+	c.release = c.inputs.Release()
 	if c.release != "" {
 		c.tree, _ = kmod.Open(c.root, c.release)
 	}
-	return []advice.Finding{f, checkUnpacked(c.plan, c.host, initrd), checkKernelOfInitrd(c.plan, initrd), c.age(), c.modules()}
+	return []advice.Finding{f, checkUnpacked(c.plan, c.release, c.host, initrd), checkKernelOfInitrd(c.plan, c.release, initrd), c.age(), c.modules()}
 }
 
 // age compares the initrd with the modules it was made of.
 func (c *captureCheck) age() advice.Finding {
 	const name = "initrd's age"
-	made, known := c.plan.Initrd.Modified()
-	if c.tree == nil || !known {
+	made := c.plan.Initrd.ID.Modified
+	if c.tree == nil || made.IsZero() {
 		return advice.NotKnown(name, "no modules of the capture kernel on this machine to compare it with")
 	}
 	info, err := fs.Stat(c.root, c.tree.Dir()+"/modules.dep")

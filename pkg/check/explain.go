@@ -20,6 +20,9 @@ type Attempt struct {
 	Method plan.Method
 }
 
+// BusyFileHint is what to do about ETXTBSY.
+const BusyFileHint = "the kernel or initrd file is open for writing (is it being installed right now?); try again when the writer is done"
+
 // Explain turns the errno of a load or unload into cause and remedy, after
 // looking at the machine again: what the checks find comes first, the
 // kernel's own list of reasons (kernel-doc of the two calls; kernel/kexec.c,
@@ -169,7 +172,7 @@ func imageErrnoHint(errno unix.Errno) string {
 	case unix.ENOEXEC:
 		return "no loader of this kernel recognises the image (a zboot image or a UKI that was not unpacked?); see dmesg, and `gokexec check FILE` for what it is"
 	case unix.ETXTBSY:
-		return plan.BusyFileHint
+		return BusyFileHint
 	case unix.EKEYREJECTED:
 		return "the image's signature is by a key that the kernel does not trust; see `keyctl list %:.secondary_trusted_keys` and the platform keyring"
 	case unix.ENODATA:

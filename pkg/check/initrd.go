@@ -27,23 +27,24 @@ const maxUnpacked = 4 << 30
 // Initrd reads all of a crash kernel's initrd as the kernel will, and tells what no load refuses
 // and each capture fails by: a Failure is a file that is no initramfs, or a damaged one (with
 // Spec.Force a Warning), a Warning one that is too large or whose modules are another kernel's. It finds nothing to say of
-// an ordinary kexec, or of a plan without an initrd.
-func Initrd(p *plan.Plan, host *machine.Host) []advice.Finding {
+// an ordinary kexec, or of a plan without an initrd. in is what p was made of.
+func Initrd(in *plan.Inputs, p *plan.Plan, host *machine.Host) []advice.Finding {
 	if p.Kind != machine.Crash || p.Initrd == nil {
 		return nil
 	}
-	contents, f := readInitrd(p, host)
+	contents, f := readInitrd(in, p, host)
 	if contents == nil {
 		return []advice.Finding{f}
 	}
-	room := checkUnpacked(p, host, contents)
+	release := in.Release()
+	room := checkUnpacked(p, release, host, contents)
 	room.Level = min(room.Level, advice.Warning) // an estimate: no reason to be without a crash kernel
-	return []advice.Finding{f, room, checkKernelOfInitrd(p, contents)}
+	return []advice.Finding{f, room, checkKernelOfInitrd(p, release, contents)}
 }
 
 // readInitrd gives no contents where the initrd can't be looked into, or has no modules to judge.
-func readInitrd(p *plan.Plan, host *machine.Host) (*initramfs.Contents, advice.Finding) {
-	source := p.Initrd.Reader()
+func readInitrd(in *plan.Inputs, p *plan.Plan, host *machine.Host) (*initramfs.Contents, advice.Finding) {
+	source := p.Initrd.Reader(in.Initrd)
 	if source == nil {
 		return nil, advice.NotKnown(checkInitrd, "it can't be looked into")
 	}
@@ -84,8 +85,7 @@ func innerNote(c *initramfs.Contents) string {
 }
 
 // checkInitrdKernel holds the kernel that the modules are of against the one that is loaded.
-func checkKernelOfInitrd(p *plan.Plan, c *initramfs.Contents) advice.Finding {
-	release, _ := p.Image.Release()
+func checkKernelOfInitrd(p *plan.Plan, release string, c *initramfs.Contents) advice.Finding {
 	switch {
 	case len(c.Releases) == 0 && c.Inner != "":
 		return advice.NotKnown(InitrdKernel, "its modules are in %s, which is not looked into", c.Inner)
@@ -102,7 +102,7 @@ func checkKernelOfInitrd(p *plan.Plan, c *initramfs.Contents) advice.Finding {
 // checkUnpacked holds the memory that the files take against what the capture kernel has. Where the initramfs
 // is the root, that is a tmpfs of half of its memory (fs/namespace.c, init_mount_tree;
 // mm/shmem.c, shmem_default_max_blocks).
-func checkUnpacked(p *plan.Plan, host *machine.Host, c *initramfs.Contents) advice.Finding {
+func checkUnpacked(p *plan.Plan, release string, host *machine.Host, c *initramfs.Contents) advice.Finding {
 	const name = "unpacked initrd"
 	region, found := host.CrashRegion()
 	if !found {
@@ -113,7 +113,7 @@ func checkUnpacked(p *plan.Plan, host *machine.Host, c *initramfs.Contents) advi
 	left := region.Size() - min(taken, region.Size())
 	limit, why, safe := left, "left of the crash memory", left/2
 	cmdline, err := cmdline.Parse(p.Cmdline)
-	if err == nil && !cmdline.Has("root") && !takesInitramfsOptions(p, cmdline) && region.Size()/2 < limit {
+	if err == nil && !cmdline.Has("root") && !takesInitramfsOptions(release, cmdline) && region.Size()/2 < limit {
 		// Of its memory without the kernel itself, which gives back a part of MemSize.
 		limit, why = region.Size()/2, "half of its memory, which a root in memory may take"
 		safe = min(safe, (region.Size()-min(p.Image.MemSize, region.Size()))/2)
@@ -134,7 +134,6 @@ func checkUnpacked(p *plan.Plan, host *machine.Host, c *initramfs.Contents) advi
 
 // takesInitramfsOptions tells whether initramfs_options= has an effect: gokexec gives
 // it to every capture kernel, and before Linux 6.18 none looks at it.
-func takesInitramfsOptions(p *plan.Plan, cmdline cmdline.Cmdline) bool {
-	release, _ := p.Image.Release()
+func takesInitramfsOptions(release string, cmdline cmdline.Cmdline) bool {
 	return cmdline.Has("initramfs_options") && (release == "" || uname.AtLeast(release, 6, 18))
 }

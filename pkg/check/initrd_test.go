@@ -31,12 +31,16 @@ func TestInitrd(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			host := kexectest.NewMachine(t).Host("x86_64")
-			p, err := plan.New(host, &plan.Spec{Kind: machine.Crash, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes()), Initrd: plan.FromBytes("initrd", tt.initrd), Force: tt.force})
+			in, err := plan.Open(&plan.Spec{Kind: machine.Crash, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes()), Initrd: plan.FromBytes("initrd", tt.initrd), Force: tt.force})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := in.Plan(host, plan.Auto)
 			if err != nil {
 				t.Fatal(err)
 			}
 			worst := advice.Finding{}
-			for _, f := range Initrd(p, host) {
+			for _, f := range Initrd(in, p, host) {
 				if f.Level > worst.Level {
 					worst = f
 				}
@@ -44,7 +48,7 @@ func TestInitrd(t *testing.T) {
 			if worst.Level != tt.level || !strings.Contains(worst.Detail, tt.text) {
 				t.Errorf("Initrd() = %+v; want %v, %q", worst, tt.level, tt.text)
 			}
-			if p.Kind = machine.Boot; Initrd(p, host) != nil {
+			if p.Kind = machine.Boot; Initrd(in, p, host) != nil {
 				t.Error("Initrd() of an ordinary kexec finds something")
 			}
 		})

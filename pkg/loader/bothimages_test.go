@@ -158,12 +158,7 @@ func TestRefusedBootLoadKeepsNote(t *testing.T) {
 	if err := os.WriteFile(kernel, imagetest.LoongArch(1<<20, imagetest.Banner("6.18.1")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	spec := &plan.Spec{Kind: machine.Crash, Cmdline: "c"}
-	var err error
-	if spec.Kernel, err = plan.Open(kernel); err != nil {
-		t.Fatal(err)
-	}
-	defer spec.Close()
+	spec := &plan.Spec{Kind: machine.Crash, Kernel: plan.FromFile(kernel), Cmdline: "c"}
 	if err := b.loadOnly(context.Background(), spec); err != nil {
 		t.Fatal(err)
 	}

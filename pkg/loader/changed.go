@@ -17,8 +17,8 @@ import (
 // crash kernel that is loaded is worth more than one that can't save a dump. A Failure of check.Initrd
 // is an error, and so are modules of another kernel, unless Spec.Force is set. changed are the paths
 // of those files; for none nothing is read.
-func (l *Loader) refuseChanged(host *machine.Host, p *plan.Plan, changed []string) error {
-	err := l.judgeChanged(host, p, changed, func(f advice.Finding) bool {
+func (l *Loader) refuseChanged(host *machine.Host, in *plan.Inputs, p *plan.Plan, changed []string) error {
+	err := l.judgeChanged(host, in, p, changed, func(f advice.Finding) bool {
 		return f.Level == advice.Failure || f.Level == advice.Warning && f.Check == check.InitrdKernel && !p.Spec.Force
 	})
 	var problem *advice.Problem
@@ -30,16 +30,16 @@ func (l *Loader) refuseChanged(host *machine.Host, p *plan.Plan, changed []strin
 
 // refuseRestored judges inputs that have changed since a load that is made again while nothing is
 // loaded: as a load does.
-func (l *Loader) refuseRestored(host *machine.Host, p *plan.Plan, changed []string) error {
-	return l.judgeChanged(host, p, changed, func(f advice.Finding) bool { return f.Level == advice.Failure })
+func (l *Loader) refuseRestored(host *machine.Host, in *plan.Inputs, p *plan.Plan, changed []string) error {
+	return l.judgeChanged(host, in, p, changed, func(f advice.Finding) bool { return f.Level == advice.Failure })
 }
 
-func (l *Loader) judgeChanged(host *machine.Host, p *plan.Plan, changed []string, refuse func(advice.Finding) bool) error {
+func (l *Loader) judgeChanged(host *machine.Host, in *plan.Inputs, p *plan.Plan, changed []string, refuse func(advice.Finding) bool) error {
 	if len(changed) == 0 {
 		return nil
 	}
 	initrd := p.Initrd != nil && slices.ContainsFunc(changed, func(path string) bool { return samePath(path, p.Initrd.Path) })
-	for _, f := range check.Initrd(p, host) {
+	for _, f := range check.Initrd(in, p, host) {
 		if !initrd && f.Check != check.InitrdKernel {
 			continue // it was taken as it is
 		}

@@ -64,7 +64,7 @@ func TestDiskKeyLost(t *testing.T) {
 		t.Errorf("hint %q; want it to tell of the disk's key, not of signatures", hint)
 	}
 	state, err := record.Read(b.StateDir)
-	if err != nil || state.Asked.Method != plan.Auto || b.Holds(b.spec(t, "old")) {
+	if err != nil || state.Asked.Method != plan.Auto || b.holds(t, b.spec(t, "old")) {
 		t.Errorf("recorded %+v, %v; want it asked for by auto, and not held to be all that was asked for", state, err)
 	}
 }

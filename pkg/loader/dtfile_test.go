@@ -125,26 +125,17 @@ func TestStateKeepsDTB(t *testing.T) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := plan.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
+		return plan.FromFile(path)
 	}
 	spec := specBySegments(machine.Crash, nil)
 	spec.Kernel, spec.Initrd, spec.DTB = write("kernel", imagetest.SmallARM64(nil)), write("initrd", []byte("initrd")), write("x.dtb", b)
 	spec.Method = plan.Auto
-	defer spec.Close()
 	host := kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48).Host("arm64")
 	p, err := plan.New(host, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := record.New(p).Spec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again.Close()
+	again := record.New(p).Spec()
 	if again.DTB == nil || again.DTB.Path != spec.DTB.Path || again.Method != plan.Auto {
 		t.Errorf("the noted load is %+v; want the device tree %s, by a method of gokexec's choice", again, spec.DTB.Path)
 	}

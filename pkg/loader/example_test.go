@@ -16,16 +16,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	kernel, err := plan.Open("/boot/vmlinuz")
-	if err != nil {
-		log.Fatal(err)
-	}
-	initrd, err := plan.Open("/boot/capture.img")
-	if err != nil {
-		log.Fatal(err)
-	}
-	spec := &plan.Spec{Kind: machine.Crash, Kernel: kernel, Initrd: initrd, Cmdline: "console=ttyS0"}
-	defer spec.Close()
+	spec := &plan.Spec{Kind: machine.Crash, Kernel: plan.FromFile("/boot/vmlinuz"), Initrd: plan.FromFile("/boot/capture.img"), Cmdline: "console=ttyS0"}
 	out, err := l.Load(context.Background(), spec)
 	if err != nil {
 		log.Print(err)

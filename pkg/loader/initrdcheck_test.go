@@ -13,20 +13,12 @@ import (
 
 func specOf(t *testing.T, b *bench, initrd []byte) *plan.Spec {
 	t.Helper()
-	spec := &plan.Spec{Kind: machine.Crash}
+	spec := &plan.Spec{Kind: machine.Crash, Kernel: plan.FromFile(filepath.Join(b.dir, "vmlinuz")), Initrd: plan.FromFile(filepath.Join(b.dir, "initrd"))}
 	for name, data := range map[string][]byte{"vmlinuz": imagetest.SmallBzImage().Bytes(), "initrd": initrd} {
 		if err := os.WriteFile(filepath.Join(b.dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var err error
-	if spec.Kernel, err = plan.Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
-		t.Fatal(err)
-	}
-	if spec.Initrd, err = plan.Open(filepath.Join(b.dir, "initrd")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { spec.Close() })
 	return spec
 }
 
@@ -38,17 +30,14 @@ func TestRefuseChangedOnlyWhatChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.New(host, specOf(t, b, []byte("no initramfs")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.refuseChanged(host, p, []string{p.Kernel.Path}); err != nil {
+	in, p := b.opened(t, specOf(t, b, []byte("no initramfs")))
+	if err := b.refuseChanged(host, in, p, []string{p.Kernel.Path}); err != nil {
 		t.Errorf("refuseChanged(kernel) = %v; want the initrd left alone", err)
 	}
-	if err := b.refuseChanged(host, p, []string{p.Initrd.Path}); err == nil || !strings.Contains(err.Error(), "what is loaded is kept") {
+	if err := b.refuseChanged(host, in, p, []string{p.Initrd.Path}); err == nil || !strings.Contains(err.Error(), "what is loaded is kept") {
 		t.Errorf("refuseChanged(initrd) = %v; want it refused", err)
 	}
-	if err := b.refuseRestored(host, p, []string{p.Initrd.Path}); err == nil {
+	if err := b.refuseRestored(host, in, p, []string{p.Initrd.Path}); err == nil {
 		t.Error("refuseRestored(initrd) = nil; want it refused")
 	}
 }

@@ -48,7 +48,7 @@ type Loader struct {
 	Wait time.Duration
 	// Check, if set, judges a plan before it is loaded, instead of check.Load and
 	// check.Initrd, of which a failure is an error.
-	Check func(*machine.Host, *plan.Plan) ([]advice.Finding, error)
+	Check func(*machine.Host, *plan.Inputs, *plan.Plan) ([]advice.Finding, error)
 	// Begin, if set, is called when a load has the lock, and what it returns at its end.
 	Begin func() (end func())
 	// Report, if set, receives what happens apart from success, one line each.
@@ -72,22 +72,22 @@ func System() (*Loader, error) {
 // before it builds the new one, so everything that can be checked should have
 // been (check.Load). If it fails all the same and the old crash image is gone, the
 // last one that gokexec loaded is restored, and the error says so, or wraps
-// ErrUnarmed. Errors of the call are explained (check.Explain). before is the machine that
-// p was made for; nil: not known.
+// ErrUnarmed. Errors of the call are explained (check.Explain). in is what p was made of,
+// and before the machine that it was made for; nil: not known.
 //
 // If p was made with the method Auto, and the kernel has no kexec_file_load or
 // does not take this image, it is loaded by kexec_load; then p becomes that plan.
-func (l *Loader) load(ctx context.Context, p *plan.Plan, before *machine.Host) (done loaded, err error) {
-	if err := p.CheckWriters(); err != nil {
+func (l *Loader) load(ctx context.Context, in *plan.Inputs, p *plan.Plan, before *machine.Host) (done loaded, err error) {
+	if err := checkWriters(in, p); err != nil {
 		return done, err
 	}
 	if err := l.checkDiskKeys(p); err != nil {
 		return done, err
 	}
 	wasLoaded := l.crashLoaded()
-	err = l.call(ctx, p.Kind, func() error { return l.carryOut(p) })
+	err = l.call(ctx, p.Kind, func() error { return l.carryOut(in, p) })
 	if p.Fallback && fallsBack(err) {
-		err = l.fallBack(ctx, p, err)
+		err = l.fallBack(ctx, in, p, err)
 	}
 	if err == nil {
 		if p.Kind != machine.Crash {
@@ -105,20 +105,20 @@ func (l *Loader) load(ctx context.Context, p *plan.Plan, before *machine.Host) (
 }
 
 // carryOut makes the call of the plan's method.
-func (l *Loader) carryOut(p *plan.Plan) error {
+func (l *Loader) carryOut(in *plan.Inputs, p *plan.Plan) error {
 	if p.Method == plan.Segments {
 		return l.Kernel.KexecLoad(uint64(p.Entry), p.KernelSegments(), p.LoadFlags)
 	}
-	return l.fileLoad(p)
+	return l.fileLoad(in, p)
 }
 
 // fallBack loads by kexec_load what kexec_file_load refused with cause.
-func (l *Loader) fallBack(ctx context.Context, p *plan.Plan, cause error) error {
+func (l *Loader) fallBack(ctx context.Context, in *plan.Inputs, p *plan.Plan, cause error) error {
 	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	q, err := p.BySegments(host)
+	q, err := in.BySegments(host, p)
 	if err != nil {
 		if errors.Is(cause, unix.ENOSYS) {
 			return err // the only way there is
@@ -131,21 +131,21 @@ func (l *Loader) fallBack(ctx context.Context, p *plan.Plan, cause error) error 
 		l.report(q.Why + "; loading by kexec_load")
 	}
 	*p = *q
-	return l.call(ctx, p.Kind, func() error { return l.carryOut(p) })
+	return l.call(ctx, p.Kind, func() error { return l.carryOut(in, p) })
 }
 
-func (l *Loader) fileLoad(p *plan.Plan) error {
-	kernel, err := p.Kernel.Open()
+func (l *Loader) fileLoad(in *plan.Inputs, p *plan.Plan) error {
+	kernel, done, err := handleOf(p.Kernel, in.Kernel)
 	if err != nil {
 		return err
 	}
-	defer kernel.Close()
+	defer done()
 	var initrd *os.File
 	if p.Initrd != nil {
-		if initrd, err = p.Initrd.Open(); err != nil {
+		if initrd, done, err = handleOf(p.Initrd, in.Initrd); err != nil {
 			return err
 		}
-		defer initrd.Close()
+		defer done()
 	}
 	return l.Kernel.KexecFileLoad(kernel, initrd, p.Cmdline, p.Flags)
 }

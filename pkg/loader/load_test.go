@@ -58,15 +58,7 @@ func (b *bench) plan(t *testing.T, initrd string) *plan.Plan {
 			t.Fatal(err)
 		}
 	}
-	spec := &plan.Spec{Kind: machine.Crash, Cmdline: "name=" + initrd}
-	var err error
-	if spec.Kernel, err = plan.Open(filepath.Join(b.dir, "vmlinuz")); err != nil {
-		t.Fatal(err)
-	}
-	if spec.Initrd, err = plan.Open(filepath.Join(b.dir, "initrd-"+initrd)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { spec.Close() })
+	spec := &plan.Spec{Kind: machine.Crash, Kernel: plan.FromFile(filepath.Join(b.dir, "vmlinuz")), Initrd: plan.FromFile(filepath.Join(b.dir, "initrd-"+initrd)), Cmdline: "name=" + initrd}
 	host, err := machine.ReadHost(b.Root, b.Arch)
 	if err != nil {
 		t.Fatal(err)

@@ -29,26 +29,31 @@ type Outcome struct {
 // records what was loaded. That the header is stale in the end is no error: the
 // Verification says so.
 func (l *Loader) Load(ctx context.Context, spec *plan.Spec) (*Outcome, error) {
-	return l.loadSpec(ctx, spec, func() bool { return false })
+	return l.loadSpec(ctx, spec, func(*plan.Inputs) bool { return false })
 }
 
 // LoadUnlessHeld is Load, unless what is loaded is just that already (Holds).
 func (l *Loader) LoadUnlessHeld(ctx context.Context, spec *plan.Spec) (*Outcome, error) {
-	return l.loadSpec(ctx, spec, func() bool { return l.Holds(spec) })
+	return l.loadSpec(ctx, spec, l.Holds)
 }
 
 // errHeld ends a load that is not needed.
 var errHeld = errors.New("it is loaded already")
 
-func (l *Loader) loadSpec(ctx context.Context, spec *plan.Spec, held func() bool) (*Outcome, error) {
+func (l *Loader) loadSpec(ctx context.Context, spec *plan.Spec, held func(*plan.Inputs) bool) (*Outcome, error) {
 	out := &Outcome{}
-	err := l.locked(ctx, spec.Kind, func(bool) (err error) {
+	in, err := plan.Open(spec)
+	if err != nil {
+		return out, err
+	}
+	defer in.Close()
+	err = l.locked(ctx, spec.Kind, func(bool) (err error) {
 		defer l.begin()()
-		if held() {
+		if held(in) {
 			return errHeld
 		}
-		out.Plan, out.Verification, err = l.loadSettled(ctx, maxRounds, func() (p *plan.Plan, host *machine.Host, err error) {
-			p, host, out.Findings, err = l.planSpec(spec)
+		out.Plan, out.Verification, err = l.loadSettled(ctx, in, maxRounds, func() (p *plan.Plan, host *machine.Host, err error) {
+			p, host, out.Findings, err = l.planInputs(in)
 			return p, host, err
 		})
 		return err
@@ -59,21 +64,21 @@ func (l *Loader) loadSpec(ctx context.Context, spec *plan.Spec, held func() bool
 	return out, err
 }
 
-// planSpec plans a load for the machine as it is now, and checks it.
-func (l *Loader) planSpec(spec *plan.Spec) (*plan.Plan, *machine.Host, []advice.Finding, error) {
+// planInputs plans a load for the machine as it is now, and checks it.
+func (l *Loader) planInputs(in *plan.Inputs) (*plan.Plan, *machine.Host, []advice.Finding, error) {
 	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p, err := plan.New(host, spec)
+	p, err := in.Plan(host, in.Spec.Method)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	if l.Check != nil {
-		findings, err := l.Check(host, p)
+		findings, err := l.Check(host, in, p)
 		return p, host, findings, err
 	}
-	findings := append(check.Load(host, p), check.Initrd(p, host)...)
+	findings := append(check.Load(host, p), check.Initrd(in, p, host)...)
 	return p, host, findings, advice.FirstFailure(findings)
 }
 

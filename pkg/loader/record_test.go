@@ -123,12 +123,12 @@ func TestStateIsOfTheHandle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec, err := state.Spec()
+	in, err := plan.Open(state.Spec())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer spec.Close()
-	if changed := state.ChangedFiles(spec); len(changed) != 1 || changed[0] != initrd {
+	defer in.Close()
+	if changed := state.ChangedFiles(in.Spec); len(changed) != 1 || changed[0] != initrd {
 		t.Errorf("changed files %q; want %s", changed, initrd)
 	}
 }

@@ -26,7 +26,7 @@ var ErrForeign = errors.New("another program has loaded a crash kernel since")
 // that verifies and reloads by itself has one round (ReloadOptions.LockHeld).
 const maxRounds = 4
 
-// loadSettled carries out a plan and verifies the outcome (accuracy.Verify): a load
+// loadSettled carries out a plan of in and verifies the outcome (accuracy.Verify): a load
 // describes the machine as it was when it began, and the kernel drops what comes
 // or goes meanwhile (kernel/crash_core.c: "kexec_trylock() failed"). If the
 // header is stale, it plans and loads again, in so many rounds at most, and only where
@@ -35,13 +35,13 @@ const maxRounds = 4
 //
 // That the header is still stale then is no error: the Verification says so. It is nil
 // for an ordinary kexec. The plan is the last one that was made, if any.
-func (l *Loader) loadSettled(ctx context.Context, rounds int, plan planner) (*plan.Plan, *accuracy.Verification, error) {
+func (l *Loader) loadSettled(ctx context.Context, in *plan.Inputs, rounds int, make planner) (*plan.Plan, *accuracy.Verification, error) {
 	for round := 1; ; round++ {
-		p, before, err := plan()
+		p, before, err := make()
 		if err != nil {
 			return p, nil, err
 		}
-		done, err := l.load(ctx, p, before)
+		done, err := l.load(ctx, in, p, before)
 		if err != nil || p.Kind != machine.Crash {
 			return p, nil, err
 		}
@@ -131,18 +131,18 @@ func (l *Loader) reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *ac
 	case now.Accuracy == accuracy.NotLoaded && !opt.Lost:
 		return nil, nil, &advice.Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: record.ErrNone, Hint: "gokexec load --crash loads one"}
 	}
-	spec, err := state.Spec()
+	in, err := plan.Open(state.Spec())
 	if err != nil {
 		return nil, nil, &advice.Problem{What: "the noted load can't be made again: " + err.Error(), Err: err,
 			Hint: "its files are gone or unreadable; load with gokexec load --crash"}
 	}
-	defer spec.Close()
-	changed := state.ChangedFiles(spec)
+	defer in.Close()
+	changed := state.ChangedFiles(in.Spec)
 	if len(changed) > 0 {
 		l.report("changed since the last load, and taken as they are now: " + strings.Join(changed, ", "))
 	}
 	method := opt.Method
-	choose := method == plan.Auto && spec.Method == plan.Auto
+	choose := method == plan.Auto && in.Spec.Method == plan.Auto
 	if method == plan.Auto {
 		method = state.Method
 	}
@@ -153,16 +153,16 @@ func (l *Loader) reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *ac
 				return nil, nil, err
 			}
 		}
-		if p, err = l.planReload(host, spec, method, choose); err == nil {
-			err = l.refuseChanged(host, p, changed)
+		if p, err = l.planReload(host, in, method, choose); err == nil {
+			err = l.refuseChanged(host, in, p, changed)
 		}
 		return p, host, err
 	}
-	p, t, err := l.loadSettled(ctx, rounds, planned)
+	p, t, err := l.loadSettled(ctx, in, rounds, planned)
 	if err != nil && choose && p != nil && p.Method == plan.Segments && state.Method == plan.File && refusedSegments(err) && l.unlimited(machine.Crash) {
 		l.report(fmt.Sprintf("%v; reloading by kexec_file_load", err))
 		method, choose = plan.File, false
-		p, t, err = l.loadSettled(ctx, rounds, planned)
+		p, t, err = l.loadSettled(ctx, in, rounds, planned)
 	}
 	return p, t, err
 }
@@ -181,21 +181,21 @@ func refusedSegments(err error) bool {
 // planReload plans for the machine as it is now. Where the method is ours to choose
 // it tries the better one first, whatever was better at the load: a kernel may have
 // been locked down since, or keys added.
-func (l *Loader) planReload(host *machine.Host, spec *plan.Spec, method plan.Method, choose bool) (*plan.Plan, error) {
+func (l *Loader) planReload(host *machine.Host, in *plan.Inputs, method plan.Method, choose bool) (*plan.Plan, error) {
 	first := plan.File
 	if reloadsBySegments(host, l.Root) {
 		first = plan.Segments
 	}
 	if choose && method != first {
-		if p, err := l.planMethod(host, spec, first); err == nil {
+		if p, err := l.planMethod(host, in, first); err == nil {
 			return p, nil
 		}
 	}
-	return l.planMethod(host, spec, method)
+	return l.planMethod(host, in, method)
 }
 
-func (l *Loader) planMethod(host *machine.Host, spec *plan.Spec, method plan.Method) (*plan.Plan, error) {
-	p, err := plan.NewBy(host, spec, method)
+func (l *Loader) planMethod(host *machine.Host, in *plan.Inputs, method plan.Method) (*plan.Plan, error) {
+	p, err := in.Plan(host, method)
 	if err != nil {
 		return nil, err
 	}

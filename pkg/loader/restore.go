@@ -43,11 +43,11 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if err != nil {
 		return "", "", err
 	}
-	spec, err := state.Spec()
+	in, err := plan.Open(state.Spec())
 	if err != nil {
 		return "", "", err
 	}
-	defer spec.Close()
+	defer in.Close()
 	method := state.Method
 	if errors.Is(cause, unix.ENOKEY) && machine.HasDiskKeys(l.Root) && plan.CanPlanSegments(l.Arch) {
 		// By kexec_file_load it would fail for the same reason; kexec_load asks for no keys.
@@ -57,23 +57,23 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if err != nil {
 		return "", "", err
 	}
-	p, err := plan.NewBy(host, spec, method)
+	p, err := in.Plan(host, method)
 	if err != nil {
 		return "", "", err
 	}
-	if err := l.refuseRestored(host, p, state.ChangedFiles(spec)); err != nil {
+	if err := l.refuseRestored(host, in, p, state.ChangedFiles(in.Spec)); err != nil {
 		return "", "", err
 	}
 	// Nothing is loaded, so nothing can be lost by trying all the same.
 	if err := advice.FirstFailure(check.Load(host, p)); err != nil {
 		l.report("restoring the crash kernel that was loaded before, although " + err.Error())
 	}
-	if err := l.call(ctx, machine.Crash, func() error { return l.carryOut(p) }); err != nil {
+	if err := l.call(ctx, machine.Crash, func() error { return l.carryOut(in, p) }); err != nil {
 		return "", "", err
 	}
 	l.record(p, host)
 	l.dropBoot(ctx)
-	return spec.Kernel.Path, without, nil
+	return in.Spec.Kernel.Path, without, nil
 }
 
 // loaded is what is known after a crash load.

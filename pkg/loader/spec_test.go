@@ -17,7 +17,12 @@ func specBySegments(kind machine.Kind, kernel []byte) *plan.Spec {
 
 // loadPlan makes one load of a plan, without the lock.
 func (l *Loader) loadPlan(ctx context.Context, p *plan.Plan) error {
-	_, err := l.load(ctx, p, nil)
+	in, err := plan.Open(p.Spec)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	_, err = l.load(ctx, in, p, nil)
 	return err
 }
 
@@ -29,8 +34,17 @@ func (l *Loader) loadOnly(ctx context.Context, spec *plan.Spec) error {
 
 // settle is loadSettled of plans that are made without reading the machine.
 func (l *Loader) settle(ctx context.Context, make func() (*plan.Plan, error)) (*plan.Plan, *accuracy.Verification, error) {
-	return l.loadSettled(ctx, maxRounds, func() (*plan.Plan, *machine.Host, error) {
+	in := &plan.Inputs{}
+	return l.loadSettled(ctx, in, maxRounds, func() (*plan.Plan, *machine.Host, error) {
 		p, err := make()
+		if err != nil {
+			return nil, nil, err
+		}
+		opened, err := plan.Open(p.Spec)
+		if err == nil {
+			in.Close()
+			*in = *opened
+		}
 		return p, nil, err
 	})
 }

@@ -74,7 +74,7 @@ func BenchmarkPlanInitrd(b *testing.B) {
 	}
 	initrd := FromBytes("initrd", make([]byte, 64<<20))
 	kernel := FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes())
-	b.SetBytes(initrd.Size)
+	b.SetBytes(int64(len(initrd.Data)))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := New(host, &Spec{Kind: machine.Crash, Kernel: kernel, Initrd: initrd, Method: Segments, Seed: make([]byte, SeedSize)}); err != nil {

@@ -29,19 +29,19 @@ var staleChosen = []string{
 	"linux,booted-from-kexec",
 }
 
-// deviceTree is the one to hand on, a copy: that of the Spec, or the machine's.
-func (p *Plan) deviceTree(host *machine.Host, spec *Spec) (*fdt.Tree, error) {
-	if spec.DTB != nil {
-		if spec.DTB.Size > maxDeviceTree {
-			return nil, &advice.Problem{What: fmt.Sprintf("device tree %s has %d bytes; a kernel takes %d at most", spec.DTB.Path, spec.DTB.Size, maxDeviceTree), Hint: "is it a .dtb file?"}
+// deviceTree is the one to hand on, a copy: that in the file, or the machine's.
+func deviceTree(host *machine.Host, file *Input) (*fdt.Tree, error) {
+	if file != nil {
+		if file.Size > maxDeviceTree {
+			return nil, &advice.Problem{What: fmt.Sprintf("device tree %s has %d bytes; a kernel takes %d at most", file.Path, file.Size, maxDeviceTree), Hint: "is it a .dtb file?"}
 		}
-		b, err := spec.DTB.Bytes()
+		b, err := file.Bytes()
 		if err != nil {
 			return nil, err
 		}
 		t, err := fdt.Parse(b)
 		if err != nil {
-			return nil, &advice.Problem{What: fmt.Sprintf("device tree %s: %v", spec.DTB.Path, err), Hint: "give a flattened device tree, a .dtb file", Err: err}
+			return nil, &advice.Problem{What: fmt.Sprintf("device tree %s: %v", file.Path, err), Hint: "give a flattened device tree, a .dtb file", Err: err}
 		}
 		return t, nil
 	}

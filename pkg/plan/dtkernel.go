@@ -37,8 +37,7 @@ type dtKernel struct {
 }
 
 // readDTKernel prepares an Image, or the one that is in a vmlinux.
-func (p *Plan) readDTKernel() (*dtKernel, error) {
-	image := p.Image
+func (p *Plan) readDTKernel(image *bootimage.Image) (*dtKernel, error) {
 	data, err := image.Bytes()
 	if err != nil {
 		return nil, err

@@ -12,12 +12,12 @@ import (
 )
 
 // prepareDT reads the image once: some of these machines have little memory.
-func prepareDT(p *Plan, host *machine.Host) (fill func() error, err error) {
-	kernel, err := p.readDTKernel()
+func prepareDT(p *Plan, host *machine.Host, in *Inputs) (fill func() error, err error) {
+	kernel, err := p.readDTKernel(in.image)
 	if err != nil {
 		return nil, err
 	}
-	return func() error { return p.planDT(host, p.Spec, kernel) }, nil
+	return func() error { return p.planDT(host, in, kernel) }, nil
 }
 
 // planDT places and makes the segments for arm64 and riscv64. From the lowest
@@ -25,15 +25,16 @@ func prepareDT(p *Plan, host *machine.Host) (fill func() error, err error) {
 // what is small, the Image and the initrd. On riscv64 the Image comes first, since
 // kernels before 6.4 can't use memory below themselves (arch/riscv/kernel/
 // elf_kexec.c does so too).
-func (p *Plan) planDT(host *machine.Host, spec *Spec, kernel *dtKernel) error {
+func (p *Plan) planDT(host *machine.Host, in *Inputs, kernel *dtKernel) error {
+	spec := p.Spec
 	if err := p.fits(host, spec.Kind); err != nil {
 		return err
 	}
-	initrd, err := p.initrdBytes()
+	initrd, err := p.Initrd.bytes(in.Initrd)
 	if err != nil {
 		return err
 	}
-	tree, err := p.deviceTree(host, spec)
+	tree, err := deviceTree(host, in.DTB)
 	if err != nil {
 		return err
 	}

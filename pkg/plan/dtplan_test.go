@@ -350,7 +350,7 @@ func TestDTAuto(t *testing.T) {
 	if p, err = New(m.Host("arm64"), spec); err != nil || p.Method != File || !p.Fallback {
 		t.Fatalf("New = %+v, %v; want the file method with segments to fall back on", p, err)
 	}
-	if p, err = p.BySegments(m.Host("arm64")); err != nil || p.Method != Segments || len(p.Segments) != 5 {
+	if p, err = fallBack(m.Host("arm64"), p); err != nil || p.Method != Segments || len(p.Segments) != 5 {
 		t.Fatalf("the fallback is %+v, %v; want 5 segments", p, err)
 	}
 	m.Remove("sys/firmware/fdt")

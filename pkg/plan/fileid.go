@@ -50,17 +50,11 @@ func absolute(path string) string {
 	return path
 }
 
-// Same tells whether s was the same file with the same content as now.
-func (s *Source) Same(now *Source) bool { return s.id.same(now.id) }
-
-// SourceOf is the Source of a file that is not open.
-func SourceOf(id FileID) *Source { return &Source{Path: id.Path, Size: id.Size, id: id} }
-
 // MarshalJSON gives the file's identity. Bytes in memory have a name only.
 func (s *Source) MarshalJSON() ([]byte, error) {
-	id := s.id
+	id := s.ID
 	if id.Path == "" {
-		id = FileID{Path: absolute(s.Path), Size: s.Size}
+		id = FileID{Path: absolute(s.Path), Size: int64(len(s.Data))}
 	}
 	return json.Marshal(idJSON{plainID(id), rawText(id.Path)})
 }

@@ -13,12 +13,12 @@ func TestFileID(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := func() FileID {
-		s, err := Open(path)
+		in, err := Open(&Spec{Kernel: FromFile(path)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.Close()
-		return s.id
+		defer in.Close()
+		return in.Spec.Kernel.ID
 	}
 	before := id()
 	if !before.same(id()) {

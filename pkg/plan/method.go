@@ -73,16 +73,16 @@ func (h *Hotplug) UnmarshalText(b []byte) error {
 }
 
 // choose decides what Auto means for p, a plan by kexec_file_load.
-func (p *Plan) choose(host *machine.Host, spec *Spec) (*Plan, error) {
+func (in *Inputs) choose(host *machine.Host, p *Plan) (*Plan, error) {
 	if !CanPlanSegments(host.Arch) || host.LockedDown() || p.Kind == machine.Boot && host.Handover != "" {
 		return p, nil // by kexec_file_load or not at all
 	}
-	why, mustNot := p.refusedFile(host, spec.DTB != nil)
+	why, mustNot := p.refusedFile(host, in.DTB != nil)
 	if why == "" {
 		p.Fallback = true
 		return p, nil
 	}
-	q, err := newSegments(host, spec, p)
+	q, err := in.newSegments(host, p)
 	switch {
 	case err == nil:
 		q.Why = why
@@ -93,10 +93,10 @@ func (p *Plan) choose(host *machine.Host, spec *Spec) (*Plan, error) {
 	return p, nil // whose Check says what is wrong with it
 }
 
-// BySegments plans what p, a plan by kexec_file_load with a Fallback, is to be loaded as when the kernel
-// does not take it. What p has found of the inputs is taken over.
-func (p *Plan) BySegments(host *machine.Host) (*Plan, error) {
-	q, err := newSegments(host, p.Spec, p)
+// BySegments plans what p, a plan of these files by kexec_file_load with a Fallback, is to be loaded as
+// when the kernel does not take it. What p has found of the inputs is taken over.
+func (in *Inputs) BySegments(host *machine.Host, p *Plan) (*Plan, error) {
+	q, err := in.newSegments(host, p)
 	if err != nil {
 		return nil, err
 	}

@@ -13,15 +13,15 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// Plan is all that one system call needs, made before it is called. New makes
-// it without side effects.
+// Plan is all that one system call needs, made before it is called: data, which names the
+// files that it was made of. New makes it without side effects.
 type Plan struct {
 	Kind    machine.Kind
 	Method  Method // File or Segments
 	Why     string // why Auto took Segments; else ""
 	Arch    machine.Arch
-	Image   *bootimage.Image
-	Cmdline string // without NUL, and without the elfcorehdr= that is put before it
+	Image   *bootimage.Image // its header: it can't be read
+	Cmdline string           // without NUL, and without the elfcorehdr= that is put before it
 	Changes []cmdline.Change
 
 	Kernel *Payload
@@ -30,36 +30,42 @@ type Plan struct {
 
 	SegmentPlan // of the method Segments
 
-	Spec *Spec // what was asked for; its Method may be Auto
+	Spec *Spec // what was asked for, with the identity of each file; its Method may be Auto
 
 	Generation string // of the machine that it was planned for; see machine.Host.Generation
 	Fallback   bool   // if the kernel has no kexec_file_load or does not take the image: see BySegments
 }
 
-// New plans the load of spec on host: it opens the images, unpacks what the
+// New plans the load of spec on host. It opens what spec names and closes it again; see Inputs.Plan.
+func New(host *machine.Host, spec *Spec) (*Plan, error) {
+	in, err := Open(spec)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	return in.Plan(host, spec.Method)
+}
+
+// Plan plans the load on host by that method, which may be another than the Spec's: it unpacks what the
 // kernel would not take, and makes the command line; for the method Segments it
 // makes all that the kernel would have made. With Auto the plan is by kexec_file_load where
 // the kernel has that call and takes the image.
-func New(host *machine.Host, spec *Spec) (*Plan, error) {
-	return NewBy(host, spec, spec.Method)
-}
-
-// NewBy is New by another method than spec asks for.
-func NewBy(host *machine.Host, spec *Spec, method Method) (*Plan, error) {
+func (in *Inputs) Plan(host *machine.Host, method Method) (*Plan, error) {
+	spec := in.Spec
 	if spec.DTB != nil && !host.Arch.DeviceTree {
 		return nil, &advice.Problem{What: "a device tree is of no use on " + host.Arch.Name, Hint: "leave --dtb out"}
 	}
 	if method == Segments {
-		return newSegments(host, spec, nil)
+		return in.newSegments(host, nil)
 	}
 	if method == File && spec.DTB != nil {
 		return nil, &advice.Problem{What: "kexec_file_load takes no device tree", Hint: "use --method segments, or leave --dtb out"}
 	}
-	p, err := newFile(host, spec)
+	p, err := in.newFile(host)
 	if err != nil || method == File {
 		return p, err
 	}
-	return p.choose(host, spec)
+	return in.choose(host, p)
 }
 
 func newPlan(host *machine.Host, spec *Spec, method Method) *Plan {
@@ -67,13 +73,13 @@ func newPlan(host *machine.Host, spec *Spec, method Method) *Plan {
 }
 
 // newFile plans the call kexec_file_load.
-func newFile(host *machine.Host, spec *Spec) (*Plan, error) {
-	p := newPlan(host, spec, File)
-	p.Flags = spec.FileFlags
-	if err := p.planInputs(host, spec); err != nil {
+func (in *Inputs) newFile(host *machine.Host) (*Plan, error) {
+	p := newPlan(host, in.Spec, File)
+	p.Flags = in.Spec.FileFlags
+	if err := p.planInputs(host, in); err != nil {
 		return nil, err
 	}
-	if spec.Kind == machine.Crash {
+	if p.Kind == machine.Crash {
 		p.Flags |= FileOnCrash
 	}
 	if p.Initrd == nil {
@@ -83,37 +89,38 @@ func newFile(host *machine.Host, spec *Spec) (*Plan, error) {
 }
 
 // planInputs is what both methods need.
-func (p *Plan) planInputs(host *machine.Host, spec *Spec) error {
-	if err := p.planKernel(host, spec); err != nil {
+func (p *Plan) planInputs(host *machine.Host, in *Inputs) error {
+	if err := p.planKernel(host, in); err != nil {
 		return err
 	}
-	if err := p.planInitrd(spec); err != nil {
+	if err := p.planInitrd(in); err != nil {
 		return err
 	}
-	return p.planCmdline(host, spec)
+	return p.planCmdline(host, in.Spec)
 }
 
-func (p *Plan) planKernel(host *machine.Host, spec *Spec) error {
-	if spec.Kernel == nil {
+func (p *Plan) planKernel(host *machine.Host, in *Inputs) error {
+	if in.Kernel == nil {
 		return errors.New("no kernel is given")
 	}
-	image, err := OpenImage(host, spec.Kernel, spec.Kind)
+	source := in.Spec.Kernel
+	image, err := in.OpenImage(host, p.Kind)
 	if err != nil {
-		return &advice.Problem{What: fmt.Sprintf("kernel %s: %v", spec.Kernel.Path, err), Hint: imageHint(err, host.Arch), Err: err}
+		return &advice.Problem{What: fmt.Sprintf("kernel %s: %v", source.Path, err), Hint: imageHint(err, host.Arch), Err: err}
 	}
-	p.Image = image
-	p.Kernel = &Payload{Path: spec.Kernel.Path, Size: image.Size(), Unwrap: image.Wrapping, source: spec.Kernel}
+	in.image, p.Image = image, image.Header()
+	p.Kernel = &Payload{Path: source.Path, ID: source.ID, Size: image.Size(), Unwrap: image.Wrapping}
 	if !image.Unwrapped() {
-		if p.Kernel.data, err = image.Bytes(); err != nil {
-			return fmt.Errorf("kernel %s: %w", spec.Kernel.Path, err)
+		if p.Kernel.Data, err = image.Bytes(); err != nil {
+			return fmt.Errorf("kernel %s: %w", source.Path, err)
 		}
 	}
 	return nil
 }
 
-// OpenImage recognises a kernel image. What it unpacks to is to fit where it is loaded, see bootimage.OpenWithin.
-func OpenImage(h *machine.Host, kernel *Source, kind machine.Kind) (*bootimage.Image, error) {
-	return bootimage.OpenWithin(kernel, kernel.Size, unpackLimit(h, kind))
+// OpenImage recognises the kernel image. What it unpacks to is to fit where it is loaded, see bootimage.OpenWithin.
+func (in *Inputs) OpenImage(h *machine.Host, kind machine.Kind) (*bootimage.Image, error) {
+	return bootimage.OpenWithin(in.Kernel, in.Kernel.Size, unpackLimit(h, kind))
 }
 
 // minUnpackLimit is what any kernel may unpack to, in bytes: also where little is known of the machine.
@@ -162,17 +169,18 @@ func imageHint(err error, arch machine.Arch) string {
 	return "give the kernel image, such as /boot/vmlinuz-VERSION or an Image file"
 }
 
-func (p *Plan) planInitrd(spec *Spec) error {
-	if spec.Initrd != nil {
-		p.Initrd = &Payload{Path: spec.Initrd.Path, Size: spec.Initrd.Size, source: spec.Initrd}
+func (p *Plan) planInitrd(in *Inputs) error {
+	if source := in.Spec.Initrd; source != nil {
+		p.Initrd = &Payload{Path: source.Path, ID: source.ID, Size: in.Initrd.Size}
 		return nil
 	}
-	data, err := p.Image.Initrd()
+	source := in.Spec.Kernel
+	data, err := in.image.Initrd()
 	if err != nil {
-		return fmt.Errorf("initrd in %s: %w", spec.Kernel.Path, err)
+		return fmt.Errorf("initrd in %s: %w", source.Path, err)
 	}
 	if len(data) > 0 {
-		p.Initrd = &Payload{Path: spec.Kernel.Path, Size: int64(len(data)), Unwrap: []string{"uki"}, data: data}
+		p.Initrd = &Payload{Path: source.Path, ID: source.ID, Size: int64(len(data)), Unwrap: []string{"uki"}, Data: data}
 	}
 	return nil
 }

@@ -6,8 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -71,7 +73,7 @@ func TestPlanUnpacks(t *testing.T) {
 		if err := advice.FirstFailure(findings); err != nil {
 			t.Errorf("%s: Check: %v", codec, err)
 		}
-		checkPayload(t, p.Kernel, kernel)
+		checkPayload(t, p.Kernel, p.Spec.Kernel, kernel)
 		if len(p.Kernel.Unwrap) != 1 {
 			t.Errorf("%s: Unwrap = %v; want one step", codec, p.Kernel.Unwrap)
 		}
@@ -87,8 +89,8 @@ func TestPlanUKI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkPayload(t, p.Kernel, kernel)
-	checkPayload(t, p.Initrd, []byte("their initrd"))
+	checkPayload(t, p.Kernel, p.Spec.Kernel, kernel)
+	checkPayload(t, p.Initrd, p.Spec.Kernel, []byte("their initrd"))
 	if p.Cmdline != "root=theirs" {
 		t.Errorf("Cmdline = %q; want the UKI's", p.Cmdline)
 	}
@@ -96,7 +98,7 @@ func TestPlanUKI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkPayload(t, p.Initrd, []byte("our initrd"))
+	checkPayload(t, p.Initrd, p.Spec.Initrd, []byte("our initrd"))
 	if p.Cmdline != "root=ours" {
 		t.Errorf("Cmdline = %q; want the one given", p.Cmdline)
 	}
@@ -117,51 +119,100 @@ func TestPlanUKI(t *testing.T) {
 	}
 }
 
-// checkPayload reads what the kernel would, through the handle it would get.
-func checkPayload(t *testing.T, p *Payload, want []byte) {
+// checkPayload reads what the kernel would; source is what the payload was planned of.
+func checkPayload(t *testing.T, p *Payload, source *Source, want []byte) {
 	t.Helper()
-	f, err := p.Open()
+	in, err := Open(&Spec{Kernel: source})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if mode, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0); err != nil || mode&unix.O_ACCMODE != unix.O_RDONLY {
-		t.Errorf("%s: the handle is not read-only (%#x, %v): the kernel says ETXTBSY", p.Path, mode, err)
-	}
-	got, err := io.ReadAll(f)
+	defer in.Close()
+	got, err := io.ReadAll(p.Reader(in.Kernel))
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%s: the kernel would read %d bytes, %v; want %d", p.Path, len(got), err, len(want))
 	}
 }
 
-// The user's own file goes to the kernel, so that its attributes count, and
-// stays usable after the call.
-func TestPayloadKeepsFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "vmlinuz")
-	if err := os.WriteFile(path, imagetest.SmallBzImage().Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	src, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	p, _, err := planOn(t, kexectest.NewMachine(t), &Spec{Kind: machine.Crash, Kernel: src})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		f, err := p.Kernel.Open()
-		if err != nil {
+// A Plan and its Spec are data: whatever can be reached from them holds no file, reader or function.
+func TestPlanIsData(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, data []byte) *Source {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		a, _ := f.Stat()
-		b, _ := os.Stat(path)
-		if !os.SameFile(a, b) {
-			t.Error("the kernel gets a copy; want the file itself")
-		}
-		f.Close()
+		return FromFile(filepath.Join(dir, name))
 	}
+	packed, err := imagetest.Compress("gzip", imagetest.SmallBzImage().Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	uki := imagetest.PE(0x8664, imagetest.Section{Name: ".linux", Data: imagetest.SmallBzImage().Bytes()}, imagetest.Section{Name: ".initrd", Data: []byte("initrd")})
+	for name, kernel := range map[string][]byte{"vmlinuz": imagetest.SmallBzImage().Bytes(), "vmlinux": imagetest.SmallVmlinux(), "vmlinuz.gz": packed, "uki": uki} {
+		for _, method := range []Method{File, Segments} {
+			p, err := New(kexectest.NewMachine(t).Host("x86_64"), &Spec{Kind: machine.Crash, Method: method, Kernel: write(name, kernel), Initrd: write("initrd", []byte("initrd"))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Kernel.ID.Path != filepath.Join(dir, name) || p.Spec.Kernel.ID != p.Kernel.ID {
+				t.Errorf("%s by %v: the plan is of %+v; want %s", name, method, p.Kernel.ID, name)
+			}
+			if _, err := p.Image.Bytes(); err == nil {
+				t.Errorf("%s by %v: the plan can read the image", name, method)
+			}
+			wantData(t, name+" by "+method.String(), reflect.ValueOf(p), map[any]bool{})
+		}
+	}
+}
+
+func wantData(t *testing.T, where string, v reflect.Value, seen map[any]bool) {
+	t.Helper()
+	switch v.Kind() {
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		if !v.IsNil() {
+			t.Errorf("%s is a %v", where, v.Type())
+		}
+	case reflect.Interface:
+		if !v.IsNil() && v.Elem().Type().Size() > 0 { // a byte order has none
+			t.Errorf("%s holds a %v", where, v.Elem().Type())
+		}
+	case reflect.Pointer:
+		if v.IsNil() || seen[v.Pointer()] {
+			return
+		}
+		seen[v.Pointer()] = true
+		if v.Type() == reflect.TypeFor[*os.File]() {
+			t.Errorf("%s is a file", where)
+			return
+		}
+		wantData(t, where, v.Elem(), seen)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type() != reflect.TypeFor[time.Time]() {
+				wantData(t, where+"."+v.Type().Field(i).Name, v.Field(i), seen)
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return
+		}
+		for i := range v.Len() {
+			wantData(t, where+"[]", v.Index(i), seen)
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			wantData(t, where+"[]", v.MapIndex(key), seen)
+		}
+	}
+}
+
+// sparse is a file of that size that takes no room on the disk.
+func sparse(t *testing.T, size int64) *Source {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "initrd")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, size)); err != nil {
+		t.Fatal(err)
+	}
+	return FromFile(path)
 }
 
 func TestPlanRefuses(t *testing.T) {
@@ -185,9 +236,9 @@ func TestPlanRefuses(t *testing.T) {
 		{"NUL in the command line", Spec{Kernel: FromBytes("k", good.Bytes()), Cmdline: "a\x00b"}, cmdline.ErrBad, "NUL"},
 		{"open quote", Spec{Kernel: FromBytes("k", good.Bytes()), Append: `a="b`}, cmdline.ErrBad, "not closed"},
 		{"long command line", Spec{Kernel: FromBytes("k", good.Bytes()), Cmdline: strings.Repeat("x", 2048)}, cmdline.ErrBad, "too long"},
-		{"large initrd", Spec{Kernel: FromBytes("k", good.Bytes()), Initrd: &Source{Path: "initrd", Size: 100 << 20}}, unix.EADDRNOTAVAIL, "do not fit"},
+		{"large initrd", Spec{Kernel: FromBytes("k", good.Bytes()), Initrd: sparse(t, 100<<20)}, unix.EADDRNOTAVAIL, "do not fit"},
 		{"large kernel", Spec{Kernel: FromBytes("k", with(func(z *imagetest.BzImage) { z.InitSize = 200 << 20 }))}, unix.EADDRNOTAVAIL, "enlarge crashkernel="},
-		{"boot: over half of memory", Spec{Kind: machine.Boot, Kernel: FromBytes("k", good.Bytes()), Initrd: &Source{Path: "initrd", Size: 500 << 20}}, unix.EINVAL, "half"},
+		{"boot: over half of memory", Spec{Kind: machine.Boot, Kernel: FromBytes("k", good.Bytes()), Initrd: sparse(t, 500<<20)}, unix.EINVAL, "half"},
 	}
 	for _, tt := range tests {
 		_, findings, err := planOn(t, kexectest.NewMachine(t), &tt.spec)
@@ -234,8 +285,7 @@ func TestOpenSource(t *testing.T) {
 		want error
 	}{{filepath.Join(dir, "none"), os.ErrNotExist}, {empty, ErrEmpty}, {fifo, ErrNotRegular}, {dir, ErrNotRegular}, {"/dev/null", ErrNotRegular}}
 	for _, tt := range tests {
-		if s, err := Open(tt.path); !errors.Is(err, tt.want) {
-			s.Close()
+		if _, err := Open(&Spec{Kernel: FromFile(tt.path)}); !errors.Is(err, tt.want) {
 			t.Errorf("Open(%s) error = %v; want %v", tt.path, err, tt.want)
 		}
 	}

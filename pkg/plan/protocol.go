@@ -33,7 +33,7 @@ type protocol struct {
 
 	// prepare looks at the image, and gives what places and fills the segments. Nil:
 	// gokexec plans no kexec_load for this architecture.
-	prepare func(p *Plan, host *machine.Host) (fill func() error, err error)
+	prepare func(p *Plan, host *machine.Host, in *Inputs) (fill func() error, err error)
 	// destinations is the memory that the segments of an ordinary kexec may go to.
 	destinations func(host *machine.Host) memmap.Set
 	hotplugFlag  LoadFlags // asks the kernel to update the elfcorehdr

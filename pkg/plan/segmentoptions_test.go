@@ -77,6 +77,18 @@ func TestSegmentBoundsDT(t *testing.T) {
 	}
 }
 
+// fallBack is BySegments for a plan whose inputs are in memory.
+func fallBack(host *machine.Host, p *Plan) (*Plan, error) {
+	in, err := Open(p.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := in.Plan(host, File); err != nil {
+		return nil, err
+	}
+	return in.BySegments(host, p)
+}
+
 // What a plan by kexec_file_load finds too late for itself is taken over with the choices.
 func TestSegmentOptionsFallBack(t *testing.T) {
 	host := kexectest.NewMachine(t).Host("x86_64")
@@ -86,7 +98,7 @@ func TestSegmentOptionsFallBack(t *testing.T) {
 	if err != nil || !p.Fallback {
 		t.Fatalf("New = %+v, %v; want a plan by kexec_file_load that can fall back", p, err)
 	}
-	q, err := p.BySegments(host)
+	q, err := fallBack(host, p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/advice"
-	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
@@ -37,8 +36,8 @@ type SegmentPlan struct {
 
 // newSegments plans the call kexec_load. What a plan by kexec_file_load has found of the
 // inputs is taken over, so that nothing is unpacked twice.
-func newSegments(host *machine.Host, spec *Spec, file *Plan) (*Plan, error) {
-	p := newPlan(host, spec, Segments)
+func (in *Inputs) newSegments(host *machine.Host, file *Plan) (*Plan, error) {
+	p := newPlan(host, in.Spec, Segments)
 	if !CanPlanSegments(host.Arch) {
 		hint := "use --method file"
 		if host.Config.Off("KEXEC_FILE") {
@@ -46,26 +45,26 @@ func newSegments(host *machine.Host, spec *Spec, file *Plan) (*Plan, error) {
 		}
 		return nil, &advice.Problem{What: "loading by kexec_load is not supported on " + host.Arch.Name, Hint: hint, Err: errors.ErrUnsupported}
 	}
-	if file != nil {
+	if file != nil && in.image != nil {
 		p.Image, p.Kernel, p.Initrd, p.Cmdline, p.Changes = file.Image, file.Kernel, file.Initrd, file.Cmdline, file.Changes
-	} else if err := p.planInputs(host, spec); err != nil {
+	} else if err := p.planInputs(host, in); err != nil {
 		return nil, err
 	}
-	if f := p.checkMachine(host); f.Level == advice.Failure {
-		return nil, f.Problem()
+	if finding := p.checkMachine(host); finding.Level == advice.Failure {
+		return nil, finding.Problem()
 	}
-	fill, err := protocolOf(host.Arch.Machine).prepare(p, host)
+	fill, err := protocolOf(host.Arch.Machine).prepare(p, host, in)
 	if err != nil {
 		return nil, p.refuseImage("use a 64-bit kernel, version 3.17 or newer", err).Problem()
 	}
-	if f := p.checkCmdline(); f.Level == advice.Failure {
-		return nil, f.Problem()
+	if finding := p.checkCmdline(); finding.Level == advice.Failure {
+		return nil, finding.Problem()
 	}
 	if err := fill(); err != nil {
 		return nil, err
 	}
-	if spec.Options.Entry != 0 {
-		p.Entry = spec.Options.Entry
+	if entry := p.Spec.Options.Entry; entry != 0 {
+		p.Entry = entry
 	}
 	return p, nil
 }
@@ -73,15 +72,16 @@ func newSegments(host *machine.Host, spec *Spec, file *Plan) (*Plan, error) {
 // planX86 places and makes all segments. What others depend on comes first: the
 // backup's address is in the elfcorehdr, that of the elfcorehdr on the command
 // line, and both are missing from the memory map in boot_params.
-func (p *Plan) planX86(host *machine.Host, spec *Spec) error {
+func (p *Plan) planX86(host *machine.Host, in *Inputs) error {
+	spec := p.Spec
 	if err := p.fits(host, spec.Kind); err != nil {
 		return err
 	}
-	kernel, err := p.x86Kernel()
+	kernel, err := x86KernelOf(in.image)
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", p.Kernel.Path, err)
 	}
-	initrd, err := p.initrdBytes()
+	initrd, err := p.Initrd.bytes(in.Initrd)
 	if err != nil {
 		return err
 	}
@@ -304,19 +304,6 @@ func (p *Plan) addPurgatory(host *machine.Host, backup *elfcore.Backup) error {
 	}
 	p.Digest = params.Digest
 	return nil
-}
-
-// initrdBytes reads the initrd whole.
-func (p *Plan) initrdBytes() ([]byte, error) {
-	switch {
-	case p.Initrd == nil:
-		return nil, nil
-	case p.Initrd.data != nil:
-		return p.Initrd.data, nil
-	case p.Initrd.Size > bootimage.MaxUnpacked:
-		return nil, fmt.Errorf("initrd %s: %d bytes; at most %d are loaded by kexec_load", p.Initrd.Path, p.Initrd.Size, bootimage.MaxUnpacked)
-	}
-	return p.Initrd.source.Bytes()
 }
 
 // Segment gives the segment of that role.

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"crypto/rand"
-	"errors"
 
 	"github.com/gokexec/gokexec/pkg/machine"
 )
@@ -55,9 +54,4 @@ const SeedSize = 32
 func (s *Spec) ReadSeed() {
 	s.Seed = make([]byte, SeedSize)
 	rand.Read(s.Seed) // never fails (crypto/rand)
-}
-
-// Close closes the files of the Spec.
-func (s *Spec) Close() error {
-	return errors.Join(s.Kernel.Close(), s.Initrd.Close(), s.DTB.Close())
 }

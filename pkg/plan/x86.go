@@ -21,11 +21,11 @@ func x86Protocol() protocol {
 			return p.plainFileSegments(host, initrdMin)
 		},
 		refusedFile: tooManyRanges,
-		prepare: func(p *Plan, host *machine.Host) (func() error, error) {
+		prepare: func(p *Plan, host *machine.Host, in *Inputs) (func() error, error) {
 			if err := p.checkX86Image(host); err != nil {
 				return nil, err
 			}
-			return func() error { return p.planX86(host, p.Spec) }, nil
+			return func() error { return p.planX86(host, in) }, nil
 		},
 		destinations: func(host *machine.Host) memmap.Set { return host.Iomem.BootRAM() },
 		// Before 6.10 there is no other flag than x86's own (include/uapi/linux/kexec.h).

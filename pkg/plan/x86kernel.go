@@ -41,17 +41,17 @@ type x86Kernel struct {
 	entry   uint64 // bytes from the load address
 }
 
-// x86Kernel prepares a bzImage, or a vmlinux, for which there is no
+// x86KernelOf prepares a bzImage, or a vmlinux, for which there is no
 // kexec_file_load on x86.
-func (p *Plan) x86Kernel() (*x86Kernel, error) {
-	if p.Image.BzImage != nil {
-		return bzImageKernel(p.Image.BzImage)
+func x86KernelOf(image *bootimage.Image) (*x86Kernel, error) {
+	if image.BzImage != nil {
+		return bzImageKernel(image.BzImage)
 	}
-	data, err := p.Image.Bytes()
+	data, err := image.Bytes()
 	if err != nil {
 		return nil, err
 	}
-	return vmlinuxKernel(p.Image.ELF, data)
+	return vmlinuxKernel(image.ELF, data)
 }
 
 func bzImageKernel(z *bootimage.BzImage) (*x86Kernel, error) {

@@ -34,7 +34,7 @@ var ErrNone = errors.New("no note of an earlier load")
 type State struct {
 	Version int        `json:"version"`
 	Loaded  time.Time  `json:"loaded_at"`
-	Asked   *plan.Spec `json:"asked_for"` // its files are not open; see State.Spec
+	Asked   *plan.Spec `json:"asked_for"` // see State.Spec
 
 	Result
 }
@@ -60,29 +60,15 @@ func New(p *plan.Plan) *State {
 	return s
 }
 
-// Spec gives what was asked for, its files opened and with a new seed. The caller
-// closes it.
-func (s *State) Spec() (*plan.Spec, error) {
+// Spec gives what was asked for, by its files' paths and with a new seed.
+func (s *State) Spec() *plan.Spec {
 	spec := *s.Asked
-	spec.Kernel, spec.Initrd, spec.DTB = nil, nil, nil
-	for _, f := range []struct {
-		noted  *plan.Source
-		opened **plan.Source
-	}{{s.Asked.Kernel, &spec.Kernel}, {s.Asked.Initrd, &spec.Initrd}, {s.Asked.DTB, &spec.DTB}} {
-		if f.noted == nil {
-			continue
-		}
-		var err error
-		if *f.opened, err = plan.Open(f.noted.Path); err != nil {
-			return nil, errors.Join(err, spec.Close())
-		}
-	}
 	spec.ReadSeed()
-	return &spec, nil
+	return &spec
 }
 
-// ChangedFiles names the inputs of spec, made by s.Spec, that are not those of the
-// load any more.
+// ChangedFiles names the inputs of spec, s.Spec with its files opened (plan.Open), that are not those
+// of the load any more.
 func (s *State) ChangedFiles(spec *plan.Spec) []string {
 	var changed []string
 	for _, f := range [][2]*plan.Source{{s.Asked.Kernel, spec.Kernel}, {s.Asked.Initrd, spec.Initrd}, {s.Asked.DTB, spec.DTB}} {

@@ -37,12 +37,7 @@ func fill(t *testing.T, v reflect.Value, more string) {
 			if err := os.WriteFile(path, []byte("content of "+name), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			source, err := plan.Open(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { source.Close() })
-			f.Set(reflect.ValueOf(source))
+			f.Set(reflect.ValueOf(plan.FromFile(path)))
 		default:
 			t.Fatalf("field %s is a %v: teach fill about it", name, f.Kind())
 		}
@@ -54,7 +49,12 @@ func TestStateKeepsEachFieldOfSpec(t *testing.T) {
 	spec := &plan.Spec{}
 	fill(t, reflect.ValueOf(spec).Elem(), "\xff\xc3(") // texts and paths are any bytes
 	spec.Kind = machine.Crash                          // only crash loads are recorded
-	b, err := json.Marshal(New(&plan.Plan{Spec: spec}))
+	in, err := plan.Open(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	b, err := json.Marshal(New(&plan.Plan{Spec: in.Spec}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,23 +62,20 @@ func TestStateKeepsEachFieldOfSpec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := state.Spec()
+	reopened, err := plan.Open(state.Spec())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer again.Close()
-	was, is := reflect.ValueOf(*spec), reflect.ValueOf(*again)
+	defer reopened.Close()
+	again := reopened.Spec
+	was, is := reflect.ValueOf(*in.Spec), reflect.ValueOf(*again)
 	for i := range was.NumField() {
 		name := was.Type().Field(i).Name
 		switch want := was.Field(i).Interface().(type) {
 		case *plan.Source:
 			got, _ := is.Field(i).Interface().(*plan.Source)
-			if got == nil || got.Path != want.Path || !got.Same(want) {
+			if got == nil || got.Path != want.Path || !got.Same(want) || got.ID.Inode == 0 {
 				t.Errorf("%s came back as %+v; want %+v", name, got, want)
-				continue
-			}
-			if data, err := got.Bytes(); err != nil || string(data) != "content of "+name {
-				t.Errorf("%s came back with %q, %v; want it open", name, data, err)
 			}
 		case []byte: // the seed is another one each time
 			if got := is.Field(i).Bytes(); len(got) != plan.SeedSize || string(got) == string(want) {

@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/kexeccmd"
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/internal/uname"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -95,16 +95,16 @@ func (k *kexecRun) check(host *machine.Host, in *plan.Inputs, p *plan.Plan) ([]a
 }
 
 // fileFlags are those of kexec_file_load that options ask for.
-func (k *kexecRun) fileFlags(host *machine.Host) (flags plan.FileFlags) {
+func (k *kexecRun) fileFlags(host *machine.Host) (flags kexec.FileFlags) {
 	// Before 6.8 the kernel refuses the flag, which is no reason not to load.
 	if k.inv.Debug && uname.AtLeast(host.Release, 6, 8) {
-		flags |= plan.FileDebug
+		flags |= kexec.FileDebug
 	}
 	if k.inv.NoCMA {
-		flags |= plan.FileNoCMA
+		flags |= kexec.FileNoCMA
 	}
 	if k.inv.ForceDTB {
-		flags |= plan.FileForceDTB
+		flags |= kexec.FileForceDTB
 	}
 	return flags
 }
@@ -209,7 +209,7 @@ func detailedHint(err error) string {
 
 // failedCall names the system call that failed, "" if none was made.
 func failedCall(err error) string {
-	var call *kexecsys.Error
+	var call *kexec.Error
 	if errors.As(err, &call) {
 		return call.Call
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -217,7 +218,7 @@ func (o *loadOptions) run(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	if o.debug {
-		spec.FileFlags |= plan.FileDebug
+		spec.FileFlags |= kexec.FileDebug
 	}
 	out, failure := o.carryOut(ctx, e, arch, spec)
 	if out.Held {

@@ -13,8 +13,8 @@ const module = "github.com/gokexec/gokexec/"
 // those of lower layers only.
 func layers() [][]string {
 	return [][]string{
-		{"internal/sysfs", "internal/kexecsys", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/decompress", "pkg/fdt", "pkg/statedir", "pkg/advice", "pkg/cmdline"},
-		{"pkg/memmap", "pkg/blkid", "pkg/kconfig"},
+		{"pkg/kexec", "internal/sysfs", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/decompress", "pkg/fdt", "pkg/statedir", "pkg/advice", "pkg/cmdline"},
+		{"pkg/memmap", "pkg/blkid", "pkg/kconfig", "internal/kexecsys"},
 		{"pkg/vmcore", "pkg/kmod"},
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},

@@ -1,6 +1,10 @@
 package kexecsys
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/kexec"
+)
 
 // A compat caller must name an architecture (kernel/kexec.c, COMPAT kexec_load).
-const nativeArch LoadFlags = unix.KEXEC_ARCH_ARM
+const nativeArch kexec.LoadFlags = unix.KEXEC_ARCH_ARM

@@ -2,5 +2,5 @@
 // and reboot into a loaded kernel. It contains no policy and parses nothing; no other
 // package of gokexec makes these calls.
 //
-// Every error is an *Error, so errors.Is(err, unix.EBUSY) works for both calls.
+// Every error is a *kexec.Error, so errors.Is(err, unix.EBUSY) works for both calls.
 package kexecsys

@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/u-root/u-root/pkg/boot/kexec"
+	uroot "github.com/u-root/u-root/pkg/boot/kexec"
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/kexec"
 )
 
 // Kernel is the running kernel.
 type Kernel struct{}
 
 // KexecFileLoad passes the kernel and initrd files to kexec_file_load(2). A nil
-// initrd means none. With FileUnload both files are nil.
-func (Kernel) KexecFileLoad(kernel, initrd *os.File, cmdline string, flags FileFlags) error {
+// initrd means none. With kexec.FileUnload both files are nil.
+func (Kernel) KexecFileLoad(kernel, initrd *os.File, cmdline string, flags kexec.FileFlags) error {
 	kernelFD, initrdFD := -1, -1
 	if kernel != nil {
 		kernelFD = int(kernel.Fd())
@@ -22,7 +24,7 @@ func (Kernel) KexecFileLoad(kernel, initrd *os.File, cmdline string, flags FileF
 	if initrd != nil {
 		initrdFD = int(initrd.Fd())
 	} else {
-		flags |= FileNoInitramfs
+		flags |= kexec.FileNoInitramfs
 	}
 	err := kexecFileLoad(kernelFD, initrdFD, cmdline, int(flags))
 	return wrap("kexec_file_load", flags.String(), err)
@@ -55,7 +57,7 @@ func (Kernel) FindDiskKey(description string) error {
 // Reboot jumps into the kernel loaded for an ordinary kexec, with
 // reboot(LINUX_REBOOT_CMD_KEXEC). It returns only when that fails.
 func (Kernel) Reboot() error {
-	return wrap("reboot", "KEXEC", kexec.Reboot())
+	return wrap("reboot", "KEXEC", uroot.Reboot())
 }
 
 func wrap(call, flags string, err error) error {
@@ -64,7 +66,7 @@ func wrap(call, flags string, err error) error {
 	}
 	var errno unix.Errno
 	if errors.As(err, &errno) {
-		return &Error{Call: call, Flags: flags, Errno: errno}
+		return &kexec.Error{Call: call, Flags: flags, Errno: errno}
 	}
 	return fmt.Errorf("%s(%s): %w", call, flags, err)
 }

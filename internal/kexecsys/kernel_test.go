@@ -7,24 +7,12 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/kexec"
 )
 
-func TestFlagStrings(t *testing.T) {
-	tests := []struct{ got, want string }{
-		{LoadFlags(0).String(), "none"},
-		{(LoadOnCrash | LoadUpdateElfcorehdr).String(), "ON_CRASH|UPDATE_ELFCOREHDR"},
-		{(FileUnload | FileOnCrash | FileNoInitramfs).String(), "UNLOAD|ON_CRASH|NO_INITRAMFS"},
-		{(FileForceDTB | 0x100).String(), "FORCE_DTB|0x100"},
-	}
-	for _, tt := range tests {
-		if tt.got != tt.want {
-			t.Errorf("String() = %q; want %q", tt.got, tt.want)
-		}
-	}
-}
-
 func TestErrorUnwraps(t *testing.T) {
-	err := wrap("kexec_load", LoadOnCrash.String(), unix.EBUSY)
+	err := wrap("kexec_load", kexec.LoadOnCrash.String(), unix.EBUSY)
 	if !errors.Is(err, unix.EBUSY) {
 		t.Errorf("errors.Is(%v, EBUSY) = false; want true", err)
 	}
@@ -39,26 +27,26 @@ func TestErrorUnwraps(t *testing.T) {
 // What the kernel would refuse only after it has freed what is loaded never reaches it.
 func TestKexecLoadRefuses(t *testing.T) {
 	page := uint64(os.Getpagesize())
-	good := Segment{Data: []byte{1}, Phys: 16 * page, MemSize: 2 * page}
-	with := func(change func(*Segment)) Segment {
+	good := kexec.Segment{Data: []byte{1}, Phys: 16 * page, MemSize: 2 * page}
+	with := func(change func(*kexec.Segment)) kexec.Segment {
 		s := good
 		change(&s)
 		return s
 	}
-	for name, more := range map[string]Segment{
-		"overlap from below": with(func(s *Segment) { s.Phys -= page }),
-		"overlap from above": with(func(s *Segment) { s.Phys += page }),
-		"no page":            with(func(s *Segment) { s.Phys = 32*page + 1 }),
-		"no whole pages":     with(func(s *Segment) { s.Phys, s.MemSize = 32*page, page+1 }),
-		"too much data":      with(func(s *Segment) { s.Phys, s.Data = 32*page, make([]byte, 2*page+1) }),
-		"entry elsewhere":    with(func(s *Segment) { s.Phys = 32 * page }),
-		"beyond all memory":  with(func(s *Segment) { s.Phys = -page }),
+	for name, more := range map[string]kexec.Segment{
+		"overlap from below": with(func(s *kexec.Segment) { s.Phys -= page }),
+		"overlap from above": with(func(s *kexec.Segment) { s.Phys += page }),
+		"no page":            with(func(s *kexec.Segment) { s.Phys = 32*page + 1 }),
+		"no whole pages":     with(func(s *kexec.Segment) { s.Phys, s.MemSize = 32*page, page+1 }),
+		"too much data":      with(func(s *kexec.Segment) { s.Phys, s.Data = 32*page, make([]byte, 2*page+1) }),
+		"entry elsewhere":    with(func(s *kexec.Segment) { s.Phys = 32 * page }),
+		"beyond all memory":  with(func(s *kexec.Segment) { s.Phys = -page }),
 	} {
 		entry := good.Phys
 		if name == "entry elsewhere" {
 			entry = 64 * page
 		}
-		err := Kernel{}.KexecLoad(entry, []Segment{good, more}, LoadOnCrash)
+		err := Kernel{}.KexecLoad(entry, []kexec.Segment{good, more}, kexec.LoadOnCrash)
 		var errno unix.Errno
 		if err == nil || errors.As(err, &errno) {
 			t.Errorf("%s: KexecLoad = %v; want an error that is no errno", name, err)
@@ -69,7 +57,7 @@ func TestKexecLoadRefuses(t *testing.T) {
 func TestRawSegments(t *testing.T) {
 	page := uint64(os.Getpagesize())
 	data := []byte{1, 2, 3}
-	raw, err := rawSegments(4*page, []Segment{{Phys: 8 * page, MemSize: page}, {Data: data, Phys: 4 * page, MemSize: 3 * page}})
+	raw, err := rawSegments(4*page, []kexec.Segment{{Phys: 8 * page, MemSize: page}, {Data: data, Phys: 4 * page, MemSize: 3 * page}})
 	if err != nil || len(raw) != 2 {
 		t.Fatalf("rawSegments = %v, %v; want 2", raw, err)
 	}

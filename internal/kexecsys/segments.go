@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/pkg/kexec"
 )
 
 // rawSegment is struct kexec_segment (include/uapi/linux/kexec.h).
@@ -23,7 +25,7 @@ type rawSegment struct {
 // made here and not by u-root's kexec.Load, which copies each segment before: a copy
 // of the kernel costs memory, and the scheduler can't interrupt it (on an emulated
 // riscv64 a garbage collection that waited for it made a load take 14 s instead of 2).
-func (Kernel) KexecLoad(entry uint64, segments []Segment, flags LoadFlags) error {
+func (Kernel) KexecLoad(entry uint64, segments []kexec.Segment, flags kexec.LoadFlags) error {
 	raw, err := rawSegments(entry, segments)
 	if err != nil {
 		return fmt.Errorf("kexec_load: %w", err)
@@ -39,9 +41,9 @@ func (Kernel) KexecLoad(entry uint64, segments []Segment, flags LoadFlags) error
 
 // rawSegments refuses what the kernel would refuse only after it has freed the image
 // that is loaded (kernel/kexec_core.c, sanity_check_segment_list).
-func rawSegments(entry uint64, segments []Segment) ([]rawSegment, error) {
+func rawSegments(entry uint64, segments []kexec.Segment) ([]rawSegment, error) {
 	page := uint64(os.Getpagesize())
-	byAddress := slices.SortedFunc(slices.Values(segments), func(a, b Segment) int { return cmp.Compare(a.Phys, b.Phys) })
+	byAddress := slices.SortedFunc(slices.Values(segments), func(a, b kexec.Segment) int { return cmp.Compare(a.Phys, b.Phys) })
 	raw := make([]rawSegment, 0, len(segments))
 	end, entered := uint64(0), len(segments) == 0
 	for i, s := range byAddress {

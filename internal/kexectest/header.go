@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -121,7 +121,7 @@ func (k *Kernel) writeImage(image *Image) {
 			continue // nobody looks at the kernel
 		}
 		k.WritePhys(s.Phys, s.Data)
-		if bytes.HasPrefix(s.Data, []byte(elf.ELFMAG)) && image.LoadFlags&kexecsys.LoadUpdateElfcorehdr != 0 {
+		if bytes.HasPrefix(s.Data, []byte(elf.ELFMAG)) && image.LoadFlags&kexec.LoadUpdateElfcorehdr != 0 {
 			k.headerAt = s.Phys
 		}
 	}

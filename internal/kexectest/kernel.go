@@ -8,19 +8,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/kexec"
 )
 
 // Image is what a Kernel holds loaded.
 type Image struct {
 	Kernel, Initrd []byte
 	Cmdline        string
-	Flags          kexecsys.FileFlags
+	Flags          kexec.FileFlags
 
 	// Of kexec_load.
 	Entry     uint64
-	Segments  []kexecsys.Segment
-	LoadFlags kexecsys.LoadFlags
+	Segments  []kexec.Segment
+	LoadFlags kexec.LoadFlags
 }
 
 // Kernel is the fake. It keeps the loaded files and the limits of its Machine
@@ -98,20 +98,20 @@ func (k *Kernel) FindDiskKey(description string) error {
 }
 
 // KexecFileLoad behaves as kernel/kexec_file.c, SYSCALL_DEFINE5(kexec_file_load).
-func (k *Kernel) KexecFileLoad(kernel, initrd *os.File, cmdline string, flags kexecsys.FileFlags) error {
+func (k *Kernel) KexecFileLoad(kernel, initrd *os.File, cmdline string, flags kexec.FileFlags) error {
 	return k.fail("kexec_file_load", k.fileLoad(kernel, initrd, cmdline, flags))
 }
 
-func (k *Kernel) fileLoad(kernel, initrd *os.File, cmdline string, flags kexecsys.FileFlags) unix.Errno {
+func (k *Kernel) fileLoad(kernel, initrd *os.File, cmdline string, flags kexec.FileFlags) unix.Errno {
 	k.Calls++
 	if k.NoFileLoad {
 		return unix.ENOSYS
 	}
-	crash := flags&kexecsys.FileOnCrash != 0
+	crash := flags&kexec.FileOnCrash != 0
 	if errno := k.permitted(crash); errno != 0 {
 		return errno
 	}
-	if done, errno := k.begin(crash, flags&kexecsys.FileUnload != 0); done {
+	if done, errno := k.begin(crash, flags&kexec.FileUnload != 0); done {
 		return errno
 	}
 	image := &Image{Cmdline: cmdline, Flags: flags}
@@ -119,7 +119,7 @@ func (k *Kernel) fileLoad(kernel, initrd *os.File, cmdline string, flags kexecsy
 	if image.Kernel, errno = readFile(kernel); errno != 0 {
 		return errno
 	}
-	if flags&kexecsys.FileNoInitramfs == 0 {
+	if flags&kexec.FileNoInitramfs == 0 {
 		if image.Initrd, errno = readFile(initrd); errno != 0 {
 			return errno
 		}
@@ -247,7 +247,7 @@ func (k *Kernel) fail(call string, errno unix.Errno) error {
 	if errno == 0 {
 		return nil
 	}
-	return &kexecsys.Error{Call: call, Errno: errno}
+	return &kexec.Error{Call: call, Errno: errno}
 }
 
 // begin is what both calls do once their arguments are right: it takes the lock,

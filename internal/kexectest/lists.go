@@ -3,7 +3,7 @@ package kexectest
 import (
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -12,7 +12,7 @@ type SegmentList struct {
 	Name     string
 	Entry    uint64
 	Segments []ListedSegment
-	Flags    kexecsys.LoadFlags
+	Flags    kexec.LoadFlags
 	Want     unix.Errno
 }
 
@@ -23,10 +23,10 @@ type ListedSegment struct {
 }
 
 // Kernel gives the segments as the system call takes them.
-func (l *SegmentList) Kernel() []kexecsys.Segment {
-	var segments []kexecsys.Segment
+func (l *SegmentList) Kernel() []kexec.Segment {
+	var segments []kexec.Segment
 	for _, s := range l.Segments {
-		segments = append(segments, kexecsys.Segment{Data: make([]byte, s.DataSize), Phys: s.Phys, MemSize: s.MemSize})
+		segments = append(segments, kexec.Segment{Data: make([]byte, s.DataSize), Phys: s.Phys, MemSize: s.MemSize})
 	}
 	return segments
 }
@@ -37,7 +37,7 @@ func (l *SegmentList) Kernel() []kexecsys.Segment {
 // segment, are not among them: u-root repairs or refuses those before the call.
 func SegmentLists(region memmap.Range, total uint64) []SegmentList {
 	start, end := uint64(region.Start), uint64(region.End)
-	at, crash := start+1<<20, kexecsys.LoadOnCrash
+	at, crash := start+1<<20, kexec.LoadOnCrash
 	one := func(phys, mem uint64, data int) []ListedSegment { return []ListedSegment{{phys, mem, data}} }
 	var many []ListedSegment
 	for i := range uint64(maxSegments + 1) {

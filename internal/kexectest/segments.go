@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/fdt"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -32,22 +32,22 @@ const (
 )
 
 // KexecLoad behaves as kernel/kexec.c, do_kexec_load.
-func (k *Kernel) KexecLoad(entry uint64, segments []kexecsys.Segment, flags kexecsys.LoadFlags) error {
+func (k *Kernel) KexecLoad(entry uint64, segments []kexec.Segment, flags kexec.LoadFlags) error {
 	return k.fail("kexec_load", k.segmentLoad(entry, segments, flags))
 }
 
-func (k *Kernel) segmentLoad(entry uint64, segments []kexecsys.Segment, flags kexecsys.LoadFlags) unix.Errno {
+func (k *Kernel) segmentLoad(entry uint64, segments []kexec.Segment, flags kexec.LoadFlags) unix.Errno {
 	k.Calls++
-	crash := flags&kexecsys.LoadOnCrash != 0
+	crash := flags&kexec.LoadOnCrash != 0
 	if errno := k.permitted(crash); errno != 0 {
 		return errno
 	}
 	if k.lockedDown() {
 		return unix.EPERM
 	}
-	known := kexecsys.LoadOnCrash | kexecsys.LoadPreserveContext
+	known := kexec.LoadOnCrash | kexec.LoadPreserveContext
 	if k.HotplugFlag {
-		known |= kexecsys.LoadUpdateElfcorehdr | kexecsys.LoadHotplugSupport
+		known |= kexec.LoadUpdateElfcorehdr | kexec.LoadHotplugSupport
 	}
 	if flags&^known != 0 || len(segments) > maxSegments {
 		return unix.EINVAL
@@ -69,7 +69,7 @@ func (k *Kernel) segmentLoad(entry uint64, segments []kexecsys.Segment, flags ke
 
 // sane is kimage_alloc_init and sanity_check_segment_list (kernel/kexec.c,
 // kernel/kexec_core.c), in their order.
-func (k *Kernel) sane(entry uint64, segments []kexecsys.Segment, crash bool) unix.Errno {
+func (k *Kernel) sane(entry uint64, segments []kexec.Segment, crash bool) unix.Errno {
 	region, found := k.crashRegion()
 	if crash && (!found || !region.ContainsAddr(memmap.PhysAddr(entry))) {
 		return unix.EADDRNOTAVAIL
@@ -118,17 +118,17 @@ func (k *Kernel) sane(entry uint64, segments []kexecsys.Segment, crash bool) uni
 
 // hasTree is arch/riscv/kernel/machine_kexec.c, machine_kexec_prepare: a device
 // tree must be among the segments.
-func hasTree(segments []kexecsys.Segment) bool {
-	return slices.ContainsFunc(segments, func(s kexecsys.Segment) bool {
+func hasTree(segments []kexec.Segment) bool {
+	return slices.ContainsFunc(segments, func(s kexec.Segment) bool {
 		return len(s.Data) >= 4 && binary.BigEndian.Uint32(s.Data) == fdt.Magic
 	})
 }
 
 // takeControlPages is kimage_alloc_crash_control_pages: first fit, from the
 // beginning of the region on, around the segments.
-func takeControlPages(region memmap.Range, segments []kexecsys.Segment) unix.Errno {
+func takeControlPages(region memmap.Range, segments []kexec.Segment) unix.Errno {
 	sorted := slices.Clone(segments)
-	slices.SortFunc(sorted, func(a, b kexecsys.Segment) int { return cmp.Compare(a.Phys, b.Phys) })
+	slices.SortFunc(sorted, func(a, b kexec.Segment) int { return cmp.Compare(a.Phys, b.Phys) })
 	at := uint64(region.Start)
 	for range controlPages {
 		for _, s := range sorted {

@@ -14,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/internal/kexecsys"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/check"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/record"
@@ -25,8 +26,8 @@ const DefaultWait = 10 * time.Second
 
 // Kernel is what loads: the running kernel, or a fake one in tests.
 type Kernel interface {
-	KexecFileLoad(kernel, initrd *os.File, cmdline string, flags plan.FileFlags) error
-	KexecLoad(entry uint64, segments []plan.KernelSegment, flags plan.LoadFlags) error
+	KexecFileLoad(kernel, initrd *os.File, cmdline string, flags kexec.FileFlags) error
+	KexecLoad(entry uint64, segments []kexec.Segment, flags kexec.LoadFlags) error
 	ReuseDiskKeys(reuse bool) error
 	// FindDiskKey tells whether a kexec_file_load by this process would find the key of
 	// an encrypted disk with that description; ENOKEY and its like if not.
@@ -154,10 +155,10 @@ func (l *Loader) fileLoad(in *plan.Inputs, p *plan.Plan) error {
 // has loaded. Auto takes kexec_load where there is no kexec_file_load. That none is loaded
 // is no error of the kernel's.
 func (l *Loader) unloadBy(ctx context.Context, kind machine.Kind, method plan.Method) error {
-	flags, segmentFlags := plan.FileUnload, plan.LoadFlags(0)
+	flags, segmentFlags := kexec.FileUnload, kexec.LoadFlags(0)
 	if kind == machine.Crash {
-		flags |= plan.FileOnCrash
-		segmentFlags |= plan.LoadOnCrash
+		flags |= kexec.FileOnCrash
+		segmentFlags |= kexec.LoadOnCrash
 	}
 	err := l.call(ctx, kind, func() error {
 		if method == plan.Segments {

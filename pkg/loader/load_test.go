@@ -14,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/record"
@@ -77,7 +78,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := b.kernel.Crash
-	if got == nil || initrdName(got.Initrd) != "one" || got.Cmdline != p.Cmdline || got.Flags != plan.FileOnCrash {
+	if got == nil || initrdName(got.Initrd) != "one" || got.Cmdline != p.Cmdline || got.Flags != kexec.FileOnCrash {
 		t.Fatalf("the kernel holds %+v; want the plan", got)
 	}
 	state, err := record.Read(b.StateDir)

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/record"
@@ -21,7 +22,7 @@ func TestReloadForgetsNothing(t *testing.T) {
 	b.kernel.HotplugFlag = true
 	b.kernel.Write("sys/kernel/crash_elfcorehdr_size", "8192\n")
 	told := func(s *plan.Spec) {
-		s.Hotplug, s.NoChecks, s.Serial, s.FileFlags = plan.HotplugOff, true, plan.Serial{Port: 0x3f8}, plan.FileNoCMA
+		s.Hotplug, s.NoChecks, s.Serial, s.FileFlags = plan.HotplugOff, true, plan.Serial{Port: 0x3f8}, kexec.FileNoCMA
 	}
 	planned := b.plan(t, "x")
 	told(planned.Spec)
@@ -32,14 +33,14 @@ func TestReloadForgetsNothing(t *testing.T) {
 		}
 		return plan.New(host, planned.Spec)
 	})
-	if err != nil || b.kernel.Crash.Flags&plan.FileNoCMA == 0 {
+	if err != nil || b.kernel.Crash.Flags&kexec.FileNoCMA == 0 {
 		t.Fatalf("loaded with %v, %v; want NO_CMA", b.kernel.Crash.Flags, err)
 	}
 	p, _, err := b.reload(t.Context(), ReloadOptions{})
 	if err != nil || p.Method != plan.Segments || p.Hotplug || !p.NoChecks || p.Serial.Port != 0x3f8 {
 		t.Fatalf("Reload = by %v, kernel updates: %v, no checks: %v, serial %v, %v; want what the load was told", p.Method, p.Hotplug, p.NoChecks, p.Serial, err)
 	}
-	if p, _, err = b.reload(t.Context(), ReloadOptions{Method: plan.File}); err != nil || p.Flags&plan.FileNoCMA == 0 {
+	if p, _, err = b.reload(t.Context(), ReloadOptions{Method: plan.File}); err != nil || p.Flags&kexec.FileNoCMA == 0 {
 		t.Errorf("Reload by kexec_file_load = %v, %v; want NO_CMA again", p.Flags, err)
 	}
 }

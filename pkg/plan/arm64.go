@@ -5,6 +5,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -17,7 +18,7 @@ func arm64Protocol() protocol {
 		fileSegments: func(p *Plan, host *machine.Host) []memmap.Hole { return p.dtFileSegments(host, false) },
 		prepare:      prepareDT,
 		destinations: destinations,
-		hotplugFlag:  LoadHotplugSupport,
+		hotplugFlag:  kexec.LoadHotplugSupport,
 		port:         memoryPort,
 		controlPages: dtControlPages,
 		checks: func(p *Plan, host *machine.Host) []advice.Finding {

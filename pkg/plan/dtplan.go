@@ -7,6 +7,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -85,7 +86,7 @@ func (p *Plan) placeDT(l *layout, host *machine.Host, spec *Spec, kernel *dtKern
 		l.free = l.free.Intersect(memmap.NewSet(memmap.Range{Start: kernelAt.Start, End: math.MaxUint64}))
 	}
 	if p.Kind == machine.Crash {
-		p.LoadFlags |= LoadOnCrash
+		p.LoadFlags |= kexec.LoadOnCrash
 		if tell.elfcorehdr, err = p.dtDump(l, host, spec, initrd); err != nil {
 			return kernelAt, err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/fdt"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -201,7 +202,7 @@ func TestDTHotplug(t *testing.T) {
 		t.Errorf("the kernel refuses: %v", err)
 	}
 	s, _ := p.Segment(RoleElfcorehdr)
-	if p.LoadFlags != LoadOnCrash|LoadHotplugSupport || s.Checked || s.MemSize != 15*64<<10 {
+	if p.LoadFlags != kexec.LoadOnCrash|kexec.LoadHotplugSupport || s.Checked || s.MemSize != 15*64<<10 {
 		t.Errorf("flags %v, header of %#x bytes, in the digest %t; want room for %#x, updated by the kernel", p.LoadFlags, s.MemSize, s.Checked, 15*64<<10)
 	}
 	checkTold(t, host, p)

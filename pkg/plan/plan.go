@@ -9,6 +9,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -25,8 +26,8 @@ type Plan struct {
 	Changes []cmdline.Change
 
 	Kernel *Payload
-	Initrd *Payload  // nil: none
-	Flags  FileFlags // of the method File
+	Initrd *Payload        // nil: none
+	Flags  kexec.FileFlags // of the method File
 
 	SegmentPlan // of the method Segments
 
@@ -80,10 +81,10 @@ func (in *Inputs) newFile(host *machine.Host) (*Plan, error) {
 		return nil, err
 	}
 	if p.Kind == machine.Crash {
-		p.Flags |= FileOnCrash
+		p.Flags |= kexec.FileOnCrash
 	}
 	if p.Initrd == nil {
-		p.Flags |= FileNoInitramfs
+		p.Flags |= kexec.FileNoInitramfs
 	}
 	return p, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 )
 
@@ -41,7 +42,7 @@ func TestNewFilePlan(t *testing.T) {
 	if err := advice.FirstFailure(findings); err != nil {
 		t.Errorf("Check: %v", err)
 	}
-	if want := FileOnCrash; p.Flags != want {
+	if want := kexec.FileOnCrash; p.Flags != want {
 		t.Errorf("Flags = %v; want %v", p.Flags, want)
 	}
 	if !strings.HasPrefix(p.Cmdline, "root=/dev/vda1 ro quiet console=ttyS0 nr_cpus=1 ") || strings.Contains(p.Cmdline, "crashkernel") {
@@ -51,7 +52,7 @@ func TestNewFilePlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Flags != FileNoInitramfs || p.Cmdline != "a  b" {
+	if p.Flags != kexec.FileNoInitramfs || p.Cmdline != "a  b" {
 		t.Errorf("boot plan = flags %v, cmdline %q; want NO_INITRAMFS, the text to the letter", p.Flags, p.Cmdline)
 	}
 }

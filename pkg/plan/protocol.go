@@ -6,6 +6,7 @@ import (
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -36,8 +37,8 @@ type protocol struct {
 	prepare func(p *Plan, host *machine.Host, in *Inputs) (fill func() error, err error)
 	// destinations is the memory that the segments of an ordinary kexec may go to.
 	destinations func(host *machine.Host) memmap.Set
-	hotplugFlag  LoadFlags // asks the kernel to update the elfcorehdr
-	kernelFirst  bool      // a crash kernel can't use memory below itself, so it goes to the lowest
+	hotplugFlag  kexec.LoadFlags // asks the kernel to update the elfcorehdr
+	kernelFirst  bool            // a crash kernel can't use memory below itself, so it goes to the lowest
 	// console is where the purgatory reports if it is told no port, and port the port
 	// that it is told; why says why there is none.
 	console purgatory.Serial

@@ -6,6 +6,7 @@ import (
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -25,7 +26,7 @@ func riscvProtocol() protocol {
 		fileSegments: func(p *Plan, host *machine.Host) []memmap.Hole { return p.dtFileSegments(host, true) },
 		prepare:      prepareDT,
 		destinations: destinations,
-		hotplugFlag:  LoadHotplugSupport,
+		hotplugFlag:  kexec.LoadHotplugSupport,
 		kernelFirst:  true,
 		console:      purgatory.Serial{Kind: purgatory.SerialSBI}, // the firmware's, which needs no choice
 		port: func(s Serial, host *machine.Host) (port purgatory.Serial, why string) {

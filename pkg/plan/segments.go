@@ -13,6 +13,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -21,7 +22,7 @@ import (
 type SegmentPlan struct {
 	Entry     memmap.PhysAddr // of the purgatory
 	Segments  []Segment       // ascending
-	LoadFlags LoadFlags
+	LoadFlags kexec.LoadFlags
 	Hotplug   bool // the kernel keeps the elfcorehdr up to date
 
 	KernelCmdline string          // all of it, as the new kernel sees it
@@ -96,7 +97,7 @@ func (p *Plan) planX86(host *machine.Host, in *Inputs) error {
 	}
 	var backup *elfcore.Backup
 	if p.Kind == machine.Crash {
-		p.LoadFlags |= LoadOnCrash
+		p.LoadFlags |= kexec.LoadOnCrash
 		if backup, err = p.planDump(l, host, spec, initrd); err != nil {
 			return err
 		}
@@ -317,10 +318,10 @@ func (p *SegmentPlan) Segment(role Role) (Segment, bool) {
 }
 
 // KernelSegments are the segments as the system call takes them.
-func (p *SegmentPlan) KernelSegments() []KernelSegment {
-	segments := make([]KernelSegment, 0, len(p.Segments))
+func (p *SegmentPlan) KernelSegments() []kexec.Segment {
+	segments := make([]kexec.Segment, 0, len(p.Segments))
 	for _, s := range p.Segments {
-		segments = append(segments, KernelSegment{Data: s.Data, Phys: uint64(s.Phys), MemSize: s.MemSize})
+		segments = append(segments, kexec.Segment{Data: s.Data, Phys: uint64(s.Phys), MemSize: s.MemSize})
 	}
 	return segments
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/cmdline"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kcore"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -128,22 +129,22 @@ func TestSegmentPlans(t *testing.T) {
 		machine func(m *kexectest.Machine)
 		spec    func(s *Spec)
 		kernel  []byte
-		flags   LoadFlags
+		flags   kexec.LoadFlags
 		roles   string
 	}{
-		{name: "bzImage", kernel: imagetest.SmallBzImage().Bytes(), flags: LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
+		{name: "bzImage", kernel: imagetest.SmallBzImage().Bytes(), flags: kexec.LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
 		{name: "hotplug", kernel: imagetest.SmallBzImage().Bytes(), machine: func(m *kexectest.Machine) { m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n") },
-			flags: LoadOnCrash | LoadUpdateElfcorehdr, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
+			flags: kexec.LoadOnCrash | kexec.LoadUpdateElfcorehdr, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
 		{name: "hotplug off", kernel: imagetest.SmallBzImage().Bytes(), machine: func(m *kexectest.Machine) { m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n") },
-			spec: func(s *Spec) { s.Hotplug = HotplugOff }, flags: LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
+			spec: func(s *Spec) { s.Hotplug = HotplugOff }, flags: kexec.LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
 		{name: "initrd like an ELF file", kernel: imagetest.SmallBzImage().Bytes(), machine: func(m *kexectest.Machine) { m.Write("sys/kernel/crash_elfcorehdr_size", "917616\n") },
 			spec:  func(s *Spec) { s.Initrd = FromBytes("initrd", []byte("\x7fELF...")) },
-			flags: LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
-		{name: "vmlinux", kernel: imagetest.SmallVmlinux(), flags: LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
+			flags: kexec.LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
+		{name: "vmlinux", kernel: imagetest.SmallVmlinux(), flags: kexec.LoadOnCrash, roles: "elfcorehdr kernel initrd boot_params purgatory backup"},
 		{name: "no initrd, serial, no checks", kernel: imagetest.SmallBzImage().Bytes(), spec: func(s *Spec) {
 			s.Initrd, s.Serial, s.NoChecks, s.Seed = nil, Serial{Port: 0x3f8, Baud: 115200}, true, nil
 		},
-			flags: LoadOnCrash, roles: "elfcorehdr kernel boot_params purgatory backup"},
+			flags: kexec.LoadOnCrash, roles: "elfcorehdr kernel boot_params purgatory backup"},
 		{name: "boot", kernel: imagetest.SmallBzImage().Bytes(), spec: func(s *Spec) { s.Kind = machine.Boot }, roles: "purgatory boot_params kernel initrd"},
 		{name: "boot a vmlinux", kernel: imagetest.SmallVmlinux(), spec: func(s *Spec) { s.Kind = machine.Boot }, roles: "purgatory boot_params kernel initrd"},
 	}

@@ -3,6 +3,7 @@ package plan
 import (
 	"crypto/rand"
 
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 )
 
@@ -27,7 +28,7 @@ type Spec struct {
 
 	// FileFlags are more flags for kexec_file_load, in addition to those that the load
 	// needs: debug output, no CMA, the device tree given to this kernel.
-	FileFlags FileFlags `json:"file_flags,omitempty"`
+	FileFlags kexec.FileFlags `json:"file_flags,omitempty"`
 
 	// Force loads an initrd that check.Initrd finds to be none, or damaged.
 	Force bool `json:"force,omitempty"`

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -29,7 +30,7 @@ func x86Protocol() protocol {
 		},
 		destinations: func(host *machine.Host) memmap.Set { return host.Iomem.BootRAM() },
 		// Before 6.10 there is no other flag than x86's own (include/uapi/linux/kexec.h).
-		hotplugFlag:  LoadUpdateElfcorehdr,
+		hotplugFlag:  kexec.LoadUpdateElfcorehdr,
 		port:         x86Port,
 		controlPages: x86ControlPages,
 		reserveHint:  reserveByKASLR,

@@ -1,4 +1,4 @@
-package kexecsys
+package kexec
 
 import (
 	"fmt"

@@ -53,7 +53,7 @@ func (e *env) collect(arch machine.Arch, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := host.Unread["proc/iomem"]; err != nil {
+	if err := host.IomemErr; err != nil {
 		return headerProblem(err)
 	}
 	// For the reader of a report, and for other programs that plan.

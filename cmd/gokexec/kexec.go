@@ -94,7 +94,7 @@ func (k *kexecRun) debugf(format string, args ...any) {
 // machine is what decides whether the command line is refused on this machine. If
 // /proc/iomem hides its addresses from this user, crash memory counts as present.
 func (k *kexecRun) machine() kexeccmd.Machine {
-	hidden := k.host.Iomem == nil && errors.Is(k.host.Unread["proc/iomem"], memmap.ErrAddressesHidden)
+	hidden := k.host.Iomem == nil && errors.Is(k.host.IomemErr, memmap.ErrAddressesHidden)
 	return kexeccmd.Machine{
 		CrashMemory:   len(k.host.Crash) > 0 || hidden,
 		CanHotplug:    k.host.ElfcorehdrSize > 0,
@@ -126,8 +126,8 @@ func (k *kexecRun) stop(s *kexeccmd.Stop) int {
 
 func (k *kexecRun) printCrashSize() int {
 	host, err := k.env.host("", k.arch)
-	if err == nil && host.Iomem == nil && !errors.Is(host.Unread["proc/iomem"], memmap.ErrAddressesHidden) {
-		err = host.Unread["proc/iomem"]
+	if err == nil && host.Iomem == nil && !errors.Is(host.IomemErr, memmap.ErrAddressesHidden) {
+		err = host.IomemErr
 	}
 	if err != nil {
 		return k.kexecFail(kexeccmd.ExitUsage, "Cannot open /proc/iomem", err.Error())

@@ -31,7 +31,7 @@ func (k *kexecRun) spec() (*plan.Spec, error) {
 	}
 	spec.ReadSeed()
 	var err error
-	if spec.Cmdline, err = inv.Cmdline(k.host.Cmdline, k.host.Unread["proc/cmdline"]); err != nil {
+	if spec.Cmdline, err = inv.Cmdline(k.host.Cmdline, k.host.CmdlineErr); err != nil {
 		return nil, &kexecError{code: kexeccmd.ExitUsage, lines: []string{"Failed to read /proc/cmdline"}, err: err}
 	}
 	if a, open := k.host.Cmdline.Open(); open && inv.Reuse && inv.Base == nil && inv.Append != nil {

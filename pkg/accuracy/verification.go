@@ -231,7 +231,7 @@ func mismatches(root fs.FS, m *kcore.Machine, loaded, wanted *elfcore.Header) []
 func offlineCPU(root fs.FS, m *kcore.Machine, notes memmap.PhysAddr) bool {
 	for _, c := range m.CPUs {
 		if c.Notes.Addr == notes {
-			return machine.ReadText(root, fmt.Sprintf("%s/cpu%d/online", machine.DumpKey, c.CPU)) == "0"
+			return machine.ReadText(root, fmt.Sprintf("sys/devices/system/cpu/cpu%d/online", c.CPU)) == "0"
 		}
 	}
 	return false

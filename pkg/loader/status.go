@@ -23,7 +23,7 @@ func ReadStatus(host *machine.Host, stateDir string) *Status {
 		s.CrashMemory = append(s.CrashMemory, record.CrashMemory{Start: r.Start, End: r.End})
 		s.CrashBytes += r.Size()
 	}
-	if err := host.Unread["proc/iomem"]; err != nil {
+	if err := host.IomemErr; err != nil {
 		s.MemoryError = err.Error()
 	}
 	if host.CrashLoaded != nil && *host.CrashLoaded && stateDir != "" {

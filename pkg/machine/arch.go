@@ -13,7 +13,9 @@ type Arch struct {
 	GOARCH     string      // as Go says
 	Machine    elf.Machine // e_machine of its kernels
 	FileLoad   bool        // the kernel can have kexec_file_load
+	BootParams bool        // its kernels are told all by struct boot_params
 	DeviceTree bool        // its kernels are told all by a device tree
+	Bounces    bool        // a capture kernel takes memory for SWIOTLB where devices might not reach all of its own
 	OneCmdline bool        // the kernel keeps one command line for both images: see check.OneCmdline
 	LowMiB     bool        // the elfcorehdr that the kernel makes lacks the first MiB of RAM, by design
 	StuckCPUs  bool        // EBUSY from a load for a reboot also means that CPUs can't be stopped
@@ -23,8 +25,8 @@ type Arch struct {
 // Arches lists the architectures that are known.
 func Arches() []Arch {
 	return []Arch{
-		{Name: "x86_64", GOARCH: "amd64", Machine: elf.EM_X86_64, FileLoad: true, LowMiB: true, CmdlineMax: 2048},
-		{Name: "aarch64", GOARCH: "arm64", Machine: elf.EM_AARCH64, FileLoad: true, DeviceTree: true, StuckCPUs: true, CmdlineMax: 2048},
+		{Name: "x86_64", GOARCH: "amd64", Machine: elf.EM_X86_64, FileLoad: true, BootParams: true, LowMiB: true, CmdlineMax: 2048},
+		{Name: "aarch64", GOARCH: "arm64", Machine: elf.EM_AARCH64, FileLoad: true, DeviceTree: true, Bounces: true, StuckCPUs: true, CmdlineMax: 2048},
 		{Name: "riscv64", GOARCH: "riscv64", Machine: elf.EM_RISCV, FileLoad: true, DeviceTree: true, CmdlineMax: 1024},
 		{Name: "ppc64le", GOARCH: "ppc64le", Machine: elf.EM_PPC64, FileLoad: true, CmdlineMax: 2048},
 		{Name: "s390x", GOARCH: "s390x", Machine: elf.EM_S390, FileLoad: true, CmdlineMax: 4096},

@@ -16,12 +16,8 @@ import (
 
 // deviceTree reads what a plan for such a machine needs.
 func (r hostReader) deviceTree() {
-	t, err := readDeviceTree(r.root)
-	if err != nil {
-		r.h.Unread[FDTPath] = err
-		return
-	}
-	r.h.DeviceTree = t
+	r.h.DeviceTree, r.h.DeviceTreeErr = readDeviceTree(r.root)
+	r.unread(r.h.DeviceTreeErr)
 }
 
 // vmcoreinfoHead is what the VMCOREINFO note has in addition to a page: two note headers
@@ -118,7 +114,7 @@ func (r hostReader) dmaTranslated() bool {
 	return true
 }
 
-// FDTPath is the file with the device tree, and its key in Host.Unread.
+// FDTPath is the file with the device tree.
 const FDTPath = "sys/firmware/fdt"
 
 const devicetreePath = "sys/firmware/devicetree/base"

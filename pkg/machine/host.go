@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,13 +22,16 @@ const Unlimited = -1
 const capSysBoot = 22
 
 // Host is what a machine says of itself, read once from a tree of /proc and
-// /sys. What could not be read is nil or empty, with the reason in Unread.
+// /sys. What could not be read is nil or empty, with the reason in the error beside it, or in Unread.
 type Host struct {
 	Arch    Arch
 	Release string // uname -r
-	Cmdline cmdline.Cmdline
+
+	Cmdline    cmdline.Cmdline
+	CmdlineErr error
 
 	Iomem    *memmap.Iomem
+	IomemErr error
 	Crash    []memmap.Range // reserved for a crash kernel, ascending; the last is loaded into
 	MemTotal uint64         // bytes of RAM the kernel manages
 
@@ -49,20 +51,22 @@ type Host struct {
 	Handover string // what a reboot by kexec hands on to the next kernel; "": nothing
 
 	// For loading by kexec_load.
-	Dump *kcore.Machine // what an elfcorehdr is built from; nil: see Unread
-	X86  *X86           // nil on other architectures
+	Dump    *kcore.Machine // what an elfcorehdr is built from
+	DumpErr error
+	X86     *X86 // nil on other architectures
 
 	// Of arm64 and riscv64.
-	DeviceTree  *fdt.Tree             // what the running kernel was booted with; nil: see Unread
-	PageSize    uint64                // bytes
-	SME         bool                  // the Scalable Matrix Extension is in use
-	SerialPorts map[string]SerialPort // in memory, by name: "ttyAMA0"
+	DeviceTree    *fdt.Tree // what the running kernel was booted with
+	DeviceTreeErr error
+	PageSize      uint64                // bytes
+	SME           bool                  // the Scalable Matrix Extension is in use
+	SerialPorts   map[string]SerialPort // in memory, by name: "ttyAMA0"
 
 	// Of arm64: what a capture kernel's DMA needs.
 	DMATranslated     bool // an IOMMU translates for every device that is in a group
 	ConfidentialGuest bool // a realm (CCA), whose devices see shared memory only
 
-	Unread map[string]error
+	Unread []error // of all files that are there and could not be read, those above too
 }
 
 // ReadHost reads the machine under root: os.DirFS("/") for this one, or a
@@ -89,17 +93,15 @@ func readHost(root fs.FS, arch Arch, read func() (*kcore.Machine, error)) (*Host
 	if _, err := fs.Stat(root, "proc"); err != nil {
 		return nil, fmt.Errorf("no /proc to read the machine from: %w", err)
 	}
-	h := &Host{Arch: arch, Unread: map[string]error{}, LimitCrash: Unlimited, LimitBoot: Unlimited}
+	h := &Host{Arch: arch, LimitCrash: Unlimited, LimitBoot: Unlimited}
 	r := hostReader{root: root, h: h}
 
 	h.Release = r.text("proc/sys/kernel/osrelease")
-	if line := r.text("proc/cmdline"); line != "" {
-		c, err := cmdline.Parse(line)
-		if err != nil {
-			h.Unread["proc/cmdline"] = err
-		}
-		h.Cmdline = c
+	var line string
+	if line, h.CmdlineErr = r.read("proc/cmdline"); line != "" {
+		h.Cmdline, h.CmdlineErr = cmdline.Parse(line)
 	}
+	r.unread(h.CmdlineErr)
 	r.memory(read)
 	h.MemTotal = r.memTotal()
 	h.CrashLoaded = r.flag("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded")
@@ -125,7 +127,7 @@ func readHost(root fs.FS, arch Arch, read func() (*kcore.Machine, error)) (*Host
 	h.LA57 = r.cpuFlag("la57") && !h.Cmdline.Has("no5lvl")
 	h.Config = readConfig(root, h.Release)
 	h.Handover = r.handover()
-	if arch.Machine == elf.EM_X86_64 {
+	if arch.BootParams {
 		h.X86 = r.x86()
 	}
 	h.PageSize = r.pageSize()
@@ -133,14 +135,11 @@ func readHost(root fs.FS, arch Arch, read func() (*kcore.Machine, error)) (*Host
 		r.deviceTree()
 		h.SME, h.SerialPorts = r.cpuFlag("sme"), r.serialPorts()
 	}
-	if arch.Machine == elf.EM_AARCH64 {
+	if arch.Bounces {
 		h.DMATranslated, h.ConfidentialGuest = r.dmaTranslated(), r.exists("sys/bus/platform/devices/arm-cca-dev")
 	}
 	return h, nil
 }
-
-// DumpKey stands in Unread for what kcore.ReadMachine reads.
-const DumpKey = "sys/devices/system/cpu"
 
 // memory reads the memory map, once: that of Dump, if there is one.
 func (r hostReader) memory(read func() (*kcore.Machine, error)) {
@@ -152,10 +151,12 @@ func (r hostReader) memory(read func() (*kcore.Machine, error)) {
 	}
 	iomem, iomemErr := memmap.ReadIomem(r.root)
 	if iomemErr != nil {
-		h.Unread["proc/iomem"] = iomemErr
+		h.IomemErr = iomemErr
+		r.unread(iomemErr)
 		return
 	}
-	h.Iomem, h.Crash, h.Unread[DumpKey] = iomem, iomem.CrashKernel(), err
+	h.Iomem, h.Crash, h.DumpErr = iomem, iomem.CrashKernel(), err
+	r.unread(err)
 }
 
 // CrashRegion is the range a crash kernel is loaded into: the highest, since

@@ -22,29 +22,42 @@ type hostReader struct {
 
 // newReader reads single files of a machine, for those who need no Host.
 func newReader(root fs.FS) hostReader {
-	return hostReader{root: root, h: &Host{Unread: map[string]error{}}}
+	return hostReader{root: root, h: &Host{}}
+}
+
+// unread keeps the reason why a file could not be read; nil: it was.
+func (r hostReader) unread(err error) {
+	if err != nil {
+		r.h.Unread = append(r.h.Unread, err)
+	}
+}
+
+// read reads a file without the newlines at its end.
+func (r hostReader) read(name string) (string, error) {
+	b, err := fs.ReadFile(r.root, name)
+	return strings.TrimRight(string(b), "\n"), err
 }
 
 // optional reads a file that need not be there.
 func (r hostReader) optional(name string) string {
-	b, err := fs.ReadFile(r.root, name)
+	s, err := r.read(name)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			r.h.Unread[name] = err
+			r.unread(err)
 		}
 		return ""
 	}
-	return strings.TrimRight(string(b), "\n")
+	return s
 }
 
 // text reads a file that every machine has.
 func (r hostReader) text(name string) string {
-	b, err := fs.ReadFile(r.root, name)
+	s, err := r.read(name)
 	if err != nil {
-		r.h.Unread[name] = err
+		r.unread(err)
 		return ""
 	}
-	return strings.TrimRight(string(b), "\n")
+	return s
 }
 
 func (r hostReader) number(name string) *int64 {
@@ -54,7 +67,7 @@ func (r hostReader) number(name string) *int64 {
 	}
 	v, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
 	if err != nil {
-		r.h.Unread[name] = fmt.Errorf("%.200q is not a decimal number", s)
+		r.unread(fmt.Errorf("%s: %.200q is not a decimal number", name, s))
 		return nil
 	}
 	return &v

@@ -55,16 +55,16 @@ func (r hostReader) x86() *X86 {
 		if whole, err := fs.ReadFile(r.root, bootParamsPath); err == nil && len(whole) == BootParamsSize {
 			x.BootParams = whole
 		} else {
-			r.h.Unread[bootParamsPath] = fmt.Errorf("%d bytes are no struct boot_params of %d", len(whole), BootParamsSize)
+			r.unread(fmt.Errorf("%s: %d bytes are no struct boot_params of %d", bootParamsPath, len(whole), BootParamsSize))
 		}
 	}
 	var err error
 	if x.Firmware, err = memmap.ReadFirmwareMap(r.root); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.h.Unread["sys/firmware/memmap"] = err
+		r.unread(err)
 	}
 	tables := r.efiTables()
 	if x.EFI, err = r.efi(x.BootParams, tables); err != nil {
-		r.h.Unread[efiPath] = err
+		r.unread(err)
 	}
 	if x.BootParams != nil {
 		x.RSDP = memmap.PhysAddr(binary.LittleEndian.Uint64(x.BootParams[OffsetRSDP:]))

@@ -18,7 +18,7 @@ const SmallCrashMemory = 80 << 20
 // CheckCrashMemory looks whether memory is reserved for a crash kernel, and enough.
 func CheckCrashMemory(h *machine.Host) advice.Finding {
 	const name = "crash memory"
-	if err := h.Unread["proc/iomem"]; err != nil {
+	if err := h.IomemErr; err != nil {
 		return advice.Finding{Check: name, Level: advice.Unknown, Detail: err.Error(), Remedy: machine.ReadHint(err, "")}
 	}
 	if region, found := h.CrashRegion(); found {

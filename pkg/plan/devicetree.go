@@ -46,7 +46,7 @@ func deviceTree(host *machine.Host, file *Input) (*fdt.Tree, error) {
 		return t, nil
 	}
 	if host.DeviceTree == nil {
-		err := host.Unread[machine.FDTPath]
+		err := host.DeviceTreeErr
 		return nil, &advice.Problem{What: "the device tree to hand on can't be read: " + unreadText(err, "/"+machine.FDTPath+" was not read"), Hint: machine.ReadHint(err, "give one with --dtb"), Err: err}
 	}
 	// The Host's own stays as it is, for the next plan.

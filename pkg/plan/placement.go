@@ -53,7 +53,7 @@ type layout struct {
 // read-only.
 func newLayout(host *machine.Host, p *Plan) (*layout, error) {
 	if host.Iomem == nil {
-		err := host.Unread["proc/iomem"]
+		err := host.IomemErr
 		return nil, &advice.Problem{What: "the memory map is not known: " + errorText(err), Err: err,
 			Hint: machine.ReadHint(err, "--method file leaves it to the kernel; gokexec collect keeps what a report of this needs")}
 	}

@@ -208,7 +208,7 @@ func (p *Plan) planCmdline(host *machine.Host, spec *Spec) error {
 		base, p.Changes = cmdline.DropEnding(base, host.Arch.Machine)
 	}
 	if spec.ReuseCmdline {
-		if err := host.Unread["proc/cmdline"]; err != nil {
+		if err := host.CmdlineErr; err != nil {
 			return fmt.Errorf("--reuse-cmdline: read /proc/cmdline: %w", err)
 		}
 		base, p.Changes = cmdline.Reuse(host.Cmdline, spec.Kind == machine.Boot, host.Arch.Machine)

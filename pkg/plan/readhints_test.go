@@ -41,7 +41,7 @@ func TestReadHints(t *testing.T) {
 		{kcore.ErrNoCrashNotes, "CONFIG_CRASH_DUMP"}, {fs.ErrPermission, "run as root"}, {errors.New("odd"), "--method file"},
 	} {
 		host := kexectest.NewMachine(t).Host("x86_64")
-		host.Dump, host.Unread[machine.DumpKey] = nil, tt.err
+		host.Dump, host.DumpErr = nil, tt.err
 		if _, err := New(host, segmentSpec(machine.Crash, imagetest.SmallBzImage().Bytes())); !strings.Contains(advice.Hint(err), tt.want) {
 			t.Errorf("%v: %v, hint %q; want %q", tt.err, err, advice.Hint(err), tt.want)
 		}

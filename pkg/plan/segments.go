@@ -215,7 +215,7 @@ func (p *Plan) addHeader(l *layout, host *machine.Host, hotplug bool, opt elfcor
 }
 
 func (p *Plan) noDump(host *machine.Host) error {
-	err := host.Unread[machine.DumpKey]
+	err := host.DumpErr
 	otherwise := "--method file has the kernel build it"
 	if errors.Is(err, kcore.ErrNoCrashNotes) {
 		otherwise = "boot a kernel with CONFIG_CRASH_DUMP"

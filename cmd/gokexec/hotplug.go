@@ -197,18 +197,9 @@ func (e *env) verifyHeader(context.Context) hotplug.Status {
 	return statusOf(accuracy.Verify(os.DirFS(e.sysroot), e.stateDir))
 }
 
-// statusOf translates the result of a verification.
+// statusOf is what hotplug asks of a verification.
 func statusOf(v *accuracy.Verification) hotplug.Status {
-	s := hotplug.Status{Detail: v.String(), Unchanged: v.Unchanged}
-	switch v.Accuracy {
-	case accuracy.Accurate:
-		s.State = hotplug.Accurate
-	case accuracy.Stale:
-		s.State = hotplug.Stale
-	case accuracy.NotLoaded:
-		s.State = hotplug.NotLoaded
-	}
-	return s
+	return hotplug.Status{State: v.Accuracy, Detail: v.String(), Unchanged: v.Unchanged}
 }
 
 // verifier shares one reading of the machine: the check that finds a stale header passes it to

@@ -50,8 +50,7 @@ func watch(ctx context.Context) error {
 // check compares the loaded elfcorehdr with the machine.
 func check(l *loader.Loader) hotplug.Status {
 	found := accuracy.Verify(l.Root, l.StateDir)
-	states := map[accuracy.State]hotplug.State{accuracy.Accurate: hotplug.Accurate, accuracy.Stale: hotplug.Stale, accuracy.NotLoaded: hotplug.NotLoaded}
-	return hotplug.Status{State: states[found.Accuracy], Detail: found.String(), Unchanged: found.Unchanged}
+	return hotplug.Status{State: found.Accuracy, Detail: found.String(), Unchanged: found.Unchanged}
 }
 
 // reload loads again what was loaded last, for the machine as it is now.

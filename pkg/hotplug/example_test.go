@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
@@ -25,9 +26,9 @@ func Example() {
 		Quiet: 10 * time.Millisecond,
 		Check: func(context.Context) hotplug.Status {
 			if stale {
-				return hotplug.Status{State: hotplug.Stale, Detail: "a DIMM is missing"}
+				return hotplug.Status{State: accuracy.Stale, Detail: "a DIMM is missing"}
 			}
-			return hotplug.Status{State: hotplug.Accurate}
+			return hotplug.Status{State: accuracy.Accurate}
 		},
 		Reload: func(context.Context, hotplug.Attempt) error { stale = false; return nil },
 		Report: func(_ bool, line string) { fmt.Println(line) },

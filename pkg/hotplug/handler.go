@@ -6,26 +6,16 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/statedir"
-)
-
-// State says whether a crash kernel is loaded, and whether its header is accurate.
-type State int
-
-// States of what is loaded.
-const (
-	Unknown   State = iota // the header can't be read or compared
-	Accurate               // the header matches the machine
-	Stale                  // it does not
-	NotLoaded              // no crash kernel is loaded
 )
 
 // Status is the result of a check.
 type Status struct {
-	State  State
+	State  accuracy.State
 	Detail string // for messages: what is stale, or why it is unknown
 
-	// Unchanged matters if the state is Unknown: memory and CPUs are those of the last load.
+	// Unchanged matters if the state is Unverified: memory and CPUs are those of the last load.
 	Unchanged bool
 }
 
@@ -135,7 +125,7 @@ func (h *Handler) Announce() (coalesced bool) {
 
 func (h *Handler) process() *process {
 	p := &process{dir: h.Dir, quiet: h.Quiet, settleMax: h.Settle, loadWait: h.WaitForLoad, report: h.report}
-	p.loaded = func(ctx context.Context) bool { return h.Check(ctx).State != NotLoaded }
+	p.loaded = func(ctx context.Context) bool { return h.Check(ctx).State != accuracy.NotLoaded }
 	if p.quiet == 0 {
 		p.quiet = DefaultQuiet
 	}
@@ -204,7 +194,7 @@ func (h *Handler) checkLocked(ctx context.Context, s steps, lock *statedir.Lock,
 	s.releasePending()
 	taken := s.takeMark()
 	state, err := h.repair(ctx, s, lock, a)
-	if err == nil && state == NotLoaded {
+	if err == nil && state == accuracy.NotLoaded {
 		if !a.last && ctx.Err() == nil {
 			return false, nil
 		}
@@ -235,21 +225,21 @@ type seen struct {
 }
 
 // repair checks, and reloads as long as that can help. It returns the last state.
-func (h *Handler) repair(ctx context.Context, s steps, lock *statedir.Lock, a *attempt) (State, error) {
+func (h *Handler) repair(ctx context.Context, s steps, lock *statedir.Lock, a *attempt) (accuracy.State, error) {
 	for {
 		now := seen{interrupted: s.interrupted(lock)}
 		now.Status = h.Check(ctx)
 		now.w, now.wanted = s.wanted(lock)
-		if now.State != NotLoaded {
+		if now.State != accuracy.NotLoaded {
 			if a.unproven = false; now.w.Failures > 0 {
 				now.w = statedir.Wanted{Unloaded: now.w.Unloaded}
 				h.warn(s.want(lock, now.w))
 			}
 		}
-		lost := now.State == NotLoaded && (now.interrupted && a.reloads == 0 || now.wanted && a.last)
-		stale := now.State == Stale || now.State == Unknown && !now.Unchanged && a.reloads == 0
+		lost := now.State == accuracy.NotLoaded && (now.interrupted && a.reloads == 0 || now.wanted && a.last)
+		stale := now.State == accuracy.Stale || now.State == accuracy.Unverified && !now.Unchanged && a.reloads == 0
 		if !lost && !stale {
-			if now.interrupted && now.State != NotLoaded {
+			if now.interrupted && now.State != accuracy.NotLoaded {
 				h.warn(s.done(lock))
 			}
 			return now.State, nil
@@ -290,12 +280,12 @@ func (h *Handler) loadLost(ctx context.Context, s steps, lock *statedir.Lock, a 
 // reload makes one reload. It records that a crash kernel is wanted if the reload has
 // loaded one, or has cost the one that was loaded.
 func (h *Handler) reload(ctx context.Context, s steps, lock *statedir.Lock, a *attempt, now seen) error {
-	lost, failure := now.State == NotLoaded, ErrStale
+	lost, failure := now.State == accuracy.NotLoaded, ErrStale
 	if lost {
 		failure = ErrUnarmed
 	}
 	what := now.Detail
-	if now.State == Unknown {
+	if now.State == accuracy.Unverified {
 		what = "memory or CPUs have changed, and whether the header is accurate is unknown (" + now.Detail + ")"
 	}
 	switch {
@@ -315,7 +305,7 @@ func (h *Handler) reload(ctx context.Context, s steps, lock *statedir.Lock, a *a
 		if a.outcome, a.unproven = Reloaded, true; !now.wanted {
 			h.warn(s.want(lock, statedir.Wanted{}))
 		}
-	case lost || h.Check(ctx).State == NotLoaded:
+	case lost || h.Check(ctx).State == accuracy.NotLoaded:
 		failure = ErrUnarmed
 		now.w.Failures, now.w.Last, now.w.Cause = max(now.w.Failures, 1), time.Now(), err.Error()
 		h.warn(s.want(lock, now.w))

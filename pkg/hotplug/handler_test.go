@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -46,13 +47,13 @@ func (m *machine) look(context.Context) Status {
 	m.looks++
 	switch {
 	case m.unloaded:
-		return Status{State: NotLoaded}
+		return Status{State: accuracy.NotLoaded}
 	case m.unknown:
-		return Status{State: Unknown, Detail: "hidden", Unchanged: m.memory == m.header}
+		return Status{State: accuracy.Unverified, Detail: "hidden", Unchanged: m.memory == m.header}
 	case m.memory != m.header:
-		return Status{State: Stale, Detail: "memory is missing"}
+		return Status{State: accuracy.Stale, Detail: "memory is missing"}
 	}
-	return Status{State: Accurate}
+	return Status{State: accuracy.Accurate}
 }
 
 func (m *machine) reload(context.Context, Attempt) error {
@@ -196,7 +197,7 @@ func TestEventLoadByAnother(t *testing.T) {
 		m.unloaded = false
 	})
 	began := time.Now()
-	if outcome, err := h.Event(t.Context()); outcome != Reloaded || err != nil || m.look(t.Context()).State != Accurate || h.Dir.Marked() {
+	if outcome, err := h.Event(t.Context()); outcome != Reloaded || err != nil || m.look(t.Context()).State != accuracy.Accurate || h.Dir.Marked() {
 		t.Errorf("Event = %v, %v, marked %v; want a reload", outcome, err, h.Dir.Marked())
 	}
 	if time.Since(began) > 5*time.Second {
@@ -281,7 +282,7 @@ func TestDaemon(t *testing.T) {
 	go func() { ended <- h.Daemon(ctx, func() error { return <-events }) }()
 	accurate := func(when string) {
 		t.Helper()
-		for began := time.Now(); m.look(ctx).State != Accurate || h.Dir.Marked(); time.Sleep(time.Millisecond) {
+		for began := time.Now(); m.look(ctx).State != accuracy.Accurate || h.Dir.Marked(); time.Sleep(time.Millisecond) {
 			if time.Since(began) > 10*time.Second {
 				t.Fatalf("%s: not accurate after 10 s", when)
 			}
@@ -319,7 +320,7 @@ func TestDaemon(t *testing.T) {
 	m.mu.Lock()
 	m.fail = nil
 	m.mu.Unlock()
-	if n := idle() - before; n != 2 || m.look(ctx).State != Stale {
+	if n := idle() - before; n != 2 || m.look(ctx).State != accuracy.Stale {
 		t.Errorf("the daemon checked %d times after one event that it could not repair; want two, before and after the reload", n)
 	}
 	events <- nil

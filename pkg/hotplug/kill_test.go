@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -64,11 +65,11 @@ func (m fileMachine) look(context.Context) Status {
 	header := m.read("header")
 	switch {
 	case m.read("unloaded") != 0:
-		return Status{State: NotLoaded}
+		return Status{State: accuracy.NotLoaded}
 	case header != m.read("memory"):
-		return Status{State: Stale, Detail: "memory is missing"}
+		return Status{State: accuracy.Stale, Detail: "memory is missing"}
 	}
-	return Status{State: Accurate}
+	return Status{State: accuracy.Accurate}
 }
 
 func (m fileMachine) reload(context.Context, Attempt) error {
@@ -135,17 +136,17 @@ func TestKill(t *testing.T) {
 			}
 		}
 		look := m.look(t.Context())
-		if look.State != Accurate && !dir.Marked() && !is(dir, "loading") {
+		if look.State != accuracy.Accurate && !dir.Marked() && !is(dir, "loading") {
 			t.Fatalf("round %d: %+v, and nothing reports it", round, look)
 		}
 		if dir.Locked() {
 			t.Fatalf("round %d: a killed process holds the lock", round)
 		}
-		if round%4 == 0 || look.State == NotLoaded {
-			if look.State != Accurate {
+		if round%4 == 0 || look.State == accuracy.NotLoaded {
+			if look.State != accuracy.Accurate {
 				rescued++
 			}
-			if _, err := m.handler().Event(t.Context()); err != nil || m.look(t.Context()).State != Accurate || dir.Marked() {
+			if _, err := m.handler().Event(t.Context()); err != nil || m.look(t.Context()).State != accuracy.Accurate || dir.Marked() {
 				t.Fatalf("round %d: one more event ends with %v, %+v, marked %v; want accurate", round, err, m.look(t.Context()), dir.Marked())
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -262,7 +263,7 @@ func TestDaemonTriesAgain(t *testing.T) {
 			if !lost { // what is lost is given up then; a stale header is looked at for each event
 				events <- nil
 				time.Sleep(time.Minute)
-				if m.look(ctx).State != Accurate || h.Dir.Problem() != "" || h.Dir.Marked() {
+				if m.look(ctx).State != accuracy.Accurate || h.Dir.Problem() != "" || h.Dir.Marked() {
 					t.Errorf("after the next event: %+v, problem %q; want it accurate", m.look(ctx), h.Dir.Problem())
 				}
 			}

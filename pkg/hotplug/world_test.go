@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -156,17 +157,17 @@ func (a *actor) releaseReload(*statedir.Lock) {
 
 // look reads header and machine one after the other.
 func (a *actor) look(context.Context) Status {
-	l := Status{State: Accurate}
+	l := Status{State: accuracy.Accurate}
 	header := 0
 	a.step("readHeader", nil, func(w *world) string {
 		if header, w.unseen = w.header, false; !w.loaded {
-			l.State = NotLoaded
+			l.State = accuracy.NotLoaded
 		}
 		return fmt.Sprint(header, l.State)
 	})
 	a.step("readMachine", nil, func(w *world) string {
-		if header != w.version && l.State == Accurate {
-			l.State = Stale
+		if header != w.version && l.State == accuracy.Accurate {
+			l.State = accuracy.Stale
 		}
 		return fmt.Sprint(l.State)
 	})

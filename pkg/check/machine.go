@@ -28,13 +28,10 @@ func (c *captureCheck) cmdline() advice.Finding {
 		lacks = append(lacks, change.Text)
 		why = append(why, change.Text+": "+change.Why)
 	}
-	for _, a := range words.Args {
-		for _, d := range cmdline.DroppedParams() {
-			if d.Ends && d.Matches(a, c.host.Arch.Machine) {
-				harmful = append(harmful, a.Text)
-				why = append(why, a.Text+": "+d.Why)
-			}
-		}
+	_, changes = cmdline.DropEnding(words, c.host.Arch.Machine)
+	for _, change := range changes {
+		harmful = append(harmful, change.Text)
+		why = append(why, change.Text+": "+change.Why)
 	}
 	if c.plan.Initrd == nil && !words.Has("root") {
 		lacks = append(lacks, "root=")

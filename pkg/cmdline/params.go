@@ -30,7 +30,7 @@ func dropParams(c Cmdline, machine elf.Machine, concerned func(DroppedParam) boo
 	table := slices.DeleteFunc(DroppedParams(), func(d DroppedParam) bool { return !concerned(d) })
 	kept, _ := c.Without(func(a Arg) bool {
 		for _, d := range table {
-			if d.Matches(a, machine) {
+			if d.matches(a, machine) {
 				changes = append(changes, Change{Text: a.Text, Why: d.Why})
 				return true
 			}
@@ -69,9 +69,9 @@ func (p CrashParam) appliesTo(traits Traits) bool {
 	return (p.On == nil || slices.Contains(p.On, traits.Machine)) && !slices.Contains(p.Not, traits.Machine) && (p.If == nil || p.If(traits))
 }
 
-// Matches tells whether a word is that parameter, or sets that sysctl, to a value
+// matches tells whether a word is that parameter, or sets that sysctl, to a value
 // that matters.
-func (d DroppedParam) Matches(a Arg, machine elf.Machine) bool {
+func (d DroppedParam) matches(a Arg, machine elf.Machine) bool {
 	if d.On != nil && !slices.Contains(d.On, machine) {
 		return false
 	}

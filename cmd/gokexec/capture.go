@@ -115,8 +115,8 @@ func targetConfig(targets []string, overwrite bool) (capture.Config, error) {
 		if err != nil {
 			return cfg, err
 		}
-		t.Overwrite = overwrite && t.Type == capture.TargetRaw
-		cfg.Targets = append(cfg.Targets, t)
+		t.Overwrite = overwrite
+		cfg.Targets = append(cfg.Targets, t.Own())
 	}
 	return cfg, nil
 }

@@ -158,9 +158,9 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 		return cfg, err
 	}
 	for i := range cfg.Targets {
-		if cfg.Targets[i].Type == capture.TargetFilesystem {
-			cfg.Targets[i].FSType, cfg.Targets[i].MountOptions = o.fstype, o.mountOptions
-		}
+		t := cfg.Targets[i]
+		t.FSType, t.MountOptions = o.fstype, o.mountOptions
+		cfg.Targets[i] = t.Own()
 	}
 	o.limits.apply(&cfg)
 	cfg.FinalAction, cfg.FailureAction = capture.Action(o.final), capture.Action(o.failure)

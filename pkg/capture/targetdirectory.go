@@ -13,7 +13,7 @@ const TargetDirectory TargetType = "directory"
 
 func directoryKind() targetKind {
 	return targetKind{
-		name: TargetDirectory, prefix: "dir", usage: "dir:PATH",
+		name: TargetDirectory, prefix: "dir", usage: "dir:PATH", place: InDirectory,
 		parse:    func(rest string) (Target, error) { return Target{Path: blkid.Unescape(rest)}, nil },
 		text:     func(t Target) string { return blkid.Escape(t.Path) },
 		own:      func(t Target) Target { return Target{Type: t.Type, Path: t.Path} },

@@ -16,7 +16,7 @@ const TargetFilesystem TargetType = "filesystem"
 
 func filesystemKind() targetKind {
 	return targetKind{
-		name: TargetFilesystem, prefix: "fs", usage: "fs:DEVICE[:PATH]",
+		name: TargetFilesystem, prefix: "fs", usage: "fs:DEVICE[:PATH]", place: OnFilesystem,
 		parse: parseFilesystem,
 		text: func(t Target) string {
 			return deviceText(t.Device) + ":" + blkid.Escape(path.Join("/", t.Path))

@@ -10,11 +10,23 @@ import (
 	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
+// TargetPlace says what of a machine a target lies on: what has to be found there when the capture
+// kernel is prepared.
+type TargetPlace int
+
+// The places.
+const (
+	InDirectory  TargetPlace = iota + 1 // a directory of a mounted filesystem
+	OnFilesystem                        // a filesystem on a block device
+	OnDevice                            // a whole block device
+)
+
 // targetKind is a row of the table of target kinds. Each has a file of its own.
 type targetKind struct {
 	name   TargetType // in a configuration
 	prefix string     // on a command line, without its colon
 	usage  string     // what the command line takes
+	place  TargetPlace
 	// parse reads what is behind the prefix, and text prints it.
 	parse func(rest string) (Target, error)
 	text  func(Target) string
@@ -44,6 +56,24 @@ func (t Target) kind() (targetKind, error) {
 		names = append(names, string(k.name))
 	}
 	return targetKind{}, fmt.Errorf("type %q is not one of %s", t.Type, strings.Join(names, ", "))
+}
+
+// Place tells what t lies on; 0 if its type is not known.
+func (t Target) Place() TargetPlace {
+	k, err := t.kind()
+	if err != nil {
+		return 0
+	}
+	return k.place
+}
+
+// Own is t without the fields that its kind does not have.
+func (t Target) Own() Target {
+	k, err := t.kind()
+	if err != nil {
+		return t
+	}
+	return k.own(t)
 }
 
 // TargetUsage lists the forms that [ParseTarget] reads.

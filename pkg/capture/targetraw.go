@@ -7,7 +7,7 @@ const TargetRaw TargetType = "raw"
 
 func rawKind() targetKind {
 	return targetKind{
-		name: TargetRaw, prefix: "raw", usage: "raw:DEVICE",
+		name: TargetRaw, prefix: "raw", usage: "raw:DEVICE", place: OnDevice,
 		parse:    func(rest string) (Target, error) { return Target{Device: rest}, nil },
 		text:     func(t Target) string { return deviceText(t.Device) },
 		own:      func(t Target) Target { return Target{Type: t.Type, Device: t.Device, Overwrite: t.Overwrite} },

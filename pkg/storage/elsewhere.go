@@ -30,7 +30,7 @@ func Elsewhere(_ context.Context, t capture.Target) (*Resolved, error) {
 
 func named(t capture.Target) error {
 	const instead = "name the device: fs:UUID=...:PATH, or raw:PARTUUID=..."
-	if t.Type == capture.TargetDirectory {
+	if t.Place() == capture.InDirectory {
 		return refuse(instead, "%s is a directory; only its own machine knows the device", t.Path)
 	}
 	ref, err := blkid.ParseRef(t.Device)

@@ -48,13 +48,7 @@ type device struct {
 // exist in a capture kernel, or if a dump would destroy something; other errors say what
 // could not be checked.
 func (m *Machine) Resolve(ctx context.Context, t capture.Target) (*Resolved, error) {
-	var r *Resolved
-	var err error
-	if dir, ok := m.asDirectory(t); ok {
-		r, err = m.directory(ctx, t, dir)
-	} else {
-		r, err = m.named(ctx, t)
-	}
+	r, err := m.resolver(t.Place())(ctx, t)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", t, err)
 	}
@@ -74,19 +68,19 @@ func (m *Machine) Resolve(ctx context.Context, t capture.Target) (*Resolved, err
 	return r, nil
 }
 
-// asDirectory takes dir:PATH, PATH, and fs:PATH, where a device is expected.
-func (m *Machine) asDirectory(t capture.Target) (string, bool) {
-	switch t.Type {
-	case capture.TargetDirectory:
-		return t.Path, true
-	case capture.TargetFilesystem:
-		if path.IsAbs(t.Device) {
-			if info, err := m.sys.Stat(t.Device); err == nil && info.IsDir() {
-				return path.Join(t.Device, t.Path), true
-			}
-		}
+// resolver finds on this machine what a target lies on.
+func (m *Machine) resolver(p capture.TargetPlace) func(context.Context, capture.Target) (*Resolved, error) {
+	switch p {
+	case capture.InDirectory:
+		return func(ctx context.Context, t capture.Target) (*Resolved, error) { return m.directory(ctx, t, t.Path) }
+	case capture.OnFilesystem:
+		return m.onFilesystem
+	case capture.OnDevice:
+		return m.onDevice
 	}
-	return "", false
+	return func(_ context.Context, t capture.Target) (*Resolved, error) {
+		return nil, fmt.Errorf("it is not known what a target of type %q lies on", t.Type)
+	}
 }
 
 // directory finds the filesystem that a directory lies on.
@@ -138,27 +132,35 @@ func join(options string, s seen) (string, string) {
 	return options + more, inside
 }
 
-// named finds the device of a target.
-func (m *Machine) named(ctx context.Context, t capture.Target) (*Resolved, error) {
-	ref, err := blkid.ParseRef(t.Device)
-	if err != nil {
-		return nil, err
-	}
-	d, err := m.find(ctx, ref)
+// onDevice finds the device of a target that takes all of it.
+func (m *Machine) onDevice(ctx context.Context, t capture.Target) (*Resolved, error) {
+	ref, d, err := m.named(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	r := &Resolved{Target: t}
-	if t.Type == capture.TargetRaw {
-		if err := m.raw(ctx, r, d); err != nil {
-			return nil, err
-		}
-		// A dump destroys the filesystem's UUID and label.
-		if ref.Key == "" || ref.Key == "UUID" || ref.Key == "LABEL" || m.same(ctx, ref, d) != nil {
-			err = m.identify(ctx, r, d, "")
-		}
-		return r, err
+	if err := m.raw(ctx, r, d); err != nil {
+		return nil, err
 	}
+	// A dump destroys the filesystem's UUID and label.
+	if ref.Key == "" || ref.Key == "UUID" || ref.Key == "LABEL" || m.same(ctx, ref, d) != nil {
+		err = m.identify(ctx, r, d, "")
+	}
+	return r, err
+}
+
+// onFilesystem finds the device of a filesystem. It takes fs:PATH too, where a device is expected.
+func (m *Machine) onFilesystem(ctx context.Context, t capture.Target) (*Resolved, error) {
+	if path.IsAbs(t.Device) {
+		if info, err := m.sys.Stat(t.Device); err == nil && info.IsDir() {
+			return m.directory(ctx, t, path.Join(t.Device, t.Path))
+		}
+	}
+	ref, d, err := m.named(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	r := &Resolved{Target: t}
 	if err := m.filesystem(ctx, r, d); err != nil {
 		return nil, err
 	}
@@ -168,6 +170,16 @@ func (m *Machine) named(ctx context.Context, t capture.Target) (*Resolved, error
 		}
 	}
 	return r, m.place(r)
+}
+
+// named finds the device that a target names.
+func (m *Machine) named(ctx context.Context, t capture.Target) (blkid.Ref, device, error) {
+	ref, err := blkid.ParseRef(t.Device)
+	if err != nil {
+		return ref, device{}, err
+	}
+	d, err := m.find(ctx, ref)
+	return ref, d, err
 }
 
 // find looks for the device that has a name.
@@ -246,7 +258,7 @@ func (m *Machine) identify(ctx context.Context, r *Resolved, d device, first str
 			return nil
 		}
 	}
-	if r.Target.Type == capture.TargetFilesystem && r.Target.Device != "" && !path.IsAbs(r.Target.Device) {
+	if r.Target.Place() == capture.OnFilesystem && r.Target.Device != "" && !path.IsAbs(r.Target.Device) {
 		return refuse("name the device: fs:/dev/NAME", "the capture kernel can't find %s by %s: gokexec does not read that of a %s", d.node(), r.Target.Device, orNothing(d))
 	}
 	r.Target.Device = d.node()

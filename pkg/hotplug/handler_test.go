@@ -17,8 +17,8 @@ import (
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
-// machine is a kernel whose header follows reloads only, for real processes' locks
-// in a real directory.
+// machine is a kernel whose header follows reloads only, for processes' real locks in a
+// real directory. (They can be taken in a bubble of synctest: flock(2) is only tried.)
 type machine struct {
 	mu             sync.Mutex
 	memory, header int
@@ -108,27 +108,31 @@ func TestEvent(t *testing.T) {
 		{"an event was killed", &machine{memory: 1}, func(_ *Handler, d statedir.Dir) { leave(d, "mark.looking") }, Reloaded, "", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := statedir.Dir(filepath.Join(t.TempDir(), "run"))
-			h := tt.m.handler(dir)
-			if tt.set != nil {
-				tt.set(h, dir)
-			}
-			got, err := h.Event(t.Context())
-			if got != tt.want || tt.m.loads != tt.loads || (err == nil) != (tt.err == "") || err != nil && (!strings.Contains(err.Error(), tt.err) || !errors.Is(err, ErrStale)) {
-				t.Errorf("Event = %v, %v after %d loads; want %v, %q, %d", got, err, tt.m.loads, tt.want, tt.err, tt.loads)
-			}
-			if dir.Marked() != (err != nil) || (dir.Problem() != "") != (err != nil) {
-				t.Errorf("afterwards marked: %v, problem %q; want both only after a failure", dir.Marked(), dir.Problem())
-			}
-			if is(dir, "loading") || dir.Locked() {
-				t.Errorf("a note of a load is left (%v), or the lock (%v)", is(dir, "loading"), dir.Locked())
-			}
+			synctest.Test(t, func(t *testing.T) {
+				dir := statedir.Dir(filepath.Join(t.TempDir(), "run"))
+				h := tt.m.handler(dir)
+				if tt.set != nil {
+					tt.set(h, dir)
+				}
+				got, err := h.Event(t.Context())
+				if got != tt.want || tt.m.loads != tt.loads || (err == nil) != (tt.err == "") || err != nil && (!strings.Contains(err.Error(), tt.err) || !errors.Is(err, ErrStale)) {
+					t.Errorf("Event = %v, %v after %d loads; want %v, %q, %d", got, err, tt.m.loads, tt.want, tt.err, tt.loads)
+				}
+				if dir.Marked() != (err != nil) || (dir.Problem() != "") != (err != nil) {
+					t.Errorf("afterwards marked: %v, problem %q; want both only after a failure", dir.Marked(), dir.Problem())
+				}
+				if is(dir, "loading") || dir.Locked() {
+					t.Errorf("a note of a load is left (%v), or the lock (%v)", is(dir, "loading"), dir.Locked())
+				}
+			})
 		})
 	}
 }
 
 // An event is coalesced while another waits; that one checks when the lock is free.
-func TestEventCovered(t *testing.T) {
+func TestEventCovered(t *testing.T) { synctest.Test(t, testEventCovered) }
+
+func testEventCovered(t *testing.T) {
 	dir := statedir.Dir(t.TempDir())
 	m := &machine{memory: 1}
 	h := m.handler(dir)
@@ -147,19 +151,7 @@ func TestEventCovered(t *testing.T) {
 		}
 		first <- outcome
 	}()
-	for {
-		p, err := dir.TryPending()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if p == nil {
-			break
-		}
-		if err := p.Close(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	time.Sleep(10 * h.Quiet) // the burst is over, so the first event waits for the lock
 	if outcome, err := h.Event(t.Context()); outcome != Coalesced || err != nil {
 		t.Errorf("second event = %v, %v; want covered", outcome, err)
 	}
@@ -178,7 +170,9 @@ func TestEventCovered(t *testing.T) {
 
 // A load by another program does not take our lock: nothing is loaded until it ends,
 // and then what it has loaded is checked.
-func TestEventLoadByAnother(t *testing.T) {
+func TestEventLoadByAnother(t *testing.T) { synctest.Test(t, testEventLoadByAnother) }
+
+func testEventLoadByAnother(t *testing.T) {
 	m := &machine{unloaded: true, memory: 1}
 	h := m.handler(statedir.Dir(t.TempDir()))
 	h.WaitForLoad = 10 * time.Second
@@ -200,7 +194,7 @@ func TestEventLoadByAnother(t *testing.T) {
 	if outcome, err := h.Event(t.Context()); outcome != Reloaded || err != nil || m.look(t.Context()).State != accuracy.Accurate || h.Dir.Marked() {
 		t.Errorf("Event = %v, %v, marked %v; want a reload", outcome, err, h.Dir.Marked())
 	}
-	if time.Since(began) > 5*time.Second {
+	if time.Since(began) > time.Second {
 		t.Errorf("Event took %v; want little more than the other load", time.Since(began))
 	}
 }
@@ -268,24 +262,29 @@ func testSettleIsBounded(t *testing.T) {
 		}
 	})
 	began := time.Now()
-	if outcome, err := h.Event(t.Context()); outcome != Reloaded || err != nil || time.Since(began) > 5*time.Second {
+	if outcome, err := h.Event(t.Context()); outcome != Reloaded || err != nil || time.Since(began) > time.Second {
 		t.Errorf("Event = %v, %v after %v; want a reload within the bound", outcome, err, time.Since(began))
 	}
 }
 
-func TestDaemon(t *testing.T) {
+func TestDaemon(t *testing.T) { synctest.Test(t, testDaemon) }
+
+func testDaemon(t *testing.T) {
 	m := &machine{memory: 1} // something happened before it started
 	h := m.handler(statedir.Dir(t.TempDir()))
 	events := make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- h.Daemon(ctx, func() error { return <-events }) }()
+	idle := func() {
+		time.Sleep(RetryMin / 2) // longer than an event takes
+		synctest.Wait()
+	}
 	accurate := func(when string) {
 		t.Helper()
-		for began := time.Now(); m.look(ctx).State != accuracy.Accurate || h.Dir.Marked(); time.Sleep(time.Millisecond) {
-			if time.Since(began) > 10*time.Second {
-				t.Fatalf("%s: not accurate after 10 s", when)
-			}
+		idle()
+		if now := m.look(ctx); now.State != accuracy.Accurate || h.Dir.Marked() {
+			t.Fatalf("%s: %+v, marked %v; want accurate", when, now, h.Dir.Marked())
 		}
 	}
 	accurate("at the start")
@@ -297,30 +296,16 @@ func TestDaemon(t *testing.T) {
 	if m.loads > 4 {
 		t.Errorf("%d reloads for 100 events at once; want few", m.loads)
 	}
-	looks := func() int {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return m.looks
-	}
-	idle := func() (n int) {
-		for n = -1; n != looks(); time.Sleep(150 * time.Millisecond) {
-			n = looks()
-		}
-		return n
-	}
-	before := idle()
-	m.mu.Lock()
+	before := m.looks
 	m.fail = errors.New("no")
-	m.mu.Unlock()
 	m.change()
 	events <- nil
-	for h.Dir.Problem() == "" {
-		time.Sleep(time.Millisecond)
-	}
-	m.mu.Lock()
+	idle()
 	m.fail = nil
-	m.mu.Unlock()
-	if n := idle() - before; n != 2 || m.look(ctx).State != accuracy.Stale {
+	if h.Dir.Problem() == "" {
+		t.Error("an event that could not be repaired leaves no problem")
+	}
+	if n := m.looks - before; n != 2 || m.look(ctx).State != accuracy.Stale {
 		t.Errorf("the daemon checked %d times after one event that it could not repair; want two, before and after the reload", n)
 	}
 	events <- nil
@@ -339,7 +324,9 @@ func TestDaemon(t *testing.T) {
 
 // Where nothing can be written there is still one loader at a time, and the header
 // follows.
-func TestEventUnwritable(t *testing.T) {
+func TestEventUnwritable(t *testing.T) { synctest.Test(t, testEventUnwritable) }
+
+func testEventUnwritable(t *testing.T) {
 	parent := t.TempDir()
 	// The lock is on "file", which nobody else can open.
 	if err := os.WriteFile(filepath.Join(parent, "file"), nil, 0o600); err != nil {

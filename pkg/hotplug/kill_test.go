@@ -90,8 +90,9 @@ func (m fileMachine) reload(context.Context, Attempt) error {
 	return nil
 }
 
-// Real processes, killed at random instants: whatever is left, either the header
-// is accurate or something tells that it is not, and one more check repairs it.
+// Real processes, killed at random instants: whatever is left, either the header is
+// accurate or something tells that it is not, and one more check repairs it. (Processes
+// have the real time, which here only sets the instants.)
 func TestKill(t *testing.T) {
 	kills := 60
 	if s := os.Getenv("GOKEXEC_KILLS"); s != "" {

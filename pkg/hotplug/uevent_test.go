@@ -3,9 +3,9 @@ package hotplug
 import (
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,16 +108,24 @@ func TestSocket(t *testing.T) {
 			}
 		}
 	}()
-	time.Sleep(20 * time.Millisecond)
+	for !receiving() {
+		runtime.Gosched()
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case err := <-ended:
-		if !errors.Is(err, os.ErrClosed) {
-			t.Errorf("Wait after Close = %v; want os.ErrClosed", err)
-		}
-	case <-time.After(5 * time.Second):
-		t.Error("Wait did not end")
+	if err := <-ended; !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Wait after Close = %v; want os.ErrClosed", err)
 	}
+}
+
+// receiving tells whether a goroutine is blocked in Socket.Wait.
+func receiving() bool {
+	stacks := make([]byte, 1<<20)
+	for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		if strings.Contains(stack, " [IO wait") && strings.Contains(stack, ".(*Socket).Wait(") {
+			return true
+		}
+	}
+	return false
 }

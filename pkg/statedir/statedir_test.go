@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -31,7 +32,9 @@ func lock(t *testing.T, d Dir) *Lock {
 	return l
 }
 
-func TestLockReload(t *testing.T) {
+func TestLockReload(t *testing.T) { synctest.Test(t, testLockReload) }
+
+func testLockReload(t *testing.T) {
 	d := newDir(t)
 	if d.Locked() {
 		t.Error("a new directory is locked")

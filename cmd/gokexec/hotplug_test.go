@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,7 +55,9 @@ func TestStatusTruth(t *testing.T) {
 	b.want(exitUnknown, "unknown", "", "status")
 }
 
-func TestReloadCommand(t *testing.T) {
+func TestReloadCommand(t *testing.T) { synctest.Test(t, testReloadCommand) }
+
+func testReloadCommand(t *testing.T) {
 	b := newBench(t)
 	b.want(exitNotLoaded, "", "nothing can be reloaded", "reload")
 	b.load()
@@ -71,7 +74,9 @@ func TestReloadCommand(t *testing.T) {
 	b.want(exitStale, "", "does not match the machine: stale: surplus memory", "reload")
 }
 
-func TestHotplug(t *testing.T) {
+func TestHotplug(t *testing.T) { synctest.Test(t, testHotplug) }
+
+func testHotplug(t *testing.T) {
 	b := newBench(t)
 	b.want(exitOK, "", "", "hotplug")
 	b.load()
@@ -162,7 +167,9 @@ func TestHotplugHandOver(t *testing.T) {
 }
 
 // Loads, unloads and reloads wait for each other.
-func TestReloadLock(t *testing.T) {
+func TestReloadLock(t *testing.T) { synctest.Test(t, testReloadLock) }
+
+func testReloadLock(t *testing.T) {
 	b := newBench(t)
 	b.load()
 	dir := statedir.Dir(filepath.Join(b.kernel.Dir, "run/gokexec"))

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +26,9 @@ func (b *bench) spec(t *testing.T, initrd string) *plan.Spec { return b.plan(t, 
 
 // The call for programs waits for the lock, loads again when memory changes under it,
 // and leaves a record by which another program's load is known.
-func TestLoadWhole(t *testing.T) {
+func TestLoadWhole(t *testing.T) { synctest.Test(t, testLoadWhole) }
+
+func testLoadWhole(t *testing.T) {
 	b := newBench(t)
 	lock, err := b.stateDir().LockReload(t.Context(), 0)
 	if err != nil {

@@ -12,11 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
-
-func dimm() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
 
 func (b *bench) load() {
 	b.t.Helper()
@@ -27,7 +25,7 @@ func TestStatusTruth(t *testing.T) {
 	b := newBench(t)
 	b.load()
 	b.want(exitOK, "elfcorehdr:    accurate\n", "", "status")
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	b.want(exitStale, "missing memory: [0x100000000-0x140000000), 1048576 KiB", "", "status")
 	b.want(exitStale, `"accuracy": "stale"`, "", "status", "--json")
 	var report struct {
@@ -61,7 +59,7 @@ func testReloadCommand(t *testing.T) {
 	b := newBench(t)
 	b.want(exitNotLoaded, "", "nothing can be reloaded", "reload")
 	b.load()
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	b.want(exitOK, "crash kernel reloaded: "+b.vmlinuz+", by kexec_load", "", "reload")
 	b.want(exitOK, "", "", "status")
 	b.want(exitOK, ", by kexec_file_load", "", "reload", "--reload-method", "file")
@@ -69,7 +67,7 @@ func testReloadCommand(t *testing.T) {
 	b.want(exitUsage, "", "unexpected argument", "reload", "x")
 	b.kernel.DuringLoad = func() {
 		b.kernel.Write("proc/sys/kernel/kexec_load_limit_panic", "5\n") // so that it is not tried again
-		b.kernel.RemoveMemory(dimm())
+		b.kernel.RemoveMemory(kexectest.DIMM())
 	}
 	b.want(exitStale, "", "does not match the machine: stale: surplus memory", "reload")
 }
@@ -85,11 +83,11 @@ func testHotplug(t *testing.T) {
 	if b.kernel.Calls != calls {
 		t.Error("hotplug loaded although nothing had changed")
 	}
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	b.want(exitOK, "", "gokexec: reloading the crash kernel: stale: missing memory", "hotplug")
 	b.want(exitOK, "", "", "status")
 
-	b.kernel.RemoveMemory(dimm())
+	b.kernel.RemoveMemory(kexectest.DIMM())
 	b.kernel.Write("proc/sys/kernel/kexec_load_disabled", "1\n")
 	calls = b.kernel.Calls
 	b.want(exitStale, "", "hint: it can't be taken back before the next boot", "hotplug")
@@ -112,7 +110,7 @@ func testHotplug(t *testing.T) {
 func TestHotplugReloadCommand(t *testing.T) {
 	b := newBench(t)
 	b.load()
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	b.want(exitStale, "", "exit status 3", "hotplug", "--reload-command", "exit 3")
 	// A command that does not help is not run for ever; it knows of the lock.
 	log := filepath.Join(b.dir, "log")
@@ -132,7 +130,7 @@ func TestHotplugReloadCommand(t *testing.T) {
 func TestHotplugHandOver(t *testing.T) {
 	b := newBench(t)
 	b.load()
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	calls := b.kernel.Calls
 	log := filepath.Join(b.dir, "systemctl.log")
 	script := "#!/bin/sh\necho \"$@\" >>" + log + "\n[ \"$3\" != refused ] || { echo no such unit >&2; exit 5; }\n"

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/kexectest"
 )
 
 // badInitrds are what a reload must not take over a crash kernel that works.
@@ -30,7 +32,7 @@ func TestReloadRefusesChangedInitrd(t *testing.T) {
 					t.Fatal(err)
 				}
 				b.load()
-				b.kernel.AddMemory(dimm())
+				b.kernel.AddMemory(kexectest.DIMM())
 				b.file("initrd", bad)
 				if code := b.run(command...); code == exitOK || !strings.Contains(b.stderr.String(), b.initrd+" changed since the last load, and would make a crash kernel that saves no dump: ") ||
 					!strings.Contains(b.stderr.String(), "what is loaded is kept") {
@@ -58,7 +60,7 @@ func TestReloadOfForcedInitrd(t *testing.T) {
 	b.initrd = b.file("initrd", []byte("no initramfs"))
 	b.want(exitFailure, "", "not an initramfs", "load", "--crash", b.vmlinuz, "--initrd", b.initrd)
 	b.want(exitOK, "", "not an initramfs", "load", "--crash", b.vmlinuz, "--initrd", b.initrd, "--force")
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	b.want(exitOK, "crash kernel reloaded", "", "reload")
 
 	b = newBench(t)
@@ -66,7 +68,7 @@ func TestReloadOfForcedInitrd(t *testing.T) {
 	if code, _ := b.kexec("-p", "--initrd="+b.initrd, b.vmlinuz); code != 0 || !strings.Contains(b.stderr.String(), "warning: ") || !strings.Contains(b.stderr.String(), "not an initramfs") {
 		t.Fatalf("kexec -p = %d: %s; want it loaded, with a warning", code, &b.stderr)
 	}
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	b.want(exitOK, "crash kernel reloaded", "", "reload")
 }
 

@@ -16,10 +16,7 @@ func TestKexecImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	zst, err := imagetest.Compress("zstd", kernel)
-	if err != nil {
-		t.Fatal(err)
-	}
+	zst := imagetest.Compress(t, "zstd", kernel)
 	uki := b.file("uki.efi", imagetest.PE(0x8664, imagetest.Section{Name: ".linux", Data: kernel},
 		imagetest.Section{Name: ".initrd", Data: []byte("inner")}, imagetest.Section{Name: ".cmdline", Data: []byte("inner=1")}))
 	packed := b.file("vmlinuz.zst", zst)

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -293,9 +292,7 @@ func TestOutputReadOnlyDirectory(t *testing.T) {
 	}
 	c := exec.Command("sh", "-c", `mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 77; exec "$0" collect "$1/file"`, os.Args[0], dir)
 	c.Env = append(os.Environ(), stormVar+"="+b.kernel.Dir)
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}}
+	c.SysProcAttr = namespaces(unix.CLONE_NEWNS)
 	out, err := c.CombinedOutput()
 	if c.ProcessState == nil || c.ProcessState.ExitCode() == 77 {
 		t.Skipf("no mount namespaces here: %v: %s", err, out)

@@ -3,8 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
-	"fmt"
-	"io"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,21 +21,13 @@ const benchRelease = "6.12.9-gokexec" // of the bench's kernel
 // cpioOf is an initramfs with files of so many bytes, compressed by gzip.
 func cpioOf(t *testing.T, files map[string]int) []byte {
 	t.Helper()
+	var list []imagetest.CpioFile
+	for name, size := range files {
+		list = append(list, imagetest.CpioFile{Name: name, Size: size})
+	}
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	entry := func(name string, size int) {
-		h := fmt.Sprintf("070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1, 0o100644, 0, 0, 1, 0, size, 0, 0, 0, 0, len(name)+1, 0) + name + "\x00"
-		io.WriteString(w, h+strings.Repeat("\x00", -len(h)&3))
-		zero := make([]byte, 64<<10)
-		for left := size + -size&3; left > 0; left -= len(zero) {
-			w.Write(zero[:min(left, len(zero))])
-		}
-	}
-	for name, size := range files {
-		entry(name, size)
-	}
-	entry("TRAILER!!!", 0)
-	if err := w.Close(); err != nil {
+	if err := errors.Join(imagetest.WriteCpio(w, list...), w.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

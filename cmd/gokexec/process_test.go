@@ -186,10 +186,13 @@ func waitBlocked(t *testing.T, pid int) {
 	t.Fatal("it does not block in open")
 }
 
-// container makes a process the first one of namespaces of its own.
-func container() *syscall.SysProcAttr {
+// container makes a process the first one of a container.
+func container() *syscall.SysProcAttr { return namespaces(unix.CLONE_NEWPID) }
+
+// namespaces gives a process namespaces of its own, in which this user is root.
+func namespaces(flags uintptr) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWPID,
+		Cloneflags:  unix.CLONE_NEWUSER | flags,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 	}

@@ -5,8 +5,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/kexectest"
 )
 
 // A /run that is full or read-only: each event says that it can't be marked, and the
@@ -20,7 +23,7 @@ func TestHotplugUnwritable(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
 			b.load()
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			run := filepath.Join(b.kernel.Dir, "run/gokexec")
 			if err := os.Remove(filepath.Join(run, "reload.lock")); err != nil {
 				t.Fatal(err)
@@ -28,9 +31,7 @@ func TestHotplugUnwritable(t *testing.T) {
 			// The rule's process, in a mount namespace of its own.
 			c := exec.Command("sh", "-c", tt.mount+` || exit 77; shift 2; exec "$@"`, "sh", run, filepath.Join(b.dir, "note"), os.Args[0], "hotplug")
 			c.Env = append(os.Environ(), stormVar+"="+b.kernel.Dir)
-			c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER,
-				UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-				GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}}
+			c.SysProcAttr = namespaces(unix.CLONE_NEWNS)
 			out, err := c.CombinedOutput()
 			if c.ProcessState == nil || c.ProcessState.ExitCode() == 77 {
 				t.Skipf("no mount namespaces here: %v: %s", err, out)
@@ -68,7 +69,7 @@ func TestHotplugOtherVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	for _, torn := range []string{"", "{", string(note[:len(note)/2]), strings.Replace(string(note), `"version": 2`, `"version": 3`, 1)} {
 		write(torn)
 		calls := b.kernel.Calls

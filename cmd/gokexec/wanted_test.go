@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -58,7 +59,7 @@ func TestLostAndFound(t *testing.T) {
 		lose func(*bench)
 	}{
 		{"a reload that fails late", func(b *bench) {
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM}
 			b.want(exitStale, "", "no crash kernel is loaded, although one is wanted", "hotplug")
 		}},
@@ -67,15 +68,15 @@ func TestLostAndFound(t *testing.T) {
 			b.want(exitStale, "", "could not be restored", "reload")
 		}},
 		{"a reload command that fails", func(b *bench) {
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			b.want(exitStale, "", "exit status 3", "hotplug", "--reload-command", b.unloadCmd()+"; exit 3")
 		}},
 		{"a reload command that ends with 0", func(b *bench) {
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			b.want(exitStale, "", "a reload ended without an error, but has loaded nothing", "hotplug", "--reload-command", b.unloadCmd())
 		}},
 		{tooLong, func(b *bench) {
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			b.want(exitStale, "", "was ended: it took too long", "hotplug", "--reload-timeout", "2s", "--reload-command", b.unloadCmd()+"; sleep 1000")
 		}},
 		{"a load that fails late", func(b *bench) {
@@ -248,7 +249,7 @@ func TestHotplugUnread(t *testing.T) {
 	for _, argv := range [][]string{{"hotplug"}, {"reload"}, {"hotplug", "--reload-command", "yes reload | head -c 300000"}} {
 		b := newBench(t)
 		b.load()
-		b.kernel.AddMemory(dimm())
+		b.kernel.AddMemory(kexectest.DIMM())
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
@@ -304,7 +305,7 @@ func TestUnlessLoaded(t *testing.T) {
 	}
 	b.want(exitOK, "reloaded", "", "reload")
 	is("after a reload", 0)
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	is("when it is stale", 1)
 	b.kernel.Write("sys/kernel/kexec_crash_loaded", "0\n")
 	is("when it was lost", 1)
@@ -353,7 +354,7 @@ func TestHotplugBusyKernel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.load()
-		b.kernel.AddMemory(dimm())
+		b.kernel.AddMemory(kexectest.DIMM())
 		b.kernel.Busy = 80
 		began := time.Now()
 		b.want(exitFailure, "", "another program holds the kexec lock", "reload")
@@ -371,7 +372,7 @@ func TestLostWithLimit(t *testing.T) { synctest.Test(t, testLostWithLimit) }
 func testLostWithLimit(t *testing.T) {
 	b := newBench(t)
 	b.load()
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	b.kernel.Write("proc/sys/kernel/kexec_load_limit_panic", "9\n")
 	b.kernel.FailLate = []unix.Errno{unix.ENOMEM, unix.ENOMEM, unix.ENOMEM}
 	b.want(exitStale, "", "could not be restored", "hotplug")

@@ -6,11 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/alloctest"
 	"github.com/gokexec/gokexec/internal/imagetest"
 )
 
@@ -38,7 +38,7 @@ var bodies = map[string][]byte{
 func TestUnpack(t *testing.T) {
 	for _, name := range imagetest.Codecs {
 		for body, want := range bodies {
-			packed := compress(t, name, want)
+			packed := imagetest.Compress(t, name, want)
 			c := Of(packed)
 			if c == nil || c != codecFor(name) {
 				t.Fatalf("%s: Of = %+v; want %s", name, c, name)
@@ -65,7 +65,7 @@ func TestUnpack(t *testing.T) {
 func TestUnpackTwice(t *testing.T) {
 	want := imagetest.Filler(10000)
 	for _, name := range []string{"gzip", "xz", "zstd", "lz4"} {
-		packed := append(compress(t, name, want[:6000]), compress(t, name, want[6000:])...)
+		packed := append(imagetest.Compress(t, name, want[:6000]), imagetest.Compress(t, name, want[6000:])...)
 		got, err := unpack(codecFor(name), packed, 0, maxUnpacked)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s, two streams: unpack = %d bytes, %v; want 10000", name, len(got), err)
@@ -73,14 +73,14 @@ func TestUnpackTwice(t *testing.T) {
 	}
 	for _, name := range []string{"gzip", "xz", "zstd", "lzma", "lzo"} {
 		for _, tail := range []string{"\x00\x00\x00\x00", "\xd0\x0d\xfe\xed and more"} {
-			got, err := unpack(codecFor(name), append(compress(t, name, want), tail...), 0, maxUnpacked)
+			got, err := unpack(codecFor(name), append(imagetest.Compress(t, name, want), tail...), 0, maxUnpacked)
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%s, then %q: unpack = %d bytes, %v; want 10000", name, tail, len(got), err)
 			}
 		}
 	}
 	// The kernel's build puts the size behind lz4 -l.
-	packed := append(compress(t, "lz4-legacy", want), 0x10, 0x27, 0, 0)
+	packed := append(imagetest.Compress(t, "lz4-legacy", want), 0x10, 0x27, 0, 0)
 	if got, err := unpack(codecFor("lz4"), packed, 0, maxUnpacked); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("lz4 with size: unpack = %d bytes, %v; want 10000", len(got), err)
 	}
@@ -110,23 +110,21 @@ const bzip2Kernel = "425a68393141592653590e27e90a0007cf91804000020d1000200050600
 // TestUnpackAllocation: a few bytes that claim to be much are not believed.
 func TestUnpackAllocation(t *testing.T) {
 	claims := map[string][]byte{
-		"gzip":             compress(t, "gzip", []byte("x")),
+		"gzip":             imagetest.Compress(t, "gzip", []byte("x")),
 		"lzo block":        lzopBlock(64<<20, 100, bytes.Repeat([]byte{0xff}, 100)),
 		"lzo empty":        lzopBlock(64<<20, 64<<20-1, nil),
 		"zstd frame":       {0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0xff, 0xff, 0xff, 0x3f, 0, 0, 0},
 		"lz4 legacy block": {0x02, 0x21, 0x4c, 0x18, 0xff, 0xff, 0x7f, 0, 0},
 	}
 	for name, packed := range claims {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		c := Of(packed)
-		if c == nil {
-			t.Fatalf("%s: Of = nil", name)
-		}
-		_, _ = unpack(c, packed, 1<<30, maxUnpacked)
-		runtime.ReadMemStats(&after)
 		const most = 20 << 20
-		if got := after.TotalAlloc - before.TotalAlloc; got > most {
+		if got := alloctest.Bytes(func() {
+			c := Of(packed)
+			if c == nil {
+				t.Fatalf("%s: Of = nil", name)
+			}
+			_, _ = unpack(c, packed, 1<<30, maxUnpacked)
+		}); got > most {
 			t.Errorf("%s: unpack of %d bytes allocates %d; want at most %d", name, len(packed), got, most)
 		}
 	}
@@ -143,7 +141,7 @@ func TestDictionary(t *testing.T) {
 			t.Errorf("zstd, window of 2^%d: unpack = %q, %v; want %v", windowLog, got, err, want)
 		}
 	}
-	lz := compress(t, "lzma", []byte("x"))
+	lz := imagetest.Compress(t, "lzma", []byte("x"))
 	le.PutUint32(lz[1:], 1<<30)
 	if _, err := unpack(codecFor("lzma"), lz, 0, maxUnpacked); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("lzma, dictionary of 1 GiB: unpack = %v; want ErrCorrupt", err)
@@ -181,7 +179,7 @@ func FuzzUnpack(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte, codec uint8, cut, at uint16, change byte) {
 		name := imagetest.Codecs[int(codec)%len(imagetest.Codecs)]
-		packed := compress(t, name, body)
+		packed := imagetest.Compress(t, name, body)
 		c := codecFor(name)
 		got, err := unpack(c, packed, 0, int64(len(body)))
 		if err != nil || !bytes.Equal(got, body) {
@@ -212,7 +210,7 @@ func FuzzLZ4Input(f *testing.F) {
 	f.Add([]byte("some text, some text"), uint8(0), []byte("\x00\x00\x10\x00tree"), uint16(7))
 	f.Add(bytes.Repeat([]byte{0xd0, 0x0d, 0xfe, 0xed}, 5000), uint8(1), []byte{}, uint16(1))
 	f.Fuzz(func(t *testing.T, data []byte, kind uint8, tree []byte, piece uint16) {
-		packed := compress(t, []string{"lz4", "lz4-legacy"}[kind%2], data)
+		packed := imagetest.Compress(t, []string{"lz4", "lz4-legacy"}[kind%2], data)
 		for range kind / 2 % 3 { // frames behind one another
 			packed = append(packed, packed...)
 		}

@@ -3,34 +3,17 @@ package decompress
 import (
 	"bytes"
 	"io"
-	"runtime"
 	"testing"
 
-	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/gokexec/gokexec/internal/alloctest"
 )
 
 // decoderMemory is what a decoder takes for itself here, in bytes: the windows that the encoders chose.
 const decoderMemory = 20 << 20
 
 // allocated is how many bytes f allocates in all.
-func allocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
-}
-
-func compress(t testing.TB, codec string, b []byte) []byte {
-	t.Helper()
-	packed, err := imagetest.Compress(codec, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return packed
-}
-
 // A stream is read with the window that it asks for, of 128 MiB at most, and nothing else.
 func TestHostileWindow(t *testing.T) {
 	var b bytes.Buffer
@@ -46,7 +29,7 @@ func TestHostileWindow(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	used := allocated(func() {
+	used := alloctest.Bytes(func() {
 		r, _, err := Stream(NewReader(&b))
 		if err != nil {
 			t.Fatal(err)

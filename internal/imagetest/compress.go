@@ -3,9 +3,10 @@ package imagetest
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"hash/adler32"
 	"io"
+	"testing"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -14,11 +15,21 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
-// Codecs are the names that Compress knows. There is no bzip2 writer in Go.
+// Codecs are the names that Compress knows, and "xz-crc32", which is xz with the only
+// check that the kernel's decoder takes. There is no bzip2 writer in Go.
 var Codecs = []string{"gzip", "xz", "zstd", "lz4", "lz4-legacy", "lzma", "lzo"}
 
 // Compress compresses b, with a checksum where the format has one.
-func Compress(codec string, b []byte) ([]byte, error) {
+func Compress(t testing.TB, codec string, b []byte) []byte {
+	t.Helper()
+	packed, err := compress(codec, b)
+	if err != nil {
+		t.Fatalf("imagetest: %s: %v", codec, err)
+	}
+	return packed
+}
+
+func compress(codec string, b []byte) ([]byte, error) {
 	var out bytes.Buffer
 	var w io.WriteCloser
 	var err error
@@ -27,6 +38,8 @@ func Compress(codec string, b []byte) ([]byte, error) {
 		w = gzip.NewWriter(&out)
 	case "xz":
 		w, err = xz.NewWriter(&out)
+	case "xz-crc32":
+		w, err = xz.WriterConfig{CheckSum: xz.CRC32}.NewWriter(&out)
 	case "zstd":
 		w, err = zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1))
 	case "lz4", "lz4-legacy":
@@ -41,7 +54,7 @@ func Compress(codec string, b []byte) ([]byte, error) {
 	case "lzo":
 		return Lzop(b), nil
 	default:
-		return nil, fmt.Errorf("imagetest: codec %q is unknown", codec)
+		return nil, errors.New("unknown codec")
 	}
 	if err != nil {
 		return nil, err

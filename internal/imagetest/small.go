@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
-	"fmt"
 )
 
 // SmallBzImage is a kernel that fits the fake machine of kexectest.
@@ -60,11 +59,4 @@ func SmallVmlinux() []byte {
 }
 
 // Initramfs is an initramfs with files of 4 bytes.
-func Initramfs(names ...string) []byte {
-	var b []byte
-	for _, name := range append(names, "TRAILER!!!") {
-		b = fmt.Appendf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00", 1, 0o100644, 0, 0, 1, 0, 4, 0, 0, 0, 0, len(name)+1, 0, name)
-		b = append(b, make([]byte, -len(b)&3+4)...)
-	}
-	return b
-}
+func Initramfs(names ...string) []byte { return Cpio(4, names...) }

@@ -52,6 +52,9 @@ func (m *Machine) writeKcoreAt(data []byte, offset int64) {
 // HideKcore makes /proc/kcore unreadable, as lockdown=confidentiality does.
 func (m *Machine) HideKcore() { m.Remove("proc/kcore") }
 
+// DIMM is 1 GiB that is hot-added above all else.
+func DIMM() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
+
 // AddMemory adds a DIMM above all else, as a range of its own; RemoveMemory
 // takes it away. Neither tells the kernel: that is MemoryOnline.
 func (m *Machine) AddMemory(r memmap.Range) {

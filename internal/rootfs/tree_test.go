@@ -7,11 +7,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"testing/fstest"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/alloctest"
 )
 
 // newTree makes a tree of files, of links by "->", and something outside of it.
@@ -121,12 +122,10 @@ func TestTreeNoFiles(t *testing.T) {
 		if err := errors.Join(err, f.Truncate(size), f.Close()); err != nil {
 			t.Fatal(err)
 		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		b, err := fs.ReadFile(tree, name)
-		runtime.ReadMemStats(&after)
-		if !errors.Is(err, ErrTooLarge) || after.TotalAlloc-before.TotalAlloc > 1<<20 {
-			t.Errorf("ReadFile(%s) = %d bytes, %v; %d bytes were allocated", name, len(b), err, after.TotalAlloc-before.TotalAlloc)
+		var b []byte
+		used := alloctest.Bytes(func() { b, err = fs.ReadFile(tree, name) })
+		if !errors.Is(err, ErrTooLarge) || used > 1<<20 {
+			t.Errorf("ReadFile(%s) = %d bytes, %v; %d bytes were allocated", name, len(b), err, used)
 		}
 	}
 	// A dump or a kcore is read in place.

@@ -12,6 +12,8 @@ import (
 	"testing/fstest"
 	"testing/synctest"
 	"time"
+
+	"github.com/gokexec/gokexec/internal/disktest"
 )
 
 // machine is a sysfs with disks.
@@ -62,11 +64,11 @@ func (m *machine) finder() *Finder {
 	}}
 }
 
-func ext4(b []byte) { plantExt(4, 0x42, 1)(b, [16]byte(testUUIDBytes), "crash") }
+func ext4(b []byte) { plantExt(4, 0x42, 1)(b, testUUID, "crash") }
 
 func btrfs(id, devices int) func([]byte) {
 	return func(b []byte) {
-		plants[5].plant(b, [16]byte(testUUIDBytes), "crash")
+		plants[5].plant(b, testUUID, "crash")
 		b[0x10088], b[0x100c9] = byte(devices), byte(id)
 	}
 }
@@ -79,7 +81,7 @@ func TestFind(t *testing.T) {
 		want string // node, or what the error says
 		err  error
 	}{
-		{"one", func(m *machine) { m.disk("sda"); m.disk("sdb", ext4) }, "UUID=" + testUUID, "/dev/sdb", nil},
+		{"one", func(m *machine) { m.disk("sda"); m.disk("sdb", ext4) }, "UUID=" + disktest.UUID, "/dev/sdb", nil},
 		{"none", func(m *machine) { m.disk("sda") }, "LABEL=crash", "not among sda", nil},
 		{"no disks", func(m *machine) { m.attribute("loop0/size", "0") }, "LABEL=crash", "there are no block devices", nil},
 		{"two copies", func(m *machine) { m.disk("sda", ext4); m.disk("sdb", ext4) }, "LABEL=crash", "/dev/sda and /dev/sdb", ErrAmbiguous},
@@ -144,7 +146,7 @@ func TestFind(t *testing.T) {
 			m.partition("sda", "sda1", 1, ext4)
 			m.attribute("dm-0/dm/uuid", "mpath-3600")
 			m.attribute("sda/holders/dm-0/x", "")
-		}, "UUID=" + testUUID, "/dev/sda1 lies on /dev/sda, which is a part of the multipath map /dev/dm-0", ErrMember},
+		}, "UUID=" + disktest.UUID, "/dev/sda1 lies on /dev/sda, which is a part of the multipath map /dev/dm-0", ErrMember},
 		{"a map of one partition says nothing of another", func(m *machine) {
 			m.disk("sda")
 			m.partition("sda", "sda1", 1, ext4)
@@ -158,7 +160,7 @@ func TestFind(t *testing.T) {
 		{"a partition of an array's disk", func(m *machine) {
 			m.disk("sda", dosDisk, func(b []byte) { plantMD1(b, (len(b)/512-16)&^7) })
 			m.partition("sda", "sda1", 1, ext4)
-		}, "UUID=" + testUUID, "/dev/sda1 lies on /dev/sda, which is a part of an md RAID array (linux_raid_member)", ErrMember},
+		}, "UUID=" + disktest.UUID, "/dev/sda1 lies on /dev/sda, which is a part of an md RAID array (linux_raid_member)", ErrMember},
 		{"a disk with a partition in a volume group", func(m *machine) {
 			m.disk("sda", dosDisk)
 			m.partition("sda", "sda1", 1)
@@ -179,14 +181,14 @@ func TestFind(t *testing.T) {
 			m.attribute("nvme0c0n1/size", "99")
 			m.attribute("nvme0c0n1/hidden", "1")
 			m.disk("nvme0n1", ext4)
-		}, "UUID=" + testUUID, "/dev/nvme0n1", nil},
-		{"a btrfs of two devices", func(m *machine) { m.disk("sda", btrfs(1, 2)); m.disk("sdb", btrfs(2, 2)) }, "UUID=" + testUUID, "/dev/sda", nil},
-		{"a btrfs and its copy", func(m *machine) { m.disk("sda", btrfs(1, 1)); m.disk("sdb", btrfs(1, 1)) }, "UUID=" + testUUID, "/dev/sda and /dev/sdb", ErrAmbiguous},
+		}, "UUID=" + disktest.UUID, "/dev/nvme0n1", nil},
+		{"a btrfs of two devices", func(m *machine) { m.disk("sda", btrfs(1, 2)); m.disk("sdb", btrfs(2, 2)) }, "UUID=" + disktest.UUID, "/dev/sda", nil},
+		{"a btrfs and its copy", func(m *machine) { m.disk("sda", btrfs(1, 1)); m.disk("sdb", btrfs(1, 1)) }, "UUID=" + disktest.UUID, "/dev/sda and /dev/sdb", ErrAmbiguous},
 		{"a btrfs of two devices and a copy of one", func(m *machine) {
 			m.disk("sda", btrfs(1, 2))
 			m.disk("sdb", btrfs(2, 2))
 			m.disk("sdc", btrfs(2, 2))
-		}, "UUID=" + testUUID, "/dev/sda and /dev/sdb and /dev/sdc", ErrAmbiguous},
+		}, "UUID=" + disktest.UUID, "/dev/sda and /dev/sdb and /dev/sdc", ErrAmbiguous},
 		{"two disks with one partition table", func(m *machine) {
 			for _, disk := range []string{"sda", "sdb"} {
 				m.disk(disk, dosDisk)
@@ -194,7 +196,7 @@ func TestFind(t *testing.T) {
 			}
 		}, "PARTUUID=deadbeef-01", "/dev/sda1 and /dev/sdb1", ErrAmbiguous},
 		{"by the name of a partition", func(m *machine) {
-			m.disk("sda", func(b []byte) { gptDisk(b, 512) })
+			m.disk("sda", disktest.GPT(512))
 			m.partition("sda", "sda3", 3, ext4)
 		}, "PARTLABEL=c\u00e9", "/dev/sda3", nil},
 	}

@@ -13,7 +13,7 @@ import (
 // member; in anything, only what is blank is found blank, and names are printable.
 func FuzzProbe(f *testing.F) {
 	for i := range plants {
-		f.Add([]byte("some data"), uint16(i), testUUIDBytes, "label")
+		f.Add([]byte("some data"), uint16(i), testUUID[:], "label")
 	}
 	for i := range memberPlants {
 		f.Add([]byte{}, uint16(len(plants)+i), []byte{}, "")

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"unicode/utf16"
+
+	"github.com/gokexec/gokexec/internal/disktest"
 )
 
-const testUUID = "01234567-89ab-cdef-0123-456789abcdef"
-
-var testUUIDBytes = []byte{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
+// testUUID is disktest.UUID as it is stored.
+var testUUID = disktest.UUIDBytes(disktest.UUID)
 
 // plants put the superblock of each type that has a UUID and a label.
 var plants = []struct {
@@ -146,8 +147,8 @@ var memberPlants = []struct {
 	{"LVM2_member", "sector 1", func(b []byte) { plantLVM(b, 1) }},
 	{"LVM2_member", "sector 3", func(b []byte) { plantLVM(b, 3) }},
 	{"LVM1_member", "", func(b []byte) { copy(b, "HM\x02\x00") }},
-	{"crypto_LUKS", "1", func(b []byte) { copy(b, "LUKS\xba\xbe\x00\x01"); copy(b[168:], testUUID) }},
-	{"crypto_LUKS", "2", func(b []byte) { copy(b, "LUKS\xba\xbe\x00\x02"); copy(b[168:], testUUID) }},
+	{"crypto_LUKS", "1", func(b []byte) { copy(b, "LUKS\xba\xbe\x00\x01"); copy(b[168:], disktest.UUID) }},
+	{"crypto_LUKS", "2", func(b []byte) { copy(b, "LUKS\xba\xbe\x00\x02"); copy(b[168:], disktest.UUID) }},
 	{"zfs_member", "label 0", func(b []byte) { plantZFS(b, 0) }},
 	{"zfs_member", "label 3", func(b []byte) { plantZFS(b, len(b)&^0x3ffff-0x40000) }},
 	{"zfs_member", "uberblock", func(b []byte) { copy(b[0x20000:], "\x0c\xb1\xba\x00\x00\x00\x00\x00") }},
@@ -164,7 +165,7 @@ func plantMD090(b []byte, order binary.ByteOrder) {
 	order.PutUint32(sb, 0xa92b4efc)
 	order.PutUint32(sb[8:], 90)
 	for i, at := range []int{20, 52, 56, 60} {
-		order.PutUint32(sb[at:], be.Uint32(testUUIDBytes[4*i:]))
+		order.PutUint32(sb[at:], be.Uint32(testUUID[4*i:]))
 	}
 	order.PutUint32(sb[32:], uint32(len(b)&^0xffff-0x10000)>>10)
 }
@@ -173,7 +174,7 @@ func plantMD1(b []byte, sector int) {
 	sb := b[512*sector:][:256+2*4]
 	le.PutUint32(sb, 0xa92b4efc)
 	le.PutUint32(sb[4:], 1)
-	copy(sb[16:], testUUIDBytes)
+	copy(sb[16:], testUUID[:])
 	copy(sb[32:], "host:0")
 	le.PutUint64(sb[144:], uint64(sector))
 	le.PutUint32(sb[220:], 4) // max_dev

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gokexec/gokexec/internal/disktest"
 )
 
 // probe is Probe's signatures.
@@ -22,7 +24,7 @@ func hasType(found []Signature, name string) bool {
 func TestProbe(t *testing.T) {
 	for _, p := range plants {
 		b := make([]byte, 2<<20)
-		uuid := p.plant(b, [16]byte(testUUIDBytes), "my disk")
+		uuid := p.plant(b, testUUID, "my disk")
 		got, err := probe(bytes.NewReader(b), int64(len(b)))
 		want := []Signature{{Kind: p.kind, Type: p.name, UUID: uuid, Label: "my disk", Mountable: !slices.Contains(unmountable, p.name)}}
 		if err != nil || !slices.Equal(got, want) {
@@ -106,8 +108,8 @@ func TestMDIdentity(t *testing.T) {
 		b := make([]byte, 1<<20)
 		m.plant(b)
 		got, err := probe(bytes.NewReader(b), int64(len(b)))
-		if err != nil || len(got) != 1 || got[0].UUID != testUUID {
-			t.Errorf("md %s: %+v, %v; want UUID %s", m.what, got, err, testUUID)
+		if err != nil || len(got) != 1 || got[0].UUID != disktest.UUID {
+			t.Errorf("md %s: %+v, %v; want UUID %s", m.what, got, err, disktest.UUID)
 		}
 	}
 }

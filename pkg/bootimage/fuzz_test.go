@@ -67,7 +67,7 @@ func FuzzOpen(f *testing.F) {
 	riscv.Body = riscv.Body[:100]
 	seeds = append(seeds, riscv.Bytes())
 	for _, codec := range imagetest.Codecs {
-		seeds = append(seeds, compress(f, codec, arm64.Bytes()), imagetest.Zboot(compress(f, codec, arm64.Bytes()), codec, 1))
+		seeds = append(seeds, imagetest.Compress(f, codec, arm64.Bytes()), imagetest.Zboot(imagetest.Compress(f, codec, arm64.Bytes()), codec, 1))
 	}
 	for _, s := range seeds {
 		f.Add(s)
@@ -108,11 +108,11 @@ func FuzzWrap(f *testing.F) {
 			case name == "uki":
 				file, uki = imagetest.PE(0xaa64, imagetest.Section{Name: ".linux", Data: file}), true
 			case name == "zboot":
-				file = imagetest.Zboot(compress(t, "zstd", file), "zstd22", uint32(len(file)))
+				file = imagetest.Zboot(imagetest.Compress(t, "zstd", file), "zstd22", uint32(len(file)))
 			case name == "uimage":
 				file = imagetest.UImage(file, 2, 0)
 			default:
-				file = compress(t, name, file)
+				file = imagetest.Compress(t, name, file)
 			}
 		}
 		img, err := openBytes(file)

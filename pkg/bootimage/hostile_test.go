@@ -3,9 +3,9 @@ package bootimage
 import (
 	"bytes"
 	"errors"
-	"runtime"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/alloctest"
 	"github.com/gokexec/gokexec/internal/imagetest"
 )
 
@@ -16,28 +16,20 @@ const maxHintRatio = 8
 const decoderMemory = 20 << 20
 
 // allocated is how many bytes f allocates in all.
-func allocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
-}
-
 // What a small file unpacks to costs no more memory than it takes, and nothing where it is too large.
 func TestHostileUnpack(t *testing.T) {
 	const size, limit = 64 << 20, 4 << 20
 	big := make([]byte, size)
 	copy(big, imagetest.GoodBzImage().Bytes())
 	for _, name := range imagetest.Codecs {
-		packed := compress(t, name, big)
+		packed := imagetest.Compress(t, name, big)
 		// With its size behind it, a wrong size, another file's end.
 		for _, behind := range [][]byte{nil, le.AppendUint32(nil, size), {0xff, 0xff, 0xff, 0xff}, {9, 0, 0, 0}} {
 			if behind != nil && name != "gzip" && name != "zstd" {
 				continue // they take little behind them
 			}
 			file := append(bytes.Clone(packed), behind...)
-			used := allocated(func() {
+			used := alloctest.Bytes(func() {
 				img, err := Open(bytes.NewReader(file), int64(len(file)))
 				if err != nil || img.Size() != size {
 					t.Errorf("%s: Open() = %v", name, err)
@@ -50,7 +42,7 @@ func TestHostileUnpack(t *testing.T) {
 			if used > most {
 				t.Errorf("%s, % x behind it: %d bytes were allocated for %d of %d; want at most %d", name, behind, used, size, len(file), most)
 			}
-			used = allocated(func() {
+			used = alloctest.Bytes(func() {
 				if _, err := OpenWithin(bytes.NewReader(file), int64(len(file)), limit); !errors.Is(err, ErrTooLarge) {
 					t.Errorf("%s: OpenWithin() = %v", name, err)
 				}
@@ -64,7 +56,7 @@ func TestHostileUnpack(t *testing.T) {
 
 // A bzImage's payload and a zboot program are wrappings as well.
 func TestHostileWrapped(t *testing.T) {
-	packed := compress(t, "gzip", make([]byte, 100<<20))
+	packed := imagetest.Compress(t, "gzip", make([]byte, 100<<20))
 	z := imagetest.GoodBzImage()
 	z.Kernel = append(make([]byte, 64), packed...)
 	z.PayloadOffset, z.PayloadLength, z.KernelInfo = 64, uint32(len(packed)), 0
@@ -73,7 +65,7 @@ func TestHostileWrapped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	used := allocated(func() {
+	used := alloctest.Bytes(func() {
 		if _, err := img.BzImage.VMLinux(); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("VMLinux() = %v", err)
 		}
@@ -90,7 +82,7 @@ func TestHostileInitrd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	used := allocated(func() {
+	used := alloctest.Bytes(func() {
 		if _, err := img.Initrd(); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("Initrd() = %v", err)
 		}

@@ -15,15 +15,6 @@ import (
 // openBytes opens a file that is b.
 func openBytes(b []byte) (*Image, error) { return Open(bytes.NewReader(b), int64(len(b))) }
 
-func compress(t testing.TB, codec string, b []byte) []byte {
-	t.Helper()
-	z, err := imagetest.Compress(codec, b)
-	if err != nil {
-		t.Fatalf("Compress(%q) = %v", codec, err)
-	}
-	return z
-}
-
 func TestOpen(t *testing.T) {
 	arm64, riscv, bz := imagetest.GoodARM64().Bytes(), imagetest.GoodRISCV().Bytes(), imagetest.GoodBzImage().Bytes()
 	vmlinux := imagetest.GoodELF(elf.EM_X86_64, binary.LittleEndian).Bytes()
@@ -54,17 +45,17 @@ func TestOpen(t *testing.T) {
 		{"ARM zImage", imagetest.ARMzImage(binary.LittleEndian, imagetest.Filler(512)), FormatARM, elf.EM_ARM, 0, nil, nil, ""},
 		{"ARM zImage, big endian", imagetest.ARMzImage(binary.BigEndian, imagetest.Filler(512)), FormatARM, elf.EM_ARM, 0, nil, nil, ""},
 		{"s390 image", imagetest.S390(), FormatS390, elf.EM_S390, 0, nil, nil, ""},
-		{"Image.gz", compress(t, "gzip", arm64), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"gzip"}, arm64, release},
-		{"Image.lz4-dtb", append(compress(t, "lz4-legacy", arm64), "\xd0\x0d\xfe\xed\x00\x00\x10\x00..."...), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"lz4"}, arm64, release},
-		{"Image.lz4-dtb, as a frame", append(compress(t, "lz4", arm64), "\xd0\x0d\xfe\xed\x00\x00\x10\x00..."...), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"lz4"}, arm64, release},
-		{"Image.gz-dtb", append(compress(t, "gzip", arm64), "\xd0\x0d\xfe\xed..."...), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"gzip"}, arm64, release},
-		{"vmlinux.xz", compress(t, "xz", vmlinux), FormatELF, elf.EM_X86_64, 0x204000, []string{"xz"}, vmlinux, release},
-		{"zboot", imagetest.Zboot(compress(t, "gzip", arm64), "gzip", 0), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"zboot(gzip)"}, arm64, release},
-		{"uImage of Image.lzo", imagetest.UImage(compress(t, "lzo", arm64), 2, 4), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"uimage", "lzo"}, arm64, release},
+		{"Image.gz", imagetest.Compress(t, "gzip", arm64), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"gzip"}, arm64, release},
+		{"Image.lz4-dtb", append(imagetest.Compress(t, "lz4-legacy", arm64), "\xd0\x0d\xfe\xed\x00\x00\x10\x00..."...), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"lz4"}, arm64, release},
+		{"Image.lz4-dtb, as a frame", append(imagetest.Compress(t, "lz4", arm64), "\xd0\x0d\xfe\xed\x00\x00\x10\x00..."...), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"lz4"}, arm64, release},
+		{"Image.gz-dtb", append(imagetest.Compress(t, "gzip", arm64), "\xd0\x0d\xfe\xed..."...), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"gzip"}, arm64, release},
+		{"vmlinux.xz", imagetest.Compress(t, "xz", vmlinux), FormatELF, elf.EM_X86_64, 0x204000, []string{"xz"}, vmlinux, release},
+		{"zboot", imagetest.Zboot(imagetest.Compress(t, "gzip", arm64), "gzip", 0), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"zboot(gzip)"}, arm64, release},
+		{"uImage of Image.lzo", imagetest.UImage(imagetest.Compress(t, "lzo", arm64), 2, 4), FormatARM64, elf.EM_AARCH64, 0x80000, []string{"uimage", "lzo"}, arm64, release},
 		{"uki", uki, FormatBzImage, elf.EM_X86_64, 0x3400000, []string{"uki"}, nil, release},
-		{"uki of zboot", imagetest.PE(0xaa64, imagetest.Section{Name: ".linux", Data: imagetest.Zboot(compress(t, "zstd", arm64), "zstd22", uint32(len(arm64)))}),
+		{"uki of zboot", imagetest.PE(0xaa64, imagetest.Section{Name: ".linux", Data: imagetest.Zboot(imagetest.Compress(t, "zstd", arm64), "zstd22", uint32(len(arm64)))}),
 			FormatARM64, elf.EM_AARCH64, 0x80000, []string{"uki", "zboot(zstd)"}, arm64, release},
-		{"four wrappings", compress(t, "zstd", compress(t, "lz4", compress(t, "xz", compress(t, "gzip", riscv)))),
+		{"four wrappings", imagetest.Compress(t, "zstd", imagetest.Compress(t, "lz4", imagetest.Compress(t, "xz", imagetest.Compress(t, "gzip", riscv)))),
 			FormatRISCV, elf.EM_RISCV, 0x40000, []string{"zstd", "lz4", "xz", "gzip"}, riscv, release},
 	}
 	for _, tt := range tests {
@@ -152,7 +143,7 @@ func TestUnpackErrorOfReader(t *testing.T) {
 	kernel := imagetest.GoodARM64()
 	kernel.Body = append(kernel.Body, imagetest.Filler(1<<20)...)
 	for _, codec := range imagetest.Codecs {
-		file := compress(t, codec, kernel.Bytes())
+		file := imagetest.Compress(t, codec, kernel.Bytes())
 		_, err := Open(halfReader{file, want}, int64(len(file)))
 		if !errors.Is(err, want) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTruncated) {
 			t.Errorf("%s: Open = %v; want it to wrap %q only", codec, err, want)

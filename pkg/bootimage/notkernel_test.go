@@ -15,7 +15,7 @@ import (
 // whole one.
 func TestOpenRefuses(t *testing.T) {
 	bz, arm64 := imagetest.GoodBzImage().Bytes(), imagetest.GoodARM64().Bytes()
-	gz := compress(t, "gzip", arm64)
+	gz := imagetest.Compress(t, "gzip", arm64)
 	vmlinux := func(change func(*imagetest.ELF)) []byte {
 		e := imagetest.GoodELF(elf.EM_X86_64, binary.LittleEndian)
 		change(&e)
@@ -36,8 +36,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"text", []byte("menuentry 'Debian' {\n}\n"), ErrNotKernel, "a text file"},
 		{"zeroes", make([]byte, 8192), ErrNotKernel, "it begins with 4096 zero bytes"},
 		{"cpio", cpio, ErrNotKernel, "a cpio archive (an initramfs)"},
-		{"initrd.gz", compress(t, "gzip", cpio), ErrNotKernel, "in gzip: not a Linux kernel image: a cpio archive (an initramfs)"},
-		{"initrd.zst", compress(t, "zstd", cpio), ErrNotKernel, "in zstd: not a Linux kernel image: a cpio archive"},
+		{"initrd.gz", imagetest.Compress(t, "gzip", cpio), ErrNotKernel, "in gzip: not a Linux kernel image: a cpio archive (an initramfs)"},
+		{"initrd.zst", imagetest.Compress(t, "zstd", cpio), ErrNotKernel, "in zstd: not a Linux kernel image: a cpio archive"},
 		{"data", imagetest.Filler(300), ErrNotKernel, "unknown data, it begins with 63 4d 1f 2b"},
 		{"device tree", []byte("\xd0\x0d\xfe\xed\x00\x00"), ErrNotKernel, "a device tree blob or a U-Boot FIT image"},
 		{"boot sector", append(make([]byte, 510), 0x55, 0xaa), ErrNotKernel, "a boot sector"},
@@ -53,7 +53,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"ELF without headers", vmlinux(func(e *imagetest.ELF) { e.Progs = nil }), ErrNotKernel, "an ELF file without program headers"},
 		{"uImage of a ramdisk", imagetest.UImage(cpio, 3, 0), ErrNotKernel, "a U-Boot image (uImage) of type 3, a kernel has 2"},
 		{"uImage, damaged", badUImage, ErrCorrupt, "uimage: corrupt: data checksum is"},
-		{"five wrappings", compress(t, "gzip", compress(t, "gzip", compress(t, "gzip", compress(t, "gzip", gz)))), ErrNotKernel, "gzip inside 4 wrappings; at most 4 are unwrapped"},
+		{"five wrappings", imagetest.Compress(t, "gzip", imagetest.Compress(t, "gzip", imagetest.Compress(t, "gzip", imagetest.Compress(t, "gzip", gz)))), ErrNotKernel, "gzip inside 4 wrappings; at most 4 are unwrapped"},
 		{"uki in uki", imagetest.PE(0x8664, imagetest.Section{Name: ".linux", Data: imagetest.PE(0x8664, linux)}), ErrNotKernel, "a UKI inside a UKI"},
 		{"uki, empty .linux", imagetest.PE(0x8664, imagetest.Section{Name: ".linux"}), ErrNotKernel, "section .linux is empty"},
 		{"uki of text", imagetest.PE(0x8664, imagetest.Section{Name: ".linux", Data: []byte("hello")}), ErrNotKernel, "in uki: not a Linux kernel image: a text file"},

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/decompress"
+	"github.com/gokexec/gokexec/internal/imagetest"
 )
 
 // openFile opens a kernel that must be good.
@@ -49,7 +50,7 @@ func TestRealKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, codec := range []string{"gzip", "zstd", "lz4-legacy", "lzo"} { // the writers of the others are slow
-		packed := compress(t, codec, kernel)
+		packed := imagetest.Compress(t, codec, kernel)
 		got, err := decompress.Of(packed).Unpack(bytes.NewReader(packed), int64(len(packed)), int64(len(kernel)), MaxUnpacked)
 		if err != nil || !bytes.Equal(got, kernel) {
 			t.Errorf("%s: unpack(compress(kernel)) = %d bytes, %v; want %d", codec, len(got), err, len(kernel))

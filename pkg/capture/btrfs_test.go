@@ -2,25 +2,19 @@ package capture
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/disktest"
 	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 // btrfsDisk makes a disk a member of a btrfs of so many devices.
-func btrfsDisk(id, devices uint64) func([]byte) {
-	return func(b []byte) {
-		sb := b[0x10000:]
-		copy(sb[0x40:], "_BHRfS_M")
-		copy(sb[0x20:], testUUIDBytes)
-		binary.LittleEndian.PutUint64(sb[0x88:], devices)
-		binary.LittleEndian.PutUint64(sb[0xc9:], id)
-	}
+func btrfsDisk(number, devices uint64) func([]byte) {
+	return disktest.Btrfs(disktest.UUID, number, devices)
 }
 
 // A btrfs of several devices is mounted when all of them are there, and the

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/disktest"
 	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
@@ -47,10 +48,10 @@ func testMembersAreLeftAlone(t *testing.T) {
 	vmcore := string(testVMCore(t))
 	targets := []Target{
 		{Type: TargetFilesystem, Device: "/dev/sda1"}, {Type: TargetFilesystem, Device: "/dev/sda1", FSType: "ext4"},
-		{Type: TargetFilesystem, Device: "UUID=" + testUUID}, {Type: TargetFilesystem, Device: "LABEL=crash"},
+		{Type: TargetFilesystem, Device: "UUID=" + disktest.UUID}, {Type: TargetFilesystem, Device: "LABEL=crash"},
 		{Type: TargetFilesystem, Device: "PARTUUID=abcd-01"},
 		{Type: TargetRaw, Device: "/dev/sda1"}, {Type: TargetRaw, Device: "/dev/sda1", Overwrite: true},
-		{Type: TargetRaw, Device: "UUID=" + testUUID, Overwrite: true}, {Type: TargetRaw, Device: "PARTUUID=abcd-01", Overwrite: true},
+		{Type: TargetRaw, Device: "UUID=" + disktest.UUID, Overwrite: true}, {Type: TargetRaw, Device: "PARTUUID=abcd-01", Overwrite: true},
 	}
 	for _, m := range members {
 		for _, own := range []bool{true, false} {
@@ -118,7 +119,7 @@ func testAmbiguous(t *testing.T) {
 		if late == 0 {
 			<-done
 		}
-		res, err := Run(context.Background(), Config{Targets: []Target{{Type: TargetFilesystem, Device: "UUID=" + testUUID}}, DeviceTimeoutSeconds: 1}, Options{System: s, MountPoint: "/mnt"})
+		res, err := Run(context.Background(), Config{Targets: []Target{{Type: TargetFilesystem, Device: "UUID=" + disktest.UUID}}, DeviceTimeoutSeconds: 1}, Options{System: s, MountPoint: "/mnt"})
 		<-done
 		if !errors.Is(err, blkid.ErrAmbiguous) || !strings.Contains(err.Error(), "/dev/vda and /dev/vdb") || len(s.events) > 0 {
 			t.Errorf("after %v: Run = %+v, %v, %q; want ErrAmbiguous, nothing mounted", late, res, err, s.events)

@@ -3,37 +3,17 @@ package capture
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/disktest"
 	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
-const testUUID = "01234567-89ab-cdef-0123-456789abcdef"
-
-var testUUIDBytes = []byte{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
-
 // ext4Disk makes a disk begin with an ext4 superblock.
-func ext4Disk(label string) func([]byte) {
-	return func(b []byte) {
-		copy(b[0x438:], "\x53\xef")
-		b[0x45c], b[0x460] = 4, 0x40 // journal, extents
-		copy(b[0x468:], testUUIDBytes)
-		copy(b[0x478:], label)
-	}
-}
-
-// gptDisk makes a disk with one partition, number 3.
-func gptDisk(b []byte) {
-	copy(b[512:], "EFI PART")
-	binary.LittleEndian.PutUint64(b[512+72:], 2)
-	binary.LittleEndian.PutUint32(b[512+80:], 128)
-	binary.LittleEndian.PutUint32(b[512+84:], 128)
-	copy(b[1024+2*128+16:], []byte{0x67, 0x45, 0x23, 0x01, 0xab, 0x89, 0xef, 0xcd, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef})
-}
+func ext4Disk(label string) func([]byte) { return disktest.Ext4(disktest.UUID, label) }
 
 func TestRunFilesystem(t *testing.T) {
 	vmcore := testVMCore(t)
@@ -46,8 +26,8 @@ func TestRunFilesystem(t *testing.T) {
 		wantErr string
 	}{
 		{name: "by name", target: Target{Device: "/dev/vda"}, mount: "mount /dev/vda /mnt/0 ext4 "},
-		{name: "by UUID", target: Target{Device: "UUID=" + strings.ToUpper(testUUID)}, mount: "mount /dev/vda /mnt/0 ext4 "},
-		{name: "by udev's link", target: Target{Device: "/dev/disk/by-uuid/" + testUUID}, mount: "mount /dev/vda /mnt/0 ext4 "},
+		{name: "by UUID", target: Target{Device: "UUID=" + strings.ToUpper(disktest.UUID)}, mount: "mount /dev/vda /mnt/0 ext4 "},
+		{name: "by udev's link", target: Target{Device: "/dev/disk/by-uuid/" + disktest.UUID}, mount: "mount /dev/vda /mnt/0 ext4 "},
 		{name: "by label", target: Target{Device: "LABEL=crash disk"}, mount: "mount /dev/vda /mnt/0 ext4 "},
 		{name: "by udev's label", target: Target{Device: `/dev/disk/by-label/crash\x20disk`}, mount: "mount /dev/vda /mnt/0 ext4 "},
 		{name: "type and options", target: Target{Device: "/dev/vda", FSType: "xfs", MountOptions: "nouuid"}, mount: "mount /dev/vda /mnt/0 xfs nouuid"},
@@ -56,9 +36,9 @@ func TestRunFilesystem(t *testing.T) {
 			prepare: func(s *fakeSystem, t *testing.T) {
 				s.file(t, "/sys/class/block/vda/uevent", "MAJOR=1\nPARTUUID=ABCD-01\n")
 			}},
-		{name: "by PARTUUID in the GPT", target: Target{Device: "PARTUUID=" + testUUID}, mount: "mount /dev/sda3 /mnt/0 ext4 ",
+		{name: "by PARTUUID in the GPT", target: Target{Device: "PARTUUID=" + disktest.UUID}, mount: "mount /dev/sda3 /mnt/0 ext4 ",
 			prepare: func(s *fakeSystem, t *testing.T) {
-				s.device(t, "sda", 4<<20, gptDisk)
+				s.device(t, "sda", 4<<20, disktest.GPT(512))
 				s.device(t, "sda3", 4<<20, ext4Disk(""))
 				s.file(t, "/sys/class/block/sda3/partition", "3\n")
 				s.file(t, "/sys/class/block/sda/sda3/partition", "3\n")

@@ -7,58 +7,29 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/u-root/u-root/pkg/cpio"
 
+	"github.com/gokexec/gokexec/internal/alloctest"
 	"github.com/gokexec/gokexec/internal/imagetest"
 )
 
-// archiveOf is a newc cpio archive with files of so many zero bytes.
+// archiveOf is a newc cpio archive with files of so many zero bytes, padded to a block.
 func archiveOf(names []string, size int) []byte {
-	var b []byte
-	entry := func(name string, size int) {
-		b = fmt.Appendf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
-			1, 0o100644, 0, 0, 1, 0, size, 0, 0, 0, 0, len(name)+1, 0, name)
-		b = append(b, make([]byte, -len(b)&3)...)
-		b = append(b, make([]byte, size+-size&3)...)
-	}
-	for _, name := range names {
-		entry(name, size)
-	}
-	entry(cpio.Trailer, 0)
+	b := imagetest.Cpio(size, names...)
 	return append(b, make([]byte, -len(b)&511)...)
 }
 
-// packed compresses as the kernel takes it.
+// packed is b in the form that the kernel reads.
 func packed(t testing.TB, codec string, b []byte) []byte {
 	t.Helper()
-	if codec == "xz" { // imagetest's has a check that the kernel refuses
-		var out bytes.Buffer
-		w, err := compressor(&out, XZ)
-		if err == nil {
-			_, err = w.Write(b)
-		}
-		if err == nil {
-			err = w.Close()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out.Bytes()
+	if codec == "xz" {
+		codec = "xz-crc32"
 	}
-	out, err := imagetest.Compress(codec, b)
-	if errors.Is(err, exec.ErrNotFound) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return imagetest.Compress(t, codec, b)
 }
 
 const (
@@ -170,10 +141,7 @@ func TestReadParts(t *testing.T) {
 
 // The kernel's xz decoder takes no CRC64, which xz(1) writes by default.
 func TestReadXZCheck(t *testing.T) {
-	b, err := imagetest.Compress("xz", archiveOf([]string{"init"}, 10))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := imagetest.Compress(t, "xz", archiveOf([]string{"init"}, 10))
 	if _, err := Read(bytes.NewReader(b), testLimit); err == nil || !strings.Contains(err.Error(), "CRC32") {
 		t.Errorf("Read() = %v; want that only CRC32 is taken", err)
 	}
@@ -255,11 +223,8 @@ func TestReadHostile(t *testing.T) {
 		"many names":    archiveOf(manyNames(20000), 0),
 		"claimed size":  []byte(strings.Replace(string(archiveOf([]string{"init"}, 0xabc)), "00000abc", "fffffff0", 1)),
 	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		_, err := Read(bytes.NewReader(b), 64<<20)
-		runtime.ReadMemStats(&after)
-		if used := after.TotalAlloc - before.TotalAlloc; used > 300<<20 {
+		var err error
+		if used := alloctest.Bytes(func() { _, err = Read(bytes.NewReader(b), 64<<20) }); used > 300<<20 {
 			t.Errorf("%s: reading %d bytes allocated %d", name, len(b), used)
 		}
 		if err == nil && name != "many names" {
@@ -286,13 +251,11 @@ func FuzzRead(f *testing.F) {
 		f.Add(packed(f, codec, archiveOf([]string{"init"}, 10)), uint16(i))
 	}
 	f.Fuzz(func(t *testing.T, script []byte, cut uint16) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		if in, err := Read(bytes.NewReader(script), 16<<20); err == nil && in.Files == 0 && in.Unpacked != 0 {
-			t.Errorf("Read() = %+v", in)
-		}
-		runtime.ReadMemStats(&after)
-		if used := after.TotalAlloc - before.TotalAlloc; used > 300<<20+64*uint64(len(script)) {
+		if used := alloctest.Bytes(func() {
+			if in, err := Read(bytes.NewReader(script), 16<<20); err == nil && in.Files == 0 && in.Unpacked != 0 {
+				t.Errorf("Read() = %+v", in)
+			}
+		}); used > 300<<20+64*uint64(len(script)) {
 			t.Errorf("reading %d bytes allocated %d", len(script), used)
 		}
 		var b []byte

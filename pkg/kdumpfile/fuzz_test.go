@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
-	"runtime"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/alloctest"
 	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -50,16 +50,18 @@ func FuzzOpen(f *testing.F) {
 				copy(b[at:], edits[3:7])
 			}
 		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		d, err := tryOpen(b)
+		var d kdumpfile.Dump
+		var err error
+		incomplete := false
+		if used := alloctest.Bytes(func() {
+			if d, err = tryOpen(b); err == nil {
+				incomplete = d.Incomplete()
+			}
+		}); used > 4<<20+8*uint64(len(b)) {
+			t.Errorf("opening %d bytes allocated %d", len(b), used)
+		}
 		if err != nil {
 			return
-		}
-		incomplete := d.Incomplete()
-		runtime.ReadMemStats(&after)
-		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20+8*uint64(len(b)) {
-			t.Errorf("opening %d bytes allocated %d", len(b), used)
 		}
 		for i := range d.Notes() {
 			n := &d.Notes()[i]

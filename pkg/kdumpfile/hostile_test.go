@@ -6,12 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/alloctest"
 	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -35,20 +35,19 @@ func hugeHead(pages uint64) (head []byte, bitmap, descs int64) {
 // costly reads all that can be read of a dump, and holds what that allocates against a bound.
 func costly(t *testing.T, files ...kdumpfile.File) kdumpfile.Dump {
 	t.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	d, err := kdumpfile.Open(files...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Incomplete()
-	page := make([]byte, 4096)
-	for _, a := range []memmap.PhysAddr{0, 1 << 30, 1 << 40, 1<<50 - 4096, 1<<52 - 4096} {
-		_, _ = d.ReadPhysAt(page, a)
-	}
-	_, _ = d.ReadVirtAt(page, 0xffffffff81000000)
-	runtime.ReadMemStats(&after)
-	if used := after.TotalAlloc - before.TotalAlloc; used > 2<<20 {
+	var d kdumpfile.Dump
+	if used := alloctest.Bytes(func() {
+		var err error
+		if d, err = kdumpfile.Open(files...); err != nil {
+			t.Fatal(err)
+		}
+		d.Incomplete()
+		page := make([]byte, 4096)
+		for _, a := range []memmap.PhysAddr{0, 1 << 30, 1 << 40, 1<<50 - 4096, 1<<52 - 4096} {
+			_, _ = d.ReadPhysAt(page, a)
+		}
+		_, _ = d.ReadVirtAt(page, 0xffffffff81000000)
+	}); used > 2<<20 {
 		t.Errorf("%d bytes were allocated", used)
 	}
 	return d

@@ -2,7 +2,6 @@ package kmod
 
 import (
 	"bytes"
-	"compress/gzip"
 	"debug/elf"
 	"encoding/binary"
 	"io/fs"
@@ -12,8 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+	"github.com/gokexec/gokexec/internal/imagetest"
 )
 
 const testVersion = "6.12.0-test"
@@ -70,28 +68,11 @@ func x86(name, depends string, more ...string) []byte {
 // pack compresses b the way the extension says.
 func pack(t testing.TB, ext string, b []byte) []byte {
 	t.Helper()
-	var out bytes.Buffer
-	var err error
-	switch ext {
-	case ".gz":
-		w := gzip.NewWriter(&out)
-		_, err = w.Write(b)
-		w.Close()
-	case ".xz":
-		w, _ := xz.WriterConfig{CheckSum: xz.CRC32}.NewWriter(&out)
-		_, err = w.Write(b)
-		w.Close()
-	case ".zst":
-		w, _ := zstd.NewWriter(&out)
-		_, err = w.Write(b)
-		w.Close()
-	default:
+	codec := map[string]string{".gz": "gzip", ".xz": "xz-crc32", ".zst": "zstd"}[ext]
+	if codec == "" {
 		return b
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return imagetest.Compress(t, codec, b)
 }
 
 // packed is the tree of an unpacked package: no modules.dep, all four

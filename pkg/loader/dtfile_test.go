@@ -27,10 +27,7 @@ const withFileLoad = "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\n
 // By kexec_file_load, where the kernel can: what it does not read by itself is unpacked, and
 // what it does not take, which it says by EINVAL too, is loaded by kexec_load.
 func TestDTFile(t *testing.T) {
-	packed, err := imagetest.Compress("gzip", imagetest.SmallARM64(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
+	packed := imagetest.Compress(t, "gzip", imagetest.SmallARM64(nil))
 	arm := func(t testing.TB) *kexectest.Machine { return kexectest.NewARM64Machine(t, 4<<10, kexectest.VA48) }
 	old := func(t testing.TB) *kexectest.Machine { return kexectest.NewRISCVMachine(t) }
 	riscv := func(t testing.TB) *kexectest.Machine {

@@ -49,10 +49,7 @@ func TestHandleIsTheFile(t *testing.T) {
 func TestHandleOfMemory(t *testing.T) {
 	b := newBench(t)
 	kernel := imagetest.SmallBzImage().Bytes()
-	packed, err := imagetest.Compress("gzip", kernel)
-	if err != nil {
-		t.Fatal(err)
-	}
+	packed := imagetest.Compress(t, "gzip", kernel)
 	in, p := b.opened(t, &plan.Spec{Kind: machine.Crash, Kernel: plan.FromBytes("vmlinuz.gz", packed), Initrd: plan.FromBytes("initrd", []byte("initrd"))})
 	for _, tt := range []struct {
 		payload *plan.Payload

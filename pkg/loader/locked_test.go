@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -44,7 +45,7 @@ func testLoadWhole(t *testing.T) {
 	round := 0
 	b.kernel.DuringLoad = func() {
 		if round++; round == 1 {
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 		}
 		if !b.stateDir().Locked() {
 			t.Error("a load is made without the lock")
@@ -207,7 +208,7 @@ func TestHolds(t *testing.T) {
 		{"the same", nil, true},
 		{"and the kernel has followed memory", func(b *bench, _ *plan.Spec) {
 			b.kernel.HotplugFlag = true
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			b.kernel.MemoryOnline()
 		}, true},
 		{"reloaded", func(b *bench, _ *plan.Spec) {
@@ -215,7 +216,7 @@ func TestHolds(t *testing.T) {
 				b.t.Fatal(err)
 			}
 		}, true},
-		{"stale", func(b *bench, _ *plan.Spec) { b.kernel.AddMemory(dimm()) }, false},
+		{"stale", func(b *bench, _ *plan.Spec) { b.kernel.AddMemory(kexectest.DIMM()) }, false},
 		{"unloaded by another program", func(b *bench, _ *plan.Spec) {
 			foreign := &Loader{Kernel: b.kernel, Root: b.Root, Arch: b.Arch}
 			if err := foreign.unloadBy(ctx, machine.Crash, plan.Auto); err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
@@ -31,7 +32,7 @@ func TestReloadReadsMachineOnceBeforeAndAfter(t *testing.T) {
 	for _, method := range []plan.Method{plan.Auto, plan.File, plan.Segments} {
 		b := newBench(t)
 		b.loadOne(t, "x")
-		b.kernel.AddMemory(dimm())
+		b.kernel.AddMemory(kexectest.DIMM())
 		root := &countingFS{FS: b.Root, opened: map[string]int{}}
 		b.Root = root
 		before := accuracy.Verify(root, b.StateDir)
@@ -57,7 +58,7 @@ func TestReloadOfStaleReading(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	out, err := b.Reload(t.Context(), ReloadOptions{LockHeld: true, Machine: host.Dump})
 	if err != nil || out.Verification.Accuracy != accuracy.Stale {
 		t.Errorf("Reload of an old reading = %v, %v; want it found stale", out.Verification, err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/imagetest"
+	"github.com/gokexec/gokexec/internal/kexectest"
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
@@ -17,8 +18,6 @@ import (
 	"github.com/gokexec/gokexec/pkg/record"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
-
-func dimm() memmap.Range { return memmap.Range{Start: 4 << 30, End: 5 << 30} }
 
 // loadOne loads and gives the verification after it.
 func (b *bench) loadOne(t *testing.T, initrd string) *accuracy.Verification {
@@ -39,30 +38,30 @@ func TestVerify(t *testing.T) {
 		want   string // of Verification.String
 	}{
 		{"nothing changed", func(*bench) {}, "accurate"},
-		{"memory came", func(b *bench) { b.kernel.AddMemory(dimm()) }, "stale: missing memory: [0x100000000-0x140000000)"},
+		{"memory came", func(b *bench) { b.kernel.AddMemory(kexectest.DIMM()) }, "stale: missing memory: [0x100000000-0x140000000)"},
 		{"memory came, and the kernel followed", func(b *bench) {
 			b.kernel.HotplugFlag = true
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			b.kernel.MemoryOnline()
 		}, "accurate"},
 		{"memory went", func(b *bench) {
 			b.kernel.HotplugFlag = true
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			b.kernel.MemoryOnline()
-			b.kernel.RemoveMemory(dimm())
+			b.kernel.RemoveMemory(kexectest.DIMM())
 		}, "stale: surplus memory: [0x100000000-0x140000000)"},
 		{"memory came, offline", func(b *bench) {
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			b.blocks("offline", 0, 8)
 		}, "accurate"},
 		{"memory came, a part offline", func(b *bench) {
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			b.blocks("offline", 0, 3)
 			b.blocks("online", 3, 8)
 		}, "stale: missing memory: [0x118000000-0x140000000)"},
 		{"memory went offline", func(b *bench) {
 			b.kernel.HotplugFlag = true
-			b.kernel.AddMemory(dimm())
+			b.kernel.AddMemory(kexectest.DIMM())
 			b.kernel.MemoryOnline()
 			b.blocks("offline", 0, 8)
 		}, "accurate"},
@@ -122,7 +121,7 @@ func TestVerifyHidden(t *testing.T) {
 	if found.Accuracy != accuracy.Unverified || !strings.Contains(found.Reason, "of an earlier load") || !found.Unchanged {
 		t.Errorf("with the header hidden: %+v; want unknown, on an unchanged machine", found)
 	}
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	if found := b.verify(); found.Accuracy != accuracy.Unverified || found.Unchanged {
 		t.Errorf("with the header hidden and memory added: %+v; want unknown, changed", found)
 	}
@@ -158,7 +157,7 @@ func TestVerifyForeign(t *testing.T) {
 	}
 	// A header that the kernel rewrites is no load by another tool.
 	b.kernel.HotplugFlag = true
-	b.kernel.AddMemory(dimm())
+	b.kernel.AddMemory(kexectest.DIMM())
 	b.kernel.MemoryOnline()
 	if found := b.verify(); found.Foreign || found.Accuracy != accuracy.Accurate {
 		t.Errorf("after the kernel's update: %+v; want ours, accurate", found)
@@ -193,14 +192,14 @@ func TestLoadSettled(t *testing.T) {
 		{"quiet", func(*bench, int) {}, "-1", 1, accuracy.Accurate, false},
 		{"memory comes during the first", func(b *bench, round int) {
 			if round == 1 {
-				b.kernel.AddMemory(dimm())
+				b.kernel.AddMemory(kexectest.DIMM())
 				b.kernel.MemoryOnline() // dropped
 			}
 		}, "-1", 2, accuracy.Accurate, false},
 		{"memory comes during each", func(b *bench, round int) {
 			b.kernel.AddMemory(memmap.Range{Start: memmap.PhysAddr(4+round) << 30, End: memmap.PhysAddr(5+round) << 30})
 		}, "-1", maxRounds, accuracy.Stale, false},
-		{"a limit counts loads", func(b *bench, _ int) { b.kernel.AddMemory(dimm()) }, "5", 1, accuracy.Stale, false},
+		{"a limit counts loads", func(b *bench, _ int) { b.kernel.AddMemory(kexectest.DIMM()) }, "5", 1, accuracy.Stale, false},
 		{"header hidden, a CPU comes during the first", func(b *bench, round int) {
 			if round == 1 {
 				b.kernel.WriteCPU(1, 0x3fd0a000)
@@ -227,7 +226,7 @@ func TestReload(t *testing.T) {
 	setup := func(t *testing.T) *bench {
 		b := newBench(t)
 		b.loadOne(t, "x")
-		b.kernel.AddMemory(dimm())
+		b.kernel.AddMemory(kexectest.DIMM())
 		return b
 	}
 	reload := func(t *testing.T, b *bench, opt ReloadOptions) (*plan.Plan, *accuracy.Verification) {
@@ -246,7 +245,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("Reload = %v, %v, %q; want by kexec_load, accurate, the same command line", p.Method, found, p.Cmdline)
 		}
 		// And that one again: the user still has not asked for a method.
-		b.kernel.RemoveMemory(dimm())
+		b.kernel.RemoveMemory(kexectest.DIMM())
 		b.kernel.Write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
 		if _, _, err := b.reload(t.Context(), ReloadOptions{Method: plan.Segments}); err == nil {
 			t.Error("Reload by kexec_load under lockdown succeeds; want why not")
@@ -285,7 +284,7 @@ func TestReload(t *testing.T) {
 		b.kernel.Write(reuse, "0\n")
 		b.loadOne(t, "x")
 		b.kernel.KeysExpired = true
-		b.kernel.AddMemory(dimm())
+		b.kernel.AddMemory(kexectest.DIMM())
 		if p, found := reload(t, b, ReloadOptions{}); p.Method != plan.File || found.Accuracy != accuracy.Accurate {
 			t.Errorf("Reload = %v, %v; want by kexec_file_load, accurate, with the keys of the image before", p.Method, found)
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -28,23 +27,11 @@ func TestGoldenDTPlans(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}
-			file := filepath.Join("testdata", "plans", name+".txt")
 			got := describe(p)
 			for _, u := range p.Usable {
 				got += fmt.Sprintf("usable %v\n", u)
 			}
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("%s: the plan is\n%s\nwant\n%s", name, got, want)
-			}
+			golden(t, name, got)
 		}
 	}
 }

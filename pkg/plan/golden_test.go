@@ -87,22 +87,24 @@ func TestGoldenPlans(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
 		}
-		file := filepath.Join("testdata", "plans", tt.name+".txt")
-		got := describe(p)
-		if *update {
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
+		golden(t, tt.name, describe(p))
+	}
+}
+
+// golden compares a plan with the one in testdata, or puts it there.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", "plans", name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got != string(want) {
-			t.Errorf("%s: the plan is\n%s\nwant\n%s", tt.name, got, want)
-		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: the plan is\n%s\nwant\n%s", name, got, want)
 	}
 }

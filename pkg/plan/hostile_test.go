@@ -4,9 +4,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/alloctest"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -20,12 +20,10 @@ func TestHostileInitrd(t *testing.T) {
 	}
 	host := &machine.Host{MemTotal: 8 << 30, Crash: []memmap.Range{{Start: 1 << 30, End: 1<<30 + 256<<20}}}
 	p := &Plan{Image: &bootimage.Image{}, Initrd: &Payload{Path: path, Size: 1 << 30}}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	err := p.fits(host, machine.Crash)
-	runtime.ReadMemStats(&after)
-	if !errors.Is(err, bootimage.ErrTooLarge) || after.TotalAlloc-before.TotalAlloc > 1<<20 {
-		t.Errorf("fits() = %v, %d bytes were allocated", err, after.TotalAlloc-before.TotalAlloc)
+	var err error
+	used := alloctest.Bytes(func() { err = p.fits(host, machine.Crash) })
+	if !errors.Is(err, bootimage.ErrTooLarge) || used > 1<<20 {
+		t.Errorf("fits() = %v, %d bytes were allocated", err, used)
 	}
 	if err := p.fits(host, machine.Boot); err != nil {
 		t.Errorf("fits(boot) = %v", err)

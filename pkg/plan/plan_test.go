@@ -62,10 +62,7 @@ func TestPlanUnpacks(t *testing.T) {
 	kernel := imagetest.SmallBzImage().Bytes()
 	m := kexectest.NewMachine(t)
 	for _, codec := range imagetest.Codecs {
-		packed, err := imagetest.Compress(codec, kernel)
-		if err != nil {
-			t.Fatal(err)
-		}
+		packed := imagetest.Compress(t, codec, kernel)
 		p, findings, err := planOn(t, m, &Spec{Kind: machine.Crash, Kernel: FromBytes(codec, packed)})
 		if err != nil {
 			t.Errorf("New(%s) error = %v", codec, err)
@@ -143,10 +140,7 @@ func TestPlanIsData(t *testing.T) {
 		}
 		return FromFile(filepath.Join(dir, name))
 	}
-	packed, err := imagetest.Compress("gzip", imagetest.SmallBzImage().Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
+	packed := imagetest.Compress(t, "gzip", imagetest.SmallBzImage().Bytes())
 	uki := imagetest.PE(0x8664, imagetest.Section{Name: ".linux", Data: imagetest.SmallBzImage().Bytes()}, imagetest.Section{Name: ".initrd", Data: []byte("initrd")})
 	for name, kernel := range map[string][]byte{"vmlinuz": imagetest.SmallBzImage().Bytes(), "vmlinux": imagetest.SmallVmlinux(), "vmlinuz.gz": packed, "uki": uki} {
 		for _, method := range []Method{File, Segments} {

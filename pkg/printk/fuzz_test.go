@@ -2,9 +2,9 @@ package printk_test
 
 import (
 	"bytes"
-	"runtime"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/alloctest"
 	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/printk"
@@ -101,20 +101,19 @@ func FuzzGarbage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		log, err := printk.Read(file)
-		if err != nil {
-			return
-		}
-		var out counter
-		st, err := printk.WriteText(&out, log)
-		if err != nil {
-			t.Errorf("WriteText() = %v", err)
-		}
-		runtime.ReadMemStats(&after)
+		var st printk.Stats
+		used := alloctest.Bytes(func() {
+			log, err := printk.Read(file)
+			if err != nil {
+				return
+			}
+			var out counter
+			if st, err = printk.WriteText(&out, log); err != nil {
+				t.Errorf("WriteText() = %v", err)
+			}
+		})
 		// The windows; a name per record; arguments of errors that are not made.
-		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20+100*st.Damaged {
+		if used > 4<<20+100*st.Damaged {
 			t.Errorf("reading allocated %d bytes in all; %+v", used, st)
 		}
 	})

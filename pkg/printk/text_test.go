@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/alloctest"
 	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/printk"
@@ -121,11 +121,8 @@ func TestRingGarbageSize(t *testing.T) {
 	r.Add(entry(0, 30), dumptest.Finalized)
 	r.Store()
 	log := open(t, m.Core())
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_, st := collect(log)
-	runtime.ReadMemStats(&after)
-	if used := after.TotalAlloc - before.TotalAlloc; st.Damaged < 1<<25 || used > 16<<20 {
+	var st printk.Stats
+	if used := alloctest.Bytes(func() { _, st = collect(log) }); st.Damaged < 1<<25 || used > 16<<20 {
 		t.Errorf("%+v, %d bytes allocated; want damage of 1<<26 and at most 16 MiB", st, used)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/disktest"
 	"github.com/gokexec/gokexec/pkg/capture"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestResolveRefuses(t *testing.T) {
 	virtual := func(name string, files ...string) func(*bench) {
 		return func(b *bench) {
-			b.disk("virtual/block/"+name, ext4(dataUUID, ""))
+			b.disk("virtual/block/"+name, disktest.Ext4(dataUUID, ""))
 			for i := 0; i+1 < len(files); i += 2 {
 				b.file("sys/class/block/"+name+"/"+files[i], files[i+1])
 			}
@@ -55,7 +56,7 @@ func TestResolveRefuses(t *testing.T) {
 		{"md", fsOn("/dev/md0", "/"), "an md RAID", virtual("md0", "md/level", "raid1\n")},
 		{"md's partition", fsOn("/dev/md0p1", "/"), "an md RAID", func(b *bench) {
 			virtual("md0", "md/level", "raid1\n")(b)
-			b.disk("virtual/block/md0/md0p1", ext4(dataUUID, ""))
+			b.disk("virtual/block/md0/md0p1", disktest.Ext4(dataUUID, ""))
 			b.file("sys/class/block/md0p1/partition", "1\n")
 		}},
 		{"md without its node", fsOn("/dev/md0", "/"), "an md RAID", func(b *bench) {
@@ -105,32 +106,32 @@ func TestResolveRefuses(t *testing.T) {
 		{"an image file", raw("/srv/image"), "outside of /dev", func(b *bench) { b.file("srv/image", "") }},
 		{"an absent link", raw("/dev/disk/by-id/x"), "is not on this machine", nil},
 		{"an LVM member", fsOn("/dev/vda", "/"), "(LVM2_member)", holding(bytesAt(0x218, "LVM2 001"))},
-		{"a LUKS member with a filesystem inside", fsOn("/dev/vda", "/"), "(crypto_LUKS)", holding(ext4(dataUUID, ""), bytesAt(0, "LUKS\xba\xbe"))},
-		{"a member of an md RAID, by its filesystem's UUID", fsOn("UUID="+dataUUID, "/"), "linux_raid_member", holding(ext4(dataUUID, ""), bytesAt(0x1000, "\xfc\x4e\x2b\xa9"))},
+		{"a LUKS member with a filesystem inside", fsOn("/dev/vda", "/"), "(crypto_LUKS)", holding(disktest.Ext4(dataUUID, ""), bytesAt(0, "LUKS\xba\xbe"))},
+		{"a member of an md RAID, by its filesystem's UUID", fsOn("UUID="+dataUUID, "/"), "linux_raid_member", holding(disktest.Ext4(dataUUID, ""), bytesAt(0x1000, "\xfc\x4e\x2b\xa9"))},
 		{"squashfs", fsOn("/dev/vda", "/"), "read-only by design", holding(bytesAt(0, "hsqs"))},
 		{"erofs", fsOn("/dev/vda", "/"), "read-only by design", holding(bytesAt(0x400, "\xe2\xe1\xf5\xe0"))},
 		{"iso9660", fsOn("/dev/vda", "/"), "read-only by design", holding(bytesAt(0x8001, "CD001"))},
 		{"no filesystem", fsOn("/dev/vda", "/"), "holds no filesystem", holding()},
 		{"swap as a filesystem", fsOn("/dev/vda", "/"), "holds no filesystem, but a swap", holding(bytesAt(4086, "SWAPSPACE2"))},
-		{"two filesystems at once", fsOn("/dev/vda", "/"), "can't be told", holding(ext4(dataUUID, ""), btrfsMember(otherUUID, 1, 1))},
+		{"two filesystems at once", fsOn("/dev/vda", "/"), "can't be told", holding(disktest.Ext4(dataUUID, ""), disktest.Btrfs(otherUUID, 1, 1))},
 		{"a disk with partitions as a filesystem", fsOn("/dev/sda", "/"), "holds no filesystem", nil},
 		{"another type than it holds", capture.Target{Type: capture.TargetFilesystem, Device: "/dev/sda1", FSType: "xfs"}, "not a xfs", nil},
-		{"ext4 with an external journal", fsOn("/dev/vda", "/"), "an external journal", holding(ext4(dataUUID, ""), func(i []byte) { i[0x4e0] = 0 })},
+		{"ext4 with an external journal", fsOn("/dev/vda", "/"), "an external journal", holding(disktest.Ext4(dataUUID, ""), func(i []byte) { i[0x4e0] = 0 })},
 		{"xfs with an external log", fsOn("/dev/vda", "/"), "an external log", holding(bytesAt(0, "XFSB"))},
 		{"xfs with a realtime device", fsOn("/dev/vda", "/"), "a realtime device", holding(bytesAt(0, "XFSB"), func(i []byte) { i[23], i[55] = 1, 1 })},
-		{"a btrfs that lacks a device", fsOn("/dev/vda", "/"), "only 1 of the 2 devices", holding(btrfsMember(dataUUID, 1, 2))},
+		{"a btrfs that lacks a device", fsOn("/dev/vda", "/"), "only 1 of the 2 devices", holding(disktest.Btrfs(dataUUID, 1, 2))},
 		{"a btrfs on LVM too", fsOn("/dev/vda", "/"), "dm-0 is an LVM logical volume", func(b *bench) {
-			holding(btrfsMember(dataUUID, 1, 2))(b)
-			b.disk("virtual/block/dm-0", btrfsMember(dataUUID, 2, 2))
+			holding(disktest.Btrfs(dataUUID, 1, 2))(b)
+			b.disk("virtual/block/dm-0", disktest.Btrfs(dataUUID, 2, 2))
 			b.file("sys/class/block/dm-0/dm/uuid", "LVM-x\n")
 		}},
-		{"a btrfs seed", fsOn("/dev/vda", "/"), "a seed", holding(btrfsMember(dataUUID, 1, 1), func(i []byte) { binary.LittleEndian.PutUint64(i[0x10038:], 1<<32) })},
+		{"a btrfs seed", fsOn("/dev/vda", "/"), "a seed", holding(disktest.Btrfs(dataUUID, 1, 1), func(i []byte) { binary.LittleEndian.PutUint64(i[0x10038:], 1<<32) })},
 		{"raw on what is mounted", raw("/dev/sda1"), "is mounted on /", nil},
 		{"raw on a disk a partition of which is mounted", raw("/dev/sda"), "sda1 is mounted on /", nil},
 		{"overwriting what is mounted", capture.Target{Type: capture.TargetRaw, Device: "/dev/sda1", Overwrite: true}, "is mounted on /", nil},
-		{"raw on a filesystem", raw("/dev/vda"), "it holds ext4", holding(ext4(dataUUID, ""))},
+		{"raw on a filesystem", raw("/dev/vda"), "it holds ext4", holding(disktest.Ext4(dataUUID, ""))},
 		{"raw on a member of a mounted btrfs", capture.Target{Type: capture.TargetRaw, Device: "/dev/vda", Overwrite: true}, "a member of a btrfs that is mounted", func(b *bench) {
-			holding(btrfsMember(dataUUID, 1, 2))(b)
+			holding(disktest.Btrfs(dataUUID, 1, 2))(b)
 			b.link("sys/fs/btrfs/x/devices/vda", "../../../../devices/"+pci+"0000:00:05.0/virtio2/block/vda")
 		}},
 		{"raw on swap in use", raw("/dev/vda"), "is swap space in use", func(b *bench) {
@@ -153,7 +154,7 @@ func TestResolveRefuses(t *testing.T) {
 			b.mkdir("data")
 		}},
 		{"a link to another filesystem", fsOn("UUID="+dataUUID, "/crash"), "leads to another filesystem", func(b *bench) {
-			holding(ext4(dataUUID, ""))(b)
+			holding(disktest.Ext4(dataUUID, ""))(b)
 			b.mount("30 22 8:3 / /data rw - ext4 /dev/vda rw")
 			b.mkdir("data")
 			b.link("data/crash", "/var/crash")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/disktest"
 	"github.com/gokexec/gokexec/pkg/capture"
 )
 
@@ -18,7 +19,7 @@ const (
 func TestResolve(t *testing.T) {
 	const root = "fs:UUID=" + rootUUID
 	fedora := func(b *bench) {
-		b.disk(pci+"0000:00:05.0/virtio2/block/vda", btrfsMember(dataUUID, 1, 1))
+		b.disk(pci+"0000:00:05.0/virtio2/block/vda", disktest.Btrfs(dataUUID, 1, 1))
 		b.mount("40 22 0:50 /root /mnt/top rw - btrfs /dev/vda rw,subvolid=256,subvol=/root")
 		b.mkdir("mnt/top/var/crash")
 	}
@@ -47,39 +48,39 @@ func TestResolve(t *testing.T) {
 			b.mkdir("var")
 		}},
 		{name: "a filesystem mounted elsewhere", target: "fs:UUID=" + dataUUID + ":/crash", want: "fs:UUID=" + dataUUID + ":/crash", prepare: func(b *bench) {
-			b.disk(pci+"0000:00:05.0/virtio2/block/vda", ext4(dataUUID, ""))
+			b.disk(pci+"0000:00:05.0/virtio2/block/vda", disktest.Ext4(dataUUID, ""))
 			b.mount("30 22 8:3 / /data rw - ext4 /dev/vda rw")
 			b.mkdir("data")
 		}},
 		{name: "its path as it is seen", target: "fs:UUID=" + dataUUID + ":/data/crash", want: "fs:UUID=" + dataUUID + ":/crash", prepare: func(b *bench) {
-			b.disk(pci+"0000:00:05.0/virtio2/block/vda", ext4(dataUUID, ""))
+			b.disk(pci+"0000:00:05.0/virtio2/block/vda", disktest.Ext4(dataUUID, ""))
 			b.mount("30 22 8:3 / /data rw - ext4 /dev/vda rw")
 			b.mkdir("data")
 		}},
 		{name: "stacked mounts: the last is seen", target: "/data/crash", want: "fs:UUID=" + dataUUID + ":/crash", prepare: func(b *bench) {
-			b.disk(pci+"0000:00:05.0/virtio2/block/vda", ext4(dataUUID, ""))
+			b.disk(pci+"0000:00:05.0/virtio2/block/vda", disktest.Ext4(dataUUID, ""))
 			b.mount("30 22 8:2 /old /data rw - ext4 /dev/sda1 rw", "31 30 8:3 / /data rw - ext4 /dev/vda rw")
 			b.mkdir("data")
 		}},
 		{name: "a mount that a later one hides", target: "/data/crash/x", want: "fs:UUID=" + dataUUID + ":/crash/x", prepare: func(b *bench) {
-			b.disk(pci+"0000:00:05.0/virtio2/block/vda", ext4(dataUUID, ""))
+			b.disk(pci+"0000:00:05.0/virtio2/block/vda", disktest.Ext4(dataUUID, ""))
 			b.mount("30 22 8:2 /old /data/crash rw - ext4 /dev/sda1 rw", "31 22 8:3 / /data rw - ext4 /dev/vda rw")
 			b.mkdir("data")
 		}},
 		{name: "a subvolume", target: "/mnt/top/var/crash", want: "fs:UUID=" + dataUUID + ":/var/crash", options: "subvol=/root", prepare: fedora},
 		{name: "a filesystem of which a subvolume is mounted", target: "fs:UUID=" + dataUUID + ":/var/crash", want: "fs:UUID=" + dataUUID + ":/var/crash", options: "subvol=/root", prepare: fedora},
 		{name: "a subvolume with a comma", target: "/srv", want: "fs:UUID=" + dataUUID + ":/", options: "subvolid=300", prepare: func(b *bench) {
-			b.disk(pci+"0000:00:05.0/virtio2/block/vda", btrfsMember(dataUUID, 1, 1))
+			b.disk(pci+"0000:00:05.0/virtio2/block/vda", disktest.Btrfs(dataUUID, 1, 1))
 			b.mount(`40 22 0:50 /a,b /srv rw - btrfs /dev/vda rw,subvolid=300,subvol=/a,b`)
 			b.mkdir("srv")
 		}},
 		{name: "a directory of a subvolume, bound", target: "/srv/x", want: "fs:UUID=" + dataUUID + ":/dumps/x", options: "subvol=/@/var", prepare: func(b *bench) {
-			b.disk(pci+"0000:00:05.0/virtio2/block/vda", btrfsMember(dataUUID, 1, 1))
+			b.disk(pci+"0000:00:05.0/virtio2/block/vda", disktest.Btrfs(dataUUID, 1, 1))
 			b.mount(`40 22 0:50 /@/var/dumps /srv rw - btrfs /dev/vda rw,subvolid=300,subvol=/@/var`)
 			b.mkdir("srv")
 		}},
 		{name: "the top level", target: "/srv/x", want: "fs:UUID=" + dataUUID + ":/x", options: "subvolid=5", prepare: func(b *bench) {
-			b.disk(pci+"0000:00:05.0/virtio2/block/vda", btrfsMember(dataUUID, 1, 1))
+			b.disk(pci+"0000:00:05.0/virtio2/block/vda", disktest.Btrfs(dataUUID, 1, 1))
 			b.mount(`40 22 0:50 / /srv rw - btrfs /dev/vda rw,subvolid=5,subvol=/`)
 			b.mkdir("srv")
 		}},
@@ -91,7 +92,7 @@ func TestResolve(t *testing.T) {
 			b.link("dev/disk/by-path/pci-0000:00:1f.2-part2", "../../sda2")
 		}},
 		{name: "a label with all that is special", target: `fs:LABEL=my\x20d"a/:/var/crash`, want: `fs:LABEL=my\x20d\x22a/:/var/crash`,
-			prepare: func(b *bench) { b.disk(pci+"0000:00:05.0/virtio2/block/vda", ext4(dataUUID, `my d"a/`)) }},
+			prepare: func(b *bench) { b.disk(pci+"0000:00:05.0/virtio2/block/vda", disktest.Ext4(dataUUID, `my d"a/`)) }},
 		{name: "a label that only udev reads", target: "raw:PARTLABEL=größe", want: "raw:PARTUUID=part-sda-2", prepare: func(b *bench) {
 			b.partition("sda", 2)
 			b.link("dev/disk/by-partlabel/größe", "../../sda2")
@@ -113,7 +114,7 @@ func TestResolve(t *testing.T) {
 		{name: "an empty disk by a filesystem's UUID", target: "raw:UUID=" + dataUUID, want: "raw:SERIAL=dump", prepare: func(b *bench) {
 			b.disk(pci+"0000:00:05.0/virtio2/block/vda", func(i []byte) {
 				copy(i[0x438:], "\x53\xef")
-				ext4(dataUUID, "")(i)
+				disktest.Ext4(dataUUID, "")(i)
 			})
 			b.file("sys/class/block/vda/serial", "dump")
 		}},
@@ -145,14 +146,14 @@ func TestResolve(t *testing.T) {
 // A btrfs of several devices needs the drivers of all.
 func TestResolveBtrfsMembers(t *testing.T) {
 	b := newBench(t)
-	b.disk(pci+"0000:00:05.0/virtio2/block/vda", btrfsMember(dataUUID, 1, 2))
-	b.disk(pci+"0000:00:06.0/virtio3/block/vdb", btrfsMember(otherUUID, 1, 1))
-	b.disk(pci+"0000:00:07.0/virtio4/block/vdc", btrfsMember(dataUUID, 2, 2))
+	b.disk(pci+"0000:00:05.0/virtio2/block/vda", disktest.Btrfs(dataUUID, 1, 2))
+	b.disk(pci+"0000:00:06.0/virtio3/block/vdb", disktest.Btrfs(otherUUID, 1, 1))
+	b.disk(pci+"0000:00:07.0/virtio4/block/vdc", disktest.Btrfs(dataUUID, 2, 2))
 	r, err := b.Resolve(t.Context(), capture.Target{Type: capture.TargetFilesystem, Device: "/dev/vdc", Path: "/"})
 	if err != nil || strings.Join(r.Devices, " ") != "vda vdc" || r.Target.Device != "UUID="+dataUUID || r.FSType != "btrfs" {
 		t.Fatalf("Resolve = %+v, %v; want vda and vdc by UUID", r, err)
 	}
-	b.disk("virtual/block/dm-0", btrfsMember(otherUUID, 2, 3))
+	b.disk("virtual/block/dm-0", disktest.Btrfs(otherUUID, 2, 3))
 	b.file("sys/class/block/dm-0/dm/uuid", "LVM-x\n")
 	var refusal *Refusal
 	if _, err := b.Resolve(t.Context(), capture.Target{Type: capture.TargetFilesystem, Device: "LABEL=none"}); !errors.As(err, &refusal) {

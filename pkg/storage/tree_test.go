@@ -1,14 +1,14 @@
 package storage
 
 import (
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gokexec/gokexec/internal/disktest"
 )
 
 // bench is a machine in a directory.
@@ -19,7 +19,7 @@ type bench struct {
 	minor int
 }
 
-const rootUUID = "01234567-89ab-cdef-0123-456789abcdef"
+const rootUUID = disktest.UUID
 
 // newBench is a machine with an ext4 on sda1, mounted at /.
 func newBench(t *testing.T) *bench {
@@ -27,7 +27,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, dir: t.TempDir()}
 	b.Machine = NewMachine(b.dir)
 	b.disk("pci0000:00/0000:00:02.0/host0/target0:0:0/0:0:0:0/block/sda", gpt)
-	b.partition("sda", 1, ext4(rootUUID, "root"))
+	b.partition("sda", 1, disktest.Ext4(rootUUID, "root"))
 	b.file("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
 	b.mount("22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda1 rw")
 	return b
@@ -105,34 +105,6 @@ func gpt(image []byte) {
 	copy(image[512:], "EFI PART")
 	image[510], image[511] = 0x55, 0xaa
 	image[450] = 0xee
-}
-
-func uuidBytes(uuid string) []byte {
-	b, err := hex.DecodeString(strings.ReplaceAll(uuid, "-", ""))
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
-func ext4(uuid, label string) func([]byte) {
-	return func(b []byte) {
-		copy(b[0x438:], "\x53\xef")
-		b[0x45c], b[0x460] = 4, 0x40 // journal, extents
-		b[0x4e0] = 8                 // its inode
-		copy(b[0x468:], uuidBytes(uuid))
-		copy(b[0x478:], label)
-	}
-}
-
-func btrfsMember(uuid string, id, devices uint64) func([]byte) {
-	return func(b []byte) {
-		sb := b[0x10000:]
-		copy(sb[0x40:], "_BHRfS_M")
-		copy(sb[0x20:], uuidBytes(uuid))
-		binary.LittleEndian.PutUint64(sb[0x88:], devices)
-		binary.LittleEndian.PutUint64(sb[0xc9:], id)
-	}
 }
 
 func bytesAt(offset int, text string) func([]byte) {

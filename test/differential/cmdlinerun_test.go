@@ -28,14 +28,8 @@ func imageFiles(t *testing.T) string {
 	z := imagetest.GoodBzImage()
 	z.InitSize = 1 << 20
 	kernel := z.Bytes()
-	gz, err := imagetest.Compress("gzip", kernel)
-	if err != nil {
-		t.Fatal(err)
-	}
-	xz, err := imagetest.Compress("xz", kernel)
-	if err != nil {
-		t.Fatal(err)
-	}
+	gz := imagetest.Compress(t, "gzip", kernel)
+	xz := imagetest.Compress(t, "xz", kernel)
 	vmlinux := imagetest.GoodELF(elf.EM_X86_64, binary.LittleEndian)
 	vmlinux.Progs = vmlinux.Progs[:2] // its PT_NOTE holds none, which kexec-tools minds
 	initrd, err := vmlab.Initramfs(vmlab.File{Path: "/init", Data: []byte("an initrd")})

@@ -17,10 +17,7 @@ func TestVMBootFileLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		packed, err := imagetest.Compress("zstd", kernel)
-		if err != nil {
-			t.Fatal(err)
-		}
+		packed := imagetest.Compress(t, "zstd", kernel)
 		initrd := agentInitramfs(t, k)
 		// Named here, since it goes into the UKI before the machine is made.
 		cfg := vmlab.Config{Kernel: k, Channel: "uart"}

@@ -27,10 +27,7 @@ func kernelForms(t *testing.T, k *vmlab.Kernel) []kernelForm {
 	t.Helper()
 	image := readHostFile(t, k.Image)
 	compress := func(codec string) []byte {
-		b, err := imagetest.Compress(codec, image)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := imagetest.Compress(t, codec, image)
 		return b
 	}
 	machine := map[string]uint16{"arm64": 0xaa64, "riscv64": 0x5064}[k.Arch]

@@ -150,17 +150,7 @@ func TestVMHotplugMemory(t *testing.T) {
 
 		_, at = h.addDIMM()
 		h.Must(gokexec, "hotplug")
-		nonce, err := h.VM.PlantBetween(t.Context(), 50, 4<<30, uint64(at.End)) // in all DIMMs
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.Crash()
-		h.WaitEnd()
-		d := openDump(t, h.VM.Disk(0))
-		if d.result.Outcome != capture.Complete {
-			t.Errorf("result = %+v; want complete", d.result)
-		}
-		d.checkNonce(t, nonce)
+		h.crashWithNonce(uint64(at.End), true) // in all DIMMs
 	})
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	uroot "github.com/u-root/u-root/pkg/boot/kexec"
+	uroot "github.com/u-root/u-root/pkg/boot/kexec" // its Reboot
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/kexec"

@@ -30,5 +30,5 @@ func ExampleLaunch() {
 func ExampleWriteInitramfs() {
 	err := vmlab.WriteInitramfs(io.Discard, []vmlab.File{{Path: "/init", Source: "/no/such/file"}})
 	fmt.Println(err)
-	// Output: initramfs: /init: open /no/such/file: no such file or directory
+	// Output: initramfs: /init: stat /no/such/file: no such file or directory
 }

@@ -11,7 +11,8 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/u-root/u-root/pkg/cpio"
+	"github.com/u-root/u-root/pkg/cpio" // writes the archive
+	"github.com/u-root/uio/uio"         // opens each file when it is written
 )
 
 // File is a file of a guest's initramfs. Exactly one of Source, Data and Link
@@ -65,12 +66,10 @@ func WriteInitramfs(w io.Writer, files []File) error {
 		if err := writeParents(write, name); err != nil {
 			return err
 		}
-		record, closeFile, err := byPath[name].record(name)
-		if err != nil {
-			return fmt.Errorf("initramfs: /%s: %w", name, err)
+		record, err := byPath[name].record(name)
+		if err == nil {
+			err = write(record)
 		}
-		err = write(record)
-		closeFile()
 		if err != nil {
 			return fmt.Errorf("initramfs: /%s: %w", name, err)
 		}
@@ -94,41 +93,35 @@ func writeParents(write func(cpio.Record) error, name string) error {
 	return nil
 }
 
-func (f File) record(name string) (record cpio.Record, closeFile func(), err error) {
+func (f File) record(name string) (cpio.Record, error) {
 	mode := uint64(f.Mode.Perm())
 	if f.Mode&os.ModeSetuid != 0 {
 		mode |= 0o4000
 	}
 	if f.Source == "" {
 		if f.Data == nil && f.Link != "" {
-			return cpio.Symlink(name, f.Link), func() {}, nil
+			return cpio.Symlink(name, f.Link), nil
 		}
 		if mode == 0 {
 			mode = 0o644
 		}
-		return cpio.StaticFile(name, string(f.Data), mode), func() {}, nil
+		return cpio.StaticFile(name, string(f.Data), mode), nil
 	}
-	source, err := os.Open(f.Source)
-	if err != nil {
-		return cpio.Record{}, nil, err
-	}
-	info, err := source.Stat()
+	info, err := os.Stat(f.Source)
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("source is not a regular file")
 	}
 	if err != nil {
-		source.Close()
-		return cpio.Record{}, nil, err
+		return cpio.Record{}, err
 	}
 	if mode == 0 {
 		mode = uint64(info.Mode().Perm())
 	}
-	record = cpio.Record{
-		// Not an io.Closer, so that closing stays here.
-		ReaderAt: struct{ io.ReaderAt }{source},
+	// WriteRecord closes it.
+	return cpio.Record{
+		ReaderAt: uio.NewLazyFile(f.Source),
 		Info:     cpio.Info{Name: name, Mode: cpio.S_IFREG | mode, FileSize: uint64(info.Size())},
-	}
-	return record, func() { source.Close() }, nil
+	}, nil
 }
 
 // Initramfs returns such an archive, for instance the initrd of the second

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/vmlab/wire"
-	"github.com/u-root/u-root/pkg/cpio"
+	"github.com/u-root/u-root/pkg/cpio" // an independent reader and writer of archives
 )
 
 // listArchive lists an archive by u-root's reader.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
-	"github.com/u-root/u-root/pkg/cpio"
+	"github.com/u-root/u-root/pkg/cpio" // an independent reader and writer of archives
 	"github.com/ulikunitz/xz"
 
 	"github.com/gokexec/gokexec/internal/imagetest"

@@ -5,7 +5,7 @@ import (
 	"io/fs"
 	"testing"
 
-	"github.com/u-root/u-root/pkg/cpio"
+	"github.com/u-root/u-root/pkg/cpio" // what the writer is compared with
 )
 
 // FuzzCPIO: an archive is, byte for byte, what u-root's writer makes of its records.

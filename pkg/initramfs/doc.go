@@ -7,6 +7,9 @@
 // (Documentation/driver-api/early-userspace/buffer-format.rst), compressed in
 // a way the kernel is known to unpack.
 //
+// The writer of archives makes what u-root's pkg/cpio makes, to the byte (FuzzCPIO); that
+// one would bring the packages with which it lists files into the capture kernel.
+//
 // The modules lie in lib/modules/VERSION, without subdirectories, and
 // [kmod.ListPath] lists them in load order for [kmod.Load]; no depmod index is
 // needed at boot.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/u-root/u-root/pkg/cpio"
+	"github.com/u-root/u-root/pkg/cpio" // an independent reader and writer of archives
 
 	"github.com/gokexec/gokexec/internal/alloctest"
 	"github.com/gokexec/gokexec/internal/imagetest"

@@ -6,6 +6,9 @@
 // with the kernel's rules. By kexec_file_load (File) the kernel reads and places the
 // files; by kexec_load (Segments) the Plan has all segments, placed and filled.
 //
+// Memory and MemoryMap of u-root's pkg/boot/kexec are not used: they read the machine that
+// they run on, know no reserved crash memory, and place segments in any RAM.
+//
 // The order matters, because the kernel frees the crash image that is loaded
 // before it builds the new one (kernel/kexec_file.c): what can be found out
 // beforehand must be.

@@ -45,6 +45,8 @@ type VM struct {
 	monitor *monitor
 	memory  *PhysicalMemory
 
+	freeSlot func() // nil until the guest is up
+
 	ended chan struct{} // closed when QEMU has ended; then end is set
 	end   End
 
@@ -59,10 +61,19 @@ const launchTries = 3
 
 // Launch starts a virtual machine and waits until its agent answers; one that
 // does not come up is started again, at most twice (VM.Failed). Cancelling ctx
-// kills it, at any time. Close must be called.
+// kills it, at any time. Close must be called. It first waits until fewer machines run than
+// there are CPUs.
 func Launch(ctx context.Context, cfg Config) (*VM, error) {
 	cfg.Disks = append([]Disk(nil), cfg.Disks...)
 	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c, err := openCache()
+	if err != nil {
+		return nil, err
+	}
+	freeSlot, err := c.slot(ctx, slotCount(), slotPatience)
 	if err != nil {
 		return nil, err
 	}
@@ -70,11 +81,12 @@ func Launch(ctx context.Context, cfg Config) (*VM, error) {
 	for {
 		vm, err := launchOnce(ctx, cfg)
 		if err == nil {
-			vm.Failed = failed
+			vm.Failed, vm.freeSlot = failed, freeSlot
 			return vm, nil
 		}
 		failed = append(failed, err)
 		if len(failed) == launchTries || ctx.Err() != nil || !errors.Is(err, errNotUp) {
+			freeSlot()
 			return nil, errors.Join(failed...)
 		}
 	}
@@ -131,7 +143,7 @@ func (vm *VM) launch(ctx context.Context) error {
 	if cfg.Root != "" {
 		patience *= 3 // a whole system starts
 	}
-	bootCtx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("nothing for %v", patience))
+	bootCtx, cancel := vm.bound(ctx, patience)
 	defer cancel()
 	if _, err := vm.monitor.execute(bootCtx, "qmp_capabilities", nil); err != nil {
 		return vm.explain("start QEMU", err)
@@ -142,7 +154,7 @@ func (vm *VM) launch(ctx context.Context) error {
 	if cfg.Init != "" {
 		return nil
 	}
-	if vm.Hello, err = vm.WaitHello(bootCtx); err != nil {
+	if vm.Hello, err = vm.awaitHello(bootCtx); err != nil {
 		return fmt.Errorf("boot %s: %w: %w", cfg.Kernel.Name, errNotUp, err)
 	}
 	vm.Booted = time.Since(vm.began)
@@ -279,7 +291,8 @@ func (vm *VM) kill() error { return syscall.Kill(-vm.cmd.Process.Pid, syscall.SI
 // watch waits for QEMU's end.
 func (vm *VM) watch() {
 	err := vm.cmd.Wait()
-	vm.end = End{ExitCode: vm.cmd.ProcessState.ExitCode(), Duration: time.Since(vm.began)}
+	state := vm.cmd.ProcessState
+	vm.end = End{ExitCode: state.ExitCode(), Duration: time.Since(vm.began), CPU: state.UserTime() + state.SystemTime()}
 	if err != nil {
 		vm.end.Error = strings.TrimSpace(err.Error() + ": " + tail(vm.stderr.String(), 5))
 	}

@@ -24,11 +24,15 @@ func DebianSuites() []string {
 // DebianSuites.
 func DebianMatrix(t *testing.T, suites []string, test func(t *testing.T, d *Debian)) {
 	t.Helper()
+	t.Parallel()
 	run := 0
 	for _, name := range suites {
 		if slices.Contains(DebianSuites(), name) {
 			run++
-			t.Run(name, func(t *testing.T) { test(t, getTestDebian(t, name)) })
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t, getTestDebian(t, name))
+			})
 		}
 	}
 	if run == 0 {

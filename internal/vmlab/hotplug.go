@@ -9,7 +9,7 @@ import (
 // HMP runs a command of QEMU's human monitor ("info mtree", "device_del x")
 // and returns what it prints. What it reports as an error is one.
 func (vm *VM) HMP(ctx context.Context, line string) (string, error) {
-	ctx, cancel := step(ctx)
+	ctx, cancel := vm.step(ctx)
 	defer cancel()
 	text, err := vm.monitor.human(ctx, line)
 	return text, vm.explain("QEMU monitor", err)
@@ -17,7 +17,7 @@ func (vm *VM) HMP(ctx context.Context, line string) (string, error) {
 
 // QMP runs a command of QEMU's machine protocol and returns its JSON answer.
 func (vm *VM) QMP(ctx context.Context, command string, arguments any) ([]byte, error) {
-	ctx, cancel := step(ctx)
+	ctx, cancel := vm.step(ctx)
 	defer cancel()
 	answer, err := vm.monitor.execute(ctx, command, arguments)
 	return answer, vm.explain("QEMU monitor", err)

@@ -88,7 +88,7 @@ func (vm *VM) Physical() *PhysicalMemory { return vm.memory }
 // (/proc/kcore) or "mem" (/dev/mem, where RAM below 1 MiB reads as zeros under
 // CONFIG_STRICT_DEVMEM, and other RAM isn't shown).
 func (vm *VM) GuestMemory(ctx context.Context, source string, addr, length uint64) ([]byte, error) {
-	ctx, cancel := step(ctx)
+	ctx, cancel := vm.step(ctx)
 	defer cancel()
 	content, err := vm.channel.callData(ctx, wire.OpMemory, wire.MemoryArgs{Source: source, Addr: addr, Length: length})
 	return content, vm.explain("read physical memory", err)

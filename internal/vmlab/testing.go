@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gokexec/gokexec/internal/vmlab/wire"
 )
@@ -71,11 +72,32 @@ func MatrixNames() []string {
 	return names
 }
 
-// Matrix runs a test as a subtest for each kernel of MatrixNames.
+// Matrix runs a test as a subtest for each kernel of MatrixNames, in parallel with
+// others; so do the functions like it below. A test has one machine at a time.
 func Matrix(t *testing.T, test func(t *testing.T, k *Kernel)) {
 	t.Helper()
-	for _, name := range MatrixNames() {
-		t.Run(name, func(t *testing.T) { test(t, GetTestKernel(t, name)) })
+	runOn(t, MatrixNames(), test)
+}
+
+// MatrixOf is Matrix for what is the same on some kernels of the full matrix: of that it
+// takes those that are named.
+func MatrixOf(t *testing.T, test func(t *testing.T, k *Kernel), names ...string) {
+	t.Helper()
+	run := MatrixNames()
+	if os.Getenv("GOKEXEC_VM_MATRIX") == "full" {
+		run = slices.DeleteFunc(run, func(name string) bool { return name != customName && !slices.Contains(names, name) })
+	}
+	runOn(t, run, test)
+}
+
+func runOn(t *testing.T, names []string, test func(t *testing.T, k *Kernel)) {
+	t.Helper()
+	t.Parallel()
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, GetTestKernel(t, name))
+		})
 	}
 }
 
@@ -105,11 +127,9 @@ func BuiltMatrix(t *testing.T, test func(t *testing.T, k *Kernel), names ...stri
 	if wanted[0] == "" {
 		t.Skip("not in this run: it needs GOKEXEC_VM_BUILT=all (make vm-built)")
 	}
-	for _, name := range names {
-		if wanted[0] == "all" || slices.Contains(wanted, name) {
-			t.Run(name, func(t *testing.T) { test(t, GetTestKernel(t, name)) })
-		}
-	}
+	runOn(t, slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return wanted[0] != "all" && !slices.Contains(wanted, name)
+	}), test)
 }
 
 func runArches(t *testing.T, names []string, test func(t *testing.T, k *Kernel)) {
@@ -121,9 +141,7 @@ func runArches(t *testing.T, names []string, test func(t *testing.T, k *Kernel))
 			return !slices.ContainsFunc(names, func(n string) bool { return kernelArch(n) == kernelArch(name) })
 		})
 	}
-	for _, name := range run {
-		t.Run(name, func(t *testing.T) { test(t, GetTestKernel(t, name)) })
-	}
+	runOn(t, run, test)
 }
 
 // kernelArch is the GOARCH of a kernel by name.
@@ -205,6 +223,7 @@ func Boot(t testing.TB, cfg Config) *Guest {
 		if err := vm.Close(); err != nil {
 			t.Errorf("close the VM: %v", err)
 		}
+		t.Logf("%s: %v, in which QEMU took %v of CPU time", cfg.Kernel.Name, vm.end.Duration.Round(time.Second), vm.end.CPU.Round(time.Second))
 	})
 	for _, err := range vm.Failed {
 		t.Logf("STARTED ANEW: %v", err)
@@ -315,7 +334,7 @@ func (g *Guest) WaitHello() *wire.Hello {
 // powered off, and fails if QEMU did.
 func (g *Guest) WaitEnd() End {
 	g.T.Helper()
-	ctx, cancel := step(g.ctx())
+	ctx, cancel := g.VM.step(g.ctx())
 	defer cancel()
 	end, err := g.VM.Wait(ctx)
 	return must(g, end, err)

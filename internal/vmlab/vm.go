@@ -23,6 +23,7 @@ type End struct {
 	ExitCode int
 	Error    string // what QEMU said, if it failed
 	Duration time.Duration
+	CPU      time.Duration // QEMU's
 }
 
 // Wait waits for the machine's end: a guest that reboots or powers off ends it.
@@ -58,6 +59,9 @@ func (vm *VM) close() error {
 	}
 	if vm.memory != nil {
 		err = errors.Join(err, vm.memory.file.Close())
+	}
+	if vm.freeSlot != nil {
+		vm.freeSlot()
 	}
 	if vm.ownDir && os.Getenv("GOKEXEC_VM_KEEP") == "" {
 		err = errors.Join(err, os.RemoveAll(vm.dir))
@@ -112,19 +116,18 @@ func (vm *VM) explain(what string, err error) error {
 	return fmt.Errorf("%s: %w%s\n--- end of the console:\n%s\n---", what, err, qemu, tail(vm.Console(), 40))
 }
 
-// step bounds one request.
-func step(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, stepTimeout(), fmt.Errorf("nothing for %v", stepTimeout()))
-}
-
 // WaitHello waits until a kernel's agent introduces itself, for the first time
 // since the last hello was waited for: after a kexec it is the second kernel's.
 func (vm *VM) WaitHello(ctx context.Context) (*wire.Hello, error) {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = step(ctx)
+		ctx, cancel = vm.step(ctx)
 		defer cancel()
 	}
+	return vm.awaitHello(ctx)
+}
+
+func (vm *VM) awaitHello(ctx context.Context) (*wire.Hello, error) {
 	const what = "wait for the guest's agent"
 	select {
 	case hello := <-vm.channel.hellos:
@@ -143,14 +146,14 @@ func (vm *VM) WaitHello(ctx context.Context) (*wire.Hello, error) {
 
 // request sends one request and waits for its answer.
 func (vm *VM) request(ctx context.Context, what string, op wire.Op, args, result any) error {
-	ctx, cancel := step(ctx)
+	ctx, cancel := vm.step(ctx)
 	defer cancel()
 	return vm.explain(what, vm.channel.call(ctx, op, args, result, nil))
 }
 
 // ReadFile reads a file of the guest.
 func (vm *VM) ReadFile(ctx context.Context, path string) ([]byte, error) {
-	ctx, cancel := step(ctx)
+	ctx, cancel := vm.step(ctx)
 	defer cancel()
 	content, err := vm.channel.callData(ctx, wire.OpRead, wire.ReadArgs{Path: path})
 	return content, vm.explain("read "+path, err)
@@ -213,7 +216,7 @@ type Command struct {
 	Env     []string
 	Dir     string
 	Stdin   []byte
-	Timeout time.Duration // after it the program is killed; by default the step's
+	Timeout time.Duration // after it the program is killed; by default Wait gives up after a step
 	Stdout  io.Writer     // gets the output as it comes, in addition to Result
 	Stderr  io.Writer
 }
@@ -234,20 +237,24 @@ type Process struct {
 	stdout, stderr bytes.Buffer
 }
 
+// forgottenTimeout is when a program ends that has no time of its own. The guest does
+// not know how much of the time a busy host kept it from running.
+const forgottenTimeout = time.Hour
+
 // Start starts a program.
 func (vm *VM) Start(ctx context.Context, command Command) (*Process, error) {
 	p := &Process{vm: vm, what: fmt.Sprintf("run %q", command.Argv), timeout: command.Timeout}
-	if p.timeout == 0 {
-		p.timeout = stepTimeout()
+	args := wire.RunArgs{Argv: command.Argv, Env: command.Env, Dir: command.Dir, Stdin: command.Stdin, Timeout: command.Timeout}
+	if args.Timeout == 0 {
+		args.Timeout = forgottenTimeout
 	}
-	args := wire.RunArgs{Argv: command.Argv, Env: command.Env, Dir: command.Dir, Stdin: command.Stdin, Timeout: p.timeout}
 	if len(args.Stdin) > 4<<10 {
 		args.StdinPath, args.Stdin = fmt.Sprintf("/run/lab/stdin-%d", time.Now().UnixNano()), nil
 		if err := vm.WriteFile(ctx, args.StdinPath, command.Stdin, 0o600); err != nil {
 			return nil, err
 		}
 	}
-	ctx, cancel := step(ctx)
+	ctx, cancel := vm.step(ctx)
 	defer cancel()
 	var err error
 	p.id, p.call, err = vm.channel.start(ctx, wire.OpRun, args, map[string]io.Writer{
@@ -266,11 +273,11 @@ func tee(buffer, more io.Writer) io.Writer {
 // Wait waits until the program has ended. That it failed is no error; that it
 // couldn't be started is.
 func (p *Process) Wait(ctx context.Context) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout+stepTimeout())
+	ctx, cancel := p.vm.bound(ctx, p.timeout+stepTimeout())
 	defer cancel()
 	var result Result
 	err := p.vm.channel.wait(ctx, p.id, p.call, &result.RunResult)
-	if errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() != nil {
 		// The buffers are the reader's while the call might still be served.
 		return result, p.vm.explain(p.what, err)
 	}

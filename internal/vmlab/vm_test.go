@@ -66,44 +66,33 @@ func TestVMBoot(t *testing.T) {
 
 var dimm = regexp.MustCompile(`(?m)^100000000-10fffffff : System RAM`)
 
-func TestVMAddMemory(t *testing.T) {
+func TestVMHotAdd(t *testing.T) {
 	Matrix(t, func(t *testing.T, k *Kernel) {
-		g := Boot(t, Config{Kernel: k, MaxMemory: 4096})
-		if iomem := g.ReadFile("/proc/iomem"); dimm.MatchString(iomem) {
-			t.Fatalf("the DIMM is there already:\n%s", iomem)
+		g := Boot(t, Config{Kernel: k, MaxMemory: 4096, MaxCPUs: 4})
+		const cpus = "/sys/devices/system/cpu/present"
+		if iomem, present := g.ReadFile("/proc/iomem"), g.ReadFile(cpus); dimm.MatchString(iomem) || present != "0\n" {
+			t.Fatalf("CPUs present: %s; want 0, and no DIMM in\n%s", present, iomem)
 		}
 		if err := g.VM.AddDIMM(t.Context(), "dimm1", 256); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(stepTimeout()); !dimm.MatchString(g.ReadFile("/proc/iomem")); {
-			if time.Now().After(deadline) {
-				t.Fatalf("no DIMM after %v:\n%s", stepTimeout(), g.ReadFile("/proc/iomem"))
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-	})
-}
-
-func TestVMAddCPU(t *testing.T) {
-	Matrix(t, func(t *testing.T, k *Kernel) {
-		g := Boot(t, Config{Kernel: k, MaxCPUs: 4})
-		if present := strings.TrimSpace(g.ReadFile("/sys/devices/system/cpu/present")); present != "0" {
-			t.Fatalf("CPUs present: %s; want 0", present)
-		}
 		if err := g.VM.AddCPU(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
-		present := ""
-		for deadline := time.Now().Add(stepTimeout()); present != "0-1"; time.Sleep(50 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("CPUs present: %s after %v; want 0-1", present, stepTimeout())
+		for deadline := time.Now().Add(stepTimeout()); ; time.Sleep(50 * time.Millisecond) {
+			iomem, present := g.ReadFile("/proc/iomem"), g.ReadFile(cpus)
+			if dimm.MatchString(iomem) && present == "0-1\n" {
+				return
 			}
-			present = strings.TrimSpace(g.ReadFile("/sys/devices/system/cpu/present"))
+			if time.Now().After(deadline) {
+				t.Fatalf("CPUs present after %v: %s; want 0-1, and a DIMM in\n%s", stepTimeout(), present, iomem)
+			}
 		}
 	})
 }
 
 func TestVMUEFI(t *testing.T) {
+	t.Parallel()
 	k := GetTestKernel(t, "trixie-cloud")
 	GetTestPackage(t, "bookworm", "ovmf")
 	g := Boot(t, Config{Kernel: k, Firmware: "uefi"})
@@ -113,21 +102,27 @@ func TestVMUEFI(t *testing.T) {
 }
 
 func TestVMPackage(t *testing.T) {
-	k := GetTestKernel(t, "trixie-cloud")
-	for suite, want := range map[string]string{"bookworm": "kexec-tools 2.0.25", "sid": "kexec-tools 2.0."} {
-		p := GetTestPackage(t, suite, "kexec-tools")
-		program, err := p.GuestProgram("sbin/kexec")
+	t.Parallel()
+	cfg := Config{Kernel: GetTestKernel(t, "trixie-cloud")}
+	programs := map[string][]string{} // by what they say first
+	for suite, want := range map[string]string{"bookworm": "kexec-tools 2.0.25", "sid": "kexec-tools 2.0.3"} {
+		program, err := GetTestPackage(t, suite, "kexec-tools").GuestProgram("sbin/kexec")
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := Boot(t, Config{Kernel: k, Files: program.Files})
-		if got := g.Must(append(program.Argv, "--version")...); !strings.HasPrefix(got, want) {
-			t.Errorf("kexec --version of %s = %q; want %s...", suite, got, want)
+		programs[want] = append(program.Argv, "--version")
+		cfg.Files = append(cfg.Files, program.Files...)
+	}
+	g := Boot(t, cfg)
+	for want, argv := range programs {
+		if got := g.Must(argv...); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q; want %s...", argv, got, want)
 		}
 	}
 }
 
 func TestVMPrograms(t *testing.T) {
+	t.Parallel()
 	k := GetTestKernel(t, "trixie-cloud")
 	busybox := GetTestPackage(t, "bookworm", "busybox-static")
 	g := Boot(t, Config{Kernel: k, Files: []File{Executable("/bin/busybox", busybox.Path("bin/busybox"))}})

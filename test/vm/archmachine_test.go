@@ -54,9 +54,11 @@ func TestVMTruthArch(t *testing.T) {
 			cmdlines = append(cmdlines, "rodata=on")
 		}
 		for _, cmdline := range cmdlines {
-			cfg := archMachine(t, k)
-			cfg.Cmdline, cfg.CPUs = cmdline, 1
-			archLoad(t, vmlab.Boot(t, cfg))
+			t.Run(cmdline, func(t *testing.T) {
+				cfg := archMachine(t, k)
+				cfg.Cmdline, cfg.CPUs = cmdline, 1
+				archLoad(t, vmlab.Boot(t, cfg))
+			})
 		}
 	}, "trixie-arm64", "trixie-riscv64")
 }

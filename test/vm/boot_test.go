@@ -12,7 +12,7 @@ import (
 // An ordinary kexec: the second kernel comes up with the new command line,
 // without a reset in between.
 func TestVMBootFileLoad(t *testing.T) {
-	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		kernel, err := os.ReadFile(k.Image)
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func TestVMBootFileLoad(t *testing.T) {
 		if end := g.WaitEnd(); end.Reason != "guest-shutdown" {
 			t.Errorf("the machine ended by %q; want guest-shutdown", end.Reason)
 		}
-	})
+	}, "bookworm-cloud", "backports-cloud")
 }
 
 func agentInitramfs(t *testing.T, k *vmlab.Kernel) []byte {

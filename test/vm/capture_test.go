@@ -25,7 +25,7 @@ const filesystemUUID = "6b1f2c1e-8a5d-4f0e-9d52-0c6f5a1d7e11"
 // To a filesystem, found by its UUID, with whatever modules the kernel needs
 // for disk and filesystem.
 func TestVMCaptureFilesystem(t *testing.T) {
-	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		disk := emptyDisk(t, "ext4.img", 2<<30)
 		run(t, "mke2fs", "-q", "-t", "ext4", "-U", filesystemUUID, disk)
 		cfg := crashMachine(t, k, "--set", "nvme", "--fstype", "ext4", "--final-action", "poweroff", "fs:UUID="+filesystemUUID+":/var/crash")
@@ -49,7 +49,7 @@ func TestVMCaptureFilesystem(t *testing.T) {
 		if text := run(t, "debugfs", "-R", "show_super_stats -h", disk); !strings.Contains(text, "Filesystem state:         clean") {
 			t.Error("the filesystem was not unmounted cleanly")
 		}
-	})
+	}, "backports-cloud", "trixie-generic")
 }
 
 // checkDumpDir looks at the one dump in a directory, which has to be whole.
@@ -87,6 +87,7 @@ func checkDumpDir(t *testing.T, dir string, nonce *vmlab.Nonce) (result capture.
 // that is too small and one with a bad spot keep the log and what they could
 // hold; and the last gets all.
 func TestVMCaptureCascade(t *testing.T) {
+	t.Parallel()
 	k := vmlab.GetTestKernel(t, "trixie-cloud")
 	// NVMe disks are found in any order; one of them, and virtio's, keep their names.
 	cfg := crashMachine(t, k, "--set", "nvme", "--set", "virtio_blk", "--fstype", "ext4",
@@ -209,6 +210,7 @@ func checkReserve(t *testing.T, disk string) {
 // The only disk disappears during the capture: the failure action ends it, and the log
 // is on the disk.
 func TestVMCaptureUnplugged(t *testing.T) {
+	t.Parallel()
 	k := vmlab.GetTestKernel(t, "trixie-cloud")
 	cfg := crashMachine(t, k, "--set", "nvme", "--failure-action", "poweroff", "raw:/dev/nvme0n1")
 	disk := emptyDisk(t, "gone.img", 1<<30)

@@ -19,6 +19,7 @@ import (
 // dump is on both disks, where the subvolume is. The small disk has an f2fs where the
 // kernel has its module.
 func TestVMCaptureSeen(t *testing.T) {
+	t.Parallel()
 	name := "trixie-cloud"
 	if generic := "trixie-generic"; slices.Contains(vmlab.MatrixNames(), generic) {
 		name = generic

@@ -18,6 +18,7 @@ import (
 // The plan that is made of a collected tree, elsewhere, is the machine's own.
 // With GOKEXEC_MACHINES the trees are kept in that directory, for test/differential.
 func TestVMCollect(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		kernel string
@@ -56,6 +57,7 @@ func TestVMCollect(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			if !kernels[tt.kernel] {
 				t.Logf("%s is not in the matrix", tt.kernel)
 				return

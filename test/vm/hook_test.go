@@ -14,6 +14,7 @@ import (
 // The disk stops answering during the capture, under the hook of another initramfs: that too
 // ends in the action, although the process that wrote can't be killed, nor waited for.
 func TestVMHookDeadDisk(t *testing.T) {
+	t.Parallel()
 	k := vmlab.GetTestKernel(t, "trixie-cloud")
 	disk := emptyDisk(t, "dead.img", 1<<30)
 	cfg := vmlab.Config{
@@ -79,6 +80,7 @@ func hookInitramfs(t *testing.T, k *vmlab.Kernel, modules ...string) string {
 
 // As the init of a kernel that no panic has started gokexec says so, and hands over.
 func TestVMInitElsewhere(t *testing.T) {
+	t.Parallel()
 	k := vmlab.GetTestKernel(t, "bookworm-cloud")
 	g := vmlab.Boot(t, vmlab.Config{Kernel: k, Files: userland(t, k), Init: "/bin/gokexec"})
 	// The agent is /init, what the kernel would have started.

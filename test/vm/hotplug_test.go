@@ -117,7 +117,7 @@ func (h *hotplugGuest) removeDIMM(id string, at memmap.Range) {
 // Memory is hot-added and hot-removed, also during a load by another program; the header
 // follows, by the kernel or by gokexec, and in the dump is what was in the DIMM.
 func TestVMHotplugMemory(t *testing.T) {
-	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		h := hotplugMachine(t, k)
 		loadCrash(t, h.Guest)
 		first := h.wantStatus("after the load", "accurate")
@@ -151,7 +151,7 @@ func TestVMHotplugMemory(t *testing.T) {
 		_, at = h.addDIMM()
 		h.Must(gokexec, "hotplug")
 		h.crashWithNonce(uint64(at.End), true) // in all DIMMs
-	})
+	}, "bookworm-cloud", "trixie-cloud", "backports-cloud")
 }
 
 // checkAdded: the kernel has followed by itself, or it can't and gokexec does.
@@ -292,7 +292,7 @@ func (h *hotplugGuest) waitAccurate(what string) {
 // A CPU is added, comes online, and crashes the kernel: its registers are in the
 // dump. By kexec_load, gokexec's own header has the CPUs that are there only.
 func TestVMHotplugCPU(t *testing.T) {
-	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		cfg := crashMachine(t, k)
 		cfg.MaxCPUs, cfg.CPUFlags = 2, []string{"-hypervisor"}
 		h := &hotplugGuest{Guest: vmlab.Boot(t, cfg)}
@@ -336,5 +336,5 @@ func TestVMHotplugCPU(t *testing.T) {
 		if d.result.Outcome != capture.Complete || registers != 2 {
 			t.Errorf("result %+v, registers of %d CPUs; want complete, of 2", d.result, registers)
 		}
-	})
+	}, "bookworm-cloud", "trixie-cloud", "backports-cloud")
 }

@@ -68,6 +68,7 @@ func (l kexecLine) sameIn2025() bool {
 // As kexec(8) gokexec does to a real kernel what kexec-tools does: the same exit code,
 // the same first word to the user, and the same is loaded afterwards.
 func TestVMKexecCommands(t *testing.T) {
+	t.Parallel()
 	k := vmlab.GetTestKernel(t, vmlab.MatrixNames()[0])
 	cfg := crashMachine(t, k)
 	cfg.Cmdline = `dyndbg="func no_such_function +p` // a quote that is never closed, for --reuse-cmdline

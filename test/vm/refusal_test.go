@@ -45,7 +45,7 @@ func checkRefusals(t *testing.T, g *vmlab.Guest, loaded string, refusals []refus
 // Bad input costs nothing: on a machine with a crash kernel loaded, each ends
 // in one line, a hint and a code, and the crash kernel stays.
 func TestVMRefusals(t *testing.T) {
-	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		kernel, err := os.ReadFile(k.Image)
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +104,7 @@ func TestVMRefusals(t *testing.T) {
 		if d := openDump(t, g.VM.Disk(0)); d.result.Outcome != capture.Complete {
 			t.Errorf("the dump after all refusals = %+v; want complete", d.result)
 		}
-	})
+	}, "bookworm-cloud", "backports-cloud")
 }
 
 // checkPolicies spends a load limit (6.3 and later) and then disables loading,
@@ -137,7 +137,7 @@ func checkPolicies(t *testing.T, g *vmlab.Guest) {
 
 // A machine that was booted without crashkernel=, and one that is locked down.
 func TestVMMachinePolicies(t *testing.T) {
-	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		load := []string{"load", "--crash", guestKernel}
 		t.Run("without crashkernel", func(t *testing.T) {
 			g := vmlab.Boot(t, vmlab.Config{Kernel: k, Files: userland(t, k)})
@@ -155,5 +155,5 @@ func TestVMMachinePolicies(t *testing.T) {
 				{"by kexec_load", append(load, "--method", "segments"), 1, "lockdown is integrity", "--method file"},
 			})
 		})
-	})
+	}, "bookworm-cloud", "backports-cloud")
 }

@@ -145,7 +145,7 @@ func TestVMCrashSegments(t *testing.T) {
 // With --hotplug the kernel writes the header again when a DIMM comes, in the
 // segment that was made for it.
 func TestVMCrashSegmentsHotplug(t *testing.T) {
-	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		cfg := crashMachine(t, k)
 		cfg.MaxMemory, cfg.Cmdline = 4096, "memhp_default_state=online"
 		g := vmlab.Boot(t, cfg)
@@ -185,5 +185,5 @@ func TestVMCrashSegmentsHotplug(t *testing.T) {
 			t.Errorf("result = %+v; want complete", d.result)
 		}
 		d.checkNonce(t, nonce)
-	})
+	}, "bookworm-cloud", "trixie-cloud", "backports-cloud")
 }

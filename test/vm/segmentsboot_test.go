@@ -51,7 +51,7 @@ func vmlinux(t *testing.T, k *vmlab.Kernel) vmlab.File {
 // An ordinary kexec by kexec_load: into the bzImage, and from there into a vmlinux,
 // which there is no other way to load. The memory map stays the same.
 func TestVMBootSegments(t *testing.T) {
-	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		initrd := secondInitramfs(t, k)
 		g := vmlab.Boot(t, vmlab.Config{Kernel: k, Memory: 1024, CPUs: 2, Files: []vmlab.File{
 			vmlab.Executable("/bin/gokexec", vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)),
@@ -92,13 +92,13 @@ func TestVMBootSegments(t *testing.T) {
 		if end := g.WaitEnd(); end.Reason != "guest-shutdown" {
 			t.Errorf("the machine ended by %q; want guest-shutdown", end.Reason)
 		}
-	})
+	}, "bookworm-cloud", "backports-cloud")
 }
 
 // Under UEFI the next kernel gets the runtime services, at the virtual addresses
 // that they were moved to.
 func TestVMBootSegmentsUEFI(t *testing.T) {
-	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		g := vmlab.Boot(t, vmlab.Config{Kernel: k, Firmware: "uefi", Files: []vmlab.File{
 			vmlab.Executable("/bin/gokexec", vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)),
 			{Path: guestKernel, Source: k.Image}, {Path: "/boot/initrd", Data: agentInitramfs(t, k)},
@@ -116,7 +116,7 @@ func TestVMBootSegmentsUEFI(t *testing.T) {
 		if g.ReadFile("/sys/firmware/efi/fw_platform_size") != "64\n" {
 			t.Error("the second kernel knows of no EFI")
 		}
-	})
+	}, "bookworm-cloud", "backports-cloud")
 }
 
 func runtimeMap(t *testing.T, g *vmlab.Guest) []string {
@@ -180,11 +180,11 @@ func bootRAM(t *testing.T, g *vmlab.Guest) memmap.Set {
 // A segment that is changed after the load is caught: the purgatory says so and
 // stops, and the crash kernel is not started.
 func TestVMPurgatoryCatches(t *testing.T) {
-	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		g := vmlab.Boot(t, crashMachine(t, k))
 		args := []string{gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", "console=ttyS0", "--method", "segments", "--serial", "ttyS0"}
 		catchChange(t, g, args)
-	})
+	}, "backports-cloud")
 }
 
 // catchChange loads by args, changes a bit of the initrd, and crashes: the purgatory

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -103,7 +104,7 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	h := &hotplug.Handler{Dir: statedir.Dir(e.stateDir), Check: e.verifyHeader, Report: e.reportEvent, WaitForLoad: e.absent}
+	h := &hotplug.Handler{Dir: statedir.Dir(e.stateDir), Check: e.verifyHeader, Report: e.reportEvent, Sequence: e.eventSequence, WaitForLoad: e.absent}
 	switch {
 	case o.command != "":
 		h.Reload = func(ctx context.Context, a hotplug.Attempt) error {
@@ -190,6 +191,16 @@ func withPath() {
 	if os.Getenv("PATH") == "" {
 		os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	}
+}
+
+// eventSequence is the number of the kernel's last event, 0 if it is not known
+// (Documentation/ABI/testing/sysfs-kernel-uevent_seqnum; printed in decimal).
+func (e *env) eventSequence() uint64 {
+	n, err := strconv.ParseUint(machine.ReadText(os.DirFS(e.sysroot), "sys/kernel/uevent_seqnum"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // verifyHeader compares the loaded elfcorehdr with the machine.

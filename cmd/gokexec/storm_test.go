@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,8 +27,10 @@ const (
 	peakVar = "GOKEXEC_STORM_PEAK"
 	// stormLoad is how long the fake kernel loads.
 	stormLoad = 500 * time.Millisecond
-	// stormWorkers is how many programs udev runs at once.
+	// stormWorkers is how many events udev handles at once.
 	stormWorkers = 8
+	// stormRule is what udev needs for an event apart from its program.
+	stormRule = 2 * time.Millisecond
 )
 
 func TestMain(m *testing.M) {
@@ -83,11 +86,11 @@ func loadsOf(t *testing.T, dir string) int {
 
 // stormResult is what a storm has cost.
 type stormResult struct {
-	events, reloads int
-	storm, late     time.Duration // until the last event; from then on to the end of all processes
-	cpu             time.Duration
-	peak            string // memory of a process that reloads
-	accurate        bool
+	events, processes, reloads int
+	storm, late                time.Duration // until the last event; from then on to the end of all processes
+	cpu                        time.Duration
+	peak                       string // memory of a process that reloads
+	accurate                   bool
 }
 
 // row is a line of the table; scale is how many such storms make the whole one.
@@ -97,12 +100,13 @@ func (r *stormResult) row(name string, scale int) string {
 		note = fmt.Sprintf("  (%d events, times %d)", r.events, scale)
 	}
 	n := time.Duration(scale)
-	return fmt.Sprintf("%-42s %8d %9.1fs %9.1fs %9.1fs %10s  %t%s", name, r.reloads*scale, (n * time.Duration(r.reloads) * stormLoad).Seconds(),
+	return fmt.Sprintf("%-42s %10d %8d %9.1fs %9.1fs %9.1fs %10s  %t%s", name, r.processes*scale, r.reloads*scale, (n * time.Duration(r.reloads) * stormLoad).Seconds(),
 		(n * r.cpu).Seconds(), (r.late + (n-1)*(r.storm+r.late)).Seconds(), r.peak, r.accurate, note)
 }
 
-// storm runs a process per event, as udev does, eight of them per change of memory. If
-// held is not nil, a load that is under way holds it until all processes but one have ended.
+// storm handles events as udev does, eight of them per change of memory. The process of an
+// event is nil if the rule starts none. If held is not nil, a load that is under way holds it
+// until all events but one are handled.
 func storm(t *testing.T, events int, dir string, held *statedir.Lock, change func(n int), process func() *exec.Cmd) *stormResult {
 	t.Helper()
 	var before, after unix.Rusage
@@ -111,15 +115,18 @@ func storm(t *testing.T, events int, dir string, held *statedir.Lock, change fun
 	}
 	queue := make(chan struct{}, events)
 	var wg sync.WaitGroup
-	var ended atomic.Int64
+	var started, handled atomic.Int64
 	for range stormWorkers {
 		wg.Go(func() {
 			for range queue {
-				c := process()
-				if out, err := c.CombinedOutput(); err != nil {
-					t.Errorf("%v: %v: %s", c.Args, err, out)
+				time.Sleep(stormRule)
+				if c := process(); c != nil {
+					started.Add(1)
+					if out, err := c.CombinedOutput(); err != nil {
+						t.Errorf("%v: %v: %s", c.Args, err, out)
+					}
 				}
-				if ended.Add(1) == int64(events)-1 && held != nil {
+				if handled.Add(1) == int64(events)-1 && held != nil {
 					held.Release()
 				}
 			}
@@ -139,7 +146,7 @@ func storm(t *testing.T, events int, dir string, held *statedir.Lock, change fun
 	}
 	last := time.Now()
 	wg.Wait()
-	r := &stormResult{events: events, storm: last.Sub(began), late: time.Since(last), reloads: loadsOf(t, dir)}
+	r := &stormResult{events: events, storm: last.Sub(began), late: time.Since(last), processes: int(started.Load()), reloads: loadsOf(t, dir)}
 	if err := unix.Getrusage(unix.RUSAGE_CHILDREN, &after); err != nil {
 		t.Fatal(err)
 	}
@@ -147,10 +154,27 @@ func storm(t *testing.T, events int, dir string, held *statedir.Lock, change fun
 	return r
 }
 
+// ruleTests are the files for which the udev rule starts nothing.
+func ruleTests(t *testing.T) []string {
+	rules, err := os.ReadFile("../../dist/udev/60-gokexec.rules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, m := range regexp.MustCompile(`(?m)^TEST=="/(run/gokexec/[a-z]+)", GOTO="gokexec_end"$`).FindAllSubmatch(rules, -1) {
+		files = append(files, string(m[1]))
+	}
+	if len(files) != 2 {
+		t.Fatalf("the udev rule tests %q; want the daemon's note and the pending link", files)
+	}
+	return files
+}
+
 // gokexecStorm is that of gokexec hotplug, as the udev rule has it. If during, it comes
 // while another process loads.
 func gokexecStorm(t *testing.T, events int, updates, during bool) *stormResult {
 	b := newBench(t)
+	tests := ruleTests(t)
 	if updates {
 		b.kernel.Write("sys/kernel/crash_elfcorehdr_size", "917616\n")
 		b.kernel.HotplugFlag = true
@@ -168,6 +192,11 @@ func gokexecStorm(t *testing.T, events int, updates, during bool) *stormResult {
 		b.kernel.AddMemory(memmap.Range{Start: start, End: start + 1<<30})
 		b.kernel.MemoryOnline()
 	}, func() *exec.Cmd {
+		for _, file := range tests {
+			if _, err := os.Stat(filepath.Join(b.kernel.Dir, file)); err == nil {
+				return nil
+			}
+		}
 		c := exec.Command(os.Args[0], "hotplug")
 		c.Env = append(os.Environ(), stormVar+"="+b.kernel.Dir)
 		return c
@@ -253,7 +282,7 @@ func scriptStorm(t *testing.T, events int, script string) *stormResult {
 	return r
 }
 
-// A process per event, the whole of gokexec but for the system calls, over a fake
+// A storm as udev handles it, the whole of gokexec but for the system calls, over a fake
 // kernel: no reload where the kernel updates the header, elsewhere one. Processes have the
 // real time, so in the test the storm comes while another process holds the reload lock.
 // GOKEXEC_STORM=bench holds no lock, and has 3,840 events, as of 480 GiB, and
@@ -264,13 +293,16 @@ func TestStormOfProcesses(t *testing.T) {
 	if benchmark {
 		events = 3840
 	}
-	table := fmt.Sprintf("%d events, a load takes %v\n%-42s %8s %10s %10s %10s %10s  %s\n", events, stormLoad, "", "reloads", "unarmed", "CPU", "accurate", "peak RSS", "at the end")
+	table := fmt.Sprintf("%d events, a load takes %v\n%-42s %10s %8s %10s %10s %10s %10s  %s\n", events, stormLoad, "", "processes", "reloads", "unarmed", "CPU", "accurate", "peak RSS", "at the end")
 	for _, tt := range []struct {
 		name    string
 		updates bool
 		reloads int
 	}{{"gokexec hotplug, the kernel updates", true, 0}, {"gokexec hotplug, the kernel does not", false, 1}} {
 		r := gokexecStorm(t, events, tt.updates, !benchmark)
+		if r.processes == 0 || r.processes > events/2 {
+			t.Errorf("%s: %d processes for %d events; want few, since the rule tests the pending link", tt.name, r.processes, events)
+		}
 		if !r.accurate || r.reloads != tt.reloads && !benchmark {
 			t.Errorf("%s: %d reloads, accurate: %v; want %d, accurate", tt.name, r.reloads, r.accurate, tt.reloads)
 		}

@@ -14,6 +14,7 @@
 //
 //	mark          an event that no process has handled yet
 //	pending.lock  flock(2) of the process that will handle it
+//	pending       a symbolic link that leads somewhere while that process also handles events without a process
 //	reload.lock   flock(2) of the process that checks, loads or unloads
 //
 // The process of an event writes the mark and tries to take the pending lock. If another
@@ -22,6 +23,13 @@
 // and for the reload lock, releases the pending lock, renames the mark and only then
 // checks. So at most one process checks, at most one waits, and a check always follows
 // the last event.
+//
+// While the pending link leads somewhere, an event needs no process of its own: it has the
+// one that holds the lock. So the udev rule tests the link first, and of a burst of thousands
+// of events a few have a process. The link is removed before the lock is released, and leads
+// through a descriptor of the process, so that it ends with it. Before it makes the link, the
+// process writes a mark of its own for those events: its first one may be taken by a check that
+// has begun before them.
 //
 // The kernel releases the locks of a process that is killed. Its mark stays, since only
 // a completed check clears it: the next event, a restarted daemon or a timer (each checks

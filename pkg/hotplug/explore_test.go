@@ -128,7 +128,7 @@ func (x *explorer) checkEnd(w *world, actors []*actor) string {
 		}
 	}
 	right := w.loaded && w.header == w.version || !w.loaded && (!w.owed || w.unseen)
-	switch marked := w.mark || w.looking || w.loadingNote; {
+	switch marked := w.mark || w.looking || w.waiting || w.loadingNote; {
 	case !marked && !right:
 		return x.tell("the header is stale, or nothing loaded, and nothing reports it")
 	case w.kills == 0 && !right && !w.loaded && !w.problem:
@@ -139,7 +139,7 @@ func (x *explorer) checkEnd(w *world, actors []*actor) string {
 	if !w.loaded && w.owed {
 		// One more check that fails forgets nothing.
 		w.failLate, w.silent = 1, 0
-		if x.rescue(w, len(actors)); w.loaded || !w.wanted || !w.problem || !w.mark && !w.looking {
+		if x.rescue(w, len(actors)); w.loaded || !w.wanted || !w.problem || !w.mark && !w.looking && !w.waiting {
 			return x.tell("a crash kernel is wanted and none loaded, and a check that could not repair it has forgotten that")
 		}
 	}
@@ -149,7 +149,7 @@ func (x *explorer) checkEnd(w *world, actors []*actor) string {
 	switch x.rescue(w, len(actors)+1); {
 	case unloaded && w.loaded:
 		return x.tell("one more check loads what was explicitly unloaded")
-	case !unloaded && (!w.loaded || w.header != w.version), w.mark, w.looking, w.loadingNote, w.problem:
+	case !unloaded && (!w.loaded || w.header != w.version), w.mark, w.looking, w.waiting, w.loadingNote, w.problem:
 		return x.tell("one more check did not repair it")
 	}
 	return ""

@@ -80,6 +80,11 @@ type Handler struct {
 	// that: after so long a stale header is reloaded even if it will be stale again.
 	Quiet, Settle time.Duration
 
+	// Sequence, if set, gives a number that grows with each event of the kernel
+	// (/sys/kernel/uevent_seqnum). Event needs it to see a burst of which most events have no
+	// process (see the package's protocol). It counts events of other devices too.
+	Sequence func() uint64
+
 	// WaitForLoad is how long to wait for a load by another tool (which does not take our
 	// lock) before concluding that no crash kernel is loaded. The kernel silently drops
 	// hotplug updates during such a load.
@@ -91,6 +96,8 @@ type Handler struct {
 type steps interface {
 	mark() error
 	tryPending() (bool, error)
+	cover()
+	takeCover() error
 	settle(ctx context.Context)
 	awaitLoad(ctx context.Context) bool // false: nothing was loaded
 	lockReload(ctx context.Context) (*statedir.Lock, error)
@@ -110,7 +117,9 @@ type steps interface {
 // once; otherwise it returns when it has checked and, if necessary, reloaded the crash
 // kernel. The error wraps ErrStale or ErrUnarmed if the problem remains.
 func (h *Handler) Event(ctx context.Context) (Outcome, error) {
-	return h.event(ctx, h.process())
+	p := h.process()
+	p.sequence = h.Sequence
+	return h.event(ctx, p)
 }
 
 // Announce writes the mark of an event, and tells whether another process will handle
@@ -167,6 +176,8 @@ func (h *Handler) handle(ctx context.Context, s steps) (Outcome, error) {
 			h.report(true, "events can't be coalesced, each is handled separately: "+err.Error())
 		} else if !mine {
 			return Coalesced, nil
+		} else {
+			s.cover()
 		}
 		if absent {
 			a.last = !s.awaitLoad(ctx)
@@ -190,9 +201,10 @@ func (h *Handler) handle(ctx context.Context, s steps) (Outcome, error) {
 // no other program is loading.
 func (h *Handler) checkLocked(ctx context.Context, s steps, lock *statedir.Lock, a *attempt) (done bool, err error) {
 	defer s.releaseReload(lock)
+	taken := s.takeCover()
 	// From here on events are not coalesced with this one: they may follow the check.
 	s.releasePending()
-	taken := s.takeMark()
+	taken = errors.Join(taken, s.takeMark())
 	state, err := h.repair(ctx, s, lock, a)
 	if err == nil && state == accuracy.NotLoaded {
 		if !a.last && ctx.Err() == nil {

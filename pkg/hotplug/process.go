@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/statedir"
@@ -17,32 +16,58 @@ type process struct {
 	loadWait         time.Duration
 	report           func(loud bool, line string)
 	loaded           func(context.Context) bool
-	pending          *os.File
+	pending          *statedir.Pending
+	sequence         func() uint64
 	absentSince      time.Time // when nothing was found loaded; zero: not yet
 }
 
 func (p *process) mark() error { return p.dir.Mark() }
 
 func (p *process) tryPending() (bool, error) {
-	f, err := p.dir.TryPending()
-	if f == nil {
+	pending, err := p.dir.TryPending()
+	if pending == nil {
 		return false, err
 	}
-	p.pending = f
+	p.pending = pending
 	return true, nil
+}
+
+// cover may fail: then each event has a process of its own.
+func (p *process) cover() { _ = p.pending.Cover() }
+
+func (p *process) takeCover() error {
+	if p.pending == nil {
+		return nil
+	}
+	return p.pending.Take()
 }
 
 func (p *process) releasePending() {
 	if p.pending != nil {
-		p.pending.Close() // which releases the lock: it is the only descriptor
+		_ = p.pending.Release() // closing the file releases it in any case
 		p.pending = nil
 	}
 }
 
-// settle waits until no event has arrived for a while. Each event makes the mark grow.
+// burst differs from what it was if an event has arrived since. An event that has a process
+// makes the mark grow; the kernel counts the others.
+type burst struct {
+	marks  int64
+	kernel uint64
+}
+
+func (p *process) burst() burst {
+	b := burst{marks: p.dir.MarkSize()}
+	if p.sequence != nil {
+		b.kernel = p.sequence()
+	}
+	return b
+}
+
+// settle waits until no event has arrived for a while.
 func (p *process) settle(ctx context.Context) {
 	began := time.Now()
-	last, since := p.dir.MarkSize(), began
+	last, since := p.burst(), began
 	ticker := time.NewTicker(max(p.quiet/8, time.Millisecond))
 	defer ticker.Stop()
 	for time.Since(since) < p.quiet && time.Since(began) < p.settleMax {
@@ -51,8 +76,8 @@ func (p *process) settle(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if size := p.dir.MarkSize(); size != last {
-			last, since = size, time.Now()
+		if now := p.burst(); now != last {
+			last, since = now, time.Now()
 		}
 	}
 }

@@ -26,6 +26,13 @@ func TestProtocol(t *testing.T) {
 		{"two events and a load by another program, kernel updates, a kill", scenario{events: 2, otherLoads: 1, kernelUpdates: true, kills: 1}, false},
 		{"an event and two loads by another program, a kill", scenario{events: 1, otherLoads: 2, kills: 1}, false},
 		{"three events, a kill", scenario{events: 3, kills: 1}, false},
+		{"three events, the rule, a kill", scenario{events: 3, rule: true, kills: 1}, false},
+		{"three events, the rule, the kernel updates", scenario{events: 3, rule: true, kernelUpdates: true}, false},
+		{"two events, the rule, and a load, a kill", scenario{events: 2, rule: true, loads: 1, kills: 1}, false},
+		{"two events, the rule, an unload, a kill", scenario{events: 2, rule: true, unloads: 1, kills: 1}, false},
+		{"two events, the rule, and a load by another program", scenario{events: 2, rule: true, otherLoads: 1}, false},
+		{"two events, the rule, a reload fails late, a kill", scenario{events: 2, rule: true, failLate: 1, kills: 1}, false},
+		{"four events, the rule, two kills", scenario{events: 4, rule: true, kills: 2}, true},
 		{"two events, a reload fails late", scenario{events: 2, failLate: 1}, false},
 		{"two events, a reload loads nothing", scenario{events: 2, silent: 1}, false},
 		{"two events, what was loaded is not ours, a reload loads nothing", scenario{events: 2, silent: 1, neverOurs: true}, false},
@@ -58,20 +65,34 @@ func TestProtocol(t *testing.T) {
 // broken breaks the protocol in one place.
 type broken struct {
 	*actor
-	lateRelease, noRename, noMark, noNote, impatient, noWant, noProblem bool
+	lateRelease, lateUnlink, noCover, noRename, noMark, noNote, impatient, noWant, noProblem bool
 }
 
 func (b *broken) releasePending() {
-	if !b.lateRelease {
+	switch {
+	case b.lateUnlink:
+		b.step("releasePending", nil, func(w *world) string { w.pending = nobody; return "" })
+	case !b.lateRelease:
 		b.actor.releasePending()
 	}
 }
 
 func (b *broken) releaseReload(l *statedir.Lock) {
 	b.actor.releaseReload(l)
+	if b.lateUnlink {
+		b.step("unlink", nil, func(w *world) string { w.link = nobody; return "" })
+	}
 	if b.lateRelease {
 		b.actor.releasePending()
 	}
+}
+
+func (b *broken) cover() {
+	if !b.noCover {
+		b.actor.cover()
+		return
+	}
+	b.step("cover", nil, func(w *world) string { w.link = b.id; return "" })
 }
 
 func (b *broken) awaitLoad(ctx context.Context) bool {
@@ -139,8 +160,10 @@ func TestProtocolBroken(t *testing.T) {
 		want   string
 	}{
 		{"pending lock released after the check", scenario{events: 2}, broken{lateRelease: true}, "a mark is left"},
+		{"pending link removed after the check", scenario{events: 2, rule: true}, broken{lateUnlink: true}, "nothing reports it"},
+		{"no mark for events without a process", scenario{events: 3, rule: true, kills: 1}, broken{noCover: true}, "nothing reports it"},
 		{"mark removed instead of renamed", scenario{events: 2, kills: 1}, broken{noRename: true}, "nothing reports it"},
-		{"no mark", scenario{events: 2, kills: 1}, broken{noMark: true}, "has forgotten that"},
+		{"no mark", scenario{events: 2, kills: 1}, broken{noMark: true}, "nothing reports it"},
 		{"not waiting for a load by another program", scenario{events: 1, otherLoads: 1}, broken{impatient: true}, "a mark is left"},
 		{"what is wanted is not kept", scenario{events: 1, silent: 1}, broken{noWant: true}, "nothing reports it"},
 		{"no problem is noted", scenario{events: 1, failLate: 1}, broken{noProblem: true}, "no problem is noted"},

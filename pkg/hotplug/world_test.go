@@ -22,6 +22,7 @@ type world struct {
 	header          int // the version that the loaded header describes
 	loaded          bool
 	mark, looking   bool
+	waiting         bool // the mark of who holds the pending lock
 	loadingNote     bool
 	problem         bool
 	wanted          bool
@@ -32,6 +33,7 @@ type world struct {
 	silent          int  // how many are to load nothing and say nothing
 	failed          bool // one did either, or another program has unloaded what was loaded
 	pending, reload int  // holders of the locks, or nobody
+	link            int  // the process through which the pending link leads, or nobody
 	loaders         int  // loads that are under way
 	otherLoading    bool // one is under way that takes no lock but the kernel's
 	kills           int  // so far
@@ -83,6 +85,20 @@ func (a *actor) tryPending() (mine bool, err error) {
 	return mine, nil
 }
 
+func (a *actor) cover() {
+	a.step("cover", nil, func(w *world) string { w.waiting, w.link = true, a.id; return "" })
+}
+
+func (a *actor) takeCover() error {
+	a.step("takeCover", nil, func(w *world) string {
+		if w.waiting {
+			w.waiting, w.looking = false, true
+		}
+		return ""
+	})
+	return nil
+}
+
 func (a *actor) settle(context.Context) {}
 
 // awaitLoad is patient enough for any load that is under way.
@@ -100,6 +116,7 @@ func (a *actor) lockReload(context.Context) (*statedir.Lock, error) {
 }
 
 func (a *actor) releasePending() {
+	a.step("unlink", nil, func(w *world) string { w.link = nobody; return "" })
 	a.step("releasePending", nil, func(w *world) string { w.pending = nobody; return "" })
 }
 
@@ -212,6 +229,9 @@ func (a *actor) kill(w *world) {
 	if w.pending == a.id {
 		w.pending = nobody
 	}
+	if w.link == a.id {
+		w.link = nobody
+	}
 	if w.reload == a.id {
 		w.reload = nobody
 	}
@@ -223,6 +243,7 @@ func (a *actor) kill(w *world) {
 // scenario is what is explored.
 type scenario struct {
 	events, loads int  // processes of each kind
+	rule          bool // an event that finds the pending link has no process
 	otherLoads    int  // loads that take no lock but the kernel's
 	unloads       int  // explicit ones
 	otherUnloads  int  // by another program
@@ -235,7 +256,7 @@ type scenario struct {
 }
 
 func (sc *scenario) start(w *world) []*actor {
-	*w = world{pending: nobody, reload: nobody, loaded: true, wanted: !sc.neverOurs, owed: !sc.neverOurs, failLate: sc.failLate, silent: sc.silent}
+	*w = world{pending: nobody, link: nobody, reload: nobody, loaded: true, wanted: !sc.neverOurs, owed: !sc.neverOurs, failLate: sc.failLate, silent: sc.silent}
 	var actors []*actor
 	for _, kind := range []struct {
 		n   int
@@ -262,7 +283,11 @@ func (sc *scenario) event(a *actor) {
 		}
 		return ""
 	})
-	if !a.killed {
+	covered := false
+	if sc.rule {
+		a.step("rule", nil, func(w *world) string { covered = w.link != nobody; return fmt.Sprint(covered) })
+	}
+	if !a.killed && !covered {
 		sc.handle(a)
 	}
 }
@@ -313,6 +338,7 @@ func explicitUnload(a *actor) {
 	a.step("unload", func(w *world) bool { return !w.otherLoading }, func(w *world) string { w.loaded = false; return "" })
 	a.step("unwant", nil, func(w *world) string {
 		w.wanted, w.w, w.problem, w.mark, w.looking, w.loadingNote, w.owed = false, statedir.Wanted{}, false, false, false, false, false
+		w.waiting = w.waiting && w.pending != nobody
 		return ""
 	})
 	a.releaseReload(lock)

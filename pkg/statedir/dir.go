@@ -14,9 +14,11 @@ import (
 // excludes no other process.
 const (
 	pendingName = "pending.lock"
+	pendingLink = "pending"
 	reloadName  = "reload.lock"
 	markName    = "mark"
 	lookingName = "mark.looking"
+	waitingName = "mark.waiting"
 	loadingName = "loading"
 	wantedName  = "wanted"
 	problemName = "problem"
@@ -81,7 +83,7 @@ func (d Dir) ClearMark() error { return d.remove(lookingName) }
 // Marked tells whether there is an event that no completed check has handled, as is
 // normal right after an event.
 func (d Dir) Marked() bool {
-	return d.exists(markName) || d.exists(lookingName)
+	return d.exists(markName) || d.exists(lookingName) || d.exists(waitingName)
 }
 
 // Problem returns the message of the last check that found a problem and could not repair

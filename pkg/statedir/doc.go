@@ -3,8 +3,10 @@
 // crash kernel is wanted. It is empty after a boot, when no crash kernel is loaded either.
 //
 //	pending.lock  flock(2) of the process that will handle the marked events
+//	pending       a symbolic link that leads somewhere while that process handles further events too (Cover)
 //	reload.lock   flock(2) of the process that checks, loads or unloads
-//	mark          an event that no process has handled yet; mark.looking: one that is being handled
+//	mark          an event that no process has handled yet; mark.looking: one that is being handled;
+//	              mark.waiting: of the process that holds the pending lock
 //	loading       a load has begun; if the lock is free, its process was killed
 //	wanted        a crash kernel is wanted (Wanted)
 //	problem       the message of the last check that could not repair a problem

@@ -103,20 +103,6 @@ func (l *Lock) Release() error {
 	return errors.Join(err, l.file.Close())
 }
 
-// TryPending takes the pending lock; closing the file releases it. The file is nil if
-// another process holds the lock.
-func (d Dir) TryPending() (*os.File, error) {
-	f, err := d.openLock(pendingName)
-	if err != nil {
-		return nil, err
-	}
-	held, err := tryFlock(f)
-	if !held {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
 // openLock opens a lock file, and creates it if necessary.
 func (d Dir) openLock(name string) (*os.File, error) {
 	// Opening for reading only also works if nothing can be written any more.

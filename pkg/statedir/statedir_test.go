@@ -1,10 +1,13 @@
 package statedir
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -220,8 +223,102 @@ func TestMark(t *testing.T) {
 	if other, err := d.TryPending(); other != nil || err != nil {
 		t.Errorf("a second TryPending = %v, %v; want none", other, err)
 	}
-	if err := p.Close(); err != nil {
+	if err := p.Release(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The link of the pending lock is what the udev rule tests: it leads somewhere exactly while the
+// lock is held.
+func TestPendingLink(t *testing.T) {
+	if dir := os.Getenv("GOKEXEC_PENDING_CHILD"); dir != "" {
+		p, err := Dir(dir).TryPending()
+		if err != nil || p == nil {
+			t.Fatalf("TryPending = %v, %v", p, err)
+		}
+		if err := p.Cover(); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("held")
+		select {}
+	}
+	d := newDir(t)
+	held := func(what string, want bool) {
+		t.Helper()
+		if _, err := os.Stat(d.path(pendingLink)); (err == nil) != want {
+			t.Errorf("%s: the link leads somewhere: %v (%v); want %v", what, err == nil, err, want)
+		}
+	}
+	take := func() *Pending {
+		t.Helper()
+		p, err := d.TryPending()
+		if err != nil || p == nil {
+			t.Fatalf("TryPending = %v, %v", p, err)
+		}
+		return p
+	}
+	held("before", false)
+	p := take()
+	held("not covering", false)
+	if err := p.Cover(); err != nil || !d.Marked() {
+		t.Fatalf("Cover = %v; marked: %v", err, d.Marked())
+	}
+	held("covering", true)
+	if other, err := d.TryPending(); other != nil || err != nil {
+		t.Errorf("a second TryPending = %v, %v; want none", other, err)
+	}
+	held("after another process found it held", true)
+	if err := errors.Join(p.Take(), p.Release()); err != nil {
+		t.Fatal(err)
+	}
+	held("released", false)
+	if err := d.ClearMark(); err != nil || d.Marked() {
+		t.Errorf("after the check: %v, marked: %v", err, d.Marked())
+	}
+
+	child := exec.Command(os.Args[0], "-test.run=^TestPendingLink$")
+	child.Env = append(os.Environ(), "GOKEXEC_PENDING_CHILD="+string(d))
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if line != "held\n" {
+		t.Errorf("the child says %q, %v", line, err)
+	}
+	held("by another process", true)
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait() // it was killed
+	held("killed", false)
+	// A process with the killed one's number, and a descriptor of that number, is not taken for it.
+	at, err := os.Readlink(d.path(pendingLink))
+	if err != nil {
+		t.Fatalf("the killed process left no link: %v", err)
+	}
+	other, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	parts := strings.Split(at, "/") // "", proc, PID, fd, number, name
+	parts[2], parts[4] = "self", fmt.Sprint(other.Fd())
+	if err := errors.Join(os.Remove(d.path(pendingLink)), os.Symlink(strings.Join(parts, "/"), d.path(pendingLink))); err != nil {
+		t.Fatal(err)
+	}
+	held("another process's descriptor", false)
+	l := lock(t, d)
+	p = take()
+	if err := errors.Join(p.Cover(), l.Unwant()); err != nil || !d.Marked() {
+		t.Errorf("Unwant: %v, marked: %v; want the mark of the process that waits left", err, d.Marked())
+	}
+	held("covering again", true)
+	if err := errors.Join(p.Release(), l.Unwant()); err != nil || d.Marked() {
+		t.Errorf("Unwant: %v, marked: %v; want no mark", err, d.Marked())
 	}
 }
 

@@ -51,5 +51,5 @@ func (l *Lock) Wanted() (Wanted, bool) { return l.dir.Wanted() }
 // Unwant records that no crash kernel is wanted: it removes all files except the locks.
 func (l *Lock) Unwant() error {
 	return errors.Join(l.dir.remove(RecordName), l.dir.remove(wantedName), l.dir.SetProblem(""),
-		l.dir.remove(markName), l.dir.ClearMark(), l.Done())
+		l.dir.remove(markName), l.dir.ClearMark(), l.dir.dropWaiting(), l.Done())
 }

@@ -25,7 +25,7 @@ func TestProtocol(t *testing.T) {
 		{"two events and a load by another program", scenario{events: 2, otherLoads: 1}, false},
 		{"two events and a load by another program, kernel updates, a kill", scenario{events: 2, otherLoads: 1, kernelUpdates: true, kills: 1}, false},
 		{"an event and two loads by another program, a kill", scenario{events: 1, otherLoads: 2, kills: 1}, false},
-		{"three events, a kill", scenario{events: 3, kills: 1}, false},
+		{"three events, a kill", scenario{events: 3, kills: 1}, true},
 		{"three events, the rule, a kill", scenario{events: 3, rule: true, kills: 1}, false},
 		{"three events, the rule, the kernel updates", scenario{events: 3, rule: true, kernelUpdates: true}, false},
 		{"two events, the rule, and a load, a kill", scenario{events: 2, rule: true, loads: 1, kills: 1}, false},

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // MaxRegions is how many regions the purgatory can hash: as many as the kernel
@@ -121,14 +122,15 @@ type Params struct {
 // Patch writes the parameters into blob, a copy from Blob for the same machine.
 // What can't work is refused with ErrParams.
 func (p *Params) Patch(machine elf.Machine, blob []byte) error {
-	orig, off, err := code(machine)
+	t, err := targetOf(machine)
 	if err != nil {
 		return err
 	}
-	if len(blob) != len(orig) || string(blob[off.params:off.params+len(paramsMagic)]) != paramsMagic {
-		return fmt.Errorf("%w: %d bytes are not the purgatory for %v, of %d", ErrParams, len(blob), machine, len(orig))
+	off := t.offsets
+	if len(blob) != len(t.code) || string(blob[off.params:off.params+len(paramsMagic)]) != paramsMagic {
+		return fmt.Errorf("%w: %d bytes are not the purgatory for %v, of %d", ErrParams, len(blob), machine, len(t.code))
 	}
-	divisor, err := p.check(machine)
+	divisor, err := p.check(machine, t)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrParams, err)
 	}
@@ -170,14 +172,14 @@ func putText(b []byte, line string) {
 }
 
 // check returns the 8250's divisor, or why the parameters are no good.
-func (p *Params) check(machine elf.Machine) (uint32, error) {
+func (p *Params) check(machine elf.Machine, t target) (uint32, error) {
 	if p.Entry == 0 {
 		return 0, errors.New("entry point 0")
 	}
-	if machine == elf.EM_AARCH64 && p.Entry%4 != 0 || machine == elf.EM_RISCV && p.Entry%2 != 0 {
+	if p.Entry%t.align != 0 {
 		return 0, fmt.Errorf("entry point %#x is not aligned for an instruction", p.Entry)
 	}
-	if p.SME && machine != elf.EM_AARCH64 {
+	if p.SME && !t.sme {
 		return 0, fmt.Errorf("SME on %v", machine)
 	}
 	if len(p.Regions) > MaxRegions {
@@ -199,12 +201,11 @@ func (p *Params) check(machine elf.Machine) (uint32, error) {
 			return 0, fmt.Errorf("backup of %#x bytes from %#x to %#x: they overlap", b.Size, b.Src, b.Dst)
 		}
 	}
-	return p.Serial.check(machine)
+	return p.Serial.check(machine, t)
 }
 
 // check returns the 8250's divisor, 0 for one that stays as it is.
-func (s *Serial) check(machine elf.Machine) (uint32, error) {
-	var ok bool
+func (s *Serial) check(machine elf.Machine, t target) (uint32, error) {
 	align, limit := uint64(1), ^uint64(0)
 	switch s.Kind {
 	case SerialNone:
@@ -213,23 +214,15 @@ func (s *Serial) check(machine elf.Machine) (uint32, error) {
 		}
 		return 0, nil
 	case Serial8250Port:
-		ok = machine == elf.EM_X86_64
 		limit = 0xfff8
-	case Serial8250MMIO:
-		ok = machine == elf.EM_AARCH64 || machine == elf.EM_RISCV
-	case Serial8250MMIO32:
-		ok = machine == elf.EM_AARCH64 || machine == elf.EM_RISCV
+	case Serial8250MMIO32, SerialPL011:
 		align = 4
-	case SerialPL011:
-		ok = machine == elf.EM_AARCH64
-		align = 4
-	case SerialSBI:
-		if ok = machine == elf.EM_RISCV; ok && s.Addr != 0 {
-			return 0, fmt.Errorf("the SBI console has no address, got %#x", s.Addr)
-		}
 	}
-	if !ok {
+	if !slices.Contains(t.serials, s.Kind) {
 		return 0, fmt.Errorf("serial port of kind %d on %v", s.Kind, machine)
+	}
+	if s.Kind == SerialSBI && s.Addr != 0 {
+		return 0, fmt.Errorf("the SBI console has no address, got %#x", s.Addr)
 	}
 	if s.Kind != SerialSBI && (s.Addr == 0 || s.Addr%align != 0 || s.Addr > limit) {
 		return 0, fmt.Errorf("serial port at %#x", s.Addr)

@@ -64,7 +64,8 @@ func TestPatch(t *testing.T) {
 	}
 	a := arches[1]
 	blob := patched(t, a, &p)
-	orig, off, _ := code(a.machine)
+	row, _ := targetOf(a.machine)
+	orig, off := row.code, row.offsets
 	end := off.params + sizeParams
 	if !bytes.Equal(blob[:off.params+offFlags], orig[:off.params+offFlags]) || !bytes.Equal(blob[end:], orig[end:]) {
 		t.Error("Patch changed more than the parameters")

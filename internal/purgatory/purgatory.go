@@ -35,17 +35,26 @@ type codeOffsets struct {
 	verify int // the subroutine that hashes, compares and copies
 }
 
-// code returns the embedded code for a machine, and where its parts are.
-func code(machine elf.Machine) ([]byte, codeOffsets, error) {
-	switch machine {
-	case elf.EM_X86_64:
-		return codeAMD64, offsets["amd64"], nil
-	case elf.EM_AARCH64:
-		return codeARM64, offsets["arm64"], nil
-	case elf.EM_RISCV:
-		return codeRISCV64, offsets["riscv64"], nil
+// target is a machine that there is a purgatory for: a row of the table.
+type target struct {
+	code    []byte
+	offsets codeOffsets
+	align   uint64       // of an instruction, in bytes
+	sme     bool         // it may have the Scalable Matrix Extension
+	serials []SerialKind // where it can report
+}
+
+// targetOf looks a machine up.
+func targetOf(machine elf.Machine) (target, error) {
+	row, known := map[elf.Machine]target{
+		elf.EM_X86_64:  {code: codeAMD64, offsets: offsets["amd64"], align: 1, serials: []SerialKind{Serial8250Port}},
+		elf.EM_AARCH64: {code: codeARM64, offsets: offsets["arm64"], align: 4, sme: true, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialPL011}},
+		elf.EM_RISCV:   {code: codeRISCV64, offsets: offsets["riscv64"], align: 2, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialSBI}},
+	}[machine]
+	if !known {
+		return row, fmt.Errorf("%v: %w", machine, ErrUnsupported)
 	}
-	return nil, codeOffsets{}, fmt.Errorf("%v: %w", machine, ErrUnsupported)
+	return row, nil
 }
 
 // Blob returns a copy of the purgatory for a 64-bit, little-endian machine:
@@ -53,16 +62,16 @@ func code(machine elf.Machine) ([]byte, codeOffsets, error) {
 // address, as a segment of MemSize bytes of which these are the first, once
 // Params.Patch has filled in the parameters.
 func Blob(machine elf.Machine) ([]byte, error) {
-	b, _, err := code(machine)
-	return slices.Clone(b), err
+	t, err := targetOf(machine)
+	return slices.Clone(t.code), err
 }
 
 // MemSize returns how much memory in bytes the purgatory needs, a multiple of
 // Align: the code, and after it zeroed memory for its stack.
 func MemSize(machine elf.Machine) (uint64, error) {
-	b, off, err := code(machine)
+	t, err := targetOf(machine)
 	if err != nil {
 		return 0, err
 	}
-	return uint64(binary.LittleEndian.Uint32(b[off.params+offMemSize:])), nil
+	return uint64(binary.LittleEndian.Uint32(t.code[t.offsets.params+offMemSize:])), nil
 }

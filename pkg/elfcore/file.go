@@ -247,11 +247,8 @@ const dumpElfIncomplete = 1
 // Incomplete reports whether memory that the headers promise is missing: the file is cut off,
 // or makedumpfile marked it (e_flags bit 0; only on machines where that bit has no other meaning).
 func (f *File) Incomplete() bool {
-	switch f.Machine {
-	case elf.EM_386, elf.EM_X86_64, elf.EM_AARCH64:
-		if f.Flags&dumpElfIncomplete != 0 {
-			return true
-		}
+	if traitsOf(f.Machine).incompleteFlag && f.Flags&dumpElfIncomplete != 0 {
+		return true
 	}
 	for _, err := range f.Damage {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -272,9 +269,8 @@ func (f *File) NoteData(n *vmcore.Note) *io.SectionReader { return n.Data(f.r) }
 // doesn't tell: the dump of a 32-bit machine with more than 4 GiB (PAE, LPAE) is ELF64.
 func (f *File) Platform() vmcore.Platform {
 	p := vmcore.Platform{Machine: f.Machine, Order: f.Order, Word: 8}
-	switch f.Machine {
-	case elf.EM_386, elf.EM_ARM, elf.EM_PPC, elf.EM_SH:
-		p.Word = 4
+	if w := traitsOf(f.Machine).word; w != 0 {
+		p.Word = w
 	}
 	if f.Class == elf.ELFCLASS32 {
 		p.Word = 4

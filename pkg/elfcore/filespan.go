@@ -23,9 +23,9 @@ func (f *File) buildSpans() (phys, virt []span) {
 	if f.Class == elf.ELFCLASS32 {
 		invalid = 1<<32 - 1
 	}
-	// QEMU and some filters leave every p_vaddr 0. Only s390 has a kernel that is mapped at
-	// its physical address, so elsewhere 0 means that there is no virtual address.
-	zeroIsVirt := f.Machine == elf.EM_S390
+	// QEMU and some filters leave every p_vaddr 0. Where the kernel is not mapped at
+	// its physical address, 0 means that there is no virtual address.
+	zeroIsVirt := traitsOf(f.Machine).identity
 	var pd, pz, vd, vz []span
 	for i := range f.Loads {
 		l := &f.Loads[i]

@@ -53,7 +53,7 @@ func Build(in *Inputs, opt BuildOptions) (*Header, error) {
 	switch {
 	case k.Text.MemSize > 0:
 		h.Loads = append(h.Loads, k.Text)
-	case k.Machine == elf.EM_X86_64:
+	case traitsOf(k.Machine).needsText:
 		return nil, fmt.Errorf("build elfcorehdr: %w: no segment of /proc/kcore has it, or /proc/iomem not exactly one %q", ErrNoKernelText, "Kernel code")
 	}
 	h.Loads = append(h.Loads, ramLoads(in.RAM.Minus(opt.Exclude), k, opt.Backup)...)

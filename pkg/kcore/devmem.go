@@ -53,56 +53,55 @@ func mapFromNote(root fs.FS, iomem *memmap.Iomem, note elfcore.NoteRange) (*elfc
 	return mapFromVMCoreInfo(info, iomem, strings.Fields(cmdline))
 }
 
-// mapFromVMCoreInfo knows the architecture by what only its VMCOREINFO has.
+// mapFromVMCoreInfo finds the mapping of the kernel that has this VMCOREINFO.
 func mapFromVMCoreInfo(v *vmcore.VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*elfcore.KernelMap, error) {
-	m := &elfcore.KernelMap{Class: elf.ELFCLASS64, Order: binary.LittleEndian}
-	number := func(name string) uint64 {
-		n, _ := v.Number(name)
-		return uint64(n)
-	}
-	has := func(names ...string) bool {
-		for _, name := range names {
-			if _, ok := v.Number(name); !ok {
-				return false
-			}
-		}
-		return true
-	}
-	image := kernelImage(iomem)
-	var text uint64 // less its physical address
-	switch {
-	case has("phys_base", "pgtable_l5_enabled"): // arch/x86/kernel/vmcore_info_64.c
-		m.Machine = elf.EM_X86_64
-		switch kaslr, _ := v.Lookup("KERNELOFFSET"); {
-		case !uname.AtLeast(v.OSRelease, 4, 20):
-			return nil, fmt.Errorf("%w: it is of Linux %s, older than 4.20", ErrNotEnough, v.OSRelease)
-		case strings.Trim(kaslr, "0") != "" || !slices.Contains(cmdline, "nokaslr"):
-			return nil, fmt.Errorf("%w: with KASLR its address is random, and only /proc/kcore has it", ErrNotEnough)
-		}
-		// Documentation/arch/x86/x86_64/mm.rst
-		if m.Direct = 0xffff888000000000; number("pgtable_l5_enabled") != 0 {
-			m.Direct = 0xff11000000000000
-		}
-		text = vmcore.StartKernelMap - number("phys_base")
-	case has("kimage_voffset", "VA_BITS", "PHYS_OFFSET"): // arch/arm64/kernel/vmcore_info.c
-		m.Machine = elf.EM_AARCH64
-		bits := number("VA_BITS")
-		if !uname.AtLeast(v.OSRelease, 5, 4) || bits < 36 || bits > 52 {
-			return nil, fmt.Errorf("%w: Linux %s (5.4 and later are known) with addresses of %d bits", ErrNotEnough, v.OSRelease, bits)
-		}
-		m.Direct = -(uint64(1) << bits) - number("PHYS_OFFSET")
-		text = number("kimage_voffset")
-	case has("PAGE_OFFSET", "phys_ram_base", "va_kernel_pa_offset"): // arch/riscv/kernel/vmcore_info.c
-		m.Machine = elf.EM_RISCV
-		m.Direct = number("PAGE_OFFSET") - number("phys_ram_base")
-		text = number("va_kernel_pa_offset")
-	default:
+	a, known := archOfVMCoreInfo(v)
+	if !known {
 		return nil, fmt.Errorf("%w: it is of an architecture whose map is not known", ErrNotEnough)
 	}
-	if !image.Empty() {
+	m := &elfcore.KernelMap{Machine: a.machine, Class: elf.ELFCLASS64, Order: binary.LittleEndian}
+	text, err := a.fromVMCoreInfo(m, v, cmdline)
+	if err != nil {
+		return nil, err
+	}
+	if image := kernelImage(iomem); !image.Empty() {
 		m.Text = elfcore.TextLoad(image, uint64(image.Start)+text)
 	}
 	return m, nil
+}
+
+func mapX86(m *elfcore.KernelMap, v *vmcore.VMCoreInfo, cmdline []string) (text uint64, err error) {
+	switch kaslr, _ := v.Lookup("KERNELOFFSET"); {
+	case !uname.AtLeast(v.OSRelease, 4, 20):
+		return 0, fmt.Errorf("%w: it is of Linux %s, older than 4.20", ErrNotEnough, v.OSRelease)
+	case strings.Trim(kaslr, "0") != "" || !slices.Contains(cmdline, "nokaslr"):
+		return 0, fmt.Errorf("%w: with KASLR its address is random, and only /proc/kcore has it", ErrNotEnough)
+	}
+	// Documentation/arch/x86/x86_64/mm.rst
+	if m.Direct = 0xffff888000000000; number(v, "pgtable_l5_enabled") != 0 {
+		m.Direct = 0xff11000000000000
+	}
+	return vmcore.StartKernelMap - number(v, "phys_base"), nil
+}
+
+func mapARM64(m *elfcore.KernelMap, v *vmcore.VMCoreInfo, _ []string) (text uint64, err error) {
+	bits := number(v, "VA_BITS")
+	if !uname.AtLeast(v.OSRelease, 5, 4) || bits < 36 || bits > 52 {
+		return 0, fmt.Errorf("%w: Linux %s (5.4 and later are known) with addresses of %d bits", ErrNotEnough, v.OSRelease, bits)
+	}
+	m.Direct = -(uint64(1) << bits) - number(v, "PHYS_OFFSET")
+	return number(v, "kimage_voffset"), nil
+}
+
+func mapRISCV(m *elfcore.KernelMap, v *vmcore.VMCoreInfo, _ []string) (text uint64, err error) {
+	m.Direct = number(v, "PAGE_OFFSET") - number(v, "phys_ram_base")
+	return number(v, "va_kernel_pa_offset"), nil
+}
+
+// number is a number of VMCOREINFO as the kernel has it; 0 if it is not there.
+func number(v *vmcore.VMCoreInfo, name string) uint64 {
+	n, _ := v.Number(name)
+	return uint64(n)
 }
 
 // kernelImage is what of the memory map is the running kernel.

@@ -107,12 +107,8 @@ func (k *Kcore) FindHeader(crash memmap.Range, hint memmap.PhysAddr) (*elfcore.H
 func (k *Kcore) FindFileHeader(crash memmap.Range) (memmap.PhysAddr, error) {
 	// How far down from the end a header of the most memory ranges can begin.
 	const deepest = 1 << 20
-	align := memmap.PhysAddr(headerAlign)
-	switch k.Map.Machine {
-	case elf.EM_AARCH64:
-		align = 64 << 10
-	case elf.EM_RISCV:
-	default:
+	align := archOf(k.Map.Machine).fileHeaderAlign
+	if align == 0 {
 		h, err := k.headerAt(crash, crash.Start)
 		if err != nil || h == nil {
 			return 0, err

@@ -2,7 +2,6 @@ package kcore
 
 import (
 	"cmp"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -192,7 +191,7 @@ func readCMA(root fs.FS) ([]memmap.Range, error) {
 // and on x86 the aperture of the GART, in which reads fail.
 func (m *Machine) Excluded() memmap.Set {
 	rs := append(append(m.Iomem.CrashKernel(), m.CMA...), m.Firmware...)
-	if m.Map == nil || m.Map.Machine == elf.EM_X86_64 || m.Map.Machine == elf.EM_386 {
+	if m.Map == nil || archOf(m.Map.Machine).gart {
 		for _, r := range m.Iomem.Named("GART") {
 			rs = append(rs, r.Range())
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/memmap"
-	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // addrMask returns the bits of a virtual address of the class.
@@ -85,7 +84,8 @@ const (
 // The direct map is the lowest of them, and its start is aligned far enough
 // to be known from the lowest segment of RAM.
 func (k *Kcore) addressOld(iomem *memmap.Iomem, ram memmap.Set) error {
-	if m := k.Map.Machine; m != elf.EM_X86_64 && m != elf.EM_386 || len(k.Loads) == 0 {
+	a := archOf(k.Map.Machine)
+	if !a.unaddressed || len(k.Loads) == 0 {
 		return fmt.Errorf("%w: none of %d segments has a physical address", ErrNoDirectMap, len(k.Loads))
 	}
 	lowest := slices.MinFunc(k.Loads, func(a, b elfcore.Load) int { return cmp.Compare(a.Virt, b.Virt) })
@@ -94,7 +94,7 @@ func (k *Kcore) addressOld(iomem *memmap.Iomem, ram memmap.Set) error {
 	for i := range k.Loads {
 		l := &k.Loads[i]
 		l.Phys = noPhys
-		if k.Map.Machine == elf.EM_X86_64 && l.Virt >= vmcore.StartKernelMap && l.Virt-vmcore.StartKernelMap < kernelImageSize &&
+		if a.image != 0 && l.Virt >= a.image && l.Virt-a.image < kernelImageSize &&
 			(text < 0 || l.Virt < k.Loads[text].Virt) {
 			text = i
 			continue
@@ -136,10 +136,10 @@ func (k *Kcore) findText(iomem *memmap.Iomem) {
 	}
 }
 
-// textFromVMCoreInfo finds the kernel text of arm64 and riscv by what VMCOREINFO
+// textFromVMCoreInfo finds the kernel text by what VMCOREINFO
 // says of the image's offset, and from where to where /proc/iomem has it.
 func (k *Kcore) textFromVMCoreInfo(iomem *memmap.Iomem) {
-	offset := map[elf.Machine]string{elf.EM_AARCH64: "kimage_voffset", elf.EM_RISCV: "va_kernel_pa_offset"}[k.Map.Machine]
+	offset := archOf(k.Map.Machine).textOffset
 	if offset == "" {
 		return
 	}

@@ -1,7 +1,6 @@
 package vmcore
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
 
@@ -39,32 +38,10 @@ func NewAddressSpace(p Platform, info *VMCoreInfo, mem PhysReader, hints Hints) 
 		info = new(VMCoreInfo)
 	}
 	a := &AddressSpace{mem: mem, cache: tableCache{mem: mem, order: p.Order}}
-	var tables func(v *VMCoreInfo) *pageTables
-	switch p.Machine {
-	case elf.EM_X86_64:
-		a.linear, tables = linearX86(info, hints.PhysBase), tablesX86
-	case elf.EM_AARCH64:
-		a.linear, tables = linearARM64(info), tablesARM64
-	case elf.EM_RISCV:
-		a.linear, tables = linearRISCV(info), tablesRISCV
-	case elf.EM_S390:
-		a.linear = linearS390(info)
-	case elf.EM_PPC64:
-		// Kernel and direct map begin at PAGE_OFFSET (arch/powerpc/include/asm/page.h).
-		a.linear = []linearMap{mapAt(0xc000000000000000, 0, 1<<60)}
-	case elf.EM_LOONGARCH:
-		// DMW windows: cached, where the kernel runs, and uncached
-		// (arch/loongarch/include/asm/addrspace.h).
-		a.linear = []linearMap{mapAt(0x9000000000000000, 0, 1<<48), mapAt(0x8000000000000000, 0, 1<<48)}
-	case elf.EM_MIPS:
-		a.linear = linearMIPS(p.Word)
-	case elf.EM_386, elf.EM_ARM, elf.EM_PPC:
-		a.linear = linear32(p.Machine, info, hints.PhysBase)
-	default:
-		a.linear = linearGeneric(info)
-	}
-	if tables != nil && p.Word == 8 {
-		a.findTables(tables(info), info, hints.Segment)
+	row := mappingOf(p.Machine)
+	a.linear = row.linear(p, info, hints)
+	if row.tables != nil && p.Word == 8 {
+		a.findTables(row.tables(info), info, hints.Segment)
 	}
 	return a
 }

@@ -1,7 +1,6 @@
 package vmcore
 
 import (
-	"debug/elf"
 	"math/bits"
 )
 
@@ -165,7 +164,7 @@ func linearS390(v *VMCoreInfo) []linearMap {
 
 // linear32 is the direct map of 32-bit machines, where it holds the kernel as well. Few export
 // PAGE_OFFSET; it is 3 GiB unless a symbol of the kernel says that the address space was split elsewhere.
-func linear32(machine elf.Machine, v *VMCoreInfo, physBase *uint64) []linearMap {
+func linear32(v *VMCoreInfo, physBase *uint64) []linearMap {
 	if maps := linearGeneric(v); maps != nil {
 		return maps
 	}
@@ -176,8 +175,8 @@ func linear32(machine elf.Machine, v *VMCoreInfo, physBase *uint64) []linearMap 
 			break
 		}
 	}
-	phys := uint64(0) // on 386 always
-	if physBase != nil && machine != elf.EM_386 {
+	phys := uint64(0)
+	if physBase != nil {
 		phys = *physBase
 	}
 	return []linearMap{mapAt(offset, phys, 1<<32-offset)}

@@ -33,8 +33,5 @@ func (inv *Invocation) dropped() []string {
 	if inv.Crash {
 		names = append(names, "crashkernel")
 	}
-	if inv.Arch == "loongarch64" {
-		names = append(names, "kexec", "kexec_file", "initrd")
-	}
-	return names
+	return append(names, archOf(inv.Arch).dropped...)
 }

@@ -142,44 +142,46 @@ func x86Options() []Option {
 		dtbOption)...)
 }
 
-// Arches lists the architectures whose options are known, by uname -m.
-func Arches() []string {
-	return []string{"x86_64", "aarch64", "riscv64", "ppc64le", "s390x", "loongarch64", "armv7l", "i686"}
+func arm64Options() []Option {
+	serial := Option{Name: "serial", id: optSerial, Value: "NAME", Help: "by kexec_load: terminal, such as ttyAMA0, on which a wrong digest is reported"}
+	return []Option{appendOption, cmdlineOption, dtbOption, initrdOption, serial, ramdiskOption, reuseOption}
 }
 
-// TakesDTB tells whether --dtb has an effect on an architecture.
-func TakesDTB(arch string) bool { return arch == "aarch64" || arch == "riscv64" }
+func riscvOptions() []Option {
+	base := Option{Name: "command-line", id: optBase, Value: "TEXT", Help: "kernel command line; that of --append follows it"}
+	return []Option{appendOption, dtbOption, initrdOption, base, reuseOption}
+}
+
+func loongArchOptions() []Option {
+	return []Option{appendOption, cmdlineOption, initrdOption, ramdiskOption, reuseOption}
+}
+
+func ppc64Options() []Option {
+	tree := dtbOption
+	tree.Name = "devicetreeblob"
+	return append([]Option{{Name: "elf64-core-headers", id: optELF64Core, Help: "describe the dump in 64-bit ELF (always so)"}, oldRootOption},
+		inLoader(cmdlineOption, appendOption, ramdiskOption, initrdOption, tree, dtbOption,
+			Option{Name: "args-linux", id: optArgsLinux, Help: "no effect"}, reuseOption)...)
+}
+
+func s390Options() []Option {
+	return inLoader(cmdlineOption, appendOption, initrdOption, reuseOption)
+}
+
+func armOptions() []Option {
+	return append([]Option{oldRootOption}, inLoader(cmdlineOption, appendOption, initrdOption, ramdiskOption, dtbOption,
+		Option{Name: "atags", id: optATags, Help: "pass ATAGs, no device tree"},
+		Option{Name: "image-size", id: optImageSize, Value: "BYTES", Help: "memory that the kernel takes"},
+		Option{Name: "page-offset", id: optPageOffset, Value: "ADDR", Help: "where the kernel maps RAM"})...)
+}
 
 // Options returns the options of kexec(8) on an architecture.
 func Options(arch string) ([]Option, error) {
-	options := common()
-	switch arch {
-	case "x86_64", "i686":
-		options = append(options, x86Options()...)
-	case "aarch64":
-		serial := Option{Name: "serial", id: optSerial, Value: "NAME", Help: "by kexec_load: terminal, such as ttyAMA0, on which a wrong digest is reported"}
-		options = append(options, appendOption, cmdlineOption, dtbOption, initrdOption, serial, ramdiskOption, reuseOption)
-	case "riscv64":
-		base := Option{Name: "command-line", id: optBase, Value: "TEXT", Help: "kernel command line; that of --append follows it"}
-		options = append(options, appendOption, dtbOption, initrdOption, base, reuseOption)
-	case "loongarch64":
-		options = append(options, appendOption, cmdlineOption, initrdOption, ramdiskOption, reuseOption)
-	case "ppc64le":
-		tree := dtbOption
-		tree.Name = "devicetreeblob"
-		options = append(options, Option{Name: "elf64-core-headers", id: optELF64Core, Help: "describe the dump in 64-bit ELF (always so)"}, oldRootOption)
-		options = append(options, inLoader(cmdlineOption, appendOption, ramdiskOption, initrdOption, tree, dtbOption,
-			Option{Name: "args-linux", id: optArgsLinux, Help: "no effect"}, reuseOption)...)
-	case "s390x":
-		options = append(options, inLoader(cmdlineOption, appendOption, initrdOption, reuseOption)...)
-	case "armv7l":
-		options = append(append(options, oldRootOption), inLoader(cmdlineOption, appendOption, initrdOption, ramdiskOption, dtbOption,
-			Option{Name: "atags", id: optATags, Help: "pass ATAGs, no device tree"},
-			Option{Name: "image-size", id: optImageSize, Value: "BYTES", Help: "memory that the kernel takes"},
-			Option{Name: "page-offset", id: optPageOffset, Value: "ADDR", Help: "where the kernel maps RAM"})...)
-	default:
+	own := archOf(arch).options
+	if own == nil {
 		return nil, fmt.Errorf("the options of kexec for %q are not known; they are for %v", arch, Arches())
 	}
+	options := append(common(), own()...)
 	for i := range options {
 		if options[i].Letter != 0 {
 			options[i].id = int(options[i].Letter)

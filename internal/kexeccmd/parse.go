@@ -136,8 +136,8 @@ func (p *parser) loadOption(item getopt.Item) *Stop {
 	case optForceDTB:
 		inv.ForceDTB = true
 	case optAppend:
-		if inv.Arch == "s390x" && inv.Append != nil {
-			item.Arg = *inv.Append + " " + item.Arg // there each is added
+		if archOf(inv.Arch).appends && inv.Append != nil {
+			item.Arg = *inv.Append + " " + item.Arg
 		}
 		inv.Append = &item.Arg
 	case optBase:
@@ -163,7 +163,7 @@ func (p *parser) loadOption(item getopt.Item) *Stop {
 }
 
 func (p *parser) serial(text string) {
-	if p.inv.Arch == "aarch64" {
+	if archOf(p.inv.Arch).terminal {
 		p.inv.Terminal = text
 		return
 	}

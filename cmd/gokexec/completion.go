@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/pkg/kmod"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // completionFiles are the scripts by their names in the directories of the shells.
@@ -57,7 +58,7 @@ type completionValue struct {
 	name        string // in the usage: FILE, METHOD
 }
 
-// optionWords are the values that an option takes one of.
+// optionWords are the values that an option takes one of; those of --arch are machine.Names.
 var optionWords = map[string][]string{
 	"method":         {"auto", "file", "segments"},
 	"reload-method":  {"auto", "file", "segments"},
@@ -65,7 +66,6 @@ var optionWords = map[string][]string{
 	"compression":    {"auto", "none", "gzip", "xz", "zstd", "lz4"},
 	"final-action":   {"reboot", "poweroff", "halt", "shell"},
 	"failure-action": {"reboot", "poweroff", "halt", "shell"},
-	"arch":           {"x86_64", "aarch64", "riscv64", "ppc64le", "s390x", "loongarch64", "armv7l", "i686"},
 	"fstype":         {"ext4", "xfs", "btrfs", "vfat"},
 	"serial":         {"ttyS0", "ttyS1", "ttyS2", "ttyS3"},
 }
@@ -103,6 +103,8 @@ func newCompletionOption(f *pflag.Flag) completionOption {
 	switch {
 	case f.Name == "set":
 		o.value.words = kmod.SetNames()
+	case f.Name == "arch":
+		o.value.words = machine.Names()
 	case strings.HasPrefix(kind, "FILE"):
 		o.value.files = true
 	case kind == "DIR":

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"runtime"
+	"strings"
 )
 
 // Arch is what loading must know of an architecture, on whatever machine the
@@ -36,6 +37,15 @@ func Arches() []Arch {
 	}
 }
 
+// Names are those of the architectures, as uname -m says.
+func Names() []string {
+	var names []string
+	for _, a := range Arches() {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
 // ArchByName finds an architecture by its uname or Go name.
 func ArchByName(name string) (Arch, error) {
 	for _, a := range Arches() {
@@ -43,7 +53,7 @@ func ArchByName(name string) (Arch, error) {
 			return a, nil
 		}
 	}
-	return Arch{}, fmt.Errorf("architecture %q: not supported; known are x86_64, aarch64, riscv64, ppc64le, s390x, loongarch64, armv7l, i686", name)
+	return Arch{}, fmt.Errorf("architecture %q: not supported; known are %s", name, strings.Join(Names(), ", "))
 }
 
 // ArchOf finds an architecture by the e_machine of its kernels; the zero Arch if it is not

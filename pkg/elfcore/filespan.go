@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"debug/elf"
 	"slices"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // span is a stretch of address space with its place in the file. last is inclusive, so that
@@ -120,4 +122,31 @@ func findSpan(spans []span, addr uint64) (span, bool) {
 		return span{}, false
 	}
 	return spans[i], true
+}
+
+// Memory returns the physical memory that the PT_LOADs cover, to p_memsz.
+func (f *File) Memory() memmap.Set { return f.covered(func(span) (uint64, bool) { return 0, true }) }
+
+// Held returns the physical memory whose contents are in the file.
+func (f *File) Held() memmap.Set {
+	return f.covered(func(s span) (cut uint64, ok bool) {
+		if s.off < 0 || s.off >= f.size {
+			return 0, false
+		}
+		if left := uint64(f.size - s.off); s.last-s.first >= left {
+			cut = s.last - s.first + 1 - left
+		}
+		return cut, true
+	})
+}
+
+// covered is the set of the spans that in accepts, each without its last cut bytes.
+func (f *File) covered(in func(span) (cut uint64, ok bool)) memmap.Set {
+	ranges := make([]memmap.Range, 0, len(f.phys))
+	for _, s := range f.phys {
+		if cut, ok := in(s); ok {
+			ranges = append(ranges, memmap.RangeTo(memmap.PhysAddr(s.first), memmap.PhysAddr(s.last-cut)))
+		}
+	}
+	return memmap.NewSet(ranges...)
 }

@@ -29,6 +29,8 @@ type Compressed struct {
 	space   *vmcore.AddressSpace
 	codec   codec
 	cache   pageCache
+	memory  bitWindow    // of NextMemory
+	held    bitWindow    // of NextHeld
 	whole   func() error // the answer to whether all of it is there
 }
 

@@ -40,6 +40,12 @@ type Dump interface {
 	// io.ErrUnexpectedEOF where the file ends, or the file's own error.
 	ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error)
 	ReadVirtAt(b []byte, addr uint64) (int, error)
+	// NextMemory returns the first stretch at or after addr of memory that the crashed machine had,
+	// as far as the dump tells, NextHeld of memory whose contents the dump holds. Stretches are
+	// whole pages if addr is the begin of one; they ascend without overlap, may touch, and io.EOF comes after
+	// the last. (A real /proc/vmcore has the kernel's text in two PT_LOADs.)
+	NextMemory(addr memmap.PhysAddr) (memmap.Range, error)
+	NextHeld(addr memmap.PhysAddr) (memmap.Range, error)
 	// Incomplete reports that memory that the dump should contain is missing, as far as
 	// that can be detected without reading all of it.
 	Incomplete() bool
@@ -108,7 +114,7 @@ func open(f File) (Dump, *part, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return &ELF{core, damage}, nil, nil
+		return newELF(core, damage), nil, nil
 	case bytes.HasPrefix(head, []byte(kdumpSignature)):
 		p, err := openPart(f)
 		if err != nil {
@@ -145,7 +151,15 @@ func Recognised(head []byte) bool {
 // p_filesz) reads as zeroes: see elfcore.File.
 type ELF struct {
 	*elfcore.File
-	damage []error // of the stream it came in
+	damage       []error // of the stream it came in
+	memory, held []memmap.Range
+}
+
+func newELF(core *elfcore.File, damage []error) *ELF {
+	e := &ELF{File: core, damage: damage}
+	page := PageSize(e)
+	e.memory, e.held = wholePages(core.Memory(), page), wholePages(core.Held(), page)
+	return e
 }
 
 // Notes returns the ELF notes.

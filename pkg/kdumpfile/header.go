@@ -67,6 +67,15 @@ type Header struct {
 // Uname is what uname(2) returned on the crashed machine.
 type Uname struct{ Sysname, Nodename, Release, Version, Machine, Domainname string }
 
+// decodeUname takes apart a struct new_utsname, 6 texts of 65 bytes.
+func decodeUname(b []byte) (u Uname) {
+	for i, name := range []*string{&u.Sysname, &u.Nodename, &u.Release, &u.Version, &u.Machine, &u.Domainname} {
+		text, _, _ := bytes.Cut(b[i*utsField:][:utsField], []byte{0})
+		*name = string(text)
+	}
+	return u
+}
+
 // layout is how the writer's compiler laid out the headers; offsets in bytes.
 type layout struct {
 	word   int // bytes of long
@@ -99,11 +108,7 @@ func parseHeader(f File) (*Header, error) {
 		return nil, err
 	}
 	h := &Header{Version: int(order.Uint32(b[8:]))}
-	names := [6]*string{&h.Uname.Sysname, &h.Uname.Nodename, &h.Uname.Release, &h.Uname.Version, &h.Uname.Machine, &h.Uname.Domainname}
-	for i, name := range names {
-		text, _, _ := bytes.Cut(b[utsOffset+i*utsField:][:utsField], []byte{0})
-		*name = string(text)
-	}
+	h.Uname = decodeUname(b[utsOffset:])
 	// Headers of a 32-bit machine with a 64-bit time may look like those of a 64-bit one.
 	all := layouts()
 	slices.SortStableFunc(all, func(a, b layout) int {
@@ -263,10 +268,13 @@ func (h *Header) descOffset() uint64 {
 	return (1 + h.subBlocks + h.bitmapBlocks) * uint64(h.BlockSize)
 }
 
+// memoryOffset is where the bitmap of the machine's memory begins, if there is one.
+func (h *Header) memoryOffset() uint64 { return (1 + h.subBlocks) * uint64(h.BlockSize) }
+
 // bitmapOffset is where the bitmap of the pages in the dump begins. It is the second of two, unless
 // there is room for one only.
 func (h *Header) bitmapOffset() uint64 {
-	off := (1 + h.subBlocks) * uint64(h.BlockSize)
+	off := h.memoryOffset()
 	if h.twoBitmaps() {
 		off += h.bitmapBlocks * uint64(h.BlockSize) / 2
 	}

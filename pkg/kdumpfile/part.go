@@ -71,10 +71,19 @@ func (p *part) spanStart(i uint64) uint64 { return p.StartPage&^(rankSpan-1) + i
 // readBits reads the bits of the pages from first on, a multiple of 8, into b, and clears those of pages
 // that are not in this part.
 func (p *part) readBits(b []byte, first uint64) error {
+	return p.readBitmap(b, first, p.bitmapOffset())
+}
+
+// readMemory is readBits of the first bitmap.
+func (p *part) readMemory(b []byte, first uint64) error {
+	return p.readBitmap(b, first, p.memoryOffset())
+}
+
+func (p *part) readBitmap(b []byte, first, bitmap uint64) error {
 	last := min(first+8*uint64(len(b)), p.EndPage)
 	n := int((max(first, last) - first + 7) / 8)
 	clear(b[n:])
-	if m, err := p.file.ReadAt(b[:n], int64(p.bitmapOffset()+first/8)); m < n {
+	if m, err := p.file.ReadAt(b[:n], int64(bitmap+first/8)); m < n {
 		return fmt.Errorf("read the bitmap: %w", noEOF(err))
 	}
 	if last%8 != 0 && n > 0 {
@@ -181,7 +190,7 @@ func (p *part) isMemory(pfn uint64) bool {
 		return false // unknown
 	}
 	var b [1]byte
-	_, err := p.file.ReadAt(b[:], int64((1+p.subBlocks)*uint64(p.BlockSize)+pfn/8))
+	_, err := p.file.ReadAt(b[:], int64(p.memoryOffset()+pfn/8))
 	return err == nil && b[0]&(1<<(pfn%8)) != 0
 }
 

@@ -1,0 +1,276 @@
+package kdumpfile
+
+import (
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/gokexec/gokexec/pkg/vmcore"
+)
+
+// layoutOf is how the compiler of a machine lays out the headers.
+func layoutOf(p vmcore.Platform) layout {
+	all := layouts()
+	if p.Word == 8 {
+		return all[0]
+	}
+	l := all[1]
+	if p.Machine != elf.EM_386 {
+		l.align8 = 8
+	}
+	return l
+}
+
+// machineName is what uname -m says on a machine.
+func machineName(p vmcore.Platform) string {
+	little := p.Order == binary.ByteOrder(binary.LittleEndian)
+	switch p.Machine {
+	case elf.EM_X86_64:
+		return "x86_64"
+	case elf.EM_386:
+		return "i686"
+	case elf.EM_AARCH64:
+		return "aarch64"
+	case elf.EM_ARM:
+		return "armv7l"
+	case elf.EM_PPC64:
+		if little {
+			return "ppc64le"
+		}
+		return "ppc64"
+	case elf.EM_PPC:
+		return "ppc"
+	case elf.EM_RISCV:
+		return fmt.Sprint("riscv", 8*p.Word)
+	case elf.EM_LOONGARCH:
+		return fmt.Sprint("loongarch", 8*p.Word)
+	case elf.EM_S390:
+		if p.Word == 8 {
+			return "s390x"
+		}
+		return "s390"
+	case elf.EM_MIPS:
+		if p.Word == 8 {
+			return "mips64"
+		}
+		return "mips"
+	case elf.EM_SPARCV9:
+		return "sparc64"
+	case elf.EM_IA_64:
+		return "ia64"
+	case elf.EM_ALPHA:
+		return "alpha"
+	}
+	return "Unknown" // as QEMU has it
+}
+
+// unameOf finds what uname(2) says on the crashed machine: a compressed dump has it in its header, others in
+// the memory of the kernel. Where neither is known, VMCOREINFO has the release.
+func unameOf(d Dump) Uname {
+	if c, ok := d.(*Compressed); ok {
+		return c.Header.Uname
+	}
+	u := Uname{Sysname: "Linux", Machine: machineName(d.Platform())}
+	info, err := d.VMCoreInfo()
+	if err != nil {
+		return u
+	}
+	u.Release = info.OSRelease
+	addr, ok := info.Symbol("init_uts_ns")
+	if !ok {
+		return u
+	}
+	at := []uint64{0, 4} // struct new_utsname came first since 5.11, after the count of its users before
+	if off, ok := info.Offset("uts_namespace.name"); ok {
+		at = []uint64{off}
+	}
+	for _, off := range at {
+		var b [6 * utsField]byte
+		if n, _ := d.ReadVirtAt(b[:], addr+off); n < len(b) {
+			continue
+		}
+		if found := decodeUname(b[:]); found.Sysname == "Linux" && (u.Release == "" || found.Release == u.Release) {
+			return found
+		}
+	}
+	return u
+}
+
+// physBaseOf is the phys_base of the sub header: where the kernel (x86_64) or the memory (others) begins.
+func physBaseOf(d Dump) uint64 {
+	if c, ok := d.(*Compressed); ok {
+		return c.Header.PhysBase
+	}
+	p := d.Platform()
+	info, err := d.VMCoreInfo()
+	if err == nil {
+		for _, name := range []string{"phys_base", "PHYS_OFFSET", "phys_ram_base"} {
+			if n, ok := info.Number(name); ok {
+				return uint64(n)
+			}
+		}
+	}
+	e, ok := d.(*ELF)
+	if !ok {
+		return 0
+	}
+	switch p.Machine {
+	case elf.EM_X86_64:
+		const text = 0xffffffff80000000 // __START_KERNEL_map
+		for _, l := range e.Loads {
+			if l.Virt >= text && uint64(l.Phys) != math.MaxUint64 {
+				return uint64(l.Phys) - (l.Virt - text)
+			}
+		}
+	case elf.EM_ARM, elf.EM_AARCH64, elf.EM_RISCV:
+		if len(e.memory) > 0 {
+			return uint64(e.memory[0].Start)
+		}
+	}
+	return 0
+}
+
+// cpusOf counts the CPUs whose registers the notes have, at least 1: readers don't accept less.
+func cpusOf(d Dump) int {
+	n := 0
+	for _, note := range d.Notes() {
+		if note.Name == "CORE" && note.Type == elf.NT_PRSTATUS {
+			n++
+		}
+	}
+	if c, ok := d.(*Compressed); ok && n == 0 {
+		n = c.Header.CPUs
+	}
+	return max(n, 1)
+}
+
+// appendHeader appends the disk_dump_header to b.
+func (h *Header) appendHeader(b []byte, l layout) []byte {
+	o := h.platform.Order.(binary.AppendByteOrder)
+	start := len(b)
+	b = o.AppendUint32(append(b, kdumpSignature...), uint32(h.Version))
+	u := &h.Uname
+	for _, s := range []string{u.Sysname, u.Nodename, u.Release, u.Version, u.Machine, u.Domainname} {
+		b = append(b, s[:min(len(s), utsField-1)]...)
+		b = append(b, make([]byte, utsField-min(len(s), utsField-1))...)
+	}
+	b = append(b, make([]byte, start+l.status-2*l.time-len(b))...)
+	usec := h.Time.Nanosecond() / 1000
+	if l.time == 8 {
+		b = o.AppendUint64(o.AppendUint64(b, uint64(h.Time.Unix())), uint64(usec))
+	} else {
+		b = o.AppendUint32(o.AppendUint32(b, uint32(h.Time.Unix())), uint32(usec))
+	}
+	for _, v := range []uint32{h.Status, h.BlockSize, uint32(h.subBlocks), uint32(h.bitmapBlocks), uint32(min(h.Pages, math.MaxUint32)),
+		0, 0, 0, 0, uint32(h.CPUs)} {
+		b = o.AppendUint32(b, v)
+	}
+	return b
+}
+
+// appendSub appends the kdump_sub_header to b.
+func (h *Header) appendSub(b []byte, l layout) []byte {
+	o := h.platform.Order.(binary.AppendByteOrder)
+	start := len(b)
+	align := func(n int) {
+		for (len(b)-start)%n != 0 {
+			b = append(b, 0)
+		}
+	}
+	long := func(v uint64) {
+		if l.word == 4 {
+			b = o.AppendUint32(b, uint32(min(v, math.MaxUint32)))
+			return
+		}
+		align(8)
+		b = o.AppendUint64(b, v)
+	}
+	long64 := func(v uint64) {
+		align(l.align8)
+		b = o.AppendUint64(b, v)
+	}
+	split, first, last := uint32(0), uint64(0), uint64(0)
+	if h.Split {
+		split, first, last = 1, h.StartPage, h.EndPage
+	}
+	long(h.PhysBase)
+	b = o.AppendUint32(o.AppendUint32(b, uint32(h.DumpLevel)), split)
+	long(min(first, math.MaxUint32))
+	long(min(last, math.MaxUint32))
+	long64(h.infoOffset)
+	long(h.infoSize)
+	long64(h.noteOffset)
+	long(h.NotesSize)
+	long64(0) // eraseinfo
+	long(0)
+	long64(first)
+	long64(last)
+	long64(h.Pages)
+	align(l.align8)
+	return b
+}
+
+// copyNotes writes the notes of d one after the other as they stand in a PT_NOTE, piece by piece.
+func copyNotes(w io.Writer, d Dump) error {
+	o := d.Platform().Order.(binary.AppendByteOrder)
+	notes := d.Notes()
+	var b []byte
+	for i := range notes {
+		n := &notes[i]
+		b = o.AppendUint32(b[:0], uint32(len(n.Name)+1))
+		b = o.AppendUint32(b, uint32(n.Size()))
+		b = o.AppendUint32(b, uint32(n.Type))
+		b = append(append(b, n.Name...), 0)
+		for len(b)%4 != 0 {
+			b = append(b, 0)
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		if m, err := io.Copy(w, d.NoteData(n)); err != nil {
+			return fmt.Errorf("copy the note %q: %w", n.Name, err)
+		} else if m < n.Size() {
+			return fmt.Errorf("copy the note %q: %w", n.Name, io.ErrUnexpectedEOF)
+		}
+		if pad := -n.Size() & 3; pad > 0 {
+			if _, err := w.Write(make([]byte, pad)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// noteSizes returns how many bytes copyNotes writes, and where among them the VMCOREINFO text is.
+func noteSizes(d Dump) (size, info, infoSize uint64) {
+	notes := d.Notes()
+	for i := range notes {
+		n := &notes[i]
+		size += 12 + uint64(len(n.Name)+1+3)&^3
+		if n.Name == "VMCOREINFO" && infoSize == 0 {
+			info, infoSize = size, uint64(n.Size())
+		}
+		size += uint64(n.Size()+3) &^ 3
+	}
+	return size, info, infoSize
+}
+
+// newHeader makes the header of a dump of d. What depends on its pages is not filled in.
+func newHeader(d Dump, opt *WriteOptions, page uint64) *Header {
+	h := &Header{Version: maxVersion, Uname: unameOf(d), Time: time.Now(), BlockSize: uint32(page),
+		Status: opt.Codec.flags() | statusIncomplete, PhysBase: physBaseOf(d), DumpLevel: opt.DumpLevel, CPUs: cpusOf(d), platform: d.Platform()}
+	l := layoutOf(h.platform)
+	sub := uint64(len(h.appendSub(nil, l)))
+	size, info, infoSize := noteSizes(d)
+	if size > 0 {
+		h.noteOffset, h.NotesSize = page+sub, size
+	}
+	if infoSize > 0 {
+		h.infoOffset, h.infoSize = page+sub+info, infoSize
+	}
+	h.subBlocks = (sub + size + page - 1) / page
+	return h
+}

@@ -1,0 +1,350 @@
+package kdumpfile
+
+import (
+	"cmp"
+	"context"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/bits"
+	"slices"
+
+	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// WriteELF writes the memory of d to w as an ELF core. Where pages are left out, a PT_LOAD has a p_filesz
+// below its p_memsz, as makedumpfile -E has it. Readers take such memory as zeroes.
+//
+// Runs of few pages that are left out or zero don't make a PT_LOAD of their own: they are holes of the file that is
+// at w. The program headers are limited to 65534, which every reader knows.
+//
+// When it can't go on, the error says why, and what is at w is a dump that can be read, as far as w
+// still takes writes, and has bit 0 of e_flags set as makedumpfile does it. w isn't closed.
+func WriteELF(ctx context.Context, w io.WriterAt, d Dump, opt WriteOptions) (Written, error) {
+	e := &elfWriter{w: w, opt: &opt, src: newSource(d, &opt)}
+	err := e.write(ctx)
+	if err != nil {
+		e.done.Incomplete = true
+		err = fmt.Errorf("kdumpfile: write an ELF dump: %w", err)
+	}
+	return e.done, err
+}
+
+// Limits of the program headers of a written dump.
+const (
+	maxSegments = 65000 // PT_LOADs that are planned for at most; e_phnum has 16 bits
+	minRun      = 16    // pages left out that are worth a program header
+)
+
+// elfWriter writes one ELF dump.
+type elfWriter struct {
+	w     io.WriterAt
+	opt   *WriteOptions
+	src   *source
+	class elf.Class
+	loads []elfcore.Load // of the source
+	done  Written
+
+	gap      uint64 // pages left out one after the other that end a segment
+	room     int    // program headers
+	segments []segment
+	data     buffer
+}
+
+// segment is memory that is in the file.
+type segment struct {
+	first, last uint64 // page frames
+	off         int64  // in the file
+}
+
+func (e *elfWriter) write(ctx context.Context) error {
+	if err := e.findLoads(); err != nil {
+		return err
+	}
+	if err := e.plan(ctx); err != nil {
+		return err
+	}
+	ehdr, phdr := e.sizes()
+	noteAt := int64(ehdr + e.room*phdr)
+	size, _, _ := noteSizes(e.src.d)
+	if err := e.writeHeader(true); err != nil {
+		return err
+	}
+	notes := buffer{w: e.w, at: noteAt, b: make([]byte, 0, 64<<10), max: &e.done.Bytes}
+	if err := copyNotes(&notes, e.src.d); err != nil {
+		return err
+	}
+	if err := notes.flush(); err != nil {
+		return err
+	}
+	page := int64(e.src.page)
+	e.data = buffer{w: e.w, at: (noteAt + int64(size) + page - 1) / page * page, b: make([]byte, 0, 1<<20), max: &e.done.Bytes}
+	err := e.writePages(ctx)
+	if errHead := e.writeHeader(err != nil); err == nil {
+		err = errHead
+	}
+	return err
+}
+
+func (e *elfWriter) sizes() (ehdr, phdr int) {
+	if e.class == elf.ELFCLASS32 {
+		return 52, 32
+	}
+	return 64, 56
+}
+
+// findLoads takes the PT_LOADs of the source, or makes one of each stretch of memory.
+func (e *elfWriter) findLoads() error {
+	if s, ok := e.src.d.(*ELF); ok {
+		e.class = s.Class
+		e.loads = s.Loads
+		return nil
+	}
+	e.class = elf.ELFCLASS64
+	for addr := memmap.PhysAddr(0); ; {
+		r, err := e.src.d.NextMemory(addr)
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			return err
+		}
+		addr = r.End
+		if n := len(e.loads); n > 0 && uint64(e.loads[n-1].Phys)+e.loads[n-1].MemSize == uint64(r.Start) {
+			e.loads[n-1].MemSize += r.Size()
+			continue
+		}
+		if len(e.loads) == maxSegments {
+			return fmt.Errorf("more than %d stretches of memory: %w", maxSegments, errors.ErrUnsupported)
+		}
+		e.loads = append(e.loads, elfcore.Load{Phys: r.Start, MemSize: r.Size(), Flags: elf.PF_R | elf.PF_W | elf.PF_X})
+	}
+	if n := len(e.loads); n > 0 && e.src.d.Platform().Word == 4 && uint64(e.loads[n-1].Phys)+e.loads[n-1].MemSize <= math.MaxUint32 {
+		e.class = elf.ELFCLASS32
+	}
+	return nil
+}
+
+// plan asks the filter for all pages, and decides which runs of pages left out end a segment, so that there is
+// room for the headers.
+func (e *elfWriter) plan(ctx context.Context) error {
+	w := newWindow()
+	var runs [65]uint64 // gaps by the number of bits of their length
+	var end, gap uint64
+	for pfn := uint64(0); ; pfn = w.first + WindowPages {
+		if err := e.src.next(w, pfn); err == io.EOF {
+			break
+		} else if err != nil {
+			return err
+		}
+		if err := e.src.selected(ctx, w); err != nil {
+			return err
+		}
+		e.done.Pages += uint64(count(w.memory))
+		e.done.Kept += uint64(count(w.keep))
+		for first, last := range runsOf(w.keep) {
+			gap = w.first + first - end
+			runs[bits.Len64(gap)]++
+			end = w.first + last
+		}
+	}
+	// A segment ends at each gap of at least e.gap pages, and at the end of each PT_LOAD. Where zero pages are left out, too, so
+	// many gaps as fit are possible at worst. What two PT_LOADs have is counted twice.
+	for e.gap = minRun; ; e.gap *= 2 {
+		n := uint64(len(e.loads))
+		for _, count := range runs[bits.Len64(e.gap):] {
+			n += 2 * count
+		}
+		if e.opt.OmitZero {
+			n += 2 * (e.done.Kept / (e.gap + 1))
+		}
+		if n += 1; n <= maxSegments || e.gap > 1<<50 {
+			e.room = int(min(n, maxSegments)) + 1
+			return nil
+		}
+	}
+}
+
+// writePages copies the pages.
+func (e *elfWriter) writePages(ctx context.Context) error {
+	w, page := newWindow(), make([]byte, e.src.page)
+	p := Progress{All: e.done.Pages, Kept: e.done.Kept}
+	for pfn := uint64(0); ; pfn = w.first + WindowPages {
+		if err := e.src.next(w, pfn); err == io.EOF {
+			return e.data.flush()
+		} else if err != nil {
+			return err
+		}
+		if err := e.src.selected(ctx, w); err != nil {
+			return err
+		}
+		for first, last := range runsOf(w.keep) {
+			for ; first < last; first++ {
+				if err := e.writePage(page, w.first+first); err != nil {
+					return err
+				}
+				p.Saved++
+			}
+		}
+		p.Pages += uint64(count(w.memory))
+		if p.Bytes = e.done.Bytes; e.opt.Advance != nil {
+			e.opt.Advance(p)
+		}
+	}
+}
+
+func (e *elfWriter) writePage(page []byte, pfn uint64) error {
+	addr := memmap.PhysAddr(pfn * e.src.page)
+	if _, err := e.src.readPages(page, addr); err != nil {
+		if e.opt.Unreadable == nil {
+			return fmt.Errorf("read page %#x: %w", pfn, err)
+		}
+		e.opt.Unreadable(addr, err)
+		e.done.Unreadable++
+	}
+	if e.opt.OmitZero && isZero(page) {
+		e.done.Zero++
+		return nil
+	}
+	n := len(e.segments) - 1
+	if n < 0 || pfn-e.segments[n].last >= e.gap {
+		e.segments = append(e.segments, segment{pfn, pfn, e.data.at + int64(len(e.data.b))})
+		n++
+	}
+	if skip := pfn - e.segments[n].last; skip > 0 {
+		if err := e.data.flush(); err != nil {
+			return err
+		}
+		if e.opt.Stale {
+			for range skip {
+				if _, err := e.data.Write(e.zeroes()); err != nil {
+					return err
+				}
+			}
+		} else {
+			e.data.at += int64(skip * e.src.page)
+		}
+	}
+	e.segments[n].last = pfn + 1
+	_, err := e.data.Write(page)
+	return err
+}
+
+func (e *elfWriter) zeroes() []byte { return make([]byte, e.src.page) }
+
+// writeHeader writes the ELF header and the program headers, as many segments as were begun.
+func (e *elfWriter) writeHeader(incomplete bool) error {
+	ehdr, phdr := e.sizes()
+	notes, _, _ := noteSizes(e.src.d)
+	progs := []progHeader{{typ: elf.PT_NOTE, off: uint64(ehdr + e.room*phdr), filesz: notes, memsz: notes}}
+	for _, l := range e.loads {
+		progs = e.appendLoad(progs, l)
+	}
+	if len(progs) > e.room {
+		return fmt.Errorf("%d program headers, planned were %d: %w", len(progs), e.room, errAnswers)
+	}
+	b := buffer{w: e.w, b: make([]byte, 0, 64<<10), max: &e.done.Bytes}
+	b.Write(e.appendEhdr(nil, len(progs), incomplete))
+	for _, p := range progs {
+		if _, err := b.Write(e.appendPhdr(nil, p)); err != nil {
+			return err
+		}
+	}
+	return b.flush()
+}
+
+type progHeader struct {
+	typ                              elf.ProgType
+	flags                            elf.ProgFlag
+	off, vaddr, paddr, filesz, memsz uint64
+}
+
+// appendLoad appends what there is of one PT_LOAD: the segments in it with the memory left out behind
+// them, and what is left out before the first.
+func (e *elfWriter) appendLoad(progs []progHeader, l elfcore.Load) []progHeader {
+	start, end := uint64(l.Phys), uint64(l.Phys)+l.MemSize
+	if l.MemSize == 0 || end < start {
+		return progs
+	}
+	prog := func(off, start, filesz, end uint64) {
+		p := progHeader{typ: elf.PT_LOAD, flags: l.Flags, off: off, vaddr: l.Virt, paddr: start, filesz: filesz, memsz: end - start}
+		if l.Virt != 0 && l.Virt != math.MaxUint64 {
+			p.vaddr += start - uint64(l.Phys)
+		}
+		progs = append(progs, p)
+	}
+	page := e.src.page
+	i, _ := slices.BinarySearchFunc(e.segments, start, func(s segment, a uint64) int { return cmp.Compare(s.last*page, a+1) })
+	if i == len(e.segments) || e.segments[i].first*page > start {
+		first := end
+		if i < len(e.segments) {
+			first = min(first, e.segments[i].first*page)
+		}
+		prog(0, start, 0, first)
+	}
+	for ; i < len(e.segments) && e.segments[i].first*page < end; i++ {
+		s := e.segments[i]
+		from, to := max(s.first*page, start), min(s.last*page, end)
+		next := end
+		if i+1 < len(e.segments) {
+			next = min(next, e.segments[i+1].first*page)
+		}
+		prog(uint64(s.off)+from-s.first*page, from, to-from, next)
+	}
+	return progs
+}
+
+func (e *elfWriter) appendEhdr(b []byte, phnum int, incomplete bool) []byte {
+	p := e.src.d.Platform()
+	o := p.Order.(binary.AppendByteOrder)
+	data := elf.ELFDATA2LSB
+	if p.Order == binary.ByteOrder(binary.BigEndian) {
+		data = elf.ELFDATA2MSB
+	}
+	ehdr, phdr := e.sizes()
+	b = append(b, elf.ELFMAG...)
+	b = append(b, byte(e.class), byte(data), byte(elf.EV_CURRENT), 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	b = o.AppendUint16(o.AppendUint16(b, uint16(elf.ET_CORE)), uint16(p.Machine))
+	b = o.AppendUint32(b, uint32(elf.EV_CURRENT))
+	for _, v := range []uint64{0, uint64(ehdr), 0} { // e_entry, e_phoff, e_shoff
+		b = e.appendWord(b, v)
+	}
+	flags := uint32(0)
+	if s, ok := e.src.d.(*ELF); ok {
+		flags = s.Flags &^ 1
+	}
+	if incomplete {
+		flags |= 1
+	}
+	b = o.AppendUint32(b, flags)
+	for _, v := range []int{ehdr, phdr, phnum, 0, 0, 0} {
+		b = o.AppendUint16(b, uint16(v))
+	}
+	return b
+}
+
+func (e *elfWriter) appendWord(b []byte, v uint64) []byte {
+	o := e.src.d.Platform().Order.(binary.AppendByteOrder)
+	if e.class == elf.ELFCLASS32 {
+		return o.AppendUint32(b, uint32(v))
+	}
+	return o.AppendUint64(b, v)
+}
+
+func (e *elfWriter) appendPhdr(b []byte, p progHeader) []byte {
+	o := e.src.d.Platform().Order.(binary.AppendByteOrder)
+	b = o.AppendUint32(b, uint32(p.typ))
+	if e.class == elf.ELFCLASS64 {
+		b = o.AppendUint32(b, uint32(p.flags))
+	}
+	for _, v := range []uint64{p.off, p.vaddr, p.paddr, p.filesz, p.memsz} {
+		b = e.appendWord(b, v)
+	}
+	if e.class == elf.ELFCLASS32 {
+		b = o.AppendUint32(b, uint32(p.flags))
+	}
+	return e.appendWord(b, 0)
+}

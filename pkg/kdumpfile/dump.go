@@ -151,14 +151,17 @@ func Recognised(head []byte) bool {
 // p_filesz) reads as zeroes: see elfcore.File.
 type ELF struct {
 	*elfcore.File
-	damage       []error // of the stream it came in
-	memory, held []memmap.Range
+	damage []error // of the stream it came in
+
+	exact        []memmap.Range // the memory, to the byte
+	memory, held []memmap.Range // in whole pages
 }
 
 func newELF(core *elfcore.File, damage []error) *ELF {
 	e := &ELF{File: core, damage: damage}
 	page := PageSize(e)
-	e.memory, e.held = wholePages(core.Memory(), page), wholePages(core.Held(), page)
+	e.exact = core.Memory().Ranges()
+	e.memory, e.held = wholePages(e.exact, page), wholePages(core.Held().Ranges(), page)
 	return e
 }
 

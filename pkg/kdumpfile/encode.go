@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zlib"
@@ -42,7 +43,7 @@ func ParseCodec(name string) (Codec, error) {
 	return 0, fmt.Errorf("compression %q is not known: none, zlib, lzo, snappy and zstd are", name)
 }
 
-// flags are those of a page's descriptor.
+// flags are those of a page's descriptor, and of the header's status.
 func (c Codec) flags() uint32 {
 	return [...]uint32{0, pageZlib, pageLZO, pageSnappy, pageZstd}[c]
 }
@@ -71,28 +72,31 @@ func newEncoder(c Codec, page int) (*encoder, error) {
 	return e, err
 }
 
-// encode returns the page packed into dst, which is not longer than dst's capacity, or the page itself
-// if packing doesn't make it smaller; and the flags of its descriptor.
-func (e *encoder) encode(dst, page []byte) ([]byte, uint32, error) {
-	var out []byte
+// appendPage appends the page to dst, packed, or as it is if packing doesn't make it smaller, and
+// returns the flags of its descriptor.
+func (e *encoder) appendPage(dst, page []byte) ([]byte, uint32, error) {
+	start := len(dst)
 	switch e.codec {
 	case CodecZlib:
 		e.buf.Reset()
 		e.zlib.Reset(&e.buf)
 		if _, err := e.zlib.Write(page); err != nil {
-			return nil, 0, err
+			return dst, 0, err
 		}
 		if err := e.zlib.Close(); err != nil {
-			return nil, 0, err
+			return dst, 0, err
 		}
-		out = append(dst[:0], e.buf.Bytes()...)
+		if e.buf.Len() < len(page) {
+			dst = append(dst, e.buf.Bytes()...)
+		}
 	case CodecSnappy:
-		out = s2.EncodeSnappy(dst[:cap(dst)], page)
+		dst = slices.Grow(dst, s2.MaxEncodedLen(len(page)))
+		dst = dst[:start+len(s2.EncodeSnappy(dst[start:cap(dst)], page))]
 	case CodecZstd:
-		out = e.zstd.EncodeAll(page, dst[:0])
+		dst = e.zstd.EncodeAll(page, dst)
 	}
-	if len(out) == 0 || len(out) >= len(page) {
-		return page, 0, nil
+	if n := len(dst) - start; n == 0 || n >= len(page) {
+		return append(dst[:start], page...), 0, nil
 	}
-	return out, e.codec.flags(), nil
+	return dst, e.codec.flags(), nil
 }

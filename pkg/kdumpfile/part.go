@@ -200,8 +200,13 @@ func (p *part) desc(i uint64) (desc, error) {
 	if n, err := p.file.ReadAt(b[:], int64(p.descOffset()+i*descSize)); n < len(b) {
 		return desc{}, fmt.Errorf("read descriptor %d of the pages: %w", i, noEOF(err))
 	}
+	return p.parseDesc(b[:], i)
+}
+
+// parseDesc takes apart the descriptor of number i.
+func (p *part) parseDesc(b []byte, i uint64) (desc, error) {
 	o := p.platform.Order
-	d := desc{o.Uint64(b[:]), o.Uint32(b[8:]), o.Uint32(b[12:])}
+	d := desc{o.Uint64(b), o.Uint32(b[8:]), o.Uint32(b[12:])}
 	switch {
 	case d.offset == 0:
 		return d, fmt.Errorf("descriptor %d of the pages was not written: %w", i, io.ErrUnexpectedEOF)

@@ -26,11 +26,11 @@ func validPage(n uint64) bool {
 	return n >= minBlockSize && n <= maxBlockSize && bits.OnesCount64(n) == 1
 }
 
-// wholePages returns the set with each range extended to whole pages.
-func wholePages(s memmap.Set, page uint64) []memmap.Range {
-	ranges := s.Ranges()
+// wholePages returns the ranges, each extended to whole pages.
+func wholePages(exact []memmap.Range, page uint64) []memmap.Range {
+	ranges := make([]memmap.Range, len(exact))
 	mask := memmap.PhysAddr(page - 1)
-	for i, r := range ranges {
+	for i, r := range exact {
 		end := r.End &^ mask
 		if end != r.End && end <= ^mask-memmap.PhysAddr(page) {
 			end += memmap.PhysAddr(page)

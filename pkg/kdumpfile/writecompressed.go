@@ -6,9 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math/bits"
-
-	"github.com/gokexec/gokexec/pkg/memmap"
+	"slices"
 )
 
 // WriteCompressed writes the memory of d to w in makedumpfile's compressed format, header version 6, at most a few
@@ -37,52 +35,8 @@ type kdumpWriter struct {
 	base uint64 // page frame of bit 0
 	done Written
 
-	kept  []windowKept
-	descs buffer // of page descriptors
-	data  buffer // of pages
-	zero  desc   // of the page of zeroes; offset 0: not written
-}
-
-// windowKept is how many pages of a window are kept: the second time a filter is asked, it must be so many.
-type windowKept struct {
-	first uint64
-	pages int
-}
-
-// buffer collects what is written to w one after the other.
-type buffer struct {
-	w   io.WriterAt
-	at  int64 // where b goes
-	b   []byte
-	max *int64 // the end of what was written
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	for n := 0; n < len(p); {
-		m := min(cap(b.b)-len(b.b), len(p)-n)
-		b.b = append(b.b, p[n:n+m]...)
-		if n += m; len(b.b) == cap(b.b) {
-			if err := b.flush(); err != nil {
-				return n, err
-			}
-		}
-	}
-	return len(p), nil
-}
-
-func (b *buffer) flush() error {
-	n, err := b.w.WriteAt(b.b, b.at)
-	if err == nil && n < len(b.b) {
-		err = io.ErrShortWrite
-	}
-	b.at += int64(n)
-	*b.max = max(*b.max, b.at)
-	b.b = b.b[:0]
-	return err
-}
-
-func (k *kdumpWriter) buffer(at uint64, size int) buffer {
-	return buffer{w: k.w, at: int64(at), b: make([]byte, 0, size), max: &k.done.Bytes}
+	descs, data sink
+	zero        desc // of the page of zeroes; offset 0: not written
 }
 
 func (k *kdumpWriter) write(ctx context.Context) error {
@@ -94,8 +48,11 @@ func (k *kdumpWriter) write(ctx context.Context) error {
 	if err := k.writeHeader(); err != nil {
 		return err
 	}
-	notes := k.buffer(k.head.noteOffset, 64<<10)
+	notes := k.sink(k.head.noteOffset, 64<<10)
 	if err := copyNotes(&notes, k.src.d); err != nil {
+		return err
+	}
+	if err := notes.zeroes(k.head.memoryOffset() - uint64(notes.pos())); err != nil {
 		return err
 	}
 	if err := notes.flush(); err != nil {
@@ -104,12 +61,15 @@ func (k *kdumpWriter) write(ctx context.Context) error {
 	if err := k.writeBitmaps(ctx); err != nil {
 		return err
 	}
-	err := k.writePages(ctx)
-	if err == nil {
-		k.head.Status &^= statusIncomplete
-		err = k.writeHeader()
+	if err := k.writePages(ctx); err != nil {
+		return err
 	}
-	return err
+	k.head.Status &^= statusIncomplete
+	return k.writeHeader()
+}
+
+func (k *kdumpWriter) sink(at uint64, size int) sink {
+	return sink{w: k.w, at: int64(at), b: make([]byte, 0, size), end: &k.done.Bytes}
 }
 
 // findPages finds the highest page frame.
@@ -122,18 +82,13 @@ func (k *kdumpWriter) findPages() error {
 		}
 		k.base = k.head.PhysBase / k.src.page
 	}
-	for addr := memmap.PhysAddr(0); ; {
-		r, err := k.src.d.NextMemory(addr)
-		if err == io.EOF {
-			break
-		} else if err != nil {
-			return err
-		}
-		addr = r.End
-		k.head.Pages = (uint64(r.End)+k.src.page-1)/k.src.page - k.base
+	pages, end, err := k.src.extent()
+	if err != nil {
+		return err
 	}
-	if k.head.Pages == 0 {
-		return fmt.Errorf("the dump has no memory")
+	k.done.Pages, k.head.Pages = pages, end-k.base
+	if k.head.Pages > maxPages {
+		return fmt.Errorf("the memory ends at page frame %#x; the format is written for %#x at most", k.head.Pages, uint64(maxPages))
 	}
 	bs := k.src.page
 	k.head.bitmapBlocks = 2 * (((k.head.Pages+7)/8 + bs - 1) / bs)
@@ -146,178 +101,154 @@ func (k *kdumpWriter) findPages() error {
 }
 
 func (k *kdumpWriter) writeHeader() error {
-	b := k.buffer(0, int(k.src.page+256))
+	b := k.sink(0, int(k.src.page+256))
 	b.Write(k.head.appendHeader(nil, k.lay))
-	b.Write(make([]byte, int(k.src.page)-len(b.b)))
+	b.zeroes(k.src.page - uint64(len(b.b)))
 	b.Write(k.head.appendSub(nil, k.lay))
 	return b.flush()
 }
 
-// cut clears the bits of pages that are in other parts.
-func (k *kdumpWriter) cut(w *window) {
+// bounds are the page frames of the pages that are written, as physical ones.
+func (k *kdumpWriter) bounds() (first, last uint64) {
 	if !k.head.Split {
-		return
+		return 0, ^uint64(0)
 	}
-	for i := range w.keep {
-		first := w.first + uint64(i)*64
-		for b := w.keep[i]; b != 0; b &= b - 1 {
-			pfn := first + uint64(bits.TrailingZeros64(b)) - k.base
-			if pfn < k.head.StartPage || pfn >= k.head.EndPage {
-				w.keep[i] &^= 1 << bits.TrailingZeros64(b)
-			}
-		}
-	}
-}
-
-func count(b []uint64) (n int) {
-	for _, w := range b {
-		n += bits.OnesCount64(w)
-	}
-	return n
+	return k.head.StartPage + k.base, k.head.EndPage + k.base
 }
 
 // writeBitmaps writes both bitmaps and counts.
 func (k *kdumpWriter) writeBitmaps(ctx context.Context) error {
-	w := newWindow()
-	for pfn := uint64(0); ; pfn = w.first + WindowPages {
-		if err := k.src.next(w, pfn); err == io.EOF {
-			break
-		} else if err != nil {
-			return err
+	first, last := k.bounds()
+	size := k.head.bitmapBlocks / 2 * k.src.page
+	end := uint64(0) // of what was written of a bitmap
+	buf := make([]byte, 0, WindowPages/8)
+	err := k.src.survey(ctx, k.opt, &k.done, func(w *window) error {
+		at, skip := uint64(0), uint64(0) // in the bitmap, bytes; in the window, words
+		if w.first >= k.base {
+			at = (w.first - k.base) / 8
+		} else {
+			skip = min((k.base-w.first)/64, WindowPages/64)
 		}
-		if err := k.src.selected(ctx, w); err != nil {
-			return err
+		n := min(WindowPages/64-skip, (size-min(at, size))/8)
+		for i, words := range [][]uint64{w.memory, w.keep} {
+			if err := k.clear(uint64(i)*size+end, at-end); err != nil {
+				return err
+			}
+			buf = buf[:0]
+			for _, v := range words[skip:][:n] {
+				buf = binary.LittleEndian.AppendUint64(buf, v)
+			}
+			s := k.sink(k.head.memoryOffset()+uint64(i)*size+at, 0)
+			if _, err := s.write(buf); err != nil {
+				return err
+			}
 		}
-		if err := k.writeBits(w.memory, w.first, k.head.memoryOffset()); err != nil {
-			return err
+		end = at + 8*n
+		if first > w.first {
+			clearBits(w.keep, 0, min(first-w.first, WindowPages))
 		}
-		if err := k.writeBits(w.keep, w.first, k.head.bitmapOffset()); err != nil {
-			return err
+		if last < w.first+WindowPages {
+			clearBits(w.keep, max(last, w.first)-w.first, WindowPages)
 		}
-		k.done.Pages += uint64(count(w.memory))
-		k.cut(w)
-		n := count(w.keep)
-		k.kept = append(k.kept, windowKept{w.first, n})
-		k.done.Kept += uint64(n)
+		k.done.Kept += onesCount(w.keep)
+		return nil
+	})
+	for i := range uint64(2) {
+		if err == nil {
+			err = k.clear(i*size+end, size-end)
+		}
 	}
-	// The end of the second bitmap is the end of the file as long as no page is written.
-	if end := int64(k.head.descOffset()); k.done.Bytes < end {
-		if _, err := k.w.WriteAt([]byte{0}, end-1); err != nil {
+	return err
+}
+
+// clear writes n zeroes into the bitmaps, off bytes from their begin, unless they read so anyway.
+func (k *kdumpWriter) clear(off, n uint64) error {
+	if !k.opt.Stale || n == 0 {
+		return nil
+	}
+	s := k.sink(k.head.memoryOffset()+off, int(min(n, 64<<10)))
+	if err := s.zeroes(n); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+// descBuffer is how much of the descriptors is written at once, in bytes.
+const descBuffer = 2720 * descSize
+
+// writePages writes the descriptors and the pages. Also when it breaks off, there are the descriptors of all pages that
+// are at w.
+func (k *kdumpWriter) writePages(ctx context.Context) error {
+	at := k.head.descOffset()
+	if err := k.clear(at-k.head.memoryOffset(), k.done.Kept*descSize); err != nil {
+		return err
+	}
+	k.descs, k.data = k.sink(at, descBuffer), k.sink(at+k.done.Kept*descSize, 1<<20)
+	if k.done.Bytes < k.data.at {
+		// The file is so long, also if no page comes.
+		end := k.sink(uint64(k.data.at)-1, 0)
+		if _, err := end.write([]byte{0}); err != nil {
 			return err
 		}
-		k.done.Bytes = end
+	}
+	first, last := k.bounds()
+	err := k.src.pages(ctx, k.opt, &k.done, first, last, k.writeBatch)
+	if errDescs := k.flushDescs(); err == nil {
+		err = errDescs
+	}
+	return err
+}
+
+// writeBatch writes the data of pages, and collects their descriptors.
+func (k *kdumpWriter) writeBatch(b *batch) error {
+	zeroes := slices.ContainsFunc(b.out, func(p outPage) bool { return p.flags == pageZero })
+	if zeroes && k.zero.offset == 0 {
+		enc, err := newEncoder(k.opt.Codec, int(k.src.page))
+		if err != nil {
+			return err
+		}
+		page, flags, err := enc.appendPage(nil, make([]byte, k.src.page))
+		if err != nil {
+			return err
+		}
+		k.zero = desc{uint64(k.data.pos()), uint32(len(page)), flags}
+		if _, err := k.data.Write(page); err != nil {
+			return err
+		}
+	}
+	at := uint64(k.data.pos())
+	for _, p := range b.out {
+		d := desc{at, p.size, p.flags}
+		if p.flags == pageZero {
+			d = k.zero
+			k.done.Zero++
+		}
+		at += uint64(p.size)
+		o := k.head.platform.Order.(binary.AppendByteOrder)
+		k.descs.b = o.AppendUint64(k.descs.b, d.offset)
+		k.descs.b = o.AppendUint32(o.AppendUint32(k.descs.b, d.size), d.flags)
+		k.descs.b = o.AppendUint64(k.descs.b, 0)
+	}
+	if _, err := k.data.Write(b.data); err != nil {
+		return err
+	}
+	if len(k.descs.b) >= descBuffer {
+		return k.flushDescs()
 	}
 	return nil
 }
 
-// writeBits writes the bits of a window into the bitmap at off.
-func (k *kdumpWriter) writeBits(words []uint64, first, off uint64) error {
-	if first < k.base {
-		words = words[min((k.base-first)/64, uint64(len(words))):]
-		first = k.base
-	}
-	at := (first - k.base) / 8
-	size := k.head.bitmapBlocks / 2 * k.src.page
-	if at >= size {
-		return nil
-	}
-	b := k.buffer(off+at, WindowPages/8+1)
-	for _, v := range words[:min(uint64(len(words)), (size-at)/8)] {
-		b.b = binary.LittleEndian.AppendUint64(b.b, v)
-	}
-	return b.flush()
-}
-
-// writePages writes the descriptors and the pages.
-func (k *kdumpWriter) writePages(ctx context.Context) error {
-	descAt := k.head.descOffset()
-	k.descs, k.data = k.buffer(descAt, 2730*descSize), k.buffer(descAt+k.done.Kept*descSize, 1<<20)
-	enc, err := newEncoder(k.opt.Codec, int(k.src.page))
-	if err != nil {
-		return err
-	}
-	page, dst := make([]byte, k.src.page), make([]byte, 2*k.src.page+64)
-	w := newWindow()
-	p := Progress{All: k.done.Pages, Kept: k.done.Kept}
-	for _, kept := range k.kept {
-		if err := k.src.next(w, kept.first); err != nil {
-			return noEOF(err)
-		}
-		if err := k.src.selected(ctx, w); err != nil {
-			return err
-		}
-		k.cut(w)
-		if w.first != kept.first || count(w.keep) != kept.pages {
-			return errAnswers
-		}
-		for i, b := range w.keep {
-			for ; b != 0; b &= b - 1 {
-				pfn := w.first + uint64(i)*64 + uint64(bits.TrailingZeros64(b))
-				if err := k.writePage(enc, dst, page, pfn); err != nil {
-					k.descs.flush()
-					return err
-				}
-				p.Saved++
-			}
-			if k.opt.Advance != nil && i%64 == 63 {
-				p.Bytes = k.done.Bytes
-				k.opt.Advance(p)
-			}
-		}
-		p.Pages += uint64(count(w.memory))
-	}
-	if err := k.data.flush(); err != nil {
-		k.descs.flush()
-		return err
-	}
-	return k.descs.flush()
-}
-
-func (k *kdumpWriter) writePage(enc *encoder, dst, page []byte, pfn uint64) error {
-	addr := memmap.PhysAddr(pfn * k.src.page)
-	if _, err := k.src.readPages(page, addr); err != nil {
-		if k.opt.Unreadable == nil {
-			return fmt.Errorf("read page %#x: %w", pfn, err)
-		}
-		k.opt.Unreadable(addr, err)
-		k.done.Unreadable++
-	}
-	zero := k.opt.OmitZero && isZero(page)
-	if zero {
-		k.done.Zero++
-	}
-	d := k.zero
-	if !zero || d.offset == 0 {
-		out, flags, err := enc.encode(dst, page)
-		if err != nil {
-			return err
-		}
-		d = desc{uint64(k.data.at) + uint64(len(k.data.b)), uint32(len(out)), flags}
-		if _, err := k.data.Write(out); err != nil {
-			return err
+// flushDescs writes the pages and then their descriptors. Those of pages that couldn't be written are zero.
+func (k *kdumpWriter) flushDescs() error {
+	err := k.data.flush()
+	for b := k.descs.b; len(b) > 0; b = b[descSize:] {
+		o := k.head.platform.Order
+		if o.Uint64(b)+uint64(o.Uint32(b[8:])) > uint64(k.data.at) {
+			clear(b[:descSize])
 		}
 	}
-	if zero {
-		k.zero = d
+	if errDescs := k.descs.flush(); err == nil {
+		err = errDescs
 	}
-	return k.writeDesc(d)
-}
-
-func (k *kdumpWriter) writeDesc(d desc) error {
-	o := k.head.platform.Order
-	var b [descSize]byte
-	o.PutUint64(b[:], d.offset)
-	o.PutUint32(b[8:], d.size)
-	o.PutUint32(b[12:], d.flags)
-	_, err := k.descs.Write(b[:])
 	return err
-}
-
-func isZero(b []byte) bool {
-	for ; len(b) >= 8; b = b[8:] {
-		if binary.NativeEndian.Uint64(b) != 0 {
-			return false
-		}
-	}
-	return true
 }

@@ -25,6 +25,7 @@ import (
 // When it can't go on, the error says why, and what is at w is a dump that can be read, as far as w
 // still takes writes, and has bit 0 of e_flags set as makedumpfile does it. w isn't closed.
 func WriteELF(ctx context.Context, w io.WriterAt, d Dump, opt WriteOptions) (Written, error) {
+	opt.Codec = CodecNone
 	e := &elfWriter{w: w, opt: &opt, src: newSource(d, &opt)}
 	err := e.write(ctx)
 	if err != nil {
@@ -52,7 +53,7 @@ type elfWriter struct {
 	gap      uint64 // pages left out one after the other that end a segment
 	room     int    // program headers
 	segments []segment
-	data     buffer
+	data     sink
 }
 
 // segment is memory that is in the file.
@@ -62,6 +63,10 @@ type segment struct {
 }
 
 func (e *elfWriter) write(ctx context.Context) error {
+	var err error
+	if e.done.Pages, _, err = e.src.extent(); err != nil {
+		return err
+	}
 	if err := e.findLoads(); err != nil {
 		return err
 	}
@@ -74,16 +79,22 @@ func (e *elfWriter) write(ctx context.Context) error {
 	if err := e.writeHeader(true); err != nil {
 		return err
 	}
-	notes := buffer{w: e.w, at: noteAt, b: make([]byte, 0, 64<<10), max: &e.done.Bytes}
+	notes := e.sink(noteAt, 64<<10)
 	if err := copyNotes(&notes, e.src.d); err != nil {
 		return err
 	}
 	if err := notes.flush(); err != nil {
 		return err
 	}
-	page := int64(e.src.page)
-	e.data = buffer{w: e.w, at: (noteAt + int64(size) + page - 1) / page * page, b: make([]byte, 0, 1<<20), max: &e.done.Bytes}
-	err := e.writePages(ctx)
+	e.data = e.sink(int64(memmap.RoundUp(uint64(noteAt)+size, e.src.page)), 1<<20)
+	err = e.src.pages(ctx, e.opt, &e.done, 0, ^uint64(0), e.writeBatch)
+	if errData := e.data.flush(); err == nil {
+		err = errData
+	}
+	for i := range e.segments {
+		s := &e.segments[i] // of which some may not have been written
+		s.last = min(s.last, s.first+uint64(max(e.data.at-s.off, 0))/e.src.page)
+	}
 	if errHead := e.writeHeader(err != nil); err == nil {
 		err = errHead
 	}
@@ -131,25 +142,18 @@ func (e *elfWriter) findLoads() error {
 // plan asks the filter for all pages, and decides which runs of pages left out end a segment, so that there is
 // room for the headers.
 func (e *elfWriter) plan(ctx context.Context) error {
-	w := newWindow()
 	var runs [65]uint64 // gaps by the number of bits of their length
-	var end, gap uint64
-	for pfn := uint64(0); ; pfn = w.first + WindowPages {
-		if err := e.src.next(w, pfn); err == io.EOF {
-			break
-		} else if err != nil {
-			return err
-		}
-		if err := e.src.selected(ctx, w); err != nil {
-			return err
-		}
-		e.done.Pages += uint64(count(w.memory))
-		e.done.Kept += uint64(count(w.keep))
+	end := uint64(0)
+	err := e.src.survey(ctx, e.opt, &e.done, func(w *window) error {
+		e.done.Kept += onesCount(w.keep)
 		for first, last := range runsOf(w.keep) {
-			gap = w.first + first - end
-			runs[bits.Len64(gap)]++
+			runs[bits.Len64(w.first+first-end)]++
 			end = w.first + last
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	// A segment ends at each gap of at least e.gap pages, and at the end of each PT_LOAD. Where zero pages are left out, too, so
 	// many gaps as fit are possible at worst. What two PT_LOADs have is counted twice.
@@ -168,72 +172,59 @@ func (e *elfWriter) plan(ctx context.Context) error {
 	}
 }
 
-// writePages copies the pages.
-func (e *elfWriter) writePages(ctx context.Context) error {
-	w, page := newWindow(), make([]byte, e.src.page)
-	p := Progress{All: e.done.Pages, Kept: e.done.Kept}
-	for pfn := uint64(0); ; pfn = w.first + WindowPages {
-		if err := e.src.next(w, pfn); err == io.EOF {
-			return e.data.flush()
-		} else if err != nil {
+// writeBatch writes the pages that aren't left out as zeroes.
+func (e *elfWriter) writeBatch(b *batch) error {
+	data := b.data
+	for i := 0; i < len(b.out); {
+		if b.out[i].flags == pageZero {
+			e.done.Zero++
+			i++
+			continue
+		}
+		n := 1
+		for i+n < len(b.out) && b.out[i+n].flags != pageZero && b.pfns[i+n] == b.pfns[i]+uint64(n) {
+			n++
+		}
+		size := n * int(e.src.page)
+		if err := e.writeRun(data[:size], b.pfns[i]); err != nil {
 			return err
 		}
-		if err := e.src.selected(ctx, w); err != nil {
-			return err
-		}
-		for first, last := range runsOf(w.keep) {
-			for ; first < last; first++ {
-				if err := e.writePage(page, w.first+first); err != nil {
-					return err
-				}
-				p.Saved++
-			}
-		}
-		p.Pages += uint64(count(w.memory))
-		if p.Bytes = e.done.Bytes; e.opt.Advance != nil {
-			e.opt.Advance(p)
-		}
+		data = data[size:]
+		i += n
 	}
+	return nil
 }
 
-func (e *elfWriter) writePage(page []byte, pfn uint64) error {
-	addr := memmap.PhysAddr(pfn * e.src.page)
-	if _, err := e.src.readPages(page, addr); err != nil {
-		if e.opt.Unreadable == nil {
-			return fmt.Errorf("read page %#x: %w", pfn, err)
-		}
-		e.opt.Unreadable(addr, err)
-		e.done.Unreadable++
-	}
-	if e.opt.OmitZero && isZero(page) {
-		e.done.Zero++
-		return nil
-	}
+// writeRun writes pages that are next to each other.
+func (e *elfWriter) writeRun(data []byte, pfn uint64) error {
 	n := len(e.segments) - 1
 	if n < 0 || pfn-e.segments[n].last >= e.gap {
-		e.segments = append(e.segments, segment{pfn, pfn, e.data.at + int64(len(e.data.b))})
+		e.segments = append(e.segments, segment{pfn, pfn, e.data.pos()})
 		n++
 	}
-	if skip := pfn - e.segments[n].last; skip > 0 {
-		if err := e.data.flush(); err != nil {
+	if skip := (pfn - e.segments[n].last) * e.src.page; skip > 0 {
+		if err := e.skip(skip); err != nil {
 			return err
 		}
-		if e.opt.Stale {
-			for range skip {
-				if _, err := e.data.Write(e.zeroes()); err != nil {
-					return err
-				}
-			}
-		} else {
-			e.data.at += int64(skip * e.src.page)
-		}
 	}
-	e.segments[n].last = pfn + 1
-	_, err := e.data.Write(page)
+	m, err := e.data.Write(data)
+	e.segments[n].last = pfn + uint64(m)/e.src.page
 	return err
 }
 
-func (e *elfWriter) zeroes() []byte { return make([]byte, e.src.page) }
+// skip leaves a hole of n bytes.
+func (e *elfWriter) skip(n uint64) error {
+	if e.opt.Stale {
+		return e.data.zeroes(n)
+	}
+	err := e.data.flush()
+	e.data.at += int64(n)
+	return err
+}
+
+func (e *elfWriter) sink(at int64, size int) sink {
+	return sink{w: e.w, at: at, b: make([]byte, 0, size), end: &e.done.Bytes}
+}
 
 // writeHeader writes the ELF header and the program headers, as many segments as were begun.
 func (e *elfWriter) writeHeader(incomplete bool) error {
@@ -246,7 +237,7 @@ func (e *elfWriter) writeHeader(incomplete bool) error {
 	if len(progs) > e.room {
 		return fmt.Errorf("%d program headers, planned were %d: %w", len(progs), e.room, errAnswers)
 	}
-	b := buffer{w: e.w, b: make([]byte, 0, 64<<10), max: &e.done.Bytes}
+	b := e.sink(0, 64<<10)
 	b.Write(e.appendEhdr(nil, len(progs), incomplete))
 	for _, p := range progs {
 		if _, err := b.Write(e.appendPhdr(nil, p)); err != nil {

@@ -99,7 +99,8 @@ func (s *source) pages(ctx context.Context, opt *WriteOptions, done *Written, fi
 		if err := write(&t.item); err != nil {
 			return err
 		}
-		p.Saved += uint64(len(t.item.pfns))
+		done.Saved += uint64(len(t.item.pfns))
+		p.Saved = done.Saved
 		b.stage.put(t)
 		if p.Bytes = done.Bytes; opt.Advance != nil {
 			opt.Advance(p)

@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 	"time"
 
@@ -213,58 +212,13 @@ func (h *Header) appendSub(b []byte, l layout) []byte {
 	return b
 }
 
-// copyNotes writes the notes of d one after the other as they stand in a PT_NOTE, piece by piece.
-func copyNotes(w io.Writer, d Dump) error {
-	o := d.Platform().Order.(binary.AppendByteOrder)
-	notes := d.Notes()
-	var b []byte
-	for i := range notes {
-		n := &notes[i]
-		b = o.AppendUint32(b[:0], uint32(len(n.Name)+1))
-		b = o.AppendUint32(b, uint32(n.Size()))
-		b = o.AppendUint32(b, uint32(n.Type))
-		b = append(append(b, n.Name...), 0)
-		for len(b)%4 != 0 {
-			b = append(b, 0)
-		}
-		if _, err := w.Write(b); err != nil {
-			return err
-		}
-		if m, err := io.Copy(w, d.NoteData(n)); err != nil {
-			return fmt.Errorf("copy the note %q: %w", n.Name, err)
-		} else if m < n.Size() {
-			return fmt.Errorf("copy the note %q: %w", n.Name, io.ErrUnexpectedEOF)
-		}
-		if pad := -n.Size() & 3; pad > 0 {
-			if _, err := w.Write(make([]byte, pad)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// noteSizes returns how many bytes copyNotes writes, and where among them the VMCOREINFO text is.
-func noteSizes(d Dump) (size, info, infoSize uint64) {
-	notes := d.Notes()
-	for i := range notes {
-		n := &notes[i]
-		size += 12 + uint64(len(n.Name)+1+3)&^3
-		if n.Name == "VMCOREINFO" && infoSize == 0 {
-			info, infoSize = size, uint64(n.Size())
-		}
-		size += uint64(n.Size()+3) &^ 3
-	}
-	return size, info, infoSize
-}
-
 // newHeader makes the header of a dump of d. What depends on its pages is not filled in.
 func newHeader(d Dump, opt *WriteOptions, page uint64) *Header {
 	h := &Header{Version: maxVersion, Uname: unameOf(d), Time: time.Now(), BlockSize: uint32(page),
 		Status: opt.Codec.flags() | statusIncomplete, PhysBase: physBaseOf(d), DumpLevel: opt.DumpLevel, CPUs: cpusOf(d), platform: d.Platform()}
 	l := layoutOf(h.platform)
 	sub := uint64(len(h.appendSub(nil, l)))
-	size, info, infoSize := noteSizes(d)
+	size, info, infoSize := noteSizes(notesOf(d))
 	if size > 0 {
 		h.noteOffset, h.NotesSize = page+sub, size
 	}

@@ -23,9 +23,10 @@ type ordered[T any] struct {
 }
 
 type task[T any] struct {
-	item T
-	err  error
-	done chan struct{}
+	item     T
+	err      error
+	panicked any // what work panicked with: get does so, too
+	done     chan struct{}
 }
 
 // newOrdered starts workers. With one there are no goroutines: get does the work.
@@ -44,16 +45,26 @@ func newOrdered[T any](ctx context.Context, workers int, next func(*T) (bool, er
 	for i := range workers {
 		o.workers.Go(func() {
 			for t := range o.jobs {
-				t.err = o.work(i, &t.item)
-				t.done <- struct{}{}
+				o.do(i, t)
 			}
 		})
 	}
 	return o
 }
 
+func (o *ordered[T]) do(worker int, t *task[T]) {
+	defer func() {
+		t.panicked = recover()
+		t.done <- struct{}{}
+	}()
+	t.err = o.work(worker, &t.item)
+}
+
 // get returns the next item that is done, nil after the last one. It is lent until put.
 func (o *ordered[T]) get() (*task[T], error) {
+	if o.ctx.Err() != nil {
+		return nil, context.Cause(o.ctx)
+	}
 	for !o.end && len(o.free) > 0 {
 		t := o.free[len(o.free)-1]
 		ok, err := o.next(&t.item)
@@ -78,6 +89,9 @@ func (o *ordered[T]) get() (*task[T], error) {
 		case <-t.done:
 		case <-o.ctx.Done():
 			return nil, context.Cause(o.ctx)
+		}
+		if t.panicked != nil {
+			panic(t.panicked)
 		}
 	}
 	copy(o.queue, o.queue[1:])

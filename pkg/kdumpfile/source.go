@@ -82,7 +82,7 @@ func (s *source) survey(ctx context.Context, opt *WriteOptions, done *Written, e
 		}
 		w := &t.item
 		a := answer{first: w.first, memory: onesCount(w.memory), kept: onesCount(w.keep)}
-		if s.filter != nil && a.kept > 0 {
+		if a.kept > 0 {
 			a.packed = packBits(w.keep, maxAnswers-s.packed)
 			s.packed += len(a.packed)
 		}
@@ -96,6 +96,14 @@ func (s *source) survey(ctx context.Context, opt *WriteOptions, done *Written, e
 			opt.Advance(p)
 		}
 	}
+}
+
+// kept counts the pages that survey kept.
+func (s *source) kept() (n uint64) {
+	for i := range s.answers {
+		n += s.answers[i].kept
+	}
+	return n
 }
 
 // noMore turns io.EOF into nil.
@@ -119,24 +127,27 @@ func (s *source) windows(ctx context.Context, first, last uint64) *ordered[windo
 			return true, nil
 		}
 		return false, nil
-	}, func(_ int, w *window) error {
-		a := &s.answers[w.number]
-		w.alloc()
-		if a.packed != nil {
-			unpackBits(w.keep, a.packed)
-			return nil
-		}
-		if err := s.find(w, a.first); err != nil {
-			return noEOF(err)
-		}
-		if err := s.selected(ctx, w); err != nil {
-			return err
-		}
-		if w.first != a.first || onesCount(w.keep) != a.kept {
-			return fmt.Errorf("page frames %#x to %#x: %w", a.first, a.first+WindowPages, errAnswers)
-		}
+	}, func(_ int, w *window) error { return s.again(ctx, w, &s.answers[w.number]) })
+}
+
+// again fills w with what is kept of a window, once more.
+func (s *source) again(ctx context.Context, w *window, a *answer) error {
+	w.alloc()
+	if a.packed != nil {
+		w.first = a.first
+		unpackBits(w.keep, a.packed)
 		return nil
-	})
+	}
+	if err := s.find(w, a.first); err != nil {
+		return noEOF(err)
+	}
+	if err := s.selected(ctx, w); err != nil {
+		return err
+	}
+	if w.first != a.first || onesCount(w.keep) != a.kept {
+		return fmt.Errorf("page frames %#x to %#x: %w", a.first, a.first+WindowPages, errAnswers)
+	}
+	return nil
 }
 
 func (w *window) alloc() {

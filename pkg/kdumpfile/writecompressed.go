@@ -25,7 +25,7 @@ func WriteCompressed(ctx context.Context, w io.WriterAt, d Dump, opt WriteOption
 	return k.done, err
 }
 
-// kdumpWriter writes one compressed dump.
+// kdumpWriter writes one file of a compressed dump.
 type kdumpWriter struct {
 	w    io.WriterAt
 	opt  *WriteOptions
@@ -35,11 +35,28 @@ type kdumpWriter struct {
 	base uint64 // page frame of bit 0
 	done Written
 
+	bits        sink   // of the bitmaps
+	bitmapEnd   uint64 // bytes of each bitmap that are written
 	descs, data sink
 	zero        desc // of the page of zeroes; offset 0: not written
 }
 
 func (k *kdumpWriter) write(ctx context.Context) error {
+	if err := k.begin(); err != nil {
+		return err
+	}
+	if err := k.src.survey(ctx, k.opt, &k.done, k.writeBits); err != nil {
+		return err
+	}
+	if err := k.endBits(); err != nil {
+		return err
+	}
+	k.done.Kept = k.src.kept()
+	return k.finish(ctx)
+}
+
+// begin writes what is before the bitmaps.
+func (k *kdumpWriter) begin() error {
 	k.head = newHeader(k.src.d, k.opt, k.src.page)
 	k.lay = layoutOf(k.head.platform)
 	if err := k.findPages(); err != nil {
@@ -48,19 +65,18 @@ func (k *kdumpWriter) write(ctx context.Context) error {
 	if err := k.writeHeader(); err != nil {
 		return err
 	}
-	notes := k.sink(k.head.noteOffset, 64<<10)
-	if err := copyNotes(&notes, k.src.d); err != nil {
+	notes := k.sink(k.head.memoryOffset()-k.head.subBlocks*k.src.page+uint64(len(k.head.appendSub(nil, k.lay))), 64<<10)
+	if err := copyNotes(&notes, k.head.platform.Order, notesOf(k.src.d)); err != nil {
 		return err
 	}
 	if err := notes.zeroes(k.head.memoryOffset() - uint64(notes.pos())); err != nil {
 		return err
 	}
-	if err := notes.flush(); err != nil {
-		return err
-	}
-	if err := k.writeBitmaps(ctx); err != nil {
-		return err
-	}
+	return notes.flush()
+}
+
+// finish writes what is after the bitmaps, and that all is there.
+func (k *kdumpWriter) finish(ctx context.Context) error {
 	if err := k.writePages(ctx); err != nil {
 		return err
 	}
@@ -92,11 +108,6 @@ func (k *kdumpWriter) findPages() error {
 	}
 	bs := k.src.page
 	k.head.bitmapBlocks = 2 * (((k.head.Pages+7)/8 + bs - 1) / bs)
-	if k.opt.First != 0 || k.opt.Last != 0 {
-		k.head.Split = true
-		clamp := func(pfn uint64) uint64 { return min(max(pfn, k.base)-k.base, k.head.Pages) }
-		k.head.StartPage, k.head.EndPage = clamp(k.opt.First), clamp(k.opt.Last)
-	}
 	return nil
 }
 
@@ -116,49 +127,44 @@ func (k *kdumpWriter) bounds() (first, last uint64) {
 	return k.head.StartPage + k.base, k.head.EndPage + k.base
 }
 
-// writeBitmaps writes both bitmaps and counts.
-func (k *kdumpWriter) writeBitmaps(ctx context.Context) error {
-	first, last := k.bounds()
+// writeBits writes the bits of a window into both bitmaps.
+func (k *kdumpWriter) writeBits(w *window) error {
 	size := k.head.bitmapBlocks / 2 * k.src.page
-	end := uint64(0) // of what was written of a bitmap
-	buf := make([]byte, 0, WindowPages/8)
-	err := k.src.survey(ctx, k.opt, &k.done, func(w *window) error {
-		at, skip := uint64(0), uint64(0) // in the bitmap, bytes; in the window, words
-		if w.first >= k.base {
-			at = (w.first - k.base) / 8
-		} else {
-			skip = min((k.base-w.first)/64, WindowPages/64)
+	at, skip := uint64(0), uint64(0) // in the bitmap, bytes; in the window, words
+	if w.first >= k.base {
+		at = min((w.first-k.base)/8, size)
+	} else {
+		skip = min((k.base-w.first)/64, WindowPages/64)
+	}
+	n := min(WindowPages/64-skip, (size-at)/8)
+	if k.bits.b == nil {
+		k.bits = k.sink(0, WindowPages/8)
+	}
+	for i, words := range [][]uint64{w.memory, w.keep} {
+		if err := k.clear(uint64(i)*size+k.bitmapEnd, at-k.bitmapEnd); err != nil {
+			return err
 		}
-		n := min(WindowPages/64-skip, (size-min(at, size))/8)
-		for i, words := range [][]uint64{w.memory, w.keep} {
-			if err := k.clear(uint64(i)*size+end, at-end); err != nil {
-				return err
-			}
-			buf = buf[:0]
-			for _, v := range words[skip:][:n] {
-				buf = binary.LittleEndian.AppendUint64(buf, v)
-			}
-			s := k.sink(k.head.memoryOffset()+uint64(i)*size+at, 0)
-			if _, err := s.write(buf); err != nil {
-				return err
-			}
+		k.bits.at = int64(k.head.memoryOffset() + uint64(i)*size + at)
+		for _, v := range words[skip:][:n] {
+			k.bits.b = binary.LittleEndian.AppendUint64(k.bits.b, v)
 		}
-		end = at + 8*n
-		if first > w.first {
-			clearBits(w.keep, 0, min(first-w.first, WindowPages))
-		}
-		if last < w.first+WindowPages {
-			clearBits(w.keep, max(last, w.first)-w.first, WindowPages)
-		}
-		k.done.Kept += onesCount(w.keep)
-		return nil
-	})
-	for i := range uint64(2) {
-		if err == nil {
-			err = k.clear(i*size+end, size-end)
+		if err := k.bits.flush(); err != nil {
+			return err
 		}
 	}
-	return err
+	k.bitmapEnd = at + 8*n
+	return nil
+}
+
+// endBits writes the ends of the bitmaps.
+func (k *kdumpWriter) endBits() error {
+	size := k.head.bitmapBlocks / 2 * k.src.page
+	for i := range uint64(2) {
+		if err := k.clear(i*size+k.bitmapEnd, size-k.bitmapEnd); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // clear writes n zeroes into the bitmaps, off bytes from their begin, unless they read so anyway.

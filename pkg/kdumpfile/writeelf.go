@@ -48,6 +48,7 @@ type elfWriter struct {
 	src   *source
 	class elf.Class
 	loads []elfcore.Load // of the source
+	notes []writtenNote
 	done  Written
 
 	gap      uint64 // pages left out one after the other that end a segment
@@ -67,6 +68,7 @@ func (e *elfWriter) write(ctx context.Context) error {
 	if e.done.Pages, _, err = e.src.extent(); err != nil {
 		return err
 	}
+	e.notes = notesOf(e.src.d)
 	if err := e.findLoads(); err != nil {
 		return err
 	}
@@ -75,18 +77,23 @@ func (e *elfWriter) write(ctx context.Context) error {
 	}
 	ehdr, phdr := e.sizes()
 	noteAt := int64(ehdr + e.room*phdr)
-	size, _, _ := noteSizes(e.src.d)
+	size, _, _ := noteSizes(e.notes)
 	if err := e.writeHeader(true); err != nil {
 		return err
 	}
 	notes := e.sink(noteAt, 64<<10)
-	if err := copyNotes(&notes, e.src.d); err != nil {
+	if err := copyNotes(&notes, e.src.d.Platform().Order, e.notes); err != nil {
 		return err
 	}
 	if err := notes.flush(); err != nil {
 		return err
 	}
-	e.data = e.sink(int64(memmap.RoundUp(uint64(noteAt)+size, e.src.page)), 1<<20)
+	// The data doesn't begin at a page of the file: makedumpfile would map it, and fail in the holes.
+	at := memmap.RoundUp(uint64(noteAt)+size, 64)
+	if at%e.src.page == 0 {
+		at += 64
+	}
+	e.data = e.sink(int64(at), 1<<20)
 	err = e.src.pages(ctx, e.opt, &e.done, 0, ^uint64(0), e.writeBatch)
 	if errData := e.data.flush(); err == nil {
 		err = errData
@@ -229,7 +236,7 @@ func (e *elfWriter) sink(at int64, size int) sink {
 // writeHeader writes the ELF header and the program headers, as many segments as were begun.
 func (e *elfWriter) writeHeader(incomplete bool) error {
 	ehdr, phdr := e.sizes()
-	notes, _, _ := noteSizes(e.src.d)
+	notes, _, _ := noteSizes(e.notes)
 	progs := []progHeader{{typ: elf.PT_NOTE, off: uint64(ehdr + e.room*phdr), filesz: notes, memsz: notes}}
 	for _, l := range e.loads {
 		progs = e.appendLoad(progs, l)

@@ -28,10 +28,6 @@ type WriteOptions struct {
 	DumpLevel int    // of the header: what was left out, as makedumpfile -d
 	Workers   int    // goroutines that read and compress; 0: GOMAXPROCS
 
-	// First and Last bound the page frames of this part of a split dump, [First, Last). Both 0:
-	// a dump with all pages.
-	First, Last uint64
-
 	// Stale says that the places of w that are never written to don't read as zeroes, as those of a
 	// file do, but as what a device had there. Then they are written to.
 	Stale bool
@@ -55,10 +51,11 @@ type Progress struct {
 // Written is what was written.
 type Written struct {
 	Pages      uint64 // of the machine's memory
-	Kept       uint64 // pages that the dump has, zero ones and unreadable ones included
-	Zero       uint64 // of these, pages of zeroes that took no room (OmitZero)
+	Kept       uint64 // pages that the dump is to have, zero ones and unreadable ones included
+	Saved      uint64 // of these, pages that were written: all unless Incomplete
+	Zero       uint64 // of these, pages of zeroes that take no room (OmitZero)
 	Unreadable uint64 // of these, pages of which nothing could be read
-	Bytes      int64  // that the file has from its begin to its end
+	Bytes      int64  // of the file, from its begin to its end
 	Incomplete bool   // it broke off, and the dump says so
 }
 

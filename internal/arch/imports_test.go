@@ -16,7 +16,7 @@ func layers() [][]string {
 		{"pkg/kexec", "internal/sysfs", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/decompress", "pkg/fdt", "pkg/statedir", "pkg/advice", "pkg/cmdline"},
 		{"pkg/memmap", "pkg/blkid", "pkg/kconfig", "internal/kexecsys"},
 		{"pkg/vmcore", "pkg/kmod"},
-		{"pkg/elfcore", "pkg/printk", "pkg/bootimage"},
+		{"pkg/elfcore", "pkg/printk", "pkg/bootimage", "pkg/pagefilter"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},
 		{"pkg/machine", "pkg/capture"},
 		{"pkg/plan"},

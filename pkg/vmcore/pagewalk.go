@@ -44,7 +44,8 @@ func (t *pageTables) canonical(addr uint64) bool {
 	return top>>1 == -1
 }
 
-// walk returns the physical address and how many bytes its page still has.
+// walk returns the physical address and how many bytes its page still has; with an error, for how
+// many bytes that holds, 0 if the address isn't canonical.
 func (t *pageTables) walk(tables *tableCache, addr uint64) (memmap.PhysAddr, uint64, error) {
 	if !t.canonical(addr) {
 		return 0, 0, fmt.Errorf("not a canonical address: %w", ErrNotInDump)
@@ -56,13 +57,14 @@ func (t *pageTables) walk(tables *tableCache, addr uint64) (memmap.PhysAddr, uin
 			width = t.bits - t.shift(level)
 		}
 		index := addr >> t.shift(level) & (1<<width - 1)
+		rest := uint64(1)<<t.shift(level) - addr&(1<<t.shift(level)-1)
 		e, err := tables.entry(table + 8*index)
 		if err != nil {
-			return 0, 0, fmt.Errorf("page table of level %d at %#x: %w", level+1, table, errors.Join(ErrNotInDump, err))
+			return 0, rest, fmt.Errorf("page table of level %d at %#x: %w", level+1, table, errors.Join(ErrNotInDump, err))
 		}
 		phys, size, ok := t.decode(e, level)
 		if !ok {
-			return 0, 0, fmt.Errorf("not mapped by the page table of level %d at %#x: %w", level+1, table, ErrNotInDump)
+			return 0, rest, fmt.Errorf("not mapped by the page table of level %d at %#x: %w", level+1, table, ErrNotInDump)
 		}
 		if size > 0 {
 			mask := uint64(1)<<size - 1

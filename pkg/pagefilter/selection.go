@@ -1,0 +1,76 @@
+package pagefilter
+
+import (
+	"context"
+	"fmt"
+)
+
+// Selection leaves out what one dump level says. It implements kdumpfile.Filter and may be used
+// concurrently if the Filter may.
+type Selection struct {
+	f        *Filter
+	excluded [NumClasses]bool
+}
+
+// Selection returns the selection of a level. The classes that s has refused are kept; with a nil s
+// nothing has been checked, and only the classes that VMCOREINFO does not describe are.
+func (f *Filter) Selection(level Level, s *Survey) *Selection {
+	sel := &Selection{f: f}
+	for c := range NumClasses {
+		sel.excluded[c] = level.Excludes(Class(c))
+	}
+	sel.excluded[Kept], sel.excluded[Zero] = false, false
+	refused := f.rules.unknown
+	if s != nil {
+		refused = s.Refused
+	}
+	for _, r := range refused {
+		if int(r.Class) < NumClasses {
+			sel.excluded[r.Class] = false
+		}
+	}
+	return sel
+}
+
+// Filter clears in keep the bits of the page frames to leave out. Bit i (word i/64, bit i%64) is
+// page frame first+i. first is a multiple of WindowPages, and keep has at most WindowPages bits.
+func (s *Selection) Filter(ctx context.Context, first uint64, keep []uint64) error {
+	if first%WindowPages != 0 || len(keep) > WindowPages/64 {
+		return fmt.Errorf("page filter: %d page frames from %#x are no window", 64*len(keep), first)
+	}
+	if !s.any(keep) {
+		return nil
+	}
+	buf := s.f.windows.Get().(*[]Class)
+	defer s.f.windows.Put(buf)
+	classes := (*buf)[:64*len(keep)]
+	if err := s.f.Classify(ctx, first, classes); err != nil {
+		return err
+	}
+	for i, w := range keep {
+		if w == 0 {
+			continue
+		}
+		out := uint64(0)
+		for j, c := range classes[64*i : 64*i+64] {
+			if s.excluded[c] {
+				out |= 1 << j
+			}
+		}
+		keep[i] = w &^ out
+	}
+	return nil
+}
+
+// any reports whether there is a page frame to decide about, and a class to leave out.
+func (s *Selection) any(keep []uint64) bool {
+	if s.excluded == ([NumClasses]bool{}) {
+		return false
+	}
+	for _, w := range keep {
+		if w != 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,145 @@
+package pagefilter
+
+import (
+	"context"
+	"runtime"
+	"sync"
+)
+
+// Survey is what a machine's memory consists of.
+type Survey struct {
+	Pages      uint64             // page frames of memory
+	Counts     [NumClasses]uint64 // page frames by class
+	Unreadable uint64             // page frames whose struct page can't be read; they are Kept
+	PageSize   uint64             // bytes
+
+	// Refused are the classes whose pages are kept at every level.
+	Refused []Refusal
+}
+
+// KeptAt returns how many page frames a level keeps. How many of them are zero is not known.
+func (s *Survey) KeptAt(level Level) uint64 {
+	n := s.Pages
+	for c, count := range s.Counts {
+		if level.Excludes(Class(c)) && !s.refused(Class(c)) {
+			n -= count
+		}
+	}
+	return n
+}
+
+func (s *Survey) refused(c Class) bool {
+	for _, r := range s.Refused {
+		if r.Class == c {
+			return true
+		}
+	}
+	return false
+}
+
+// Progress is how far a survey is, in page frames of memory.
+type Progress struct{ Done, Total uint64 }
+
+// SurveyOptions change how a survey is made. The zero value is the default.
+type SurveyOptions struct {
+	Workers int            // goroutines; 0 means GOMAXPROCS
+	Advance func(Progress) // called after each window, by one goroutine at a time
+}
+
+// Survey classifies all memory and checks the result. The error is that of ctx or of NextMemory.
+func (f *Filter) Survey(ctx context.Context, opt SurveyOptions) (*Survey, error) {
+	s := &Survey{PageSize: 1 << f.shift, Refused: f.Unknown()}
+	total := uint64(0)
+	if err := f.eachMemory(0, 1<<(64-f.shift), func(from, to uint64) error {
+		total += to - from
+		return ctx.Err()
+	}); err != nil {
+		return nil, err
+	}
+	workers := opt.Workers
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		mu      sync.Mutex
+		failure error
+		wg      sync.WaitGroup
+		windows = make(chan uint64)
+	)
+	for range workers {
+		wg.Go(func() {
+			for first := range windows {
+				part, err := f.surveyWindow(ctx, first)
+				mu.Lock()
+				s.add(part)
+				if err != nil && failure == nil {
+					failure = err
+					cancel()
+				}
+				if opt.Advance != nil && err == nil {
+					opt.Advance(Progress{s.Pages, total})
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	err := f.eachWindow(func(first uint64) error {
+		select {
+		case windows <- first:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	close(windows)
+	wg.Wait()
+	if failure != nil {
+		return nil, failure
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// eachWindow calls do with the first page frame of each window that has memory.
+func (f *Filter) eachWindow(do func(first uint64) error) error {
+	next := uint64(0)
+	return f.eachMemory(0, 1<<(64-f.shift), func(from, to uint64) error {
+		for first := max(from&^(WindowPages-1), next); first < to; first += WindowPages {
+			if err := do(first); err != nil {
+				return err
+			}
+			next = first + WindowPages
+		}
+		return nil
+	})
+}
+
+// surveyWindow counts the classes of a window.
+func (f *Filter) surveyWindow(ctx context.Context, first uint64) (part Survey, err error) {
+	buf := f.windows.Get().(*[]Class)
+	defer f.windows.Put(buf)
+	classes := *buf
+	if part.Unreadable, err = f.classify(ctx, first, classes); err != nil {
+		return part, err
+	}
+	err = f.eachMemory(first, first+WindowPages, func(from, to uint64) error {
+		part.Pages += to - from
+		for _, c := range classes[from-first : to-first] {
+			part.Counts[c]++
+		}
+		return nil
+	})
+	return part, err
+}
+
+func (s *Survey) add(part Survey) {
+	s.Pages += part.Pages
+	s.Unreadable += part.Unreadable
+	for c, n := range part.Counts {
+		s.Counts[c] += n
+	}
+}

@@ -56,6 +56,7 @@ func (k *kindFlags) kind() (machine.Kind, error) {
 type inputFlags struct {
 	initrd, cmdline, append string
 	reuse, exact, force     bool
+	cpus                    int
 }
 
 func (in *inputFlags) declare(flags *pflag.FlagSet) {
@@ -63,6 +64,7 @@ func (in *inputFlags) declare(flags *pflag.FlagSet) {
 	flags.StringVar(&in.cmdline, "cmdline", "", "kernel command line `TEXT`")
 	flags.BoolVar(&in.reuse, "reuse-cmdline", false, "use the running kernel's command line, without what does not apply to the new one")
 	flags.StringVar(&in.append, "append", "", "`TEXT` to append to the command line")
+	flags.IntVar(&in.cpus, "cpus", 0, "with --crash: `N` CPUs for the capture kernel; 1 by default. Each costs crash memory, and with more the dump is compressed faster")
 	flags.BoolVar(&in.exact, "cmdline-exact", false, "do not add what a capture kernel needs (nr_cpus=1, reset_devices, ...)")
 }
 
@@ -71,7 +73,15 @@ func (in *inputFlags) spec(kind machine.Kind, kernel string) (*plan.Spec, error)
 	if in.reuse && in.cmdline != "" {
 		return nil, usageError("--cmdline and --reuse-cmdline exclude each other; --append adds to either")
 	}
-	spec := &plan.Spec{Kind: kind, Kernel: plan.FromFile(kernel), Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact, Force: in.force}
+	switch {
+	case in.cpus != 0 && kind != machine.Crash:
+		return nil, usageError("--cpus goes with --crash")
+	case in.cpus != 0 && in.exact:
+		return nil, usageError("--cpus adds to the command line, and --cmdline-exact forbids that")
+	case in.cpus < 0:
+		return nil, usageError("--cpus %d is no number of CPUs", in.cpus)
+	}
+	spec := &plan.Spec{Kind: kind, Kernel: plan.FromFile(kernel), Cmdline: in.cmdline, ReuseCmdline: in.reuse, Append: in.append, CmdlineExact: in.exact, Force: in.force, CPUs: in.cpus}
 	if in.initrd != "" {
 		spec.Initrd = plan.FromFile(in.initrd)
 	}

@@ -1,16 +1,20 @@
 package cmdline
 
-import "debug/elf"
+import (
+	"debug/elf"
+	"strconv"
+)
 
 // CrashParam is a word that a capture kernel's command line needs, and why.
 type CrashParam struct {
-	Text   string            // what is appended
-	Unless []string          // parameters that say the user has decided this already
-	On     []elf.Machine     // nil: on all
-	Not    []elf.Machine     // but not on these
-	If     func(Traits) bool // nil: always
-	Since  string            // the Linux release that brought it, if that was 4.0 or later and is known; an older one passes the word to init
-	Source string            // who does so, or where the kernel describes it
+	Text   string              // what is appended
+	Value  func(Traits) string // nil: none; else it follows Text
+	Unless []string            // parameters that say the user has decided this already
+	On     []elf.Machine       // nil: on all
+	Not    []elf.Machine       // but not on these
+	If     func(Traits) bool   // nil: always
+	Since  string              // the Linux release that brought it, if that was 4.0 or later and is known; an older one passes the word to init
+	Source string              // who does so, or where the kernel describes it
 	Why    string
 }
 
@@ -27,11 +31,23 @@ func CrashParams() []CrashParam {
 	acpi := []elf.Machine{elf.EM_X86_64, elf.EM_386, elf.EM_AARCH64, elf.EM_LOONGARCH}
 	ppc := []elf.Machine{elf.EM_PPC64}
 	s390 := []elf.Machine{elf.EM_S390}
+	oneCPU := func(t Traits) bool { return t.CPUs <= 1 }
+	moreCPUs := func(t Traits) bool { return t.CPUs > 1 }
+	cpus := func(t Traits) string { return strconv.Itoa(t.CPUs) }
 	return []CrashParam{
-		{Text: "nr_cpus=1", Unless: []string{"nr_cpus", "maxcpus", "nosmp"}, Not: ppc, Source: kdumpGuide,
+		{Text: "nr_cpus=1", Unless: []string{"nr_cpus", "maxcpus", "nosmp"}, Not: ppc, If: oneCPU, Source: kdumpGuide,
 			Why: "one CPU is enough, and per-CPU memory is what a small crashkernel= lacks"},
-		{Text: "maxcpus=1", Unless: []string{"nr_cpus", "maxcpus", "nosmp"}, On: ppc, Source: kdumpGuide,
+		{Text: "maxcpus=1", Unless: []string{"nr_cpus", "maxcpus", "nosmp"}, On: ppc, If: oneCPU, Source: kdumpGuide,
 			Why: "as nr_cpus=1, but the crashed CPU's number may be above it on this architecture"},
+		{Text: "nr_cpus=", Value: cpus, Unless: []string{"nr_cpus", "maxcpus", "nosmp"}, Not: ppc, If: moreCPUs, Source: kdumpGuide,
+			Why: "as many CPUs as were asked for filter and compress the dump"},
+		{Text: "maxcpus=", Value: cpus, Unless: []string{"nr_cpus", "maxcpus", "nosmp"}, On: ppc, If: moreCPUs, Source: kdumpGuide,
+			Why: "as nr_cpus=, but the crashed CPU's number may be above it on this architecture"},
+		// Later kernels see by themselves that they were not started by the boot CPU
+		// (arch/x86/kernel/cpu/topology.c, check_for_real_bsp), and ignore the word.
+		{Text: "disable_cpu_apicid=", Value: func(t Traits) string { return strconv.FormatUint(uint64(*t.BootAPIC), 10) }, Unless: []string{"disable_cpu_apicid"}, On: x86,
+			If: func(t Traits) bool { return moreCPUs(t) && t.BootAPIC != nil }, Source: kdumpGuide,
+			Why: "if another CPU than the boot CPU panics, starting the boot CPU again would reset the machine (Linux before 6.9)"},
 		{Text: "reset_devices", Unless: []string{"reset_devices"}, Source: kdumpGuide,
 			Why: "devices were left running; drivers must reset them first"},
 		{Text: "irqpoll", Unless: []string{"irqpoll", "irqfixup"}, On: []elf.Machine{elf.EM_X86_64, elf.EM_386, elf.EM_PPC64, elf.EM_AARCH64}, Source: kdumpGuide,

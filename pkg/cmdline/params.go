@@ -46,6 +46,10 @@ type Traits struct {
 	// Handover says that kexec handover is on unless the command line turns it off
 	// (CONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT).
 	Handover bool
+	// CPUs is how many the capture kernel is to have; 0 is one.
+	CPUs int
+	// BootAPIC is the initial APIC ID of the boot CPU, of x86; nil is not known.
+	BootAPIC *uint32
 	// NoBounce says that devices reach all of the crash memory, so that DMA needs no
 	// bounce buffers (SWIOTLB).
 	NoBounce bool
@@ -59,8 +63,12 @@ func Complete(c Cmdline, traits Traits) (Cmdline, []Change) {
 		if !p.appliesTo(traits) || c.Has(p.Unless...) {
 			continue
 		}
-		c = c.Append(Cmdline{Args: []Arg{parseArg(p.Text)}})
-		changes = append(changes, Change{Added: true, Text: p.Text, Why: p.Why})
+		text := p.Text
+		if p.Value != nil {
+			text += p.Value(traits)
+		}
+		c = c.Append(Cmdline{Args: []Arg{parseArg(text)}})
+		changes = append(changes, Change{Added: true, Text: text, Why: p.Why})
 	}
 	return c, changes
 }

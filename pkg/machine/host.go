@@ -62,6 +62,9 @@ type Host struct {
 	SME           bool                  // the Scalable Matrix Extension is in use
 	SerialPorts   map[string]SerialPort // in memory, by name: "ttyAMA0"
 
+	// BootAPIC is the initial APIC ID of the boot CPU, of x86; nil is not known.
+	BootAPIC *uint32
+
 	// Of arm64: what a capture kernel's DMA needs.
 	DMATranslated     bool // an IOMMU translates for every device that is in a group
 	ConfidentialGuest bool // a realm (CCA), whose devices see shared memory only
@@ -130,6 +133,7 @@ func readHost(root fs.FS, arch Arch, read func() (*kcore.Machine, error)) (*Host
 	if arch.BootParams {
 		h.X86 = r.x86()
 	}
+	h.BootAPIC = r.bootAPIC()
 	h.PageSize = r.pageSize()
 	if arch.DeviceTree {
 		r.deviceTree()
@@ -242,6 +246,25 @@ func (r hostReader) cpuFlag(name string) bool {
 	return false
 }
 
+// bootAPIC reads the initial APIC ID of processor 0 (arch/x86/kernel/cpu/proc.c; other
+// architectures have no such line). The kernel that the firmware started runs it on the boot CPU.
+func (r hostReader) bootAPIC() *uint32 {
+	boot := false
+	for line := range strings.Lines(r.optional("proc/cpuinfo")) {
+		key, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		switch strings.TrimSpace(key) {
+		case "processor":
+			boot = value == "0"
+		case "initial apicid":
+			if id, err := strconv.ParseUint(value, 10, 32); err == nil && boot {
+				return new(uint32(id))
+			}
+		}
+	}
+	return nil
+}
+
 // selected picks the word in brackets out of "none [integrity] confidentiality".
 func selected(s string) string {
 	_, s, _ = strings.Cut(s, "[")
@@ -251,7 +274,7 @@ func selected(s string) string {
 
 // CmdlineTraits are what the command line of a capture kernel depends on.
 func (h *Host) CmdlineTraits() cmdline.Traits {
-	return cmdline.Traits{Machine: h.Arch.Machine, Handover: h.Config.On("KEXEC_HANDOVER_ENABLE_DEFAULT"), NoBounce: h.needsNoBounce()}
+	return cmdline.Traits{Machine: h.Arch.Machine, Handover: h.Config.On("KEXEC_HANDOVER_ENABLE_DEFAULT"), NoBounce: h.needsNoBounce(), BootAPIC: h.BootAPIC}
 }
 
 // needsNoBounce tells whether a capture kernel on arm64 can do without SWIOTLB:

@@ -220,7 +220,12 @@ func (p *Plan) planCmdline(host *machine.Host, spec *Spec) error {
 	line := base.Append(more)
 	if spec.Kind == machine.Crash && !spec.CmdlineExact {
 		var added []cmdline.Change
-		line, added = cmdline.Complete(line, host.CmdlineTraits())
+		traits := host.CmdlineTraits()
+		traits.CPUs = spec.CPUs
+		if err := checkCPUs(line, traits); err != nil {
+			return err
+		}
+		line, added = cmdline.Complete(line, traits)
 		p.Changes = append(p.Changes, added...)
 	}
 	p.Cmdline = line.String()

@@ -23,6 +23,8 @@ type Spec struct {
 	Append string `json:"append,omitempty"`
 	// CmdlineExact keeps gokexec from adding CrashParams.
 	CmdlineExact bool `json:"cmdline_exact,omitempty"`
+	// CPUs is how many the capture kernel is to have; 0 is one.
+	CPUs int `json:"cpus,omitempty"`
 
 	Method Method `json:"method"` // Auto by default
 

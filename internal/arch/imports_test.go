@@ -23,7 +23,7 @@ func layers() [][]string {
 		{"pkg/check", "pkg/record"},
 		{"pkg/accuracy"},
 		{"pkg/loader"},
-		{"pkg/hotplug", "pkg/storage", "internal/kexeccmd"},
+		{"pkg/hotplug", "pkg/storage", "internal/kexeccmd", "internal/makedumpfilecmd"},
 		{"cmd/gokexec"},
 	}
 }

@@ -1,7 +1,6 @@
 package kdumpfile
 
 import (
-	"bytes"
 	"cmp"
 	"container/heap"
 	"encoding/binary"
@@ -54,11 +53,8 @@ func NewFlattened(r io.ReaderAt, size int64) (*Flattened, error) {
 	if n, err := r.ReadAt(h[:], 0); n < len(h) {
 		return nil, fmt.Errorf("read the header of the flattened file: %w", noEOF(err))
 	}
-	if !bytes.HasPrefix(h[:], []byte(flatSignature)) {
-		return nil, fmt.Errorf("%w: no flattened file, it begins with %.16q", ErrFormat, h)
-	}
-	if typ, version := binary.BigEndian.Uint64(h[16:]), binary.BigEndian.Uint64(h[24:]); typ != flatType || version != flatVersion {
-		return nil, fmt.Errorf("%w: flattened file of type %d, version %d; 1 and 1 are known", ErrFormat, typ, version)
+	if err := checkFlatHeader(h[:]); err != nil {
+		return nil, err
 	}
 	f := &Flattened{r: r}
 	if err := f.index(size); err != nil {

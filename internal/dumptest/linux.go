@@ -24,12 +24,12 @@ func (m *Image) AddLinux(release string, pages uint64, kind func(pfn uint64) int
 	m.Symbol("init_uts_ns", uts)
 	m.Line("OFFSET(uts_namespace.name)=0")
 
-	// 1 GiB of large pages. Virt is aligned, so the tables are, too.
+	// Two large pages hold the image. Virt is aligned, so the tables are, too.
 	pgd, pud, pmd := m.Alloc(4096, 4096), m.Alloc(4096, 4096), m.Alloc(4096, 4096)
 	phys := func(v uint64) uint64 { return v - startKernelMap + base }
 	m.Put(pgd+8*511, 8, phys(pud)|3)
 	m.Put(pud+8*510, 8, phys(pmd)|3)
-	for i := range uint64(512) {
+	for i := (m.Virt - startKernelMap) >> 21; i < (m.Virt-startKernelMap)>>21+2; i++ {
 		m.Put(pmd+8*i, 8, (base+i<<21)|0x83)
 	}
 	m.Symbol("init_top_pgt", pgd)

@@ -1,0 +1,145 @@
+package excerpt
+
+import (
+	"context"
+	"io"
+
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
+	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/pagefilter"
+)
+
+// samplePages is how many pages of each class are read and compressed for an estimate.
+const samplePages = 1 << 10
+
+// Estimate is how large dumps will be.
+type Estimate struct {
+	Survey *pagefilter.Survey
+	// Fixed are the bytes that are there whatever is kept: headers, notes, bitmaps.
+	Fixed int64
+	// PerPage are the average bytes that a page of a class takes, its descriptor included.
+	PerPage [pagefilter.NumClasses]float64
+	// Zero is the share of a class's pages that are zero.
+	Zero [pagefilter.NumClasses]float64
+}
+
+// Bytes is the size of a dump of a level.
+func (e *Estimate) Bytes(level pagefilter.Level) int64 {
+	n := float64(e.Fixed)
+	refused := map[pagefilter.Class]bool{}
+	for _, r := range e.Survey.Refused {
+		refused[r.Class] = true
+	}
+	for c, count := range e.Survey.Counts {
+		if !level.Excludes(pagefilter.Class(c)) || refused[pagefilter.Class(c)] {
+			n += float64(count) * e.PerPage[c]
+		}
+	}
+	return int64(n)
+}
+
+// Estimate tells how large dumps with the codec will be, from the number of pages of each class and what a
+// sample of them takes. It writes nothing. The error is that of ctx, of Whole, or of reading.
+func (e *Excerpt) Estimate(ctx context.Context, codec kdumpfile.Codec) (*Estimate, error) {
+	s, err := e.Survey(ctx, nil)
+	if err == nil {
+		err = e.whole
+	}
+	if err != nil {
+		return nil, err
+	}
+	samples, err := e.sample(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	est := &Estimate{Survey: s}
+	write := func(pages sampled) (kdumpfile.Written, error) {
+		return kdumpfile.WriteCompressed(ctx, nowhere{}, e.dump, kdumpfile.WriteOptions{
+			Codec: codec, Filter: pages, OmitZero: true, Workers: e.workers, Unreadable: func(memmap.PhysAddr, error) {},
+		})
+	}
+	none, err := write(nil)
+	if err != nil {
+		return nil, err
+	}
+	est.Fixed = none.Bytes
+	for c, pages := range samples {
+		if len(pages) == 0 {
+			est.PerPage[c] = float64(s.PageSize)
+			continue
+		}
+		w, err := write(pages)
+		if err != nil {
+			return nil, err
+		}
+		if w.Kept > 0 {
+			est.PerPage[c] = float64(w.Bytes-none.Bytes) / float64(w.Kept)
+			est.Zero[c] = float64(w.Zero) / float64(w.Kept)
+		}
+	}
+	return est, nil
+}
+
+// nowhere is a file that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
+
+// sampled are page frames by window; as a filter it keeps these.
+type sampled map[uint64][]uint64
+
+// Filter keeps the pages of the sample.
+func (s sampled) Filter(_ context.Context, first uint64, keep []uint64) error {
+	pages := s[first]
+	for i := range keep {
+		if pages == nil {
+			keep[i] = 0
+			continue
+		}
+		keep[i] &= pages[i]
+	}
+	return nil
+}
+
+// sample picks pages of each class that may be read, evenly over the memory.
+func (e *Excerpt) sample(ctx context.Context, s *pagefilter.Survey) ([]sampled, error) {
+	samples := make([]sampled, pagefilter.Free+1)
+	var seen [pagefilter.NumClasses]uint64
+	classes := make([]pagefilter.Class, pagefilter.WindowPages)
+	window := ^uint64(0) // whose classes they are
+	for addr := memmap.PhysAddr(0); ; {
+		r, err := e.dump.NextMemory(addr)
+		if err == io.EOF {
+			return samples, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		first := uint64(r.Start) / s.PageSize &^ (pagefilter.WindowPages - 1)
+		if first != window {
+			if err := e.filter.Classify(ctx, first, classes); err != nil {
+				return nil, err
+			}
+			window = first
+		}
+		end := min(r.End, memmap.PhysAddr((first+pagefilter.WindowPages)*s.PageSize))
+		for pfn := uint64(r.Start) / s.PageSize; pfn < uint64(end)/s.PageSize; pfn++ {
+			c := classes[pfn-first]
+			if int(c) >= len(samples) {
+				continue
+			}
+			seen[c]++
+			if seen[c]%(s.Counts[c]/samplePages+1) != 0 {
+				continue
+			}
+			if samples[c] == nil {
+				samples[c] = sampled{}
+			}
+			if samples[c][first] == nil {
+				samples[c][first] = make([]uint64, pagefilter.WindowPages/64)
+			}
+			samples[c][first][(pfn-first)/64] |= 1 << (pfn % 64)
+		}
+		addr = end
+	}
+}

@@ -1,0 +1,159 @@
+package excerpt
+
+import (
+	"context"
+	"io"
+
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
+	"github.com/gokexec/gokexec/pkg/pagefilter"
+)
+
+// Form is how a dump is written.
+type Form struct {
+	Level pagefilter.Level // which pages are left out
+	ELF   bool             // an ELF core, which knows no compression; else makedumpfile's compressed format
+	Codec kdumpfile.Codec
+}
+
+// Excerpt is a dump of which a part is written. Its methods may be called one after the other.
+type Excerpt struct {
+	dump    kdumpfile.Dump
+	workers int
+	filter  *pagefilter.Filter
+	survey  *pagefilter.Survey
+	whole   error
+}
+
+// New prepares to write a part of d by the given number of goroutines, 0 for as many as there are CPUs.
+// It reads what tells pages apart; if that can't be read, see Whole.
+func New(d kdumpfile.Dump, workers int) *Excerpt {
+	e := &Excerpt{dump: d, workers: workers}
+	e.filter, e.whole = pagefilter.New(d, pagefilter.Options{})
+	return e
+}
+
+// Whole says why the pages can't be told apart, so that all but pages of zeroes are kept. It is nil if
+// they can.
+func (e *Excerpt) Whole() error { return e.whole }
+
+// Survey finds the kind of every page, and checks the result. It needs to be called only to show the
+// progress, in page frames, or to know the Survey before something is written. The error is that of ctx;
+// other errors become that of Whole, and the survey is nil.
+func (e *Excerpt) Survey(ctx context.Context, advance func(done, total uint64)) (*pagefilter.Survey, error) {
+	if e.whole != nil || e.survey != nil {
+		return e.survey, nil
+	}
+	opt := pagefilter.SurveyOptions{Workers: e.workers}
+	if advance != nil {
+		opt.Advance = func(p pagefilter.Progress) { advance(p.Done, p.Total) }
+	}
+	s, err := e.filter.Survey(ctx, opt)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	e.survey, e.whole = s, err
+	return s, nil
+}
+
+// Report is what came of a writing.
+type Report struct {
+	kdumpfile.Written
+	// Left are the pages that were left out, by class; of Zero, those that take no room.
+	Left [pagefilter.NumClasses]uint64
+	// Refused are the classes that were kept although the level leaves them out.
+	Refused []pagefilter.Refusal
+	// Whole says why all but pages of zeroes were kept; nil if that is not so.
+	Whole error
+}
+
+// Write writes the dump to w. Of opt it sets what follows from the form. When it can't go on, the
+// error says why, and what is at w can be read and says that it is incomplete.
+func (e *Excerpt) Write(ctx context.Context, w io.WriterAt, f Form, opt kdumpfile.WriteOptions) (Report, error) {
+	if err := e.options(ctx, f, &opt); err != nil {
+		return Report{}, err
+	}
+	write := kdumpfile.WriteCompressed
+	if f.ELF {
+		write = kdumpfile.WriteELF
+	}
+	written, err := write(ctx, w, e.dump, opt)
+	return e.report(f.Level, written), err
+}
+
+// Stream is Write for a pipe or a connection: it writes the flattened form.
+func (e *Excerpt) Stream(ctx context.Context, w io.Writer, f Form, opt kdumpfile.WriteOptions) (Report, error) {
+	flat, err := kdumpfile.NewFlattener(w)
+	if err != nil {
+		return Report{}, err
+	}
+	r, err := e.Write(ctx, flat, f, opt)
+	if cerr := flat.Close(); err == nil {
+		err = cerr
+	}
+	return r, err
+}
+
+// options sets what follows from the form.
+func (e *Excerpt) options(ctx context.Context, f Form, opt *kdumpfile.WriteOptions) error {
+	opt.Codec, opt.OmitZero = f.Codec, f.Level.Excludes(pagefilter.Zero)
+	if opt.Workers == 0 {
+		opt.Workers = e.workers
+	}
+	if f.Level != 0 {
+		if _, err := e.Survey(ctx, nil); err != nil {
+			return err
+		}
+	}
+	if f.Level != 0 && e.whole == nil {
+		opt.Filter = e.filter.Selection(f.Level, e.survey)
+	}
+	opt.DumpLevel = int(e.effective(f.Level))
+	if c, ok := e.dump.(*kdumpfile.Compressed); ok {
+		opt.DumpLevel |= c.Header.DumpLevel // what the source lacks already
+	}
+	return nil
+}
+
+// effective is the level without what is not left out.
+func (e *Excerpt) effective(level pagefilter.Level) pagefilter.Level {
+	const zero = 1
+	if e.whole != nil {
+		return level & zero
+	}
+	if e.survey == nil {
+		return level
+	}
+	for _, r := range e.survey.Refused {
+		for bit := pagefilter.Level(zero << 1); bit <= pagefilter.MaxLevel; bit <<= 1 {
+			if bit.Excludes(r.Class) && r.Class <= pagefilter.Free {
+				level &^= bit
+			}
+		}
+	}
+	return level
+}
+
+// report counts what the level left out.
+func (e *Excerpt) report(level pagefilter.Level, w kdumpfile.Written) Report {
+	r := Report{Written: w}
+	r.Left[pagefilter.Zero] = w.Zero
+	if level == 0 {
+		return r
+	}
+	if r.Whole = e.whole; r.Whole != nil {
+		return r
+	}
+	refused := map[pagefilter.Class]bool{}
+	for _, f := range e.survey.Refused {
+		if level.Excludes(f.Class) {
+			r.Refused = append(r.Refused, f)
+			refused[f.Class] = true
+		}
+	}
+	for c := pagefilter.Cache; int(c) < pagefilter.NumClasses; c++ {
+		if level.Excludes(c) && !refused[c] {
+			r.Left[c] = e.survey.Counts[c]
+		}
+	}
+	return r
+}

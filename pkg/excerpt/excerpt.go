@@ -22,6 +22,7 @@ type Excerpt struct {
 	filter  *pagefilter.Filter
 	survey  *pagefilter.Survey
 	whole   error
+	live    bool
 }
 
 // New prepares to write a part of d by the given number of goroutines, 0 for as many as there are CPUs.
@@ -31,6 +32,10 @@ func New(d kdumpfile.Dump, workers int) *Excerpt {
 	e.filter, e.whole = pagefilter.New(d, pagefilter.Options{})
 	return e
 }
+
+// Live is for a source that goes on running: whether a page is kept is then decided once, which takes a bit of
+// memory for each page.
+func (e *Excerpt) Live() { e.live = true }
 
 // Whole says why the pages can't be told apart, so that all but pages of zeroes are kept. It is nil if
 // they can.
@@ -106,6 +111,9 @@ func (e *Excerpt) options(ctx context.Context, f Form, opt *kdumpfile.WriteOptio
 	}
 	if f.Level != 0 && e.whole == nil {
 		opt.Filter = e.filter.Selection(f.Level, e.survey)
+		if e.live {
+			opt.Filter = &decided{filter: opt.Filter, windows: map[uint64][]uint64{}}
+		}
 	}
 	opt.DumpLevel = int(e.effective(f.Level))
 	if c, ok := e.dump.(*kdumpfile.Compressed); ok {

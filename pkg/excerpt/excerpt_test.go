@@ -252,3 +252,49 @@ func TestCancelled(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// changing is a machine that goes on running: page structures change with each reading.
+type changing struct {
+	kdumpfile.Dump
+	reads int
+}
+
+func (c *changing) ReadVirtAt(b []byte, addr uint64) (int, error) {
+	n, err := c.Dump.ReadVirtAt(b, addr)
+	c.change(b)
+	return n, err
+}
+
+func (c *changing) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
+	n, err := c.Dump.ReadPhysAt(b, addr)
+	if addr < firstPage<<12 {
+		c.change(b)
+	}
+	return n, err
+}
+
+// change makes one of many page structures that of an anonymous page, or takes that back.
+func (c *changing) change(b []byte) {
+	if pages := len(b) / 64; pages >= 64 {
+		c.reads++
+		b[64*(c.reads%pages)+16] ^= 1
+	}
+}
+
+// Of a machine that goes on running a dump can be made.
+func TestLive(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		x := excerpt.New(&changing{Dump: open(t, machine("").Bytes())}, 1)
+		if live {
+			x.Live()
+		}
+		var w file
+		_, err := x.Write(context.Background(), &w, excerpt.Form{Level: 31, Codec: kdumpfile.CodecZstd}, kdumpfile.WriteOptions{})
+		if live != (err == nil) {
+			t.Errorf("Write with Live %v = %v", live, err)
+		}
+		if d := open(t, w.bytes); live && d.Incomplete() {
+			t.Error("the dump is incomplete")
+		}
+	}
+}

@@ -2,10 +2,13 @@ package excerpt
 
 import (
 	"context"
+	"errors"
 	"io"
+	"slices"
 
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/pagefilter"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // Form is how a dump is written.
@@ -29,9 +32,17 @@ type Excerpt struct {
 // It reads what tells pages apart; if that can't be read, see Whole.
 func New(d kdumpfile.Dump, workers int) *Excerpt {
 	e := &Excerpt{dump: d, workers: workers}
+	if slices.ContainsFunc(d.Notes(), func(n vmcore.Note) bool { return n.Name == "VMCOREINFO_XEN" }) {
+		e.whole = errXen
+		return e
+	}
 	e.filter, e.whole = pagefilter.New(d, pagefilter.Options{})
 	return e
 }
+
+// errXen is for a machine whose memory belongs to a hypervisor: its control domain's page numbers are not
+// those of the dump (drivers/xen, phys_to_machine).
+var errXen = errors.New("a dump of Xen's hypervisor: its domains' pages are not told apart")
 
 // Live is for a source that goes on running: whether a page is kept is then decided once, which takes a bit of
 // memory for each page.

@@ -163,6 +163,15 @@ func TestWhole(t *testing.T) {
 	}
 }
 
+// The pages of a hypervisor's domains have other numbers than those of the machine.
+func TestXen(t *testing.T) {
+	core := machine("")
+	core.Notes = append(core.Notes, dumptest.Note{Name: "VMCOREINFO_XEN", Desc: []byte("PAGESIZE=4096\n")})
+	if x := excerpt.New(open(t, core.Bytes()), 1); x.Whole() == nil {
+		t.Error("Whole() = nil; want the pages of a dump of Xen not to be told apart")
+	}
+}
+
 // A class that can't be told is kept, and the report and the header say so.
 func TestRefused(t *testing.T) {
 	core := machine("LENGTH\\(zone.free_area\\)")

@@ -3,7 +3,6 @@ package capture
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -76,43 +75,4 @@ func (r *run) saveLog(s sink, res *Result) error {
 	res.Log = SavedLog{File: LogName, SizeBytes: size, Records: r.log.records}
 	r.say("kernel log saved: %d records, %d kB", r.log.records, size/1000)
 	return nil
-}
-
-// saveMemory writes the dump and fills in the outcome. It reports whether
-// another target may do better, and why this one isn't whole.
-func (r *run) saveMemory(ctx context.Context, s sink, res *Result, w watcher) (next bool, err error) {
-	r.noteUnfinished(s, res)
-	d, err := s.create(r.format.size(r.src))
-	if err != nil {
-		return true, err
-	}
-	c := r.newCopying(d, res, w)
-	loss, err := r.format.write(ctx, d, r.src, c.advance)
-	c.finish(loss)
-	next, err = c.settle(err)
-	switch {
-	case err != nil:
-		return next, err
-	case loss.pages > 0:
-		return false, fmt.Errorf("%d pages can't be read and are zeros in the dump: %w", loss.pages, loss.err)
-	case r.src.cut():
-		return false, fmt.Errorf("%s is itself a part of a dump", r.opt.Source)
-	}
-	res.Outcome = Complete
-	return false, nil
-}
-
-// noteUnfinished leaves a result behind for the case that the capture kernel
-// itself dies while it copies.
-func (r *run) noteUnfinished(s sink, res *Result) {
-	early := res.clone()
-	early.addError(errors.New("the capture did not finish"))
-	early.Durations.TotalSeconds = seconds(r.start)
-	data, err := early.json()
-	if err == nil {
-		err = s.note(data)
-	}
-	if err != nil {
-		r.say("%v", err)
-	}
 }

@@ -57,8 +57,15 @@ func (a Action) valid() bool {
 type Config struct {
 	// Targets are tried in order until one holds the whole dump.
 	Targets []Target `json:"targets"`
-	// Format is the form of the dump. Default: [FormatELF].
+	// Format is the form of the dump. Default: [FormatKdump].
 	Format Format `json:"format,omitempty"`
+	// Compress is how the pages of a dump of FormatKdump are packed: zstd, zlib, snappy, lzo or
+	// none, as [kdumpfile.ParseCodec] reads it. Default: zstd.
+	Compress string `json:"compress,omitempty"`
+	// DumpLevel is what is left out of the dump: a sum as makedumpfile -d takes it (see
+	// [pagefilter.Level]), or a list such as "1,31", of which the next one is tried when a target
+	// has no room for a dump of the one before. Default: 31.
+	DumpLevel string `json:"dump_level,omitempty"`
 	// FinalAction is what Init does when everything that can be read is saved.
 	// Default: reboot.
 	FinalAction Action `json:"final_action,omitempty"`
@@ -144,7 +151,7 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%w: targets[%d]: %w", ErrConfig, i, err)
 		}
 	}
-	if _, err := c.Format.find(); err != nil {
+	if _, err := c.form(); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if !c.FinalAction.valid() {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
 )
 
 // copying is the memory on its way into a dump.
@@ -15,24 +17,39 @@ type copying struct {
 
 	begin   time.Time
 	bar     *progress
-	done    int64 // bytes of the source
+	page    uint64 // bytes
+	at      step
 	sampled time.Time
 }
 
 // newCopying begins to measure.
 func (r *run) newCopying(d dump, res *Result, w watcher) *copying {
-	begin := time.Now()
-	return &copying{run: r, dump: d, res: res, watch: w, begin: begin,
-		bar: newProgress(r.out, r.opt.ReplaceLine, r.src.size, begin)}
+	return &copying{run: r, dump: d, res: res, watch: w, begin: time.Now()}
 }
 
-// advance takes note of the bytes of the source that are done so far.
-func (c *copying) advance(n int64) {
+// describe begins a dump of a form: the first, or another when that could not be written.
+func (c *copying) describe(f format, ch *choice) {
+	v := &c.res.VMCore
+	v.Format, v.Compression, v.DumpLevel, c.page = FormatELF, "", 0, uint64(c.run.src.pageSize)
+	if p, ok := f.(pageFormat); ok {
+		v.Format, v.DumpLevel, c.page = p.form.format, int(p.level), kdumpfile.PageSize(c.run.src.dump)
+		if v.Format == FormatKdump {
+			v.Compression = p.form.codec.String()
+		}
+	}
+	v.PageSizeBytes = int(c.page)
+	ch.describe(v)
+	c.at = step{}
+	c.bar = newProgress(c.run.out, VMCoreName, c.run.opt.ReplaceLine, c.page, time.Now())
+}
+
+// advance takes note of how far the dump is.
+func (c *copying) advance(at step) {
 	c.watch.touch()
-	c.done = n
+	c.at = at
 	now := time.Now()
-	c.bar.update(n, now)
-	if n > 0 && now.Sub(c.sampled) >= time.Second {
+	c.bar.update(at, now)
+	if at.saved > 0 && now.Sub(c.sampled) >= time.Second {
 		c.sampled = now
 		c.run.gauge.sample()
 		soFar := *c.res
@@ -42,18 +59,18 @@ func (c *copying) advance(n int64) {
 }
 
 // finish accounts for the copy.
-func (c *copying) finish(loss pageLoss) {
-	c.bar.finish(c.done, time.Now())
+func (c *copying) finish(out saved) {
+	c.bar.finish(c.at, time.Now())
 	c.watch.touch()
 	v := &c.res.VMCore
-	v.PageSizeBytes, v.IncompletePages = c.run.src.pageSize, loss.pages
-	for _, a := range loss.first {
+	v.MemoryPages, v.KeptPages, v.ZeroPages, v.IncompletePages = out.memory, out.kept, out.zero, out.loss.pages
+	for _, a := range out.loss.first {
 		v.FirstIncompletePages = append(v.FirstIncompletePages, fmt.Sprintf("%#x", uint64(a)))
 	}
 	elapsed := time.Since(c.begin)
 	c.res.Durations.MemorySeconds = seconds(c.begin)
 	if elapsed > 0 {
-		c.res.RateBytesPerSecond = int64(float64(c.done) / elapsed.Seconds())
+		c.res.RateBytesPerSecond = int64(float64(c.at.saved*c.page) / elapsed.Seconds())
 	}
 }
 
@@ -81,7 +98,7 @@ func (c *copying) settle(copyErr error) (next bool, err error) {
 
 // abandon keeps what there is, and tells all of what went wrong.
 func (c *copying) abandon(cause error) error {
-	err := fmt.Errorf("after %d of %d bytes: %w", c.done, c.run.src.size, cause)
+	err := fmt.Errorf("after %d of %d pages: %w", c.at.saved, c.at.kept, cause)
 	written := c.dump.size()
 	if abandonErr := c.dump.abandon(cause); abandonErr != nil {
 		err = fmt.Errorf("%w; keeping what there is: %w", err, abandonErr)

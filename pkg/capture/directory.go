@@ -128,27 +128,42 @@ type directoryDump struct {
 	*writeBehind
 	sink *directorySink
 	name string
-	room int64 // bytes to write until the next look at the free space
+	room int64 // bytes by which it may grow until the next look at the free space
 	// refused is set when the filesystem itself said that it is full: it, or a
 	// quota, has less room than it told.
 	refused bool
 }
 
-// Write stops where the reserve begins. How much room there is is asked again
+// stale: a hole in a file is zeroes.
+func (d *directoryDump) stale() bool { return false }
+
+func (d *directoryDump) restart() error {
+	d.writeBehind.restart()
+	d.room, d.refused = 0, false
+	return d.file.Truncate(0)
+}
+
+func (d *directoryDump) Write(p []byte) (int, error) { return d.WriteAt(p, d.size()) }
+
+// WriteAt stops where the reserve begins. How much room there is is asked again
 // for each window, as nobody but the filesystem knows what a block costs it.
-func (d *directoryDump) Write(p []byte) (int, error) {
+func (d *directoryDump) WriteAt(p []byte, offset int64) (int, error) {
 	written := 0
 	for len(p) > 0 {
-		if d.room <= 0 {
+		part := p[:min(int64(len(p)), writeBehindWindow)]
+		if growth := offset + int64(len(part)) - d.size(); growth > d.room {
 			room, space, err := d.sink.keep.room(d.sink.sys, d.sink.dir)
-			if err == nil && room <= 0 {
-				return written, d.sink.full(space)
+			if over := growth - room; err == nil && over > 0 {
+				if part = part[:max(int64(len(part))-over, 0)]; len(part) == 0 {
+					return written, d.sink.full(space)
+				}
 			}
-			d.room = min(room, writeBehindWindow)
+			d.room = max(min(room, writeBehindWindow), growth)
 		}
-		n, err := d.writeBehind.Write(p[:min(int64(len(p)), d.room)])
-		written, d.room, p = written+n, d.room-int64(n), p[n:]
-		if err != nil {
+		before := d.size()
+		n, err := d.writeBehind.WriteAt(part, offset)
+		written, offset, p = written+n, offset+int64(n), p[n:]
+		if d.room -= d.size() - before; err != nil {
 			d.refused = isFull(err)
 			return written, err
 		}
@@ -181,7 +196,7 @@ func (d *directoryDump) abandon(error) error {
 		if room >= 0 || d.offset == 0 || err != nil {
 			break
 		}
-		d.offset = max(0, (d.offset+room)&^(fullSlack-1))
+		d.offset = max(0, (d.offset+room)&^(dumpAlign-1))
 		if err = d.file.Truncate(d.offset); err == nil {
 			syncErr = d.file.Sync()
 		}

@@ -6,8 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/mapread"
 )
 
 // linuxFile is an open file of the running system.
@@ -25,6 +28,16 @@ func (f *linuxFile) Size() (int64, error) {
 		return info.Size(), nil
 	}
 	return f.Seek(0, io.SeekEnd)
+}
+
+// Map makes a reader of the file that maps it, a window for each CPU and some for what is read between.
+func (f *linuxFile) Map() (io.ReaderAt, func() error, error) {
+	size, err := f.Size()
+	if err != nil {
+		return nil, nil, err
+	}
+	m := mapread.New(f.File, size, runtime.GOMAXPROCS(0)+4)
+	return m, m.Close, nil
 }
 
 func (f *linuxFile) WriteBack(offset, length int64, wait bool) error {

@@ -61,7 +61,10 @@ func TestInit(t *testing.T) {
 			os.Rename(s.path("/dev/disk"), s.path("/dev/later"))
 			time.AfterFunc(59*time.Second, func() { os.Rename(s.path("/dev/later"), s.path("/dev/disk")) })
 		}, nil, Poweroff, ExitComplete, []string{"do poweroff"}, "complete: "},
-		{"disk too small", goodConfig, func(s *fakeSystem, t *testing.T) { s.device(t, "disk", 2<<20) }, nil, Halt, ExitIncomplete, []string{"do halt"}, "no space left"},
+		{"disk too small", goodConfig, func(s *fakeSystem, t *testing.T) {
+			s.device(t, "disk", 2<<20)
+			s.file(t, "/proc/cmdline", "root=x gokexec.format=elf gokexec.dump_level=0\n")
+		}, nil, Halt, ExitIncomplete, []string{"do halt"}, "no space left"},
 		{"unreadable page", goodConfig, func(s *fakeSystem, t *testing.T) {
 			s.faults[VMCorePath] = &fault{read: func(offset, length int64) error {
 				if offset <= 2<<20 && 2<<20 < offset+length {

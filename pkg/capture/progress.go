@@ -13,22 +13,23 @@ const (
 	lineEvery    = 5 * time.Second
 )
 
-// progress shows how far a copy is.
+// progress shows how far something is that goes through the memory.
 type progress struct {
 	w       io.Writer
+	what    string
 	replace bool
-	total   int64
+	page    uint64 // bytes
 	start   time.Time
 	shown   time.Time
 	width   int // of the line shown last
 }
 
-func newProgress(w io.Writer, replace bool, total int64, now time.Time) *progress {
-	return &progress{w: w, replace: replace, total: total, start: now, shown: now}
+func newProgress(w io.Writer, what string, replace bool, page uint64, now time.Time) *progress {
+	return &progress{w: w, what: what, replace: replace, page: page, start: now, shown: now}
 }
 
 // update shows the state if it is time to.
-func (p *progress) update(done int64, now time.Time) {
+func (p *progress) update(at step, now time.Time) {
 	every := lineEvery
 	if p.replace {
 		every = replaceEvery
@@ -37,12 +38,12 @@ func (p *progress) update(done int64, now time.Time) {
 		return
 	}
 	p.shown = now
-	p.show(progressLine(done, p.total, now.Sub(p.start)))
+	p.show(p.line(at, now))
 }
 
 // finish shows the last state and ends the line.
-func (p *progress) finish(done int64, now time.Time) {
-	p.show(progressLine(done, p.total, now.Sub(p.start)))
+func (p *progress) finish(at step, now time.Time) {
+	p.show(p.line(at, now))
 	if p.replace {
 		fmt.Fprintln(p.w)
 	}
@@ -57,20 +58,28 @@ func (p *progress) show(line string) {
 	fmt.Fprintln(p.w, line)
 }
 
-// progressLine is like "vmcore  45%  382 of 850 MB  71 MB/s  ETA 7s"; MB are
-// 10^6 bytes.
-func progressLine(done, total int64, elapsed time.Duration) string {
-	percent := int64(100)
-	if total > 0 {
-		percent = int64(float64(done) / float64(total) * 100)
+// line is like "vmcore  45%  18200 of 41418 pages, kept of 131072  71 MB/s  ETA 7s"; MB are
+// 10^6 bytes of memory.
+func (p *progress) line(at step, now time.Time) string {
+	done, total := at.pages, at.all
+	if at.kept > 0 || at.saved > 0 {
+		done, total = at.saved, at.kept
 	}
-	line := fmt.Sprintf("%s %3d%%  %d of %d MB", VMCoreName, percent, done/1e6, total/1e6)
+	percent := uint64(100)
+	if total > 0 {
+		percent = uint64(float64(done) / float64(total) * 100)
+	}
+	line := fmt.Sprintf("%s %3d%%  %d of %d pages", p.what, percent, done, total)
+	if total != at.all {
+		line += fmt.Sprintf(", kept of %d", at.all)
+	}
+	elapsed := now.Sub(p.start)
 	seconds := elapsed.Seconds()
-	if seconds <= 0 || done <= 0 {
+	if seconds <= 0 || done == 0 {
 		return line
 	}
 	rate := float64(done) / seconds
-	line += fmt.Sprintf("  %.0f MB/s", rate/1e6)
+	line += fmt.Sprintf("  %.0f MB/s", rate*float64(p.page)/1e6)
 	if done < total {
 		eta := time.Duration(float64(total-done) / rate * float64(time.Second))
 		line += fmt.Sprintf("  ETA %v", eta.Round(time.Second))

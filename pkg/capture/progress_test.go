@@ -12,19 +12,23 @@ import (
 
 func TestProgressLine(t *testing.T) {
 	tests := []struct {
-		done, total int64
-		elapsed     time.Duration
-		want        string
+		at      step
+		elapsed time.Duration
+		want    string
 	}{
-		{0, 850e6, 0, "vmcore   0%  0 of 850 MB"},
-		{382e6, 850e6, 5380 * time.Millisecond, "vmcore  44%  382 of 850 MB  71 MB/s  ETA 7s"},
-		{850e6, 850e6, 12340 * time.Millisecond, "vmcore 100%  850 of 850 MB  69 MB/s  in 12.3s"},
-		{0, 0, time.Second, "vmcore 100%  0 of 0 MB"},
-		{1 << 62, 1<<62 + 1<<61, time.Hour, "vmcore  66%  4611686018427 of 6917529027641 MB  1281023894 MB/s  ETA 30m0s"},
+		{step{all: 207519}, 0, "vmcore   0%  0 of 207519 pages"},
+		{step{pages: 93262, all: 207519, saved: 93262, kept: 207519}, 5380 * time.Millisecond, "vmcore  44%  93262 of 207519 pages  71 MB/s  ETA 7s"},
+		{step{pages: 207519, all: 207519, saved: 207519, kept: 207519}, 12340 * time.Millisecond, "vmcore 100%  207519 of 207519 pages  69 MB/s  in 12.3s"},
+		{step{pages: 60000, all: 131072, saved: 18200, kept: 41418}, time.Second, "vmcore  43%  18200 of 41418 pages, kept of 131072  75 MB/s  ETA 1s"},
+		{step{pages: 65536, all: 131072}, time.Second, "vmcore  50%  65536 of 131072 pages  268 MB/s  ETA 1s"},
+		{step{}, time.Second, "vmcore 100%  0 of 0 pages"},
+		{step{pages: 1 << 50, all: 1<<50 + 1<<49, saved: 1 << 50, kept: 1<<50 + 1<<49}, time.Hour, "vmcore  66%  1125899906842624 of 1688849860263936 pages  1281023894 MB/s  ETA 30m0s"},
 	}
 	for _, tt := range tests {
-		if got := progressLine(tt.done, tt.total, tt.elapsed); got != tt.want {
-			t.Errorf("progressLine(%d, %d, %v) = %q; want %q", tt.done, tt.total, tt.elapsed, got, tt.want)
+		start := time.Unix(0, 0)
+		p := newProgress(nil, VMCoreName, false, 4096, start)
+		if got := p.line(tt.at, start.Add(tt.elapsed)); got != tt.want {
+			t.Errorf("line(%+v, %v) = %q; want %q", tt.at, tt.elapsed, got, tt.want)
 		}
 	}
 }
@@ -35,11 +39,11 @@ func TestProgressRate(t *testing.T) {
 	for _, replace := range []bool{true, false} {
 		var out bytes.Buffer
 		start := time.Unix(0, 0)
-		p := newProgress(&out, replace, 1e9, start)
+		p := newProgress(&out, VMCoreName, replace, 4096, start)
 		for ms := range int64(20000) {
-			p.update(ms*50e3, start.Add(time.Duration(ms)*time.Millisecond))
+			p.update(step{pages: uint64(ms) * 50, all: 1e6}, start.Add(time.Duration(ms)*time.Millisecond))
 		}
-		p.finish(1e9, start.Add(20*time.Second))
+		p.finish(step{pages: 1e6, all: 1e6}, start.Add(20*time.Second))
 		lines := strings.Count(out.String(), "vmcore")
 		want := 4
 		if replace {
@@ -56,7 +60,7 @@ func TestProgressRate(t *testing.T) {
 
 func TestProgressCoversLongerLine(t *testing.T) {
 	var out bytes.Buffer
-	p := newProgress(&out, true, 100, time.Now())
+	p := newProgress(&out, VMCoreName, true, 4096, time.Now())
 	p.show("a long line")
 	p.show("short")
 	if got, want := out.String(), "\ra long line\rshort      "; got != want {

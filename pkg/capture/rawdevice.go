@@ -246,16 +246,18 @@ func (s *rawSink) entry(end int64) *rawEntry {
 	return &rawEntry{newWriteBehind(s.file, start), s, max(start, end)}
 }
 
-// Write refuses what is beyond the end.
-func (e *rawEntry) Write(p []byte) (int, error) {
-	if room := e.end - e.offset; int64(len(p)) > room {
-		n, err := e.writeBehind.Write(p[:room])
+func (e *rawEntry) Write(p []byte) (int, error) { return e.WriteAt(p, e.size()) }
+
+// WriteAt refuses what is beyond the end.
+func (e *rawEntry) WriteAt(p []byte, offset int64) (int, error) {
+	if room := max(e.end-e.start-offset, 0); int64(len(p)) > room {
+		n, err := e.writeBehind.WriteAt(p[:room], min(offset, e.end-e.start))
 		if err == nil {
 			err = syscall.ENOSPC
 		}
 		return n, err
 	}
-	return e.writeBehind.Write(p)
+	return e.writeBehind.WriteAt(p, offset)
 }
 
 // finish makes the contents durable, and then the header with the name.
@@ -277,6 +279,14 @@ func (e *rawEntry) finish(name string) error {
 // rawDump is an entry whose header is there already, with the name
 // vmcore.incomplete.
 type rawDump struct{ *rawEntry }
+
+// stale: what the device had before is still there.
+func (d *rawDump) stale() bool { return true }
+
+func (d *rawDump) restart() error {
+	d.writeBehind.restart()
+	return nil
+}
 
 func (d *rawDump) commit() error { return d.as(VMCoreName) }
 

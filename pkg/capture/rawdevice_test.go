@@ -20,7 +20,7 @@ import (
 )
 
 func rawConfig(overwrite bool) Config {
-	return Config{Targets: []Target{{Type: TargetRaw, Device: "/dev/disk", Overwrite: overwrite}}, DeviceTimeoutSeconds: 1, KeepDumpDays: new(0)}
+	return Config{Format: FormatELF, DumpLevel: "0", Targets: []Target{{Type: TargetRaw, Device: "/dev/disk", Overwrite: overwrite}}, DeviceTimeoutSeconds: 1, KeepDumpDays: new(0)}
 }
 
 func runRaw(s *fakeSystem, overwrite bool) (*Result, error) {

@@ -99,7 +99,7 @@ func TestKeepFree(t *testing.T) {
 			}
 			smallDisk(s, tt.total, tt.root, tt.late)
 			var console strings.Builder
-			res, err := Run(context.Background(), Config{Targets: []Target{{Type: TargetDirectory, Path: "/crash"}}, KeepFree: tt.keep},
+			res, err := Run(context.Background(), Config{Format: FormatELF, DumpLevel: "0", Targets: []Target{{Type: TargetDirectory, Path: "/crash"}}, KeepFree: tt.keep},
 				Options{System: s, Console: &console})
 			if res == nil || res.Outcome != tt.outcome || (err == nil) != (tt.outcome == Complete) || err != nil && !errors.Is(err, syscall.ENOSPC) {
 				t.Fatalf("Run = %+v, %v; want %s", res, err, tt.outcome)
@@ -148,7 +148,7 @@ func TestReserveIsGivenBack(t *testing.T) {
 		}
 		return nil
 	}}
-	res, err := Run(context.Background(), Config{Targets: []Target{{Type: TargetDirectory, Path: "/crash"}}, KeepFree: "3M"}, Options{System: s})
+	res, err := Run(context.Background(), Config{Format: FormatELF, DumpLevel: "0", Targets: []Target{{Type: TargetDirectory, Path: "/crash"}}, KeepFree: "3M"}, Options{System: s})
 	if !errors.Is(err, syscall.EIO) || res.Outcome != Incomplete || !strings.Contains(err.Error(), "cut back by") {
 		t.Fatalf("Run = %+v, %v; want EIO, and the dump cut back", res, err)
 	}
@@ -178,7 +178,7 @@ func TestKeepFreeNextTarget(t *testing.T) {
 		}
 		return small(dir)
 	}
-	res, err := Run(context.Background(), Config{KeepFree: "2M", Targets: []Target{{Type: TargetDirectory, Path: "/crash"}, {Type: TargetDirectory, Path: "/other"}}}, Options{System: s})
+	res, err := Run(context.Background(), Config{Format: FormatELF, DumpLevel: "0", KeepFree: "2M", Targets: []Target{{Type: TargetDirectory, Path: "/crash"}, {Type: TargetDirectory, Path: "/other"}}}, Options{System: s})
 	if err != nil || res.Outcome != Complete || res.Target != "dir:/other" || !strings.Contains(strings.Join(res.Errors, " "), "keep-free") {
 		t.Errorf("Run = %+v, %v; want it complete on the second target, and the reason", res, err)
 	}

@@ -70,7 +70,7 @@ type Result struct {
 	VMCore SavedVMCore `json:"vmcore"`
 
 	Durations Durations `json:"durations"`
-	// RateBytesPerSecond is the speed of copying the memory.
+	// RateBytesPerSecond is how much memory went into the dump a second.
 	RateBytesPerSecond int64     `json:"rate_bytes_per_second"`
 	Memory             MemoryUse `json:"memory"`
 
@@ -91,9 +91,23 @@ type SavedVMCore struct {
 	// File is vmcore, or vmcore.incomplete when it broke off; empty when
 	// nothing is saved.
 	File string `json:"file,omitempty"`
-	// SizeBytes is the size of the whole dump, SavedBytes what was written of it.
+	// Format, Compression (of kdump) and DumpLevel are the form of the dump.
+	Format      Format `json:"format,omitempty"`
+	Compression string `json:"compression,omitempty"`
+	DumpLevel   int    `json:"dump_level"`
+	// SizeBytes is the size of the old memory as an ELF file, SavedBytes that of the dump.
 	SizeBytes  int64 `json:"size_bytes"`
 	SavedBytes int64 `json:"saved_bytes"`
+	// MemoryPages counts the pages of the machine, KeptPages those in the dump, and ZeroPages those of them
+	// that are zeroes and took no room: of PageSizeBytes each.
+	MemoryPages uint64 `json:"memory_pages"`
+	KeptPages   uint64 `json:"kept_pages"`
+	ZeroPages   uint64 `json:"zero_pages"`
+	// Classes counts the pages by what they were used for ([pagefilter.Class]); nil if they were
+	// not told apart. The classes that the dump level leaves out are not in the dump, but for
+	// those that are refused.
+	Classes map[string]uint64 `json:"classes,omitempty"`
+	Refused []RefusedClass    `json:"refused,omitempty"`
 	// IncompletePages counts the pages, of PageSizeBytes each, that could not
 	// be read and are zeros in the dump; the first ones are listed by physical
 	// address (0x...).
@@ -102,12 +116,20 @@ type SavedVMCore struct {
 	FirstIncompletePages []string `json:"first_incomplete_pages,omitempty"`
 }
 
+// RefusedClass is a class of pages that is kept although the dump level leaves it out, since it can't
+// be told for certain.
+type RefusedClass struct {
+	Class  string `json:"class"`
+	Reason string `json:"reason"`
+}
+
 // Durations are the times of the stages.
 type Durations struct {
 	ReadLogSeconds float64 `json:"read_log_seconds"` // extract the log
 	TargetSeconds  float64 `json:"target_seconds"`   // wait for the device, mount
 	SaveLogSeconds float64 `json:"save_log_seconds"` // write the log, durable
-	MemorySeconds  float64 `json:"memory_seconds"`   // copy the memory
+	FilterSeconds  float64 `json:"filter_seconds"`   // find out what the memory consists of
+	MemorySeconds  float64 `json:"memory_seconds"`   // write the dump
 	CommitSeconds  float64 `json:"commit_seconds"`   // make it durable
 	TotalSeconds   float64 `json:"total_seconds"`    // since the capture began
 }
@@ -177,13 +199,13 @@ func (r *Result) Summary() string {
 	}
 	switch r.Outcome {
 	case Complete:
-		s := fmt.Sprintf("complete: %d MB in %.1f s, saved to %s", r.VMCore.SavedBytes/1e6, r.Durations.TotalSeconds, where)
+		s := fmt.Sprintf("complete: %s in %.1f s, saved to %s", r.VMCore.text(), r.Durations.TotalSeconds, where)
 		if r.Log.File == "" {
 			s += ", without the kernel log"
 		}
 		return s
 	case Incomplete:
-		s := fmt.Sprintf("incomplete: %d of %d MB saved to %s", r.VMCore.SavedBytes/1e6, r.VMCore.SizeBytes/1e6, where)
+		s := fmt.Sprintf("incomplete: %s saved to %s", r.VMCore.text(), where)
 		if n := r.VMCore.IncompletePages; n > 0 {
 			s += fmt.Sprintf(", %d pages could not be read", n)
 		}
@@ -192,6 +214,18 @@ func (r *Result) Summary() string {
 		return fmt.Sprintf("log-only: the kernel log is saved to %s, the memory is not", where)
 	}
 	return "failed: nothing is saved"
+}
+
+// text says how large the dump is, and of how much.
+func (v *SavedVMCore) text() string {
+	saved, size := v.SavedBytes/1e6, v.SizeBytes/1e6
+	switch {
+	case v.Format == FormatELF && v.DumpLevel == 0 && v.SavedBytes >= v.SizeBytes:
+		return fmt.Sprintf("%d MB", saved)
+	case v.Format == FormatELF:
+		return fmt.Sprintf("%d of %d MB (level %d)", saved, size, v.DumpLevel)
+	}
+	return fmt.Sprintf("%d of %d MB (level %d, %s)", saved, size, v.DumpLevel, v.Compression)
 }
 
 // Saved reports whether all is saved that can be read: what is unreadable stays so, and

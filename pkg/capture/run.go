@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,11 +49,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	form, err := cfg.Format.find()
-	if err != nil {
-		return nil, err
-	}
-	r := newRun(cfg, form, opt)
+	r := newRun(cfg, opt)
 	if r.out != opt.Console {
 		defer r.out.Close(flushTimeout)
 	}
@@ -62,8 +59,11 @@ func Run(ctx context.Context, cfg Config, opt Options) (*Result, error) {
 	if err != nil {
 		return nil, sysfs.Rooted(err)
 	}
-	defer src.file.Close()
+	defer src.close()
 	r.src = src
+	if err := r.readForm(); err != nil {
+		return nil, err
+	}
 	src.describe(r.base)
 	r.say("%s: %d MB, kernel %s", r.opt.Source, src.size/1e6, orUnknown(r.base.KernelRelease))
 	r.readLog(ctx)
@@ -78,13 +78,15 @@ type run struct {
 	out    *Console
 	start  time.Time
 	gauge  *memoryGauge
-	format format
+	form   form
 	src    *source
 	log    *kernelLog // nil when it could not be read
 	base   *Result    // what holds for every target
+	choose sync.Once
+	choice choice
 }
 
-func newRun(cfg Config, form format, opt Options) *run {
+func newRun(cfg Config, opt Options) *run {
 	if opt.System == nil {
 		opt.System = NewSystem()
 	}
@@ -101,7 +103,7 @@ func newRun(cfg Config, form format, opt Options) *run {
 	if !queued {
 		out = NewConsole(opt.Console)
 	}
-	r := &run{cfg: cfg, format: form, opt: opt, sys: opt.System, out: out, start: time.Now(), gauge: &memoryGauge{root: opt.System.FS()}}
+	r := &run{cfg: cfg, opt: opt, sys: opt.System, out: out, start: time.Now(), gauge: &memoryGauge{root: opt.System.FS()}}
 	r.base = &Result{GokexecVersion: opt.Version, Outcome: Failed, CaptureTime: r.start.UTC().Truncate(time.Second)}
 	r.gauge.sample()
 	return r
@@ -116,6 +118,25 @@ func orUnknown(s string) string {
 		return "unknown"
 	}
 	return s
+}
+
+// readForm takes the form of the dump from the configuration and, for the memory of a crashed kernel,
+// from the command line of this one.
+func (r *run) readForm() (err error) {
+	cfg := r.cfg
+	if r.opt.Source == VMCorePath {
+		var ignored []error
+		line, err := sysfs.ReadString(r.sys.FS(), "proc/cmdline")
+		if err == nil {
+			cfg, ignored = cfg.withCmdline(line)
+		}
+		for _, err := range ignored {
+			r.base.addError(err)
+			r.say("%v", err)
+		}
+	}
+	r.form, err = cfg.form()
+	return err
 }
 
 // readLog extracts the kernel log into memory. It only notes a failure.

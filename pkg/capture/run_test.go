@@ -16,7 +16,8 @@ import (
 	"github.com/gokexec/gokexec/internal/dumptest"
 )
 
-var dirConfig = Config{Targets: []Target{{Type: TargetDirectory, Path: "/crash"}}}
+// dirConfig saves the memory as it is.
+var dirConfig = Config{Targets: []Target{{Type: TargetDirectory, Path: "/crash"}}, Format: FormatELF, DumpLevel: "0"}
 
 // runDirectory captures vmcore to /crash.
 func runDirectory(t *testing.T, s *fakeSystem, vmcore []byte) (*Result, error) {
@@ -271,7 +272,7 @@ func TestCascade(t *testing.T) {
 			tt.prepare(s, t)
 			s.file(t, VMCorePath, string(vmcore))
 			s.file(t, "/crash/keep", "")
-			cfg := Config{Targets: []Target{tt.first, dirConfig.Targets[0]}, DeviceTimeoutSeconds: 1, StallTimeoutSeconds: 1}
+			cfg := Config{Format: FormatELF, DumpLevel: "0", Targets: []Target{tt.first, dirConfig.Targets[0]}, DeviceTimeoutSeconds: 1, StallTimeoutSeconds: 1}
 			res, err := Run(context.Background(), cfg, Options{System: s})
 			if err != nil || res.Outcome != tt.outcome || res.Target != "dir:/crash" {
 				t.Fatalf("Run = %+v, %v; want %s in dir:/crash", res, err, tt.outcome)
@@ -311,7 +312,7 @@ func TestRunCancelled(t *testing.T) {
 	s.file(t, VMCorePath, string(testVMCore(t)))
 	ctx, cancel := context.WithCancel(context.Background())
 	s.faults["vmcore.incomplete"] = &fault{write: func(offset int64) error { cancel(); return nil }}
-	res, err := Run(ctx, Config{Targets: []Target{dirConfig.Targets[0], dirConfig.Targets[0]}}, Options{System: s})
+	res, err := Run(ctx, Config{Format: FormatELF, DumpLevel: "0", Targets: []Target{dirConfig.Targets[0], dirConfig.Targets[0]}}, Options{System: s})
 	if !errors.Is(err, context.Canceled) || res.Outcome != Incomplete || res.VMCore.SavedBytes != chunkSize {
 		t.Errorf("Run = %+v, %v; want incomplete after one chunk, Canceled", res, err)
 	}

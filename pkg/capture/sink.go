@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"syscall"
 )
 
@@ -26,7 +27,7 @@ type sink interface {
 	// note stores a result for the case that this is the last thing this
 	// kernel does, where a later put of the same name replaces it.
 	note(data []byte) error
-	// create begins the dump, of at most size bytes.
+	// create begins the dump, of at most size bytes as far as is known.
 	create(size int64) (dump, error)
 	// close lets go of the place and, if it was mounted, unmounts it.
 	close() error
@@ -45,12 +46,16 @@ type dump interface {
 	size() int64
 }
 
-// writableAt is a dump in which what is written can be replaced, for formats whose tables
+// writableAt is a dump on a disk: it can be written at any place, for formats whose tables
 // are known only at the end.
 type writableAt interface {
 	dump
-	// WriteAt replaces bytes of the dump at an offset in it. It adds none.
 	io.WriterAt
+	// stale reports that places that are never written to hold what the disk had there;
+	// else they are zeroes.
+	stale() bool
+	// restart begins the dump again from its first byte.
+	restart() error
 }
 
 var (
@@ -81,7 +86,7 @@ const writeBehindWindow = 8 << 20
 type writeBehind struct {
 	file    File
 	start   int64 // where it began
-	offset  int64 // next byte to write
+	offset  int64 // the end of what is written
 	started int64 // everything before is being written back
 	waited  int64 // everything before is on the disk
 }
@@ -93,31 +98,39 @@ func newWriteBehind(f File, offset int64) *writeBehind {
 // size is how much is written, in bytes.
 func (w *writeBehind) size() int64 { return w.offset - w.start }
 
-// WriteAt replaces what is written; offset is from where it began.
-func (w *writeBehind) WriteAt(p []byte, offset int64) (int, error) {
-	if offset < 0 || offset > w.size() || int64(len(p)) > w.size()-offset {
-		return 0, fmt.Errorf("replace %d bytes at %d of a dump of %d: %w", len(p), offset, w.size(), io.ErrShortWrite)
-	}
-	return w.file.WriteAt(p, w.start+offset)
-}
+// restart begins again.
+func (w *writeBehind) restart() { *w = *newWriteBehind(w.file, w.start) }
 
-func (w *writeBehind) Write(p []byte) (int, error) {
-	n, err := w.file.WriteAt(p, w.offset)
-	w.offset += int64(n)
+func (w *writeBehind) Write(p []byte) (int, error) { return w.WriteAt(p, w.size()) }
+
+// WriteAt writes at any place; offset is from where it began.
+func (w *writeBehind) WriteAt(p []byte, offset int64) (int, error) {
+	if offset < 0 || offset > math.MaxInt64-w.start-int64(len(p)) {
+		return 0, fmt.Errorf("write %d bytes at %d of a dump: %w", len(p), offset, syscall.EINVAL)
+	}
+	n, err := w.file.WriteAt(p, w.start+offset)
+	if n > 0 {
+		w.offset = max(w.offset, w.start+offset+int64(n))
+	}
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
 	}
 	if err != nil || w.offset-w.started < writeBehindWindow {
 		return n, err
 	}
+	return n, w.writeBack()
+}
+
+// writeBack hands the last window to the disk.
+func (w *writeBehind) writeBack() error {
 	if err := w.file.WriteBack(w.started, w.offset-w.started, false); err != nil {
-		return n, err
+		return err
 	}
 	if w.started > w.waited {
 		if err := w.file.WriteBack(w.waited, w.started-w.waited, true); err != nil {
-			return n, err
+			return err
 		}
 	}
 	w.waited, w.started = w.started, w.offset
-	return n, nil
+	return nil
 }

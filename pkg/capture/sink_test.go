@@ -6,41 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
-
-// tableFormat writes a table in front that is known only at the end, where the dump lets it,
-// and leaves out every second chunk, as a filter does.
-type tableFormat struct{}
-
-const tableMark = "table"
-
-func (tableFormat) size(s *source) int64 { return s.size }
-
-func (tableFormat) write(_ context.Context, w io.Writer, s *source, advance func(int64)) (loss pageLoss, err error) {
-	if _, err := w.Write(make([]byte, len(tableMark))); err != nil {
-		return loss, err
-	}
-	buf := make([]byte, 64<<10)
-	for offset := int64(0); offset < s.size; offset += int64(len(buf)) {
-		b := buf[:min(int64(len(buf)), s.size-offset)]
-		if _, err := s.readPages(b, offset, &loss, func() {}); err != nil {
-			return loss, err
-		}
-		if offset/int64(len(buf))%2 == 0 {
-			if _, err := w.Write(b); err != nil {
-				return loss, err
-			}
-		}
-		advance(offset + int64(len(b)))
-	}
-	if at, ok := w.(writableAt); ok {
-		_, err = at.WriteAt([]byte(tableMark), 0)
-	}
-	return loss, err
-}
 
 // streamSink takes a dump that can only be streamed, as a network target does.
 type streamSink struct {
@@ -69,83 +43,134 @@ func (d *streamDump) size() int64                 { return int64(d.buf.Len()) }
 func (d *streamDump) commit() error               { d.name = VMCoreName; return nil }
 func (d *streamDump) abandon(error) error         { d.name = IncompleteName; return nil }
 
-// TestFormatAndSink: any format goes to any sink. Progress counts the memory, and the
-// result's size what is in the dump.
+// TestFormatAndSink: each format goes to each sink, and is read back page by page.
 func TestFormatAndSink(t *testing.T) {
 	vmcore := testVMCore(t)
-	want := []byte(tableMark)
-	for offset := 0; offset < len(vmcore); offset += 128 << 10 {
-		want = append(want, vmcore[offset:min(offset+64<<10, len(vmcore))]...)
-	}
-	stream := &streamSink{puts: map[string][]byte{}}
-	for _, tt := range []struct {
-		name string
-		open func(*fakeSystem) (sink, error)
-		got  func(*fakeSystem) []byte
-		mark string
-	}{
-		{"directory", func(s *fakeSystem) (sink, error) {
-			s.file(t, "/crash/x", "")
-			return newDirectory(s, "/crash", "", testCrashTime, reserve{})
-		}, func(s *fakeSystem) []byte { return mustRead(t, s.path("/crash/"+testDirName+"/vmcore")) }, tableMark},
-		{"raw", func(s *fakeSystem) (sink, error) {
-			s.device(t, "vda", 8<<20)
-			return newRaw(s, "/dev/vda", rawPolicy{}, testCrashTime)
-		}, func(s *fakeSystem) []byte {
-			d, err := OpenRaw(s.path("/dev/vda"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer d.Close()
-			b, err := io.ReadAll(d)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return b
-		}, tableMark},
-		{"stream", func(*fakeSystem) (sink, error) { return stream, nil },
-			func(*fakeSystem) []byte { return stream.dump.buf.Bytes() }, "\x00\x00\x00\x00\x00"},
+	for _, form := range []Config{
+		{}, {Compress: "none"}, {Compress: "zlib", DumpLevel: "1"}, {Compress: "snappy", DumpLevel: "0"},
+		{Format: FormatELF}, {Format: FormatELF, DumpLevel: "0"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s := newFakeSystem(t)
-			s.file(t, VMCorePath, string(vmcore))
-			src, err := openSource(s, VMCorePath)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer src.file.Close()
-			place, err := tt.open(s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var most int64
-			var console bytes.Buffer
-			r := newRun(Config{}.withDefaults(), tableFormat{}, Options{System: s, Console: &console})
-			defer r.out.Close(time.Second)
-			r.src = src
-			res := &Result{}
-			w := watcher{func() {}, func(soFar *Result) { most = max(most, soFar.VMCore.SavedBytes) }}
-			if _, err := r.saveMemory(context.Background(), place, res, w); err != nil {
-				t.Fatal(err)
-			}
-			if err := place.close(); err != nil {
-				t.Fatal(err)
-			}
-			if got := tt.got(s); !bytes.Equal(got, append([]byte(tt.mark), want[len(tableMark):]...)) {
-				t.Errorf("the dump has %d bytes and begins with %q; want %d and %q", len(got), got[:5], len(want), tt.mark)
-			}
-			if res.Outcome != Complete || res.VMCore.SavedBytes != int64(len(want)) || most > int64(len(want)) {
-				t.Errorf("result %s, %d bytes saved (%d on the way); want %d", res.Outcome, res.VMCore.SavedBytes, most, len(want))
-			}
-			r.out.Flush(time.Minute)
-			if mb := len(vmcore) / 1e6; !strings.Contains(console.String(), fmt.Sprintf("vmcore 100%%  %d of %d MB", mb, mb)) {
-				t.Errorf("progress %q; want that of %d MB", console.String(), mb)
-			}
-		})
+		stream := &streamSink{puts: map[string][]byte{}}
+		for _, tt := range []struct {
+			name string
+			open func(*fakeSystem) (sink, error)
+			got  func(*fakeSystem) []byte
+		}{
+			{"directory", func(s *fakeSystem) (sink, error) {
+				s.file(t, "/crash/x", "")
+				return newDirectory(s, "/crash", "", testCrashTime, reserve{})
+			}, func(s *fakeSystem) []byte { return mustRead(t, s.path("/crash/"+testDirName+"/vmcore")) }},
+			{"raw", func(s *fakeSystem) (sink, error) {
+				s.device(t, "vda", 8<<20, func(b []byte) { // the remains of something
+					for i := range b {
+						b[i] = byte(i>>3) | 1
+					}
+				})
+				return newRaw(s, "/dev/vda", rawPolicy{overwrite: true}, testCrashTime)
+			}, func(s *fakeSystem) []byte { return rawDumpOf(t, s.path("/dev/vda")) }},
+			{"stream", func(*fakeSystem) (sink, error) { return stream, nil },
+				func(*fakeSystem) []byte { return stream.dump.buf.Bytes() }},
+		} {
+			t.Run(fmt.Sprintf("%s %s %s %s", form.Format, form.Compress, form.DumpLevel, tt.name), func(t *testing.T) {
+				s := newFakeSystem(t)
+				s.file(t, VMCorePath, string(vmcore))
+				src, err := openSource(s, VMCorePath)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer src.file.Close()
+				place, err := tt.open(s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var most int64
+				var console bytes.Buffer
+				r := newRun(form.withDefaults(), Options{System: s, Console: &console})
+				defer r.out.Close(time.Second)
+				r.src = src
+				if err := r.readForm(); err != nil {
+					t.Fatal(err)
+				}
+				res := &Result{}
+				w := watcher{func() {}, func(soFar *Result) { most = max(most, soFar.VMCore.SavedBytes) }}
+				if _, err := r.saveMemory(context.Background(), place, res, w); err != nil {
+					t.Fatal(err)
+				}
+				if err := place.close(); err != nil {
+					t.Fatal(err)
+				}
+				got := tt.got(s)
+				checkSame(t, got, vmcore)
+				if res.Outcome != Complete || res.VMCore.SavedBytes != int64(len(got)) || most > int64(len(got)) {
+					t.Errorf("result %s, %d bytes saved (%d on the way); want %d", res.Outcome, res.VMCore.SavedBytes, most, len(got))
+				}
+				pages := uint64(len(vmcore)) / 4096
+				if v := res.VMCore; v.MemoryPages < pages-2 || v.MemoryPages > pages+2 || v.KeptPages != v.MemoryPages {
+					t.Errorf("%d of %d pages kept; want about %d", v.KeptPages, v.MemoryPages, pages)
+				}
+				r.out.Flush(time.Minute)
+				if !strings.Contains(console.String(), fmt.Sprintf("vmcore 100%%  %d of %d pages", res.VMCore.KeptPages, res.VMCore.KeptPages)) {
+					t.Errorf("progress %q; want that of %d pages", console.String(), res.VMCore.KeptPages)
+				}
+			})
+		}
 	}
 }
 
-// What is written can be replaced, and nothing else.
+// rawDumpOf is the dump on a device.
+func rawDumpOf(t *testing.T, name string) []byte {
+	t.Helper()
+	d, err := OpenRaw(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	b, err := io.ReadAll(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// checkSame holds all memory of a dump of any form against that of an ELF file.
+func checkSame(t *testing.T, got, vmcore []byte) {
+	t.Helper()
+	if n, bad := differing(t, got, vmcore); n > 0 {
+		t.Errorf("%d pages differ, the first at %#x", n, uint64(bad))
+	}
+}
+
+// differing counts the pages of an ELF file that a dump of any form doesn't have.
+func differing(t *testing.T, got, vmcore []byte) (n int, first memmap.PhysAddr) {
+	t.Helper()
+	d, err := kdumpfile.Open(bytes.NewReader(got))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := kdumpfile.Open(bytes.NewReader(vmcore))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for addr := memmap.PhysAddr(0); ; {
+		m, err := want.NextMemory(addr)
+		if err == io.EOF {
+			return n, first
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		a, b := make([]byte, 4096), make([]byte, 4096)
+		for addr = m.Start; addr < m.End; addr += 4096 {
+			size, _ := want.ReadPhysAt(a, addr) // less than a page where memory ends within
+			if got, _ := d.ReadPhysAt(b, addr); got < size || !bytes.Equal(a[:size], b[:size]) {
+				if n++; n == 1 {
+					first = addr
+				}
+			}
+		}
+	}
+}
+
+// A dump on a disk is written at any place behind its begin.
 func TestWriteAt(t *testing.T) {
 	s := newFakeSystem(t)
 	s.file(t, "/f", "headtail")
@@ -162,23 +187,23 @@ func TestWriteAt(t *testing.T) {
 		text   string
 		offset int64
 		ok     bool
-	}{{"B", 1, true}, {"ABC", 0, true}, {"", 3, true}, {"x", 3, false}, {"xx", 2, false}, {"x", -1, false}, {"x", 1 << 62, false}} {
-		if n, err := w.WriteAt([]byte(tt.text), tt.offset); (err == nil) != tt.ok || tt.ok && n != len(tt.text) || !tt.ok && !errors.Is(err, io.ErrShortWrite) {
+	}{{"B", 1, true}, {"ABC", 0, true}, {"", 9, true}, {"x", 5, true}, {"x", -1, false}, {"x", math.MaxInt64 - 4, false}} {
+		if n, err := w.WriteAt([]byte(tt.text), tt.offset); (err == nil) != tt.ok || tt.ok && n != len(tt.text) || !tt.ok && !errors.Is(err, syscall.EINVAL) {
 			t.Errorf("WriteAt(%q, %d) = %d, %v; want ok %v", tt.text, tt.offset, n, err, tt.ok)
 		}
 	}
-	if got := string(mustRead(t, s.path("/f"))); got != "headABCl" {
-		t.Errorf("the file holds %q", got)
+	if got := string(mustRead(t, s.path("/f"))); got != "headABCl\x00x" || w.size() != 6 {
+		t.Errorf("the file holds %q, of which %d bytes are the dump; want 6", got, w.size())
 	}
 }
 
 // An unknown format is refused when the configuration is read.
 func TestUnknownFormat(t *testing.T) {
 	cfg := Config{Targets: []Target{{Type: TargetRaw, Device: "/dev/x"}}, Format: "qcow"}
-	if err := cfg.Validate(); !errors.Is(err, ErrConfig) || err.Error() != `bad capture configuration: format "qcow" is not one of elf` {
+	if err := cfg.Validate(); !errors.Is(err, ErrConfig) || err.Error() != `bad capture configuration: format "qcow" is not one of kdump, elf` {
 		t.Errorf("Validate: %v", err)
 	}
-	for _, cfg.Format = range []Format{"", FormatELF} {
+	for _, cfg.Format = range []Format{"", FormatELF, FormatKdump} {
 		if err := cfg.Validate(); err != nil {
 			t.Errorf("format %q: %v", cfg.Format, err)
 		}

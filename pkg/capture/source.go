@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
@@ -31,8 +32,10 @@ type source struct {
 	size     int64
 	pageSize int // bytes; what the kernel gives up at once
 	file     File
-	core     *elfcore.File // nil when its headers can't be understood
-	damage   []error       // what is wrong with it, although it can be saved
+	unmap    func() error   // nil: nothing is mapped
+	dump     kdumpfile.Dump // nil when its headers can't be understood
+	core     *elfcore.File  // what dump reads; nil likewise
+	damage   []error        // what is wrong with it, although it can be saved
 }
 
 // openSource opens a vmcore. Headers that elfcore can't follow are damage, not
@@ -46,10 +49,28 @@ func openSource(sys Files, name string) (*source, error) {
 		return nil, err
 	}
 	s := &source{ReaderAt: f, pageSize: os.Getpagesize(), file: f}
+	if m, ok := f.(mappable); ok && name == VMCorePath {
+		if s.ReaderAt, s.unmap, err = m.Map(); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
+		}
+	}
 	if err := s.open(); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), s.close())
 	}
 	return s, nil
+}
+
+// mappable is a file that can be read through mappings.
+type mappable interface {
+	Map() (r io.ReaderAt, unmap func() error, err error)
+}
+
+func (s *source) close() error {
+	var err error
+	if s.unmap != nil {
+		err = s.unmap()
+	}
+	return errors.Join(err, s.file.Close())
 }
 
 func (s *source) open() (err error) {
@@ -66,13 +87,27 @@ func (s *source) open() (err error) {
 	if !isCore(head[:]) {
 		return fmt.Errorf("%w: it begins with % x", ErrNotCore, head)
 	}
-	if s.core, err = elfcore.New(s, s.size); err != nil {
-		s.core = nil
-		s.damage = append(s.damage, fmt.Errorf("headers: %w", err))
+	d, err := kdumpfile.Open(io.NewSectionReader(s, 0, s.size))
+	if core, ok := d.(*kdumpfile.ELF); ok {
+		s.dump, s.core = core, core.File
+		s.damage = append(s.damage, s.core.Damage...)
 		return nil
 	}
-	s.damage = append(s.damage, s.core.Damage...)
+	s.damage = append(s.damage, fmt.Errorf("headers: %w", err))
 	return nil
+}
+
+// most is more than any dump of it can take, in bytes: all pages, their descriptors and two bitmaps.
+func (s *source) most() int64 {
+	const slack = 4 << 20
+	if s.core == nil {
+		return s.size
+	}
+	highest := uint64(0)
+	for _, l := range s.core.Loads {
+		highest = max(highest, uint64(l.Phys)+l.MemSize)
+	}
+	return s.size + s.size/64 + int64(highest/4096/8*2) + slack
 }
 
 // isCore looks at e_ident and e_type, in either byte order.

@@ -24,14 +24,13 @@ type pageLoss struct {
 	err   error // the first one's
 }
 
-func (l *pageLoss) add(s *source, offset int64, err error) {
+// add counts a page; known says whether its address is.
+func (l *pageLoss) add(addr memmap.PhysAddr, known bool, err error) {
 	if l.pages++; l.pages == 1 {
 		l.err = err
 	}
-	if len(l.first) < maxListedPages {
-		if addr, ok := s.phys(offset); ok {
-			l.first = append(l.first, addr)
-		}
+	if len(l.first) < maxListedPages && known {
+		l.first = append(l.first, addr)
 	}
 }
 
@@ -56,7 +55,8 @@ func (s *source) readPages(b []byte, offset int64, loss *pageLoss, alive func())
 				return n + m, io.ErrUnexpectedEOF
 			}
 			clear(page)
-			loss.add(s, offset+int64(n), err)
+			addr, known := s.phys(offset + int64(n))
+			loss.add(addr, known, err)
 		}
 		n += len(page)
 	}

@@ -79,7 +79,7 @@ func TestRunFilesystem(t *testing.T) {
 				tt.prepare(s, t)
 			}
 			tt.target.Type = TargetFilesystem
-			res, err := Run(context.Background(), Config{Targets: []Target{tt.target}, DeviceTimeoutSeconds: 1}, Options{System: s, MountPoint: "/mnt"})
+			res, err := Run(context.Background(), Config{Format: FormatELF, DumpLevel: "0", Targets: []Target{tt.target}, DeviceTimeoutSeconds: 1}, Options{System: s, MountPoint: "/mnt"})
 			if tt.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.wantErr) || ExitCode(res, err) != ExitFailed {
 					t.Errorf("Run: %v, exit %d; want %q, exit %d", err, ExitCode(res, err), tt.wantErr, ExitFailed)

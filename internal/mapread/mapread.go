@@ -24,8 +24,8 @@ const worthMapping = 128 << 10
 // remembered is how many parts are known to have been read.
 const remembered = 16
 
-// File reads a file. What can't be mapped, and a page that faults, is read by read(2), whose error
-// it is then. Its ReadAt may be called concurrently.
+// File reads a file. What can't be mapped, and a page that faults, is read by read(2) as [Pages] do,
+// whose error it is then. Its ReadAt may be called concurrently.
 type File struct {
 	file io.ReaderAt
 	fd   int
@@ -49,7 +49,7 @@ type window struct {
 
 // New reads f, which has size bytes, by up to so many windows; it has to stay open meanwhile.
 func New(f *os.File, size int64, windows int) *File {
-	return &File{file: f, fd: int(f.Fd()), size: size, windows: make([]window, max(windows, 1))}
+	return &File{file: Pages(f, os.Getpagesize()), fd: int(f.Fd()), size: size, windows: make([]window, max(windows, 1))}
 }
 
 // Mapped reports whether the file can be mapped, as far as was seen.

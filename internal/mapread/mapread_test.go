@@ -152,3 +152,38 @@ func TestOtherPanic(t *testing.T) {
 	f.windows[0] = window{data: []byte{1}}
 	_, _ = f.ReadAt(make([]byte, 1), 5) // beyond what is mapped
 }
+
+// brokenAt fails every read that touches a place, as a whole.
+type brokenAt struct {
+	r  io.ReaderAt
+	at int64
+}
+
+var errBroken = errors.New("broken")
+
+func (b brokenAt) ReadAt(p []byte, offset int64) (int, error) {
+	if offset <= b.at && b.at < offset+int64(len(p)) {
+		return 0, errBroken
+	}
+	return b.r.ReadAt(p, offset)
+}
+
+// All that is in front of a page that can't be read is returned, and what is behind it can be read.
+func TestPages(t *testing.T) {
+	content := make([]byte, 10*4096)
+	rand.NewChaCha8([32]byte{2}).Read(content)
+	r := Pages(brokenAt{bytes.NewReader(content), 5*4096 + 7}, 4096)
+	for _, tt := range []struct {
+		offset, length, want int
+		err                  error
+	}{
+		{0, 10 * 4096, 5 * 4096, errBroken}, {100, 6 * 4096, 5*4096 - 100, errBroken}, {5 * 4096, 4096, 0, errBroken}, {5 * 4096, 9000, 0, errBroken},
+		{5*4096 + 8, 8, 8, nil}, {6 * 4096, 4 * 4096, 4 * 4096, nil}, {6 * 4096, 5 * 4096, 4 * 4096, io.EOF}, {5*4096 + 1, 100, 0, errBroken},
+	} {
+		b := make([]byte, tt.length)
+		n, err := r.ReadAt(b, int64(tt.offset))
+		if n != tt.want || !errors.Is(err, tt.err) || !bytes.Equal(b[:n], content[tt.offset:][:n]) {
+			t.Errorf("ReadAt(%d bytes at %d) = %d, %v; want %d, %v", tt.length, tt.offset, n, err, tt.want, tt.err)
+		}
+	}
+}

@@ -6,85 +6,73 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/excerpt"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/pagefilter"
 )
 
-// choice is what may be left out of a dump. It is made once for all targets.
+// choice is what may be left out of a dump.
 type choice struct {
-	of      func(pagefilter.Level) kdumpfile.Filter // nil: every page is kept
-	survey  *pagefilter.Survey
-	err     error // why nothing can be left out, although that is asked for
+	excerpt *excerpt.Excerpt   // nil: the memory can only be saved as it is
+	survey  *pagefilter.Survey // nil: nothing is left out
 	seconds float64
 }
 
-// chosen makes the choice at the first call. That reads a part of the memory, so the log is
-// on the disk before.
+// chosen makes the choice at the first call, for all targets. That reads a part of the memory, so the
+// log is on the disk before.
 func (r *run) chosen(ctx context.Context, touch func()) *choice {
 	r.choose.Do(func() {
 		begin := time.Now()
-		f, s, err := r.surveyed(ctx, touch)
-		r.choice = choice{survey: s, err: err, seconds: seconds(begin)}
-		if f != nil {
-			r.choice.of = func(l pagefilter.Level) kdumpfile.Filter { return f.Selection(l, s) }
-		}
-		r.sayChoice(&r.choice)
+		r.choice.survey = r.surveyed(ctx, touch)
+		r.choice.seconds = seconds(begin)
 	})
 	return &r.choice
 }
 
-// surveyed reads what the memory consists of. All nil: nothing is to be left out.
-func (r *run) surveyed(ctx context.Context, touch func()) (f *pagefilter.Filter, s *pagefilter.Survey, err error) {
-	if !r.form.filters() || r.src.core == nil {
-		return nil, nil, nil
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicError("filter", p)
-		}
-		if err != nil {
-			f, s, err = nil, nil, fmt.Errorf("%w: %w", errFilter, err)
-		}
-	}()
-	if f, err = pagefilter.New(r.src.dump, pagefilter.Options{}); err != nil {
-		return nil, nil, err
-	}
-	bar := newProgress(r.out, "filter", r.opt.ReplaceLine, kdumpfile.PageSize(r.src.dump), time.Now())
-	s, err = f.Survey(ctx, pagefilter.SurveyOptions{Workers: r.workers(), Advance: func(p pagefilter.Progress) {
-		touch()
-		bar.update(step{pages: p.Done, all: p.Total}, time.Now())
-	}})
-	return f, s, err
-}
-
-func (r *run) sayChoice(c *choice) {
-	switch {
-	case c.err != nil:
-		r.say("%v; every page is kept", c.err)
-	case c.survey != nil:
-		var parts []string
-		for class, n := range c.survey.Counts {
-			if n > 0 {
-				parts = append(parts, fmt.Sprintf("%d %s", n, pagefilter.Class(class)))
-			}
-		}
-		r.say("%d pages: %s", c.survey.Pages, strings.Join(parts, ", "))
-		for _, refusal := range c.survey.Refused {
-			r.say("the class %s is kept: %s", refusal.Class, refusal.Reason)
-		}
-	}
-}
-
-// selection leaves out what a level says.
-func (c *choice) selection(level pagefilter.Level) kdumpfile.Filter {
-	if c.of == nil || level == 0 {
+// surveyed reads what the memory consists of, and tells.
+func (r *run) surveyed(ctx context.Context, touch func()) *pagefilter.Survey {
+	if r.src.dump == nil {
 		return nil
 	}
-	return c.of(level)
+	r.choice.excerpt = excerpt.New(r.src.dump, r.workers())
+	if !r.form.filters() {
+		return nil
+	}
+	bar := newProgress(r.out, "filter", r.opt.ReplaceLine, kdumpfile.PageSize(r.src.dump), time.Now())
+	s, err := r.choice.excerpt.Survey(ctx, func(done, total uint64) {
+		touch()
+		bar.update(step{pages: done, all: total}, time.Now())
+	})
+	switch {
+	case err != nil:
+		return nil // cancelled
+	case s == nil:
+		r.say("%v; every page is kept", r.choice.excerpt.Whole())
+		return nil
+	}
+	var parts []string
+	for class, n := range s.Counts {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, pagefilter.Class(class)))
+		}
+	}
+	r.say("%d pages: %s", s.Pages, strings.Join(parts, ", "))
+	for _, refusal := range s.Refused {
+		r.say("the class %s is kept: %s", refusal.Class, refusal.Reason)
+	}
+	return s
 }
 
-// describe fills in what is known of the dump before it is written.
-func (c *choice) describe(v *SavedVMCore) {
+// whole says why nothing can be left out; nil if that is not so.
+func (c *choice) whole() error {
+	if c.excerpt == nil {
+		return nil
+	}
+	return c.excerpt.Whole()
+}
+
+// describe fills in what is known of a dump of a level before it is written.
+func (c *choice) describe(v *SavedVMCore, level pagefilter.Level) {
 	v.Classes, v.Refused = nil, nil
 	if c.survey == nil {
 		return
@@ -96,7 +84,9 @@ func (c *choice) describe(v *SavedVMCore) {
 		}
 	}
 	for _, refusal := range c.survey.Refused {
-		v.Refused = append(v.Refused, RefusedClass{className(refusal.Class), refusal.Reason})
+		if level.Excludes(refusal.Class) {
+			v.Refused = append(v.Refused, RefusedClass{className(refusal.Class), refusal.Reason})
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
+	"github.com/gokexec/gokexec/pkg/pagefilter"
 )
 
 // copying is the memory on its way into a dump.
@@ -38,7 +39,7 @@ func (c *copying) describe(f format, ch *choice) {
 		}
 	}
 	v.PageSizeBytes = int(c.page)
-	ch.describe(v)
+	ch.describe(v, pagefilter.Level(v.DumpLevel))
 	c.at = step{}
 	c.bar = newProgress(c.run.out, VMCoreName, c.run.opt.ReplaceLine, c.page, time.Now())
 }

@@ -2,12 +2,12 @@ package capture
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -17,78 +17,73 @@ import (
 	"github.com/gokexec/gokexec/pkg/pagefilter"
 )
 
-// randomVMCore is a dump of about 6 MiB that can't be compressed.
-func randomVMCore(t *testing.T) []byte {
+// Page frames of the memory behind the kernel's in a linuxVMCore, blocks of blockPages each.
+const (
+	firstPage, endPage = 0x3400, 0x3a00
+	blockPages         = 512
+)
+
+// kindOf says what such a page frame is used for: by the kernel, by a process, or not at all.
+func kindOf(pfn uint64) int {
+	if pfn < firstPage {
+		return dumptest.PageKernel
+	}
+	return []int{dumptest.PageKernel, dumptest.PageUser, dumptest.PageFree}[(pfn-firstPage)/blockPages%3]
+}
+
+// linuxVMCore is a dump of some 8 MiB whose pages can be told apart, and most of which can't be compressed.
+func linuxVMCore(t *testing.T) []byte {
 	t.Helper()
 	m := dumptest.NewImage(dumptest.Archs[0], testRelease)
 	m.Line("CRASHTIME=%d", testCrashTime.Unix())
-	const size = 6000 << 10
-	b := m.Bytes(m.Alloc(size, 4096), size)
-	rand.NewChaCha8([32]byte{7}).Read(b)
+	m.AddLinux(testRelease, endPage, kindOf)
 	dumptest.ByteRing(m, 4096, 0, []byte(testLog))
-	return m.Core().Bytes()
+	c := m.Core()
+	data := make([]byte, (endPage-firstPage)*4096)
+	rand.NewChaCha8([32]byte{7}).Read(data)
+	c.Loads = append(c.Loads, dumptest.Load{Phys: firstPage << 12, Virt: 0xffff888000000000 + firstPage<<12, Data: data})
+	return c.Bytes()
 }
 
-// modulo is a filter that keeps one block of pages of n, and fails where it is told to. ELF dumps have no
-// shorter holes than such a block.
-type modulo struct {
-	n     uint64
-	calls int
-	fail  func(call int) error
-}
-
-func (m *modulo) Filter(_ context.Context, first uint64, keep []uint64) error {
-	m.calls++
-	if m.fail != nil {
-		if err := m.fail(m.calls); err != nil {
-			return err
-		}
-	}
-	for i := range uint64(len(keep)) * 64 {
-		if (first+i)/512%m.n != 0 {
-			keep[i/64] &^= 1 << (i % 64)
-		}
-	}
-	return nil
-}
-
-// formTest is a capture whose filter is of.
+// formTest is a capture.
 type formTest struct {
 	*run
 	s      *fakeSystem
 	screen bytes.Buffer
 }
 
-func newFormTest(t *testing.T, vmcore []byte, cfg Config, of func(pagefilter.Level) kdumpfile.Filter) *formTest {
+func newFormTest(t *testing.T, vmcore []byte, cfg Config) *formTest {
 	t.Helper()
 	f := &formTest{s: newFakeSystem(t)}
 	f.s.file(t, VMCorePath, string(vmcore))
 	f.s.file(t, "/crash/x", "")
-	f.s.device(t, "vda", 8<<20)
+	f.s.device(t, "vda", 16<<20)
 	f.run = newRun(cfg.withDefaults(), Options{System: f.s, Console: &f.screen})
+	f.open(t)
+	return f
+}
+
+// open opens the source, with the faults that it has by now.
+func (f *formTest) open(t *testing.T) {
+	t.Helper()
 	src, err := openSource(f.s, VMCorePath)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { src.file.Close() })
+	t.Cleanup(func() { src.close() })
 	f.src = src
 	src.describe(f.base)
 	if err := f.readForm(); err != nil {
 		t.Fatal(err)
 	}
-	f.choose.Do(func() {
-		f.choice = choice{of: of, survey: &pagefilter.Survey{Pages: 900, Refused: []pagefilter.Refusal{{Class: pagefilter.PrivateCache, Reason: "it can't be told"}}}}
-		f.choice.survey.Counts[pagefilter.Free] = 5
-	})
-	return f
 }
 
-// save saves to the device or the directory, and returns the dump.
+// save saves to the device, whatever it holds, or the directory, and returns the dump.
 func (f *formTest) save(t *testing.T, raw bool) (res *Result, got []byte, err error) {
 	t.Helper()
 	f.cfg.Targets = []Target{{Type: TargetDirectory, Path: "/crash"}}
 	if raw {
-		f.cfg.Targets = []Target{{Type: TargetRaw, Device: "/dev/vda"}}
+		f.cfg.Targets = []Target{{Type: TargetRaw, Device: "/dev/vda", Overwrite: true}}
 	}
 	f.readLog(t.Context())
 	res, err = f.targets(t.Context())
@@ -102,32 +97,52 @@ func (f *formTest) save(t *testing.T, raw bool) (res *Result, got []byte, err er
 	return res, mustRead(t, f.s.path("/crash/"+testDirName+"/"+res.VMCore.File)), err
 }
 
+// By default a dump has neither free memory nor that of processes. Each level leaves out what it says, and
+// nothing else.
+func TestDumpLevels(t *testing.T) {
+	vmcore := linuxVMCore(t)
+	for _, tt := range []struct {
+		level string
+		out   []int
+	}{{"", []int{dumptest.PageUser, dumptest.PageFree}}, {"0", nil}, {"8", []int{dumptest.PageUser}}, {"16", []int{dumptest.PageFree}}, {"31", []int{dumptest.PageUser, dumptest.PageFree}}} {
+		for _, format := range Formats() {
+			f := newFormTest(t, vmcore, Config{Format: format, DumpLevel: tt.level})
+			res, got, err := f.save(t, false)
+			if err != nil || res.Outcome != Complete || len(res.Errors) > 0 || len(res.VMCore.Refused) > 0 {
+				t.Fatalf("%s, level %q: %+v, %v; want it complete", format, tt.level, res, err)
+			}
+			n, _ := differing(t, got, vmcore)
+			if want := len(tt.out) * blockPages; n != want || res.VMCore.KeptPages != res.VMCore.MemoryPages-uint64(n) {
+				t.Errorf("%s, level %q: %d of %d pages are left out, %d kept; want %d out", format, tt.level, n, res.VMCore.MemoryPages, res.VMCore.KeptPages, want)
+			}
+			if free := res.VMCore.Classes["free"]; tt.level != "0" && free != blockPages {
+				t.Errorf("%s, level %q: %d pages are free; want %d", format, tt.level, free, blockPages)
+			}
+		}
+	}
+}
+
 // The next level of the list is tried where there is no room for a dump of the one before, on a disk and in
 // a directory; what the first one left is not in the second.
 func TestNextLevel(t *testing.T) {
-	vmcore := randomVMCore(t)
+	vmcore := linuxVMCore(t)
 	for _, raw := range []bool{false, true} {
 		for _, format := range Formats() {
 			t.Run(fmt.Sprintf("%s, raw %v", format, raw), func(t *testing.T) {
-				f := newFormTest(t, vmcore, Config{DumpLevel: "1,31", Format: format}, func(l pagefilter.Level) kdumpfile.Filter {
-					if l == 1 {
-						return nil
-					}
-					return &modulo{n: 2}
-				})
-				f.s.faults = map[string]*fault{"vmcore.incomplete": {capacity: 5 << 20}}
-				if raw { // the end of the stream is written first
-					f.s.device(t, "vda", 5<<20)
-				}
+				f := newFormTest(t, vmcore, Config{DumpLevel: "1,8,31", Format: format})
+				f.s.faults["vmcore.incomplete"] = &fault{capacity: 7 << 19}
+				f.s.device(t, "vda", 7<<19)
 				res, got, err := f.save(t, raw)
 				if err != nil || res.Outcome != Complete || res.VMCore.DumpLevel != 31 || res.VMCore.SavedBytes != int64(len(got)) {
 					t.Fatalf("%+v, %v; want it complete at level 31", res, err)
 				}
-				if n, _ := differing(t, got, vmcore); n < 512 || res.VMCore.KeptPages != res.VMCore.MemoryPages-uint64(n) {
-					t.Errorf("%d pages of %d differ, %d are kept; want a block or two", n, res.VMCore.MemoryPages, res.VMCore.KeptPages)
+				if n, _ := differing(t, got, vmcore); n != 2*blockPages {
+					t.Errorf("%d pages are left out; want %d", n, 2*blockPages)
 				}
-				if !strings.Contains(f.screen.String(), "no room for a dump of level 1; trying level 31") {
-					t.Errorf("console:\n%s", f.screen.String())
+				for _, say := range []string{"no room for a dump of level 1; trying level 8", "no room for a dump of level 8; trying level 31"} {
+					if !strings.Contains(f.screen.String(), say) {
+						t.Errorf("console:\n%s\nwant %q", f.screen.String(), say)
+					}
 				}
 			})
 		}
@@ -137,60 +152,43 @@ func TestNextLevel(t *testing.T) {
 // Whatever place a disk is full at, what is on it is a dump that can be opened, says that it is incomplete,
 // and has nothing wrong in it; the log and the result are there.
 func TestFullDisk(t *testing.T) {
-	vmcore := randomVMCore(t)
+	vmcore := linuxVMCore(t)
 	for _, raw := range []bool{false, true} {
 		for _, format := range Formats() {
-			for tenth := int64(1); tenth < 8; tenth++ {
+			for tenth := int64(1); tenth < 9; tenth++ {
 				t.Run(fmt.Sprintf("%s, raw %v, %d0%%", format, raw, tenth), func(t *testing.T) {
-					f := newFormTest(t, vmcore, Config{Format: format}, func(pagefilter.Level) kdumpfile.Filter { return &modulo{n: 1} })
-					room := fullSlack + int64(len(vmcore))*tenth/10 // a full directory gives so much back
-					f.s.faults["vmcore.incomplete"] = &fault{capacity: room}
-					f.s.device(t, "vda", room+resultRoom+8192, func(b []byte) {
+					f := newFormTest(t, vmcore, Config{Format: format, DumpLevel: "1"})
+					part := int64(endPage-firstPage) * 4096 * tenth / 10
+					f.s.faults["vmcore.incomplete"] = &fault{capacity: part + fullSlack} // which is given back
+					f.s.device(t, "vda", part+resultRoom+8192, func(b []byte) {
 						for i := range b {
 							b[i] = 0xa5
 						}
 					})
-					f.s.faults["/dev/vda"] = &fault{}
-					f.cfg.Targets = nil
-					res, got, err := f.saveOver(t, raw)
-					if !errors.Is(err, syscall.ENOSPC) || res.Outcome != Incomplete || res.VMCore.File != IncompleteName {
+					res, got, err := f.save(t, raw)
+					if !errors.Is(err, syscall.ENOSPC) || res.Outcome != Incomplete || res.VMCore.File != IncompleteName || res.Log.File == "" {
 						t.Fatalf("%+v, %v; want it incomplete for lack of room", res, err)
 					}
 					d, err := kdumpfile.Open(bytes.NewReader(got))
 					if err != nil || !d.Incomplete() {
 						t.Fatalf("the dump of %d bytes: %v; want one that is incomplete", len(got), err)
 					}
-					checkPart(t, d, vmcore, tenth)
+					checkPart(t, d, vmcore, part)
 				})
 			}
 		}
 	}
 }
 
-// saveOver is save on a device that may hold anything.
-func (f *formTest) saveOver(t *testing.T, raw bool) (*Result, []byte, error) {
-	t.Helper()
-	if !raw {
-		return f.save(t, false)
-	}
-	f.cfg.Targets = []Target{{Type: TargetRaw, Device: "/dev/vda", Overwrite: true}}
-	f.readLog(t.Context())
-	res, err := f.targets(t.Context())
-	if res.VMCore.File == "" {
-		return res, nil, err
-	}
-	return res, rawDumpOf(t, f.s.path("/dev/vda")), err
-}
-
 // checkPart makes sure that what can be read of a dump is right, and that it is no less than there was
-// room for, but for what the headers and one buffer take.
-func checkPart(t *testing.T, d kdumpfile.Dump, vmcore []byte, tenth int64) {
+// room for, but for what the headers and buffers take.
+func checkPart(t *testing.T, d kdumpfile.Dump, vmcore []byte, room int64) {
 	t.Helper()
 	want, err := kdumpfile.Open(bytes.NewReader(vmcore))
 	if err != nil {
 		t.Fatal(err)
 	}
-	right, all := int64(0), int64(0)
+	right := int64(0)
 	a, b := make([]byte, 4096), make([]byte, 4096)
 	for addr := memmap.PhysAddr(0); ; {
 		m, err := want.NextMemory(addr)
@@ -198,51 +196,58 @@ func checkPart(t *testing.T, d kdumpfile.Dump, vmcore []byte, tenth int64) {
 			break
 		}
 		for addr = m.Start; addr < m.End; addr += 4096 {
-			all++
 			size, _ := want.ReadPhysAt(a, addr)
 			got, err := d.ReadPhysAt(b, addr)
-			switch {
-			case err != nil && got < size, isELF(d) && len(bytes.Trim(b, "\x00")) == 0: // a hole
+			switch hole := isELF(d) && len(bytes.Trim(b, "\x00")) == 0; {
+			case err != nil && got < size:
 			case bytes.Equal(a[:size], b[:size]):
 				right++
-			default:
+			case !hole: // which reads as zeroes
 				t.Fatalf("the page at %#x is wrong", uint64(addr))
 			}
 		}
 	}
-	if least := all*tenth/10 - 2<<20/4096; right < least {
-		t.Errorf("%d of %d pages can be read; want %d", right, all, least)
+	if least := (room - 2<<20) / 4096; right < least {
+		t.Errorf("%d pages can be read; want %d", right, least)
 	}
 }
 
 func isELF(d kdumpfile.Dump) bool { _, ok := d.(*kdumpfile.ELF); return ok }
 
-// A filter that fails, at its first window or a later one, by an error or a panic, costs nothing but the
-// filtering: every page is saved, in the format asked for.
+// A filter that fails, at the begin or while pages are written, costs nothing but the filtering: every page is
+// saved, in the format asked for.
 func TestFilterFails(t *testing.T) {
-	vmcore := testVMCore(t)
+	whole := linuxVMCore(t)
+	blind := testVMCore(t) // its pages can't be told apart
 	for _, tt := range []struct {
-		name string
-		fail func(call int) error
+		name   string
+		vmcore []byte
+		broken func(read int) bool // of the struct pages
+		says   string
 	}{
-		{"error", func(int) error { return errors.New("planted") }},
-		{"late", func(n int) error {
-			if n > 1 {
-				return errors.New("planted")
-			}
-			return nil
-		}},
-		{"panic", func(int) error { panic("planted") }},
+		{"nothing is known", blind, nil, "VMCOREINFO"},
+		{"panic at the first read", whole, func(n int) bool { return n == 1 }, "planted"},
+		{"panic at a later one", whole, func(n int) bool { return n == 5 }, "planted"},
 	} {
 		for _, raw := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, raw %v", tt.name, raw), func(t *testing.T) {
-				f := newFormTest(t, vmcore, Config{}, func(pagefilter.Level) kdumpfile.Filter { return &modulo{n: 2, fail: tt.fail} })
+				f := newFormTest(t, tt.vmcore, Config{DumpLevel: "30"})
+				reads := 0
+				if tt.broken != nil {
+					f.src.dump = &brokenDump{Dump: f.src.dump, do: func(b []byte) {
+						if len(b) > 1<<10 && len(b)%4096 == 0 && len(b) < 1<<18 { // the filter reads 512 of them at once
+							if reads++; tt.broken(reads) {
+								panic("planted")
+							}
+						}
+					}}
+				}
 				res, got, err := f.save(t, raw)
 				if err != nil || res.Outcome != Complete || res.VMCore.Format != FormatKdump || res.VMCore.KeptPages != res.VMCore.MemoryPages {
 					t.Fatalf("%+v, %v; want all of it, in the compressed format", res, err)
 				}
-				checkSame(t, got, vmcore)
-				if said := strings.Join(res.Errors, " "); !strings.Contains(said, "planted") || !strings.Contains(f.screen.String(), "every page is kept") {
+				checkSame(t, got, tt.vmcore)
+				if said := strings.Join(res.Errors, " "); !strings.Contains(said, tt.says) || !strings.Contains(f.screen.String(), "every page is kept") {
 					t.Errorf("errors %q, console:\n%s\nwant the reason in both", res.Errors, f.screen.String())
 				}
 				if res.VMCore.Classes != nil || res.VMCore.Refused != nil {
@@ -257,23 +262,25 @@ func TestFilterFails(t *testing.T) {
 func TestWriterPanics(t *testing.T) {
 	vmcore := testVMCore(t)
 	for _, raw := range []bool{false, true} {
-		f := newFormTest(t, vmcore, Config{}, nil)
-		panicked := false
-		f.src.dump = brokenDump{f.src.dump, func(addr memmap.PhysAddr) {
-			if !panicked && addr > memmap.PhysAddr(f.src.core.Loads[0].Phys)+1<<20 {
-				panicked = true
-				panic("planted")
+		for _, available := range []string{"5000", "5000000"} { // kB: one worker, or several
+			f := newFormTest(t, vmcore, Config{DumpLevel: "0", Format: FormatKdump})
+			f.s.file(t, "/proc/meminfo", "MemTotal:  100000 kB\nMemAvailable: "+available+" kB\n")
+			var panicked atomic.Bool
+			f.src.dump = &brokenDump{Dump: f.src.dump, do: func(b []byte) {
+				if len(b) >= 1<<18 && panicked.CompareAndSwap(false, true) {
+					panic("planted")
+				}
+			}}
+			res, got, err := f.save(t, raw)
+			if err != nil || res.Outcome != Complete || res.VMCore.Format != FormatELF || !panicked.Load() {
+				t.Fatalf("raw %v: %+v, %v; want the plain memory", raw, res, err)
 			}
-		}}
-		res, got, err := f.save(t, raw)
-		if err != nil || res.Outcome != Complete || res.VMCore.Format != FormatELF || !panicked {
-			t.Fatalf("raw %v: %+v, %v; want the plain memory", raw, res, err)
-		}
-		if !bytes.Equal(got, vmcore) {
-			t.Errorf("raw %v: the dump is not the source", raw)
-		}
-		if said := strings.Join(res.Errors, " "); !strings.Contains(said, "planted") || !strings.Contains(f.screen.String(), "saving the memory as it is") {
-			t.Errorf("raw %v: errors %q, console:\n%s", raw, res.Errors, f.screen.String())
+			if !bytes.Equal(got, vmcore) {
+				t.Errorf("raw %v: the dump is not the source", raw)
+			}
+			if said := strings.Join(res.Errors, " "); !strings.Contains(said, "planted") || !strings.Contains(f.screen.String(), "saving the memory as it is") {
+				t.Errorf("raw %v: errors %q, console:\n%s", raw, res.Errors, f.screen.String())
+			}
 		}
 	}
 }
@@ -281,52 +288,68 @@ func TestWriterPanics(t *testing.T) {
 // brokenDump does something at each read.
 type brokenDump struct {
 	kdumpfile.Dump
-	do func(memmap.PhysAddr)
+	do func(b []byte)
 }
 
-func (d brokenDump) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
-	d.do(addr)
+func (d *brokenDump) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
+	d.do(b)
 	return d.Dump.ReadPhysAt(b, addr)
 }
 
-// The result and the console say what was left out, and what was not although it should have been.
+func (d *brokenDump) ReadVirtAt(b []byte, addr uint64) (int, error) {
+	d.do(b)
+	return d.Dump.ReadVirtAt(b, addr)
+}
+
+// The result and the console say what is left out, and what is not although it should be.
 func TestRefusedClass(t *testing.T) {
-	f := newFormTest(t, testVMCore(t), Config{}, func(pagefilter.Level) kdumpfile.Filter { return &modulo{n: 4} })
-	f.sayChoice(&f.choice)
+	f := newFormTest(t, linuxVMCore(t), Config{DumpLevel: "28"})
+	f.choose.Do(func() {
+		f.choice.survey = f.surveyed(t.Context(), func() {})
+		f.choice.survey.Refused = []pagefilter.Refusal{{Class: pagefilter.PrivateCache, Reason: "it can't be told"}, {Class: pagefilter.Zero, Reason: "not asked for"}}
+	})
 	res, _, err := f.save(t, false)
 	if err != nil || len(res.Errors) > 0 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	stored := readResult(t, mustRead(t, f.s.path(res.Location+"/result.json")))
-	v := stored.VMCore
-	if len(v.Refused) != 1 || v.Refused[0] != (RefusedClass{"private_cache", "it can't be told"}) || v.Classes["free"] != 5 || v.Format != FormatKdump || v.Compression != "zstd" || v.DumpLevel != 31 {
+	v := readResult(t, mustRead(t, f.s.path(res.Location+"/result.json"))).VMCore
+	if len(v.Refused) != 1 || v.Refused[0] != (RefusedClass{"private_cache", "it can't be told"}) || v.Classes["user"] != blockPages || v.Format != FormatKdump || v.Compression != "zstd" || v.DumpLevel != 28 {
 		t.Errorf("result.json has %+v", v)
 	}
-	for _, want := range []string{"900 pages: 5 free", "the class private cache is kept: it can't be told", "(level 31, zstd)"} {
+	for _, want := range []string{"512 user, 512 free", "(level 28, zstd)"} {
 		if !strings.Contains(f.screen.String()+res.Summary(), want) {
 			t.Errorf("console:\n%s%s\nwant %q", f.screen.String(), res.Summary(), want)
 		}
 	}
 }
 
+// alignedVMCore is a testVMCore whose memory begins on a page, as that of /proc/vmcore does.
+func alignedVMCore(t *testing.T) []byte {
+	t.Helper()
+	m := testImage()
+	c := m.Core()
+	d, err := kdumpfile.Open(bytes.NewReader(c.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const header = 16 // of a note with a name of 3 letters
+	gap := -d.(*kdumpfile.ELF).Loads[0].Offset % 4096
+	c.Notes = append(c.Notes, dumptest.Note{Name: "PAD", Desc: make([]byte, (gap+4096-header)%4096)})
+	return c.Bytes()
+}
+
 // A page that can't be read is one of zeroes in the dump, counted and listed.
 func TestUnreadablePage(t *testing.T) {
-	vmcore := testVMCore(t)
-	f := newFormTest(t, vmcore, Config{}, nil)
+	vmcore := alignedVMCore(t)
+	f := newFormTest(t, vmcore, Config{DumpLevel: "1"})
 	bad := f.src.core.Loads[0].Phys + 300*4096
-	f.src.file.Close()
 	f.s.faults[VMCorePath] = &fault{read: func(offset, length int64) error {
 		if addr, ok := f.src.phys(offset); ok && addr <= bad && bad < addr+memmap.PhysAddr(length) {
 			return syscall.EFAULT
 		}
 		return nil
 	}}
-	src, err := openSource(f.s, VMCorePath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.src = src
-	t.Cleanup(func() { src.file.Close() })
+	f.open(t)
 	res, got, err := f.save(t, false)
 	if !errors.Is(err, syscall.EFAULT) || res.Outcome != Incomplete || res.VMCore.File != VMCoreName ||
 		res.VMCore.IncompletePages != 1 || len(res.VMCore.FirstIncompletePages) != 1 || res.VMCore.FirstIncompletePages[0] != hexText(uint64(bad)) {
@@ -377,7 +400,7 @@ func TestForm(t *testing.T) {
 
 // The command line of a capture kernel is read, and what is wrong in it told.
 func TestFormOfKernel(t *testing.T) {
-	f := newFormTest(t, testVMCore(t), Config{}, nil)
+	f := newFormTest(t, linuxVMCore(t), Config{})
 	f.s.file(t, "/proc/cmdline", "gokexec.format=elf gokexec.dump_level=99\n")
 	if err := f.readForm(); err != nil {
 		t.Fatal(err)

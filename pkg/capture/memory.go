@@ -11,7 +11,9 @@ import (
 func (r *run) saveMemory(ctx context.Context, s sink, res *Result, w watcher) (next bool, err error) {
 	ch := r.chosen(ctx, w.touch)
 	res.Durations.FilterSeconds = ch.seconds
-	res.addError(ch.err)
+	if why := ch.whole(); why != nil && r.form.filters() {
+		res.addError(fmt.Errorf("%w: %w", errFilter, why))
+	}
 	r.noteUnfinished(s, res)
 	d, err := s.create(r.src.most())
 	if err != nil {
@@ -37,12 +39,12 @@ func (r *run) saveMemory(ctx context.Context, s sink, res *Result, w watcher) (n
 // room for a dump of a level, the next level is tried; where the filter fails, nothing is left out; and where
 // the format fails, the memory is saved as it is.
 func (r *run) writeMemory(ctx context.Context, d dump, c *copying, ch *choice) (saved, error) {
-	levels, plain := r.form.levels, r.src.core == nil
+	levels, plain := r.form.levels, ch.excerpt == nil
 	for {
 		level := levels[0]
 		var form format = elfFormat{}
 		if !plain && !r.form.plain(level) {
-			form = pageFormat{form: r.form, level: level, filter: ch.selection(level), workers: r.workers()}
+			form = pageFormat{r.form, level, ch.excerpt}
 		}
 		c.describe(form, ch)
 		out, err := form.write(ctx, d, r.src, c.advance)
@@ -53,8 +55,9 @@ func (r *run) writeMemory(ctx context.Context, d dump, c *copying, ch *choice) (
 		case isFull(err) && len(levels) > 1:
 			levels = levels[1:]
 			why = fmt.Sprintf("there is no room for a dump of level %d; trying level %d", level, levels[0])
-		case errors.Is(err, errFilter):
-			ch = &choice{err: err}
+		case errors.Is(err, errFilter) && ch.whole() == nil:
+			ch.excerpt.KeepAll(err)
+			ch.survey = nil
 			why = fmt.Sprintf("%v; every page is kept", err)
 			c.res.addError(err)
 		case errors.Is(err, errFormat):

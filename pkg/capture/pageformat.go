@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"sync"
 
+	"github.com/gokexec/gokexec/pkg/excerpt"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/pagefilter"
@@ -23,12 +23,11 @@ var (
 type pageFormat struct {
 	form    form
 	level   pagefilter.Level
-	filter  kdumpfile.Filter // nil: every page
-	workers int
+	excerpt *excerpt.Excerpt
 }
 
-func (f pageFormat) write(ctx context.Context, w dump, s *source, advance func(step)) (out saved, err error) {
-	// Filters are called concurrently, and so may be what else says that it goes on.
+func (f pageFormat) write(ctx context.Context, d dump, _ *source, advance func(step)) (out saved, err error) {
+	// The last one may be long ago when a page can't be read or a disk is slow.
 	var mu sync.Mutex
 	at := step{}
 	alive := func(change func()) {
@@ -37,56 +36,36 @@ func (f pageFormat) write(ctx context.Context, w dump, s *source, advance func(s
 		change()
 		advance(at)
 	}
-	filter := &guardedFilter{filter: f.filter, alive: func() { alive(func() {}) }}
-	to := &guardedDump{dump: w, alive: filter.alive}
+	to := &guardedDump{dump: d, alive: func() { alive(func() {}) }}
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %w", errFormat, panicError(f.form.text(f.level), p))
+			err = panicError(f.form.text(f.level), p)
 		}
-		err = f.explain(ctx, err, filter, to)
+		err = explain(ctx, err, to)
 	}()
 	opt := kdumpfile.WriteOptions{
-		Codec: f.form.codec, OmitZero: f.level.Excludes(pagefilter.Zero), DumpLevel: int(f.level), Workers: f.workers,
+		Advance: func(p kdumpfile.Progress) {
+			alive(func() { at = step{pages: p.Pages, all: p.All, saved: p.Saved, kept: p.Kept} })
+		},
+		Unreadable: func(addr memmap.PhysAddr, err error) { alive(func() { out.loss.add(addr, true, err) }) },
 	}
-	if f.filter != nil {
-		opt.Filter = filter
+	form := excerpt.Form{Level: f.level, ELF: f.form.format == FormatELF, Codec: f.form.codec}
+	var report excerpt.Report
+	if disk, ok := d.(writableAt); ok {
+		opt.Stale = disk.stale()
+		report, err = f.excerpt.Write(ctx, to, form, opt)
+	} else {
+		report, err = f.excerpt.Stream(ctx, to, form, opt)
 	}
-	opt.Advance = func(p kdumpfile.Progress) {
-		alive(func() { at = step{pages: p.Pages, all: p.All, saved: p.Saved, kept: p.Kept} })
-	}
-	opt.Unreadable = func(addr memmap.PhysAddr, err error) {
-		alive(func() { out.loss.add(addr, true, err) })
-	}
-	flat, err := f.sink(to, &opt)
-	if err != nil {
-		return out, err
-	}
-	write := kdumpfile.WriteCompressed
-	if f.form.format == FormatELF {
-		write = kdumpfile.WriteELF
-	}
-	written, err := write(ctx, flat, s.dump, opt)
-	if c, stream := flat.(*kdumpfile.Flattener); stream {
-		err = errors.Join(err, c.Close())
-	}
-	out.memory, out.kept, out.zero = written.Pages, written.Kept, written.Zero
+	out.memory, out.kept, out.zero = report.Pages, report.Kept, report.Zero
 	if err == nil {
 		alive(func() { at = step{pages: out.memory, all: out.memory, saved: out.kept, kept: out.kept} })
 	}
 	return out, err
 }
 
-// sink is what the writer writes to: the dump, or, where that can only be streamed, a flattened stream.
-func (f pageFormat) sink(to *guardedDump, opt *kdumpfile.WriteOptions) (io.WriterAt, error) {
-	if at, ok := to.dump.(writableAt); ok {
-		opt.Stale = at.stale()
-		return to, nil
-	}
-	return kdumpfile.NewFlattener(to)
-}
-
 // explain finds out whose error it is.
-func (f pageFormat) explain(ctx context.Context, err error, filter *guardedFilter, to *guardedDump) error {
+func explain(ctx context.Context, err error, to *guardedDump) error {
 	switch {
 	case err == nil:
 		return nil
@@ -94,41 +73,10 @@ func (f pageFormat) explain(ctx context.Context, err error, filter *guardedFilte
 		return to.failed()
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", errSource, context.Cause(ctx))
-	case filter.failed() != nil:
-		return fmt.Errorf("%w: %w", errFilter, filter.failed())
-	case errors.Is(err, errFormat):
-		return err
+	case errors.Is(err, excerpt.ErrFilter):
+		return fmt.Errorf("%w: %w", errFilter, err)
 	}
 	return fmt.Errorf("%w: %w", errFormat, err)
-}
-
-// guardedFilter keeps the error of a filter, and turns a panic into one.
-type guardedFilter struct {
-	filter kdumpfile.Filter
-	alive  func()
-	mu     sync.Mutex
-	err    error
-}
-
-func (g *guardedFilter) Filter(ctx context.Context, first uint64, keep []uint64) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicError("filter", p)
-		}
-		if err != nil {
-			g.mu.Lock()
-			g.err = err
-			g.mu.Unlock()
-		}
-	}()
-	g.alive()
-	return g.filter.Filter(ctx, first, keep)
-}
-
-func (g *guardedFilter) failed() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.err
 }
 
 // guardedDump keeps the first error of a dump, and has one write at a time.

@@ -190,7 +190,7 @@ func TestUnreadablePages(t *testing.T) {
 	if res.VMCore.IncompletePages != int64(len(bad)) || len(res.VMCore.FirstIncompletePages) != maxListedPages {
 		t.Errorf("incomplete pages = %d, listed %q; want %d, %d listed", res.VMCore.IncompletePages, res.VMCore.FirstIncompletePages, len(bad), maxListedPages)
 	}
-	src := &source{ReaderAt: bytes.NewReader(vmcore), size: int64(len(vmcore))}
+	src := &source{ReaderAt: bytes.NewReader(vmcore), size: int64(len(vmcore)), pageSize: 4096}
 	src.file = sizedFile{src}
 	if err := src.open(); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/mapread"
 	"github.com/gokexec/gokexec/pkg/elfcore"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -87,7 +88,7 @@ func (s *source) open() (err error) {
 	if !isCore(head[:]) {
 		return fmt.Errorf("%w: it begins with % x", ErrNotCore, head)
 	}
-	d, err := kdumpfile.Open(io.NewSectionReader(s, 0, s.size))
+	d, err := kdumpfile.Open(io.NewSectionReader(mapread.Pages(s, s.pageSize), 0, s.size))
 	if core, ok := d.(*kdumpfile.ELF); ok {
 		s.dump, s.core = core, core.File
 		s.damage = append(s.damage, s.core.Damage...)

@@ -36,7 +36,10 @@ func New(d kdumpfile.Dump, workers int) *Excerpt {
 		e.whole = errXen
 		return e
 	}
-	e.filter, e.whole = pagefilter.New(d, pagefilter.Options{})
+	e.whole = guard(func() (err error) {
+		e.filter, err = pagefilter.New(d, pagefilter.Options{})
+		return err
+	})
 	return e
 }
 
@@ -63,7 +66,11 @@ func (e *Excerpt) Survey(ctx context.Context, advance func(done, total uint64)) 
 	if advance != nil {
 		opt.Advance = func(p pagefilter.Progress) { advance(p.Done, p.Total) }
 	}
-	s, err := e.filter.Survey(ctx, opt)
+	var s *pagefilter.Survey
+	err := guard(func() (err error) {
+		s, err = e.filter.Survey(ctx, opt)
+		return err
+	})
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -125,6 +132,7 @@ func (e *Excerpt) options(ctx context.Context, f Form, opt *kdumpfile.WriteOptio
 		if e.live {
 			opt.Filter = &decided{filter: opt.Filter, windows: map[uint64][]uint64{}}
 		}
+		opt.Filter = guarded{opt.Filter}
 	}
 	opt.DumpLevel = int(e.effective(f.Level))
 	if c, ok := e.dump.(*kdumpfile.Compressed); ok {

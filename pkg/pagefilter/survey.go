@@ -2,7 +2,9 @@ package pagefilter
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 )
 
@@ -120,6 +122,11 @@ func (f *Filter) eachWindow(do func(first uint64) error) error {
 
 // surveyWindow counts the classes of a window.
 func (f *Filter) surveyWindow(ctx context.Context, first uint64) (part Survey, err error) {
+	defer func() {
+		if p := recover(); p != nil { // must not end the program of whoever can do without a filter
+			err = fmt.Errorf("page filter: internal error: %v\n%s", p, debug.Stack())
+		}
+	}()
 	buf := f.windows.Get().(*[]Class)
 	defer f.windows.Put(buf)
 	classes := *buf

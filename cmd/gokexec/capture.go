@@ -34,6 +34,13 @@ as \x20 for a blank.
 Each dump has a directory of its own, named after the time of the crash, with dmesg.txt,
 vmcore (called vmcore.incomplete until all of it is on disk) and result.json. The log is on
 disk before the memory is read. A page that can't be read is saved as zeros and counted.
+
+By default the dump has makedumpfile's compressed format, which crash(8) and drgn read, and
+lacks what rarely matters: zero pages, page cache, memory of processes, free memory (--dump-level
+31). What is not understood of a kernel is kept, and result.json says so: where pages can't be told
+apart, all are saved. On the capture kernel's command line gokexec.dump_level=, gokexec.format= and
+gokexec.compress= count before options and configuration.
+
 The capture never waits for a reader of its messages.
 
 --final-action and --failure-action are for the hooks of other initramfs: gokexec reboots or
@@ -95,7 +102,7 @@ func captureConfig(file string, targets []string, overwrite bool, limits *limitO
 		return cfg, cfg.Validate()
 	}
 	if len(targets) > 0 || overwrite || limits.given() {
-		return capture.Config{}, errors.New("--config names the targets and limits; give no others, and no --overwrite, --keep-free or --keep-dump")
+		return capture.Config{}, errors.New("--config names the targets and limits; give no others, and none of --overwrite, --keep-free, --keep-dump, --device-timeout, --stall-timeout, --dump-level, --format and --compress")
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -122,6 +129,12 @@ func targetConfig(targets []string, overwrite bool) (capture.Config, error) {
 }
 
 func (e *env) capture(ctx context.Context, cfg capture.Config, source string, asJSON bool) (*capture.Result, error) {
+	if source == capture.VMCorePath {
+		// Little more than the crash memory is there, and nobody else should run out of it.
+		if err := capture.LimitMemory(os.DirFS("/")); err != nil {
+			fmt.Fprintf(e.messages, "gokexec: %v\n", err)
+		}
+	}
 	_, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS)
 	result, err := capture.Run(ctx, cfg, capture.Options{Source: source, Version: version(), Console: e.messages, ReplaceLine: err == nil})
 	code := capture.ExitCode(result, err)

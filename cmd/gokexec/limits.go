@@ -8,11 +8,12 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 )
 
-// limitOptions are what a dump leaves alone and how long it may take, in capture and initramfs alike.
+// limitOptions are what a dump leaves alone, how long it may take and what it has, in capture and initramfs alike.
 type limitOptions struct {
 	keepFree      string
 	keepDump      int
 	device, stall int // seconds; 0 is the default
+	form          formOptions
 }
 
 func (o *limitOptions) register(flags *pflag.FlagSet) {
@@ -20,14 +21,16 @@ func (o *limitOptions) register(flags *pflag.FlagSet) {
 	flags.IntVar(&o.keepDump, "keep-dump", capture.DefaultKeepDumpDays, fmt.Sprintf("`DAYS` for which raw: targets do not overwrite a complete dump, but leave it to the next target; %d by default", capture.DefaultKeepDumpDays))
 	flags.IntVar(&o.device, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
 	flags.IntVar(&o.stall, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
+	o.form.register(flags)
 }
 
 // given reports whether one of them differs from the default.
 func (o *limitOptions) given() bool {
-	return o.keepFree != "" || o.keepDump != capture.DefaultKeepDumpDays || o.device != 0 || o.stall != 0
+	return o.keepFree != "" || o.keepDump != capture.DefaultKeepDumpDays || o.device != 0 || o.stall != 0 || o.form.given()
 }
 
 func (o *limitOptions) apply(cfg *capture.Config) {
+	o.form.apply(cfg)
 	cfg.KeepFree = o.keepFree
 	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds = o.device, o.stall
 	if o.keepDump != capture.DefaultKeepDumpDays {

@@ -37,6 +37,18 @@ func TestLimitOptions(t *testing.T) {
 			t.Errorf("%q: %+v, %v; want an error that names the value", bad, cfg, err)
 		}
 	}
+	cfg, err = captureConfig("", targets, false, parseLimits(t, "--dump-level", "1,31", "--format", "kdump", "--compress", "zlib"))
+	if err != nil || cfg.DumpLevel != "1,31" || cfg.Format != capture.FormatKdump || cfg.Compress != "zlib" {
+		t.Errorf("--dump-level, --format, --compress: %+v, %v", cfg, err)
+	}
+	for _, bad := range [][]string{{"--dump-level", "32"}, {"--dump-level", "1,"}, {"--format", "qcow"}, {"--compress", "lz4"}, {"--format", "elf", "--compress", "zstd"}} {
+		if cfg, err := captureConfig("", targets, false, parseLimits(t, bad...)); err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(bad[len(bad)-1], ",")) {
+			t.Errorf("%q: %+v, %v; want an error that names the value", bad, cfg, err)
+		}
+	}
+	if _, err := captureConfig("/etc/x.json", nil, false, parseLimits(t, "--dump-level", "1")); err == nil || !strings.Contains(err.Error(), "--dump-level") {
+		t.Errorf("--config and --dump-level: %v", err)
+	}
 	if _, err := captureConfig("/etc/x.json", nil, false, parseLimits(t, "--keep-free", "1G")); err == nil || !strings.Contains(err.Error(), "--keep-free") {
 		t.Errorf("--config and --keep-free: %v", err)
 	}

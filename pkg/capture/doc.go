@@ -21,6 +21,16 @@
 // On a raw block device, a tar stream with the same three entries: "tar xf
 // /dev/X" brings them back, and [FindInTar] and [OpenRaw] read the dump in place.
 //
+// # The form of a dump
+//
+// The dump is compressed by page, and lacks the pages that a dump level leaves out (Config.DumpLevel,
+// Format, Compress). These come from the configuration; for /proc/vmcore the capture kernel's command line
+// (gokexec.dump_level=, gokexec.format=, gokexec.compress=) counts before it, and what is wrong there is
+// ignored. What saves the memory at all costs goes first: where the pages of a kernel can't be told apart
+// all are saved, where the format fails the memory is saved as it is, and where a disk has no
+// room for one level the next of the list is tried. A dump for which no room is left is one that can be read,
+// and says that it is incomplete.
+//
 // # What is left alone
 //
 // A device that is a part of something else, such as a RAID, is neither mounted

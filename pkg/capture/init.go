@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -146,24 +145,12 @@ func (p *initProcess) prepare() {
 	for _, err := range failed {
 		p.say("%v", err)
 	}
-	p.limitMemory()
+	if err := LimitMemory(p.sys.FS()); err != nil {
+		p.say("%v", err)
+	}
 	if err := p.rebootOnPanic(); err != nil {
 		p.say("%v", err)
 	}
-}
-
-// limitMemory keeps the Go heap within what a capture kernel has.
-func (p *initProcess) limitMemory() {
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return
-	}
-	available, err := kibField(p.sys.FS(), "proc/meminfo", "MemAvailable")
-	if err != nil {
-		p.say("%v", err)
-		return
-	}
-	debug.SetMemoryLimit(available / 10 * 6)
-	debug.SetGCPercent(50)
 }
 
 func (p *initProcess) rebootOnPanic() error {

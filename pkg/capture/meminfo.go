@@ -3,6 +3,8 @@ package capture
 import (
 	"fmt"
 	"io/fs"
+	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -30,6 +32,21 @@ func kibField(root fs.FS, file, name string) (int64, error) {
 		return n << 10, nil
 	}
 	return 0, fmt.Errorf("/%s: no %s", file, name)
+}
+
+// LimitMemory keeps the Go heap of this process within what a capture kernel has: a good half of what is
+// available, unless the environment has a limit (GOMEMLIMIT). root is that of /proc.
+func LimitMemory(root fs.FS) error {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	available, err := kibField(root, "proc/meminfo", "MemAvailable")
+	if err != nil {
+		return err
+	}
+	debug.SetMemoryLimit(available / 10 * 6)
+	debug.SetGCPercent(50)
+	return nil
 }
 
 // memoryGauge keeps the least MemAvailable seen.

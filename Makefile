@@ -4,6 +4,8 @@ GO      ?= go
 DESTDIR ?=
 PREFIX  ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
+# where makedumpfile is: in Debian /usr/bin
+MAKEDUMPFILEDIR ?= $(SBINDIR)
 MANDIR  ?= $(PREFIX)/share/man
 UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 UNITDIR ?= $(PREFIX)/lib/systemd/system
@@ -16,7 +18,7 @@ FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 DRACUTDIR ?= $(PREFIX)/lib/dracut/modules.d
 INITRAMFSTOOLSDIR ?= $(PREFIX)/share/initramfs-tools
 MKINITCPIODIR ?= $(PREFIX)/lib/initcpio
-# yes: install gokexec as kexec and vmcore-dmesg too, in place of kexec-tools
+# yes: install gokexec as kexec, vmcore-dmesg and makedumpfile too, in place of kexec-tools and makedumpfile
 DROPIN  ?= yes
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
@@ -38,8 +40,8 @@ help:
 	@echo 'make test-full everything, on every kernel, with no time limit: check, unit, vm, vm-built, fuzz'
 	@echo 'make bench     benchmarks, compared with kexec-tools in the same VM'
 	@echo 'make generate  regenerate the generated files that are committed'
-	@echo 'make install   into DESTDIR: the binary, also as kexec and vmcore-dmesg (not with DROPIN=no), man'
-	@echo '               pages, completions, udev rule, units, hooks of initramfs builders'
+	@echo 'make install   into DESTDIR: the binary, also as kexec, vmcore-dmesg and makedumpfile (not with'
+	@echo '               DROPIN=no), man pages, completions, udev rule, units, hooks of initramfs builders'
 	@echo 'make deb, rpm  packages of it in bin/, for PKGARCH (amd64)'
 
 build: bin/gokexec
@@ -119,7 +121,10 @@ install_dist = mkdir -p $(DESTDIR)$(2) && sed 's|@SBINDIR@|$(SBINDIR)|g; s|@LIBD
 
 install: $(BINARY) man completions
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(SBINDIR)/gokexec
-	if [ "$(DROPIN)" = yes ]; then for name in kexec vmcore-dmesg; do ln -sfn gokexec $(DESTDIR)$(SBINDIR)/$$name || exit 1; done; fi
+	if [ "$(DROPIN)" = yes ]; then \
+		for name in kexec vmcore-dmesg; do ln -sfn gokexec $(DESTDIR)$(SBINDIR)/$$name || exit 1; done; \
+		mkdir -p $(DESTDIR)$(MAKEDUMPFILEDIR) && ln -sfnr $(DESTDIR)$(SBINDIR)/gokexec $(DESTDIR)$(MAKEDUMPFILEDIR)/makedumpfile || exit 1; \
+	fi
 	for page in bin/man/*.8; do \
 		case $$page in */gokexec*) ;; *) [ "$(DROPIN)" = yes ] || continue ;; esac; \
 		install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man8/$$(basename $$page) || exit 1; \

@@ -35,6 +35,7 @@ const messageTimeout = 2 * time.Second
 // env is everything a command uses of the machine, except the files it is
 // given, so that a test can hand it another.
 type env struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	sysroot        string // "/" or, in tests, a tree of /proc and /sys
 	stateDir       string
@@ -47,7 +48,7 @@ type env struct {
 }
 
 func systemEnv() *env {
-	return &env{stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}, kmsg: "/dev/kmsg", power: systemPower{}}
+	return &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}, kmsg: "/dev/kmsg", power: systemPower{}}
 }
 
 // command is one subcommand; usage, help and man pages are made from it.
@@ -101,6 +102,7 @@ func commands() []command {
 		statusCommand(),
 		checkCommand(),
 		captureCommand(),
+		dumpCommand(),
 		initramfsCommand(),
 		dmesgCommand(),
 		elfcorehdrCommand(),

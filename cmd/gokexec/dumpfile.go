@@ -19,8 +19,8 @@ import (
 // dumpFile is a dump and the files it is in.
 type dumpFile struct {
 	kdumpfile.Dump
-	files []*os.File
-	cut   bool // gokexec capture has marked it as incomplete
+	closers []io.Closer // of its files
+	cut     bool        // gokexec capture has marked it as incomplete
 }
 
 // openDump opens a dump: a file or device of any form, what gokexec capture wrote
@@ -38,7 +38,7 @@ func openDump(paths []string) (_ *dumpFile, err error) {
 		if err != nil {
 			return nil, err
 		}
-		d.files = append(d.files, f)
+		d.closers = append(d.closers, f)
 		section, err := d.section(f)
 		if err != nil {
 			return nil, err
@@ -74,7 +74,7 @@ func (d *dumpFile) section(f *os.File) (kdumpfile.File, error) {
 // Close closes the files.
 func (d *dumpFile) Close() error {
 	var errs []error
-	for _, f := range d.files {
+	for _, f := range d.closers {
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)

@@ -21,7 +21,7 @@ type program struct {
 
 // programs is the table: what is not here is a command.
 func programs() []program {
-	return []program{kexecProgram(), vmcoreDmesgProgram()}
+	return []program{kexecProgram(), vmcoreDmesgProgram(), makedumpfileProgram()}
 }
 
 // findProgram returns the program of that name, nil for none.

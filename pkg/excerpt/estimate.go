@@ -23,16 +23,31 @@ type Estimate struct {
 	Zero [pagefilter.NumClasses]float64
 }
 
-// Bytes is the size of a dump of a level.
+// Bytes is the size of a compressed dump of a level.
 func (e *Estimate) Bytes(level pagefilter.Level) int64 {
-	n := float64(e.Fixed)
+	return e.Fixed + e.sum(level, func(c int) float64 { return e.PerPage[c] })
+}
+
+// ELFBytes is the size of a dump of a level as an ELF core, as far as its pages go.
+func (e *Estimate) ELFBytes(level pagefilter.Level) int64 {
+	return e.sum(level, func(c int) float64 {
+		if level.Excludes(pagefilter.Zero) {
+			return float64(e.Survey.PageSize) * (1 - e.Zero[c])
+		}
+		return float64(e.Survey.PageSize)
+	})
+}
+
+// sum adds up what the pages that a level keeps take, each of a class so much.
+func (e *Estimate) sum(level pagefilter.Level, perPage func(class int) float64) int64 {
+	n := float64(0)
 	refused := map[pagefilter.Class]bool{}
 	for _, r := range e.Survey.Refused {
 		refused[r.Class] = true
 	}
 	for c, count := range e.Survey.Counts {
 		if !level.Excludes(pagefilter.Class(c)) || refused[pagefilter.Class(c)] {
-			n += float64(count) * e.PerPage[c]
+			n += float64(count) * perPage(c)
 		}
 	}
 	return int64(n)

@@ -51,6 +51,9 @@ var errXen = errors.New("a dump of Xen's hypervisor: its domains' pages are not 
 // memory for each page.
 func (e *Excerpt) Live() { e.live = true }
 
+// PageSize is that of the machine, in bytes.
+func (e *Excerpt) PageSize() uint64 { return kdumpfile.PageSize(e.dump) }
+
 // Whole says why the pages can't be told apart, so that all but pages of zeroes are kept. It is nil if
 // they can.
 func (e *Excerpt) Whole() error { return e.whole }
@@ -101,6 +104,28 @@ func (e *Excerpt) Write(ctx context.Context, w io.WriterAt, f Form, opt kdumpfil
 	}
 	written, err := write(ctx, w, e.dump, opt)
 	return e.report(f.Level, written), err
+}
+
+// WriteSplit is Write into several files, as makedumpfile --split does: parts of a compressed dump with about
+// as many pages each.
+func (e *Excerpt) WriteSplit(ctx context.Context, files []io.WriterAt, f Form, opt kdumpfile.WriteOptions) (Report, error) {
+	if f.ELF {
+		return Report{}, errors.New("an ELF core can't be split")
+	}
+	if err := e.options(ctx, f, &opt); err != nil {
+		return Report{}, err
+	}
+	parts, err := kdumpfile.WriteSplit(ctx, files, e.dump, opt)
+	var all kdumpfile.Written
+	for _, p := range parts {
+		all.Pages = max(all.Pages, p.Pages)
+		all.Kept += p.Kept
+		all.Zero += p.Zero
+		all.Unreadable += p.Unreadable
+		all.Bytes += p.Bytes
+		all.Incomplete = all.Incomplete || p.Incomplete
+	}
+	return e.report(f.Level, all), err
 }
 
 // Stream is Write for a pipe or a connection: it writes the flattened form.

@@ -209,6 +209,36 @@ func TestRefilter(t *testing.T) {
 	}
 }
 
+func TestWriteSplit(t *testing.T) {
+	core := machine("")
+	files := make([]file, 3)
+	var sinks []io.WriterAt
+	for i := range files {
+		sinks = append(sinks, &files[i])
+	}
+	x := excerpt.New(open(t, core.Bytes()), 2)
+	r, err := x.WriteSplit(context.Background(), sinks, excerpt.Form{Level: 31, Codec: kdumpfile.CodecZstd}, kdumpfile.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := x.Write(context.Background(), &file{}, excerpt.Form{Level: 31, Codec: kdumpfile.CodecZstd}, kdumpfile.WriteOptions{})
+	if err != nil || r.Pages != whole.Pages || r.Kept != whole.Kept || r.Zero != whole.Zero || r.Left != whole.Left {
+		t.Errorf("WriteSplit() = %+v; Write() = %+v, %v", r, whole, err)
+	}
+	var parts []kdumpfile.File
+	for _, f := range files {
+		parts = append(parts, bytes.NewReader(f.bytes))
+	}
+	d, err := kdumpfile.Open(parts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, core, d, 31, false)
+	if _, err := x.WriteSplit(context.Background(), sinks, excerpt.Form{ELF: true}, kdumpfile.WriteOptions{}); err == nil {
+		t.Error("WriteSplit of an ELF core = no error")
+	}
+}
+
 func TestStream(t *testing.T) {
 	core := machine("")
 	var w bytes.Buffer
@@ -261,49 +291,3 @@ func TestCancelled(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
-
-// changing is a machine that goes on running: page structures change with each reading.
-type changing struct {
-	kdumpfile.Dump
-	reads int
-}
-
-func (c *changing) ReadVirtAt(b []byte, addr uint64) (int, error) {
-	n, err := c.Dump.ReadVirtAt(b, addr)
-	c.change(b)
-	return n, err
-}
-
-func (c *changing) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
-	n, err := c.Dump.ReadPhysAt(b, addr)
-	if addr < firstPage<<12 {
-		c.change(b)
-	}
-	return n, err
-}
-
-// change makes one of many page structures that of an anonymous page, or takes that back.
-func (c *changing) change(b []byte) {
-	if pages := len(b) / 64; pages >= 64 {
-		c.reads++
-		b[64*(c.reads%pages)+16] ^= 1
-	}
-}
-
-// Of a machine that goes on running a dump can be made.
-func TestLive(t *testing.T) {
-	for _, live := range []bool{false, true} {
-		x := excerpt.New(&changing{Dump: open(t, machine("").Bytes())}, 1)
-		if live {
-			x.Live()
-		}
-		var w file
-		_, err := x.Write(context.Background(), &w, excerpt.Form{Level: 31, Codec: kdumpfile.CodecZstd}, kdumpfile.WriteOptions{})
-		if live != (err == nil) {
-			t.Errorf("Write with Live %v = %v", live, err)
-		}
-		if d := open(t, w.bytes); live && d.Incomplete() {
-			t.Error("the dump is incomplete")
-		}
-	}
-}

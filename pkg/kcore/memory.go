@@ -27,8 +27,15 @@ type Memory struct {
 // OpenMemory opens the memory of the machine that root shows. The error is one of OpenKcore's, or wraps
 // vmcore.ErrNoVMCoreInfo for a kernel before 4.19.
 func OpenMemory(root fs.FS) (*Memory, error) {
-	machine, err := ReadMachine(root)
-	if err != nil {
+	var machine Machine
+	var err error
+	if machine.Iomem, err = memmap.RereadIomem(root, nil); err != nil {
+		return nil, err
+	}
+	if machine.CMA, err = readCMA(root); err != nil {
+		return nil, err
+	}
+	if machine.Firmware, err = readFirmware(root); err != nil {
 		return nil, err
 	}
 	k, err := OpenKcore(root, machine.Iomem)

@@ -39,6 +39,10 @@ func (t *tree) FS() fs.FS { return os.DirFS(t.root) }
 
 func (t *tree) Stat(name string) (fs.FileInfo, error) { return os.Stat(filepath.Join(t.root, name)) }
 
+func (t *tree) Space(dir string) (capture.Space, error) {
+	return t.Files.Space(filepath.Join(t.root, dir))
+}
+
 func (t *tree) OpenFile(name string, flag int, perm fs.FileMode) (capture.File, error) {
 	return t.Files.OpenFile(filepath.Join(t.root, name), flag, perm)
 }

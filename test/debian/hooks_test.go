@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ func stage(t *testing.T) string {
 			t.Fatal(err)
 		}
 		filled := strings.NewReplacer("@SBINDIR@", root+"/sbin", "@LIBDIR@", root+"/lib", "/etc/default/gokexec", root+"/default",
+			"/usr/bin/makedumpfile", root+"/bin/makedumpfile",
 			"/usr/share/initramfs-tools/hook-functions", root+"/hook-functions").Replace(string(text))
 		if err := os.WriteFile(filepath.Join(root, hook.to), []byte(filled), 0o755); err != nil {
 			t.Fatal(err)
@@ -31,7 +33,7 @@ func stage(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(root, "hook-functions"), []byte(functions), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"sbin", "image/usr/sbin"} {
+	for _, dir := range []string{"bin", "sbin", "image/usr/sbin"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +41,7 @@ func stage(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(root, "sbin/gokexec"), nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("gokexec", filepath.Join(root, "sbin/kexec")); err != nil {
+	if err := errors.Join(os.Symlink("gokexec", filepath.Join(root, "sbin/kexec")), os.Symlink("../sbin/gokexec", filepath.Join(root, "bin/makedumpfile"))); err != nil {
 		t.Fatal(err)
 	}
 	return root
@@ -68,7 +70,7 @@ func TestBuilderHooks(t *testing.T) {
 			want: "inst_hook pre-mount 05 /mod/gokexec-hook.sh", listed: "fs:UUID=1-2:/var/crash\nraw:/dev/sdb1\n"},
 		{name: "dracut without targets", script: "initdir=$PWD/image moddir=/mod; . ./module-setup.sh; install; readlink image/usr/sbin/kexec",
 			want: "inst_binary", not: "inst_hook"},
-		{name: "dracut links", script: "initdir=$PWD/image moddir=/mod; . ./module-setup.sh; install; readlink image/usr/sbin/kexec; ls image/usr/sbin", want: "gokexec\nkexec", not: "vmcore-dmesg"},
+		{name: "dracut links", script: "initdir=$PWD/image moddir=/mod; . ./module-setup.sh; install; readlink image/usr/sbin/kexec; ls image/usr/sbin", want: "gokexec\nkexec\nmakedumpfile\n", not: "vmcore-dmesg"},
 		{name: "dracut only if asked", script: ". ./module-setup.sh; check", code: 255},
 		{name: "dracut without gokexec", script: "rm sbin/gokexec; . ./module-setup.sh; check", code: 1},
 		{name: "mkinitcpio", script: "BUILDROOT=$PWD/image; . ./mkinitcpio; build", file: "GOKEXEC_CAPTURE_TARGETS='raw:/dev/sdb1'\n",

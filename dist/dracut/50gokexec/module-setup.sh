@@ -1,11 +1,11 @@
 #!/bin/bash
-# dracut module: installs gokexec, also as kexec and vmcore-dmesg if the system has it
-# under these names. It saves the memory of a crashed kernel if targets are named
+# dracut module: installs gokexec, also as kexec, vmcore-dmesg and makedumpfile if the system has
+# it under these names. It saves the memory of a crashed kernel if targets are named
 # (GOKEXEC_CAPTURE_TARGETS in /etc/default/gokexec or in the environment).
 #
 #   dracut --add gokexec /boot/gokexec-capture.img
 #
-# 99kdumpbase does not need this module: it copies /sbin/vmcore-dmesg and /sbin/kexec,
+# 99kdumpbase does not need this module: it copies /sbin/vmcore-dmesg, /sbin/kexec and makedumpfile,
 # and dracut copies the target of a link, too.
 
 # shellcheck disable=SC2154 # dracut's own variables
@@ -29,11 +29,11 @@ depends() {
 }
 
 install() {
-	local name target targets
+	local file target targets
 	inst_binary @SBINDIR@/gokexec /usr/sbin/gokexec
-	for name in kexec vmcore-dmesg; do
-		if [[ $(readlink -f "${dracutsysrootdir-}@SBINDIR@/$name") == */gokexec ]]; then
-			ln -sfn gokexec "$initdir/usr/sbin/$name"
+	for file in @SBINDIR@/kexec @SBINDIR@/vmcore-dmesg @SBINDIR@/makedumpfile /usr/bin/makedumpfile; do
+		if [[ $(readlink -f "${dracutsysrootdir-}$file") == */gokexec ]]; then
+			ln -sfn gokexec "$initdir/usr/sbin/${file##*/}"
 		fi
 	done
 	targets=$(gokexec_targets)

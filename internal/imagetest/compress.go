@@ -68,29 +68,38 @@ func compress(codec string, b []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Lzop returns b in the container of lzop(1), in blocks of 256 KiB, with
-// Adler-32 of the data. Only runs of one byte are compressed.
+// Lzop returns b in the container of lzop(1), in blocks of 256 KiB. Only runs of one byte
+// are compressed.
 func Lzop(b []byte) []byte {
+	out := LzopHeader()
+	for len(b) > 0 {
+		block := b[:min(len(b), 256<<10)]
+		b = b[len(block):]
+		out = AppendLzopBlock(out, block, LZO1X(block))
+	}
+	return append(out, 0, 0, 0, 0)
+}
+
+// LzopHeader is how a file of lzop begins. Blocks follow, and four zero bytes.
+func LzopHeader() []byte {
 	be := binary.BigEndian
-	out := []byte("\x89LZO\x00\r\n\x1a\n")
 	head := []byte{0x10, 0x40, 0x20, 0xa0, 0x09, 0x40, 1, 5}
 	head = be.AppendUint32(head, 1)          // flags: Adler-32 of the data
 	head = append(head, make([]byte, 12)...) // mode, mtime
 	head = append(head, 5, 'I', 'm', 'a', 'g', 'e')
-	out = be.AppendUint32(append(out, head...), adler32.Checksum(head))
-	for len(b) > 0 {
-		block := b[:min(len(b), 256<<10)]
-		b = b[len(block):]
-		packed := LZO1X(block)
-		if len(packed) >= len(block) {
-			packed = block
-		}
-		out = be.AppendUint32(out, uint32(len(block)))
-		out = be.AppendUint32(out, uint32(len(packed)))
-		out = be.AppendUint32(out, adler32.Checksum(block))
-		out = append(out, packed...)
+	return be.AppendUint32(append([]byte("\x89LZO\x00\r\n\x1a\n"), head...), adler32.Checksum(head))
+}
+
+// AppendLzopBlock appends a block with its Adler-32, as it is if packed is not shorter.
+func AppendLzopBlock(out, block, packed []byte) []byte {
+	be := binary.BigEndian
+	if len(packed) >= len(block) {
+		packed = block
 	}
-	return be.AppendUint32(out, 0)
+	out = be.AppendUint32(out, uint32(len(block)))
+	out = be.AppendUint32(out, uint32(len(packed)))
+	out = be.AppendUint32(out, adler32.Checksum(block))
+	return append(out, packed...)
 }
 
 // LZO1X compresses b: literals, and runs of one byte as matches at distance 1

@@ -31,8 +31,8 @@ type Work struct {
 func MaxSize(n int) int { return n + n/16 + 64 }
 
 // Compress appends src, compressed, to dst, and returns the whole. It does not allocate if
-// dst has room for MaxSize(len(src)) bytes. src may have any length; matches are found
-// within stretches of 64 KiB.
+// dst has room for MaxSize(len(src)) bytes, which must not be those of src. src may have any
+// length; matches are found within stretches of 64 KiB.
 func Compress(dst, src []byte, work *Work) []byte {
 	room := MaxSize(len(src))
 	dst = slices.Grow(dst, room)
@@ -59,18 +59,21 @@ func (w *writer) segment(start, end int, work *Work) {
 	if len(src) < 2*margin {
 		return
 	}
-	// A small input does not need, nor clear, a large table.
+	// A small input neither needs nor clears the whole table. (The masks of slot change
+	// nothing: they spare checks of bounds.)
 	shift := 32 - min(tableBits, bits.Len(uint(len(src)-1)))
-	table := work.table[: 1<<(32-shift) : 1<<(32-shift)]
-	clear(table)
+	clear(work.table[:1<<(32-shift)])
+	slot := func(bytes uint32) *uint16 {
+		return &work.table[bytes*0x9e3779b1>>(shift&31)%(1<<tableBits)]
+	}
 	last := len(src) - margin
-	for at, lit := 1, w.lit-start; ; {
+	for at, lit := 1, max(0, w.lit-start); ; {
 		var from int
 		for { // The longer nothing is found, the larger the steps.
 			now := binary.LittleEndian.Uint32(src[at:])
-			h := now * 0x9e3779b1 >> shift
-			from = int(table[h])
-			table[h] = uint16(at)
+			seen := slot(now)
+			from = int(*seen)
+			*seen = uint16(at)
 			if binary.LittleEndian.Uint32(src[from:]) == now && at-from <= maxDistance {
 				break
 			}
@@ -78,7 +81,7 @@ func (w *writer) segment(start, end int, work *Work) {
 				return
 			}
 		}
-		for from > 0 && at > max(lit, 0) && src[from-1] == src[at-1] {
+		for from > 0 && at > lit && src[from-1] == src[at-1] {
 			from, at = from-1, at-1
 		}
 		length := minMatch + common(src[from+minMatch:], src[at+minMatch:])
@@ -90,7 +93,7 @@ func (w *writer) segment(start, end int, work *Work) {
 		if at > last {
 			return
 		}
-		table[binary.LittleEndian.Uint32(src[at-2:])*0x9e3779b1>>shift] = uint16(at - 2)
+		*slot(binary.LittleEndian.Uint32(src[at-2:])) = uint16(at - 2)
 	}
 }
 

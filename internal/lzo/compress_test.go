@@ -130,6 +130,8 @@ func TestCompressRatio(t *testing.T) {
 		"text":  {bytes.Repeat([]byte("0123456789 crash kernel\n"), 200)[:4096], 70},
 		"noise": {noise(r, 4096), 4096 + 20},
 		"pages": {page(r, 1<<16), 1 << 15},
+		// A segment without a match does not make the next one's search coarse.
+		"noise, then text": {append(noise(r, 1<<16), bytes.Repeat([]byte("crash kernel"), 200)...), 1<<16 + 400},
 	} {
 		if n := len(check(t, name, tt.b, work)); n > tt.most {
 			t.Errorf("%s: %d bytes become %d; want %d at most", name, len(tt.b), n, tt.most)

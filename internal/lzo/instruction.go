@@ -1,5 +1,7 @@
 package lzo
 
+import "encoding/binary"
+
 // The farthest that each kind of match reaches back, in bytes.
 const (
 	maxNear     = 1 << 11
@@ -23,24 +25,31 @@ func (w *writer) literals(end int) {
 		w.put(0)
 		w.count(n - 3 - 15)
 	}
-	w.n += copy(w.out[w.n:], run)
+	// A few bytes are copied as 16, where there are so many: the next ones overwrite the rest.
+	if from := w.src[w.lit:]; len(run) <= 16 && len(from) >= 16 {
+		*(*[16]byte)(w.out[w.n:]) = [16]byte(from)
+		w.n += len(run)
+	} else {
+		w.n += copy(w.out[w.n:], run)
+	}
 	w.lit = end
 }
 
 // match writes a copy of length bytes, at least 3, from distance bytes back.
 func (w *writer) match(length, distance int) {
-	switch d := distance - 1; {
+	d := distance - 1
+	switch {
 	case d < maxNear && length <= 8:
-		w.put(byte((length-1)<<5|d&7<<2), byte(d>>3))
+		w.put2((length-1)<<5|d&7<<2, d>>3)
 		return
 	case d < maxMiddle:
 		w.long(0x20, length-2, 31)
-		w.put(byte(d<<2), byte(d>>6))
 	default:
 		d = distance - maxMiddle
 		w.long(byte(0x10|d>>14<<3), length-2, 7)
-		w.put(byte(d<<2), byte(d&(maxMiddle-1)>>6))
+		d &= maxMiddle - 1
 	}
+	w.put2(d<<2, d>>6)
 }
 
 // long writes an instruction whose low bits hold a length of up to most, or 0 and then
@@ -62,4 +71,13 @@ func (w *writer) count(n int) {
 	w.put(byte(n))
 }
 
-func (w *writer) put(b ...byte) { w.n += copy(w.out[w.n:], b) }
+func (w *writer) put(b byte) {
+	w.out[w.n] = b
+	w.n++
+}
+
+// put2 writes the low bytes of two numbers.
+func (w *writer) put2(a, b int) {
+	binary.LittleEndian.PutUint16(w.out[w.n:], uint16(a&0xff|b<<8))
+	w.n += 2
+}

@@ -87,9 +87,6 @@ func (l *RecordLog) Expect() []Entry { return l.entries }
 // Buf returns the log buffer, to be damaged, with the offsets of the oldest record and the end.
 func (l *RecordLog) Buf() (buf []byte, first, next int) { return l.buf, l.first, l.next }
 
-// HeaderSize is that of a record's header, in bytes.
-func (l *RecordLog) HeaderSize() int { return l.hdr.Size }
-
 // Store lays the log out in the image.
 func (l *RecordLog) Store() {
 	m := l.img

@@ -4,9 +4,6 @@ package kexecsys
 
 import "golang.org/x/sys/unix"
 
-// FileLoadSupported says whether this architecture has kexec_file_load at all.
-const FileLoadSupported = true
-
 func kexecFileLoad(kernelFD, initrdFD int, cmdline string, flags int) error {
 	return unix.KexecFileLoad(kernelFD, initrdFD, cmdline, flags)
 }

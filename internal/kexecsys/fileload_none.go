@@ -4,9 +4,6 @@ package kexecsys
 
 import "golang.org/x/sys/unix"
 
-// FileLoadSupported says whether this architecture has kexec_file_load at all.
-const FileLoadSupported = false
-
 func kexecFileLoad(int, int, string, int) error {
 	return unix.ENOSYS
 }

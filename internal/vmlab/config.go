@@ -24,7 +24,6 @@ type Config struct {
 	Files   []File   // for the initramfs, in addition to the agent
 	Modules []string // kernel modules to load before the guest answers, by name
 	Disks   []Disk
-	Ports   []string // names of virtio-serial ports; VM.PortFile returns each
 
 	Machine  string   // QEMU's -machine; the architecture's usual one by default
 	CPU      string   // QEMU's -cpu model with its flags, instead of the default
@@ -107,7 +106,7 @@ func (cfg *Config) neededModules() []string {
 			names = append(names, "virtio_pci", "virtio_blk")
 		}
 	}
-	if cfg.Channel == "virtio" || len(cfg.Ports) > 0 {
+	if cfg.Channel == "virtio" {
 		names = append(names, "virtio_pci", "virtio_console")
 	}
 	return names
@@ -179,16 +178,8 @@ func (cfg *Config) qemuArgs(dir string, firmware []string, major int) []string {
 	if cfg.Channel == "uart" {
 		args = append(args, "-serial", "chardev:channel")
 	}
-	if cfg.Channel == "virtio" || len(cfg.Ports) > 0 {
-		args = append(args, "-device", "virtio-serial,id=ports")
-	}
 	if cfg.Channel == "virtio" {
-		args = append(args, "-device", "virtserialport,bus=ports.0,chardev=channel,name="+channelPort)
-	}
-	for i, name := range cfg.Ports {
-		args = append(args,
-			"-chardev", fmt.Sprintf("file,id=port%d,path=%s", i, escape(portFile(dir, i))),
-			"-device", fmt.Sprintf("virtserialport,bus=ports.0,chardev=port%d,name=%s", i, escape(name)))
+		args = append(args, "-device", "virtio-serial,id=ports", "-device", "virtserialport,bus=ports.0,chardev=channel,name="+channelPort)
 	}
 	for i, d := range cfg.Disks {
 		drive := fmt.Sprintf("file=%s,if=none,id=disk%d,format=raw,cache=unsafe", escape(d.file(dir, i)), i)
@@ -223,10 +214,6 @@ func (d Disk) file(dir string, i int) string {
 		return d.Source
 	}
 	return filepath.Join(dir, fmt.Sprintf("disk%d.img", i))
-}
-
-func portFile(dir string, i int) string {
-	return filepath.Join(dir, fmt.Sprintf("port%d.out", i))
 }
 
 // escape doubles commas, as QEMU's options want it.

@@ -15,17 +15,6 @@ func (vm *VM) HMP(ctx context.Context, line string) (string, error) {
 	return text, vm.explain("QEMU monitor", err)
 }
 
-// QMP runs a command of QEMU's machine protocol and returns its JSON answer.
-func (vm *VM) QMP(ctx context.Context, command string, arguments any) ([]byte, error) {
-	ctx, cancel := vm.step(ctx)
-	defer cancel()
-	answer, err := vm.monitor.execute(ctx, command, arguments)
-	return answer, vm.explain("QEMU monitor", err)
-}
-
-// Events lists what QEMU has reported so far.
-func (vm *VM) Events() []Event { return vm.monitor.happened() }
-
 // AddDIMM hot-adds memory; Config.MaxMemory must allow it. It returns when
 // QEMU has done so: the guest sees it a little later.
 func (vm *VM) AddDIMM(ctx context.Context, id string, mebibytes int) error {
@@ -52,11 +41,5 @@ func (vm *VM) AddCPU(ctx context.Context, socket int) error {
 	}
 	model, _, _ = strings.Cut(model, ",")
 	_, err := vm.HMP(ctx, fmt.Sprintf("device_add %s-x86_64-cpu,id=cpu%d,socket-id=%d,core-id=0,thread-id=0", model, socket, socket))
-	return err
-}
-
-// RemoveCPU asks the guest to give a CPU back that AddCPU has added.
-func (vm *VM) RemoveCPU(ctx context.Context, socket int) error {
-	_, err := vm.HMP(ctx, fmt.Sprintf("device_del cpu%d", socket))
 	return err
 }

@@ -2,10 +2,8 @@ package vmlab
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -13,8 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
+	"github.com/gokexec/gokexec/internal/decompress"
 )
 
 // moduleIndex is what lib/modules/RELEASE says about a kernel's modules.
@@ -148,32 +145,20 @@ func (k *Kernel) ModuleFiles(names ...string) ([]File, error) {
 	return append(files, File{Path: "/lab/modules", Data: []byte(list.String())}), nil
 }
 
-// readModule reads a .ko, .ko.xz, .ko.zst or .ko.gz file.
+// maxModule bounds an unpacked module, in bytes.
+const maxModule = 256 << 20
+
+// readModule reads a module file, and unpacks it if it is compressed.
 func readModule(file string) ([]byte, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	var r io.Reader = bytes.NewReader(content)
-	switch path.Ext(file) {
-	case ".ko":
+	codec := decompress.Of(content)
+	if codec == nil {
 		return content, nil
-	case ".xz":
-		r, err = xz.NewReader(r, xz.DefaultDictMax)
-	case ".zst":
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1)); err == nil {
-			defer d.Close()
-			r = d
-		}
-	case ".gz":
-		r, err = gzip.NewReader(r)
-	default:
-		return nil, fmt.Errorf("%s: unknown kind of module file", file)
 	}
-	if err == nil {
-		content, err = io.ReadAll(r)
-	}
+	content, err = codec.Unpack(bytes.NewReader(content), int64(len(content)), 0, maxModule)
 	if err != nil {
 		return nil, fmt.Errorf("unpack %s: %w", file, err)
 	}

@@ -63,16 +63,6 @@ func (vm *VM) PlantAt(addrs ...uint64) (*Nonce, error) {
 	return n, nil
 }
 
-// Locate asks where the pages are now: memory hot-removal moves them.
-func (vm *VM) Locate(ctx context.Context, n *Nonce) error {
-	var result wire.PlantResult
-	err := vm.request(ctx, "locate a nonce", wire.OpLocate, wire.LocateArgs{Nonce: n.Value}, &result)
-	if err == nil {
-		n.Phys = result.Phys
-	}
-	return err
-}
-
 // Check reads every page at its physical address and compares all of it.
 func (n *Nonce) Check(read func(b []byte, phys uint64) error) error {
 	got, want := make([]byte, n.PageSize), make([]byte, n.PageSize)

@@ -85,16 +85,6 @@ func (vm *VM) Console() string {
 // Disk is the host path of a disk.
 func (vm *VM) Disk(i int) string { return vm.Config.Disks[i].file(vm.dir, i) }
 
-// PortFile is the host path of what was written to a port of Config.Ports.
-func (vm *VM) PortFile(name string) string {
-	for i, port := range vm.Config.Ports {
-		if port == name {
-			return portFile(vm.dir, i)
-		}
-	}
-	return ""
-}
-
 // explain adds to an error what the guest's console said last.
 func (vm *VM) explain(what string, err error) error {
 	if err == nil {
@@ -179,22 +169,6 @@ func (vm *VM) Glob(ctx context.Context, pattern string) ([]string, error) {
 	var result wire.GlobResult
 	err := vm.request(ctx, "list "+pattern, wire.OpGlob, wire.GlobArgs{Pattern: pattern}, &result)
 	return result.Names, err
-}
-
-// Mount mounts a filesystem in the guest.
-func (vm *VM) Mount(ctx context.Context, source, target, fstype, data string) error {
-	return vm.request(ctx, "mount "+source, wire.OpMount,
-		wire.MountArgs{Source: source, Target: target, Type: fstype, Data: data}, nil)
-}
-
-// Unmount undoes a mount.
-func (vm *VM) Unmount(ctx context.Context, target string) error {
-	return vm.request(ctx, "unmount "+target, wire.OpUnmount, wire.UnmountArgs{Target: target}, nil)
-}
-
-// Insmod loads a kernel module from an uncompressed file of the guest.
-func (vm *VM) Insmod(ctx context.Context, path, params string) error {
-	return vm.request(ctx, "load module "+path, wire.OpInsmod, wire.InsmodArgs{Path: path, Params: params}, nil)
 }
 
 // Crash panics the kernel, on a CPU or, with -1, on any. It returns when the

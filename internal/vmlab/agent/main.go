@@ -144,18 +144,18 @@ func loadModules(warn func(error)) {
 	}
 	for path := range strings.Lines(string(list)) {
 		if path = strings.TrimSpace(path); path != "" {
-			warn(insmod(path, ""))
+			warn(insmod(path))
 		}
 	}
 }
 
-func insmod(path, params string) error {
+func insmod(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), params, 0); err != nil && err != unix.EEXIST {
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && err != unix.EEXIST {
 		return fmt.Errorf("load module %s: %w", path, err)
 	}
 	return nil

@@ -7,20 +7,14 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"sync"
 	"unsafe"
 
 	"github.com/gokexec/gokexec/internal/vmlab/wire"
 	"golang.org/x/sys/unix"
 )
 
-// memory holds the planted pages: mapped, locked, and never touched again.
-type memory struct {
-	mu      sync.Mutex
-	planted map[string][][]byte // by nonce
-}
-
-func (m *memory) plant(args wire.PlantArgs) (*wire.PlantResult, error) {
+// plant fills pages that stay mapped and locked, and are never touched again.
+func plant(args wire.PlantArgs) (*wire.PlantResult, error) {
 	if len(args.Nonce) != wire.NonceSize || args.Pages < 1 || args.Pages > 1<<14 {
 		return nil, fmt.Errorf("a nonce of %d bytes on %d pages; want %d bytes, 1 to %d pages",
 			len(args.Nonce), args.Pages, wire.NonceSize, 1<<14)
@@ -38,13 +32,7 @@ func (m *memory) plant(args wire.PlantArgs) (*wire.PlantResult, error) {
 			return nil, fmt.Errorf("mlock: %w", err)
 		}
 	}
-	m.mu.Lock()
-	if m.planted == nil {
-		m.planted = map[string][][]byte{}
-	}
-	m.planted[string(args.Nonce)] = pages
-	m.mu.Unlock()
-	return m.locate(wire.LocateArgs{Nonce: args.Nonce})
+	return locate(pages)
 }
 
 // scatteredPages gets eight times as many pages as wanted and keeps random
@@ -157,13 +145,8 @@ func physical(pagemap *os.File, mem []byte, size int) ([]uint64, error) {
 	return addrs, nil
 }
 
-func (m *memory) locate(args wire.LocateArgs) (*wire.PlantResult, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	pages, ok := m.planted[string(args.Nonce)]
-	if !ok {
-		return nil, fmt.Errorf("no such nonce is planted")
-	}
+// locate tells where pages are.
+func locate(pages [][]byte) (*wire.PlantResult, error) {
 	pagemap, err := os.Open("/proc/self/pagemap")
 	if err != nil {
 		return nil, err

@@ -20,7 +20,6 @@ import (
 type server struct {
 	channel *os.File
 	out     *wire.Writer
-	memory  memory
 
 	mu       sync.Mutex
 	programs map[uint64]*program // by the ID of their request
@@ -122,24 +121,8 @@ func (s *server) do(request wire.Request) (result any, after func() error, err e
 			names, err := filepath.Glob(a.Pattern)
 			return wire.GlobResult{Names: names}, err
 		})
-	case wire.OpMount:
-		_, err = with(request, func(a wire.MountArgs) (any, error) {
-			if err := os.MkdirAll(a.Target, 0o755); err != nil {
-				return nil, err
-			}
-			return nil, os.NewSyscallError("mount "+a.Source+" on "+a.Target,
-				unix.Mount(a.Source, a.Target, a.Type, uintptr(a.Flags), a.Data))
-		})
-	case wire.OpUnmount:
-		_, err = with(request, func(a wire.UnmountArgs) (any, error) {
-			return nil, os.NewSyscallError("unmount "+a.Target, unix.Unmount(a.Target, 0))
-		})
-	case wire.OpInsmod:
-		_, err = with(request, func(a wire.InsmodArgs) (any, error) { return nil, insmod(a.Path, a.Params) })
 	case wire.OpPlant:
-		result, err = with(request, func(a wire.PlantArgs) (any, error) { return s.memory.plant(a) })
-	case wire.OpLocate:
-		result, err = with(request, func(a wire.LocateArgs) (any, error) { return s.memory.locate(a) })
+		result, err = with(request, func(a wire.PlantArgs) (any, error) { return plant(a) })
 	case wire.OpMemory:
 		_, err = with(request, func(a wire.MemoryArgs) (any, error) {
 			return nil, readPhysical(a, s.output(request.ID, "data"))

@@ -10,19 +10,15 @@ type Op string
 
 // The requests, with the type of Request.Args and of Reply.Result.
 const (
-	OpRun     Op = "run"     // RunArgs, RunResult; output arrives in TypeOutput replies
-	OpSignal  Op = "signal"  // SignalArgs, nothing
-	OpWrite   Op = "write"   // WriteArgs, nothing
-	OpRead    Op = "read"    // ReadArgs, nothing; content arrives in TypeOutput replies
-	OpGlob    Op = "glob"    // GlobArgs, GlobResult
-	OpMount   Op = "mount"   // MountArgs, nothing
-	OpUnmount Op = "unmount" // UnmountArgs, nothing
-	OpInsmod  Op = "insmod"  // InsmodArgs, nothing
-	OpPlant   Op = "plant"   // PlantArgs, PlantResult
-	OpLocate  Op = "locate"  // LocateArgs, PlantResult
-	OpMemory  Op = "memory"  // MemoryArgs, nothing; content arrives in TypeOutput replies
-	OpCrash   Op = "crash"   // CrashArgs; answered before it happens
-	OpReboot  Op = "reboot"  // RebootArgs; answered before it happens
+	OpRun    Op = "run"    // RunArgs, RunResult; output arrives in TypeOutput replies
+	OpSignal Op = "signal" // SignalArgs, nothing
+	OpWrite  Op = "write"  // WriteArgs, nothing
+	OpRead   Op = "read"   // ReadArgs, nothing; content arrives in TypeOutput replies
+	OpGlob   Op = "glob"   // GlobArgs, GlobResult
+	OpPlant  Op = "plant"  // PlantArgs, PlantResult
+	OpMemory Op = "memory" // MemoryArgs, nothing; content arrives in TypeOutput replies
+	OpCrash  Op = "crash"  // CrashArgs; answered before it happens
+	OpReboot Op = "reboot" // RebootArgs; answered before it happens
 )
 
 // Request is what the host sends.
@@ -120,37 +116,12 @@ type GlobResult struct {
 	Names []string `json:"names"`
 }
 
-// MountArgs mount a filesystem; the target is made if missing.
-type MountArgs struct {
-	Source string `json:"source"`
-	Target string `json:"target"`
-	Type   string `json:"type"`
-	Flags  uint64 `json:"flags,omitempty"` // MS_*
-	Data   string `json:"data,omitempty"`
-}
-
-// UnmountArgs undo a mount.
-type UnmountArgs struct {
-	Target string `json:"target"`
-}
-
-// InsmodArgs load one module from an uncompressed file.
-type InsmodArgs struct {
-	Path   string `json:"path"`
-	Params string `json:"params,omitempty"`
-}
-
 // PlantArgs fill pages by FillNoncePage and keep them in memory.
 type PlantArgs struct {
 	Nonce []byte `json:"nonce"` // NonceSize bytes
 	Pages int    `json:"pages"`
 	Min   uint64 `json:"min,omitempty"` // lowest physical address
 	Max   uint64 `json:"max,omitempty"` // exclusive; 0 is no bound
-}
-
-// LocateArgs ask where planted pages are now.
-type LocateArgs struct {
-	Nonce []byte `json:"nonce"`
 }
 
 // PlantResult says where the pages are.

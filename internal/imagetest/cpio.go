@@ -12,7 +12,7 @@ type CpioFile struct {
 	Size int
 }
 
-// WriteCpio writes a newc cpio archive, file by file in the order given, and its trailer
+// WriteCpio writes a newc cpio archive of the files in the order given, and its trailer
 // (Documentation/driver-api/early-userspace/buffer-format.rst).
 func WriteCpio(w io.Writer, files ...CpioFile) error {
 	zeros := make([]byte, 64<<10)

@@ -58,7 +58,6 @@ gokexec tries again at the next event; the daemon also tries again by itself, af
 			{exitOK, "the loaded elfcorehdr is accurate, or another process handles the event, or no crash kernel is wanted"},
 			{exitStale, "the elfcorehdr is stale, and a reload did not help; or a crash kernel is wanted, and none could be loaded"},
 		},
-		orderly: true,
 		unheard: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &hotplugOptions{}
@@ -88,17 +87,32 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.unit != "" {
-		if o.daemon || o.command != "" || method != plan.Auto {
-			return usageError("--hand-over takes no other options: give them to the command of the unit")
-		}
-		return e.handOver(ctx, o.unit)
+	if o.unit != "" && (o.daemon || o.command != "" || method != plan.Auto) {
+		return usageError("--hand-over takes no other options: give them to the command of the unit")
 	}
 	if o.timeout <= 0 {
 		return usageError("--reload-timeout is %v; give a time above 0, such as 5m", o.timeout)
 	}
 	if o.command != "" && method != plan.Auto {
 		return usageError("--reload-method has no effect with --reload-command: the command chooses the method")
+	}
+	if !o.daemon {
+		coalesced, err := (&hotplug.Handler{Dir: statedir.Dir(e.stateDir)}).Announce()
+		if coalesced && err == nil {
+			return nil // as most do in a burst, before signals are set up
+		}
+		ctx = e.interrupts.orderly(ctx)
+		if err != nil && (coalesced || o.unit != "") { // else Event reports it
+			e.reportEvent(true, err.Error())
+		}
+		if coalesced {
+			return nil
+		}
+		if o.unit != "" {
+			return e.handOver(ctx, o.unit)
+		}
+	} else {
+		ctx = e.interrupts.orderly(ctx)
 	}
 	arch, err := machine.NativeArch()
 	if err != nil {
@@ -163,14 +177,10 @@ func (e *env) mayUseLoad(arch machine.Arch, a hotplug.Attempt) error {
 // handOverTimeout is how long the service manager may take to queue a job.
 const handOverTimeout = 30 * time.Second
 
-// handOver marks an event and starts a unit that handles it. Each event has a unit of
+// handOver starts a unit that handles an event, which is marked. Each event has a unit of
 // its own: starting a unit that already runs has no effect, and that unit may have
 // checked before this event.
 func (e *env) handOver(ctx context.Context, unit string) error {
-	h := &hotplug.Handler{Dir: statedir.Dir(e.stateDir), Report: e.reportEvent}
-	if h.Announce() {
-		return nil
-	}
 	withPath()
 	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
 	defer cancel()

@@ -21,6 +21,9 @@ const interruptGrace = 30 * time.Second
 type interrupts struct {
 	grace time.Duration
 	die   func(os.Signal)
+	// listen has the signals handled here. Until then they end the process as they do any
+	// other: the threads for it are a tenth of what a short command costs.
+	listen func()
 	// outlivePipe makes writes to a pipe without a reader fail, without ending the process.
 	outlivePipe func()
 
@@ -30,12 +33,17 @@ type interrupts struct {
 	load   chan struct{}      // holds one while a load is under way
 }
 
-// handleInterrupts handles the signals from here on.
+// handleInterrupts handles the signals as soon as a command has something to end in order.
 func handleInterrupts() *interrupts {
 	i := &interrupts{grace: interruptGrace, die: dieBy, outlivePipe: takeSIGPIPE, load: make(chan struct{}, 1)}
-	ch := make(chan os.Signal, 2)
-	signal.Notify(ch, unix.SIGINT, unix.SIGTERM)
-	go i.handle(ch)
+	i.listen = sync.OnceFunc(func() {
+		ch := make(chan os.Signal, 2)
+		signal.Notify(ch, unix.SIGINT, unix.SIGTERM)
+		go i.handle(ch)
+	})
+	if os.Getpid() == 1 { // no signal ends the first process of a PID namespace by itself
+		i.listen()
+	}
 	return i
 }
 
@@ -67,6 +75,7 @@ func (i *interrupts) orderly(ctx context.Context) context.Context {
 	if i == nil {
 		return ctx
 	}
+	i.listen()
 	i.outlivePipe()
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -79,6 +88,7 @@ func (i *interrupts) loading() (done func()) {
 	if i == nil {
 		return func() {}
 	}
+	i.listen()
 	i.load <- struct{}{}
 	return func() { <-i.load }
 }
@@ -88,6 +98,7 @@ func (i *interrupts) removing(name string) (done func()) {
 	if i == nil {
 		return func() {}
 	}
+	i.listen()
 	set := func(name string) {
 		i.mu.Lock()
 		defer i.mu.Unlock()

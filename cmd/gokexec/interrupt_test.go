@@ -32,7 +32,7 @@ func TestInterrupts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				died := make(chan time.Time, 1)
-				i := &interrupts{grace: interruptGrace, die: func(os.Signal) { died <- time.Now() }, outlivePipe: func() {}, load: make(chan struct{}, 1)}
+				i := &interrupts{grace: interruptGrace, die: func(os.Signal) { died <- time.Now() }, listen: func() {}, outlivePipe: func() {}, load: make(chan struct{}, 1)}
 				ctx := context.Background()
 				if tt.orderly {
 					ctx = i.orderly(ctx)
@@ -65,7 +65,7 @@ func TestInterrupts(t *testing.T) {
 func TestInterruptRemovesOutput(t *testing.T) {
 	dir := t.TempDir()
 	died := make(chan []os.DirEntry)
-	i := &interrupts{grace: interruptGrace, outlivePipe: func() {}, load: make(chan struct{}, 1)}
+	i := &interrupts{grace: interruptGrace, listen: func() {}, outlivePipe: func() {}, load: make(chan struct{}, 1)}
 	i.die = func(os.Signal) {
 		left, err := os.ReadDir(dir)
 		if err != nil {

@@ -123,13 +123,14 @@ func (h *Handler) Event(ctx context.Context) (Outcome, error) {
 }
 
 // Announce writes the mark of an event, and tells whether another process will handle
-// it. If not, the caller must start one (Event).
-func (h *Handler) Announce() (coalesced bool) {
+// it. If not, the caller must start one (Event). An error means that the event could not be
+// marked.
+func (h *Handler) Announce() (coalesced bool, err error) {
 	s := h.process()
-	h.setMark(s)
-	mine, err := s.tryPending()
+	err = markError(s.mark())
+	mine, pendingErr := s.tryPending()
 	s.releasePending()
-	return err == nil && !mine
+	return pendingErr == nil && !mine, err
 }
 
 func (h *Handler) process() *process {
@@ -153,9 +154,16 @@ func (h *Handler) event(ctx context.Context, s steps) (Outcome, error) {
 }
 
 func (h *Handler) setMark(s steps) {
-	if err := s.mark(); err != nil {
-		h.report(true, "an event can't be marked, so it would be lost if this process were killed: "+err.Error())
+	if err := markError(s.mark()); err != nil {
+		h.report(true, err.Error())
 	}
+}
+
+func markError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("an event can't be marked, so it would be lost if this process were killed: %w", err)
 }
 
 // attempt is what was tried for one event, in all its checks.

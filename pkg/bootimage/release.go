@@ -11,8 +11,8 @@ import (
 const (
 	bannerPrefix   = "Linux version "       // how linux_banner (init/version.c) begins
 	maxBanner      = len(bannerPrefix) + 88 // the longest that is looked for
-	bannerChunk    = 1 << 20
-	maxBannerReach = 512 << 20 // bytes that are searched
+	bannerChunk    = 64 << 10               // bytes that are read at once
+	maxBannerReach = 512 << 20              // bytes that are searched
 )
 
 // Release returns the kernel release (uname -r), which names the directory of

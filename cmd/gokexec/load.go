@@ -274,6 +274,7 @@ func (o *loadOptions) plan(e *env, l *loader.Loader, spec *plan.Spec) (*loader.O
 	if err != nil {
 		return &loader.Outcome{}, err
 	}
+	check.PrepareInitrd(in, host)
 	p, err := in.Plan(host, spec.Method)
 	if err != nil {
 		return &loader.Outcome{}, err

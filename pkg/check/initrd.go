@@ -3,6 +3,7 @@ package check
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -42,17 +43,36 @@ func Initrd(in *plan.Inputs, p *plan.Plan, host *machine.Host) []advice.Finding 
 	return []advice.Finding{f, room, checkKernelOfInitrd(p, release, contents)}
 }
 
+// PrepareInitrd does the part of Initrd that takes memory, and gives that back. Before a plan is made that
+// keeps a load's peak down: the images are not in memory yet.
+func PrepareInitrd(in *plan.Inputs, host *machine.Host) {
+	if in.Spec.Kind != machine.Crash || in.Initrd == nil || in.HasReadInitrd() {
+		return
+	}
+	_, _ = in.ReadInitrd(initrdLimit(host)) // Initrd judges the error
+	debug.FreeOSMemory()
+}
+
+// initrdLimit is what an initrd may unpack to, in bytes.
+func initrdLimit(host *machine.Host) uint64 {
+	if region, found := host.CrashRegion(); found {
+		return region.Size()
+	}
+	return maxUnpacked
+}
+
 // readInitrd gives no contents where the initrd can't be looked into, or has no modules to judge.
 func readInitrd(in *plan.Inputs, p *plan.Plan, host *machine.Host) (*initramfs.Contents, advice.Finding) {
-	source := p.Initrd.Reader(in.Initrd)
-	if source == nil {
+	var contents *initramfs.Contents
+	var err error
+	switch {
+	case p.Initrd.Data != nil:
+		contents, err = initramfs.Read(p.Initrd.Reader(nil), initrdLimit(host))
+	case in.Initrd != nil:
+		contents, err = in.ReadInitrd(initrdLimit(host))
+	default:
 		return nil, advice.NotKnown(checkInitrd, "it can't be looked into")
 	}
-	limit := uint64(maxUnpacked)
-	if region, found := host.CrashRegion(); found {
-		limit = region.Size()
-	}
-	contents, err := initramfs.Read(source, limit)
 	remedy := "the capture kernel may not unpack it (\"junk within compressed archive\", \"write error\"): make it anew, by gokexec initramfs or the distribution's tool"
 	switch {
 	case err == nil && contents.Ramdisk != "":

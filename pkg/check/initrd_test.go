@@ -1,6 +1,7 @@
 package check
 
 import (
+	"io"
 	"strings"
 	"testing"
 
@@ -52,5 +53,55 @@ func TestInitrd(t *testing.T) {
 				t.Error("Initrd() of an ordinary kexec finds something")
 			}
 		})
+	}
+}
+
+// readCounter counts the bytes that are read.
+type readCounter struct {
+	io.ReaderAt
+	n int
+}
+
+func (r *readCounter) ReadAt(b []byte, off int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(b, off)
+	r.n += n
+	return n, err
+}
+
+// An initrd is unpacked once for a load: before its plan, which has the images in memory.
+func TestPrepareInitrd(t *testing.T) {
+	host := kexectest.NewMachine(t).Host("x86_64")
+	initrd := imagetest.Initramfs("init", "lib/modules/5.10.0-x/nvme.ko")
+	spec := &plan.Spec{Kind: machine.Crash, Kernel: plan.FromBytes("vmlinuz", imagetest.SmallBzImage().Bytes()), Initrd: plan.FromBytes("initrd", initrd)}
+	open := func() (*plan.Inputs, *readCounter) {
+		in, err := plan.Open(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &readCounter{ReaderAt: in.Initrd.ReaderAt}
+		in.Initrd.ReaderAt = r
+		return in, r
+	}
+	in, read := open()
+	for range 2 { // a load that is made again
+		PrepareInitrd(in, host)
+	}
+	if read.n != len(initrd) {
+		t.Errorf("%d bytes read of an initrd of %d", read.n, len(initrd))
+	}
+	p, err := in.Plan(host, plan.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.n = 0
+	if findings := Initrd(in, p, host); len(findings) != 3 || !strings.Contains(findings[2].Detail, "5.10.0-x") || read.n != 0 {
+		t.Errorf("Initrd() = %+v, and has read %d bytes; want what was prepared, and none", findings, read.n)
+	}
+	spec.Kind = machine.Boot
+	if in, read = open(); read.n != 0 {
+		t.Fatal("opening reads")
+	}
+	if PrepareInitrd(in, host); read.n != 0 {
+		t.Errorf("%d bytes read for an ordinary kexec, which is not checked", read.n)
 	}
 }

@@ -70,6 +70,7 @@ func (l *Loader) planInputs(in *plan.Inputs) (*plan.Plan, *machine.Host, []advic
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	check.PrepareInitrd(in, host)
 	p, err := in.Plan(host, in.Spec.Method)
 	if err != nil {
 		return nil, nil, nil, err

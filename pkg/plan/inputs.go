@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/gokexec/gokexec/pkg/bootimage"
+	"github.com/gokexec/gokexec/pkg/initramfs"
 )
 
 // ErrNotRegular is wrapped when a kernel or initrd is a directory, a FIFO or a
@@ -28,7 +29,14 @@ type Inputs struct {
 	Spec                *Spec  // that of Open, with the identity of each file
 	Kernel, Initrd, DTB *Input // nil: the Spec has none
 
-	image *bootimage.Image // in Kernel; nil before a plan was made
+	image    *bootimage.Image // in Kernel; nil before a plan was made
+	contents *initrdContents  // of Initrd; nil before it was read
+}
+
+// initrdContents is what ReadInitrd has found.
+type initrdContents struct {
+	*initramfs.Contents
+	err error
 }
 
 // Input is an open Source.
@@ -79,6 +87,19 @@ func Open(spec *Spec) (*Inputs, error) {
 // Close closes them.
 func (in *Inputs) Close() error {
 	return errors.Join(in.Kernel.close(), in.Initrd.close(), in.DTB.close())
+}
+
+// HasReadInitrd tells whether ReadInitrd has read it.
+func (in *Inputs) HasReadInitrd() bool { return in.contents != nil }
+
+// ReadInitrd is initramfs.Read of Initrd, which must be there. It reads it once. Unpacking takes memory,
+// so it is best done before a plan has the images in memory.
+func (in *Inputs) ReadInitrd(limit uint64) (*initramfs.Contents, error) {
+	if in.contents == nil {
+		in.contents = &initrdContents{}
+		in.contents.Contents, in.contents.err = initramfs.Read(io.NewSectionReader(in.Initrd, 0, in.Initrd.Size), limit)
+	}
+	return in.contents.Contents, in.contents.err
 }
 
 // Release is what the kernel calls itself (bootimage.Image.Release); "" if it does not tell.

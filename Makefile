@@ -26,7 +26,7 @@ ARCHES  := amd64 arm64 riscv64 ppc64le s390x loong64 arm 386
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.release=$(RELEASE)"
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help build cross demo test check unit fuzz vm vm-built test-full bench deps generate man completions install deb rpm clean
+.PHONY: help build cross demo test check unit fuzz vm vm-built test-readers test-full bench deps generate man completions install deb rpm clean
 
 help:
 	@echo 'make build     bin/gokexec, static'
@@ -37,7 +37,8 @@ help:
 	@echo 'make fuzz      each fuzz target for FUZZTIME (10s)'
 	@echo 'make vm        the tests in QEMU'
 	@echo 'make vm-built  the tests on kernels that no package has; builds them first (20 minutes, once)'
-	@echo 'make test-full everything, on every kernel, with no time limit: check, unit, vm, vm-built, fuzz'
+	@echo 'make test-readers  crash(8) and drgn(1) read every form of dump that gokexec writes (a download of 1 GB, once)'
+	@echo 'make test-full everything, on every kernel, with no time limit: check, unit, vm, vm-built, test-readers, fuzz'
 	@echo 'make bench     benchmarks, compared with kexec-tools in the same VM'
 	@echo 'make generate  regenerate the generated files that are committed'
 	@echo 'make install   into DESTDIR: the binary, also as kexec, vmcore-dmesg and makedumpfile (not with'
@@ -90,11 +91,15 @@ vm-built:
 	@scripts/deps built
 	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_BUILT=all CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMBuilt' ./test/vm
 
+# Programs that are not ours read what we write. They need the kernel's debugging information.
+test-readers: deps
+	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_READERS=1 CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMReaders' ./test/vm
+
 # Each part can be run alone: GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_MATRIX=full make vm, and so on.
 test-full: export GOKEXEC_VM_REQUIRED = 1
 test-full: export GOKEXEC_VM_MATRIX = full
 test-full: export GOKEXEC_EXPLORE = full
-test-full: deps check unit vm vm-built fuzz
+test-full: deps check unit vm vm-built test-readers fuzz
 
 FUZZTIME ?= 10s
 fuzz:

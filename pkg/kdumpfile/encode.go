@@ -2,13 +2,14 @@ package kdumpfile
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/gokexec/gokexec/internal/lzo"
 )
 
 // Codec is how the pages of a compressed dump are packed.
@@ -53,6 +54,7 @@ type encoder struct {
 	codec Codec
 	zstd  *zstd.Encoder
 	zlib  *zlib.Writer
+	lzo   *lzo.Work
 	buf   bytes.Buffer // of zlib
 }
 
@@ -66,8 +68,10 @@ func newEncoder(c Codec, page int) (*encoder, error) {
 	case CodecZstd:
 		e.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
 			zstd.WithWindowSize(max(page, zstd.MinWindowSize)), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+	case CodecLZO:
+		e.lzo = new(lzo.Work)
 	default:
-		err = fmt.Errorf("compression %v: %w", c, errors.ErrUnsupported)
+		err = fmt.Errorf("%v is not known", c)
 	}
 	return e, err
 }
@@ -89,6 +93,8 @@ func (e *encoder) appendPage(dst, page []byte) ([]byte, uint32, error) {
 		if e.buf.Len() < len(page) {
 			dst = append(dst, e.buf.Bytes()...)
 		}
+	case CodecLZO:
+		dst = lzo.Compress(slices.Grow(dst, lzo.MaxSize(len(page))), page, e.lzo)
 	case CodecSnappy:
 		dst = slices.Grow(dst, s2.MaxEncodedLen(len(page)))
 		dst = dst[:start+len(s2.EncodeSnappy(dst[start:cap(dst)], page))]

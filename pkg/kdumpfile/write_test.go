@@ -41,7 +41,7 @@ func (e everyThird) Filter(_ context.Context, first uint64, keep []uint64) error
 
 func (e everyThird) excludes(pfn uint64) bool { return pfn >= uint64(e) && pfn%3 == 1 }
 
-var codecs = []kdumpfile.Codec{kdumpfile.CodecNone, kdumpfile.CodecZlib, kdumpfile.CodecSnappy, kdumpfile.CodecZstd}
+var codecs = []kdumpfile.Codec{kdumpfile.CodecNone, kdumpfile.CodecZlib, kdumpfile.CodecLZO, kdumpfile.CodecSnappy, kdumpfile.CodecZstd}
 
 // TestWriteCompressed writes the dumps of each machine with each codec, from each form, and reads them back.
 func TestWriteCompressed(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -17,6 +18,8 @@ import (
 // ascend but for the headers and descriptors, which are in front of the pages. w isn't closed.
 func WriteCompressed(ctx context.Context, w io.WriterAt, d Dump, opt WriteOptions) (Written, error) {
 	k := &kdumpWriter{w: w, opt: &opt, src: newSource(d, &opt)}
+	// Of what a stream has twice, crash takes the first.
+	_, k.once = w.(*Flattener)
 	err := k.write(ctx)
 	if err != nil {
 		k.done.Incomplete = true
@@ -30,6 +33,7 @@ type kdumpWriter struct {
 	w    io.WriterAt
 	opt  *WriteOptions
 	src  *source
+	once bool // what is written can't be replaced
 	head *Header
 	lay  layout
 	base uint64 // page frame of bit 0
@@ -58,6 +62,9 @@ func (k *kdumpWriter) write(ctx context.Context) error {
 // begin writes what is before the bitmaps.
 func (k *kdumpWriter) begin() error {
 	k.head = newHeader(k.src.d, k.opt, k.src.page)
+	if k.once {
+		k.head.Status &^= statusIncomplete
+	}
 	k.lay = layoutOf(k.head.platform)
 	if err := k.findPages(); err != nil {
 		return err
@@ -77,7 +84,14 @@ func (k *kdumpWriter) begin() error {
 
 // finish writes what is after the bitmaps, and that all is there.
 func (k *kdumpWriter) finish(ctx context.Context) error {
-	if err := k.writePages(ctx); err != nil {
+	err := k.writePages(ctx)
+	switch {
+	case k.once && err == nil:
+		return nil
+	case k.once:
+		k.head.Status |= statusIncomplete
+		return errors.Join(err, k.writeHeader())
+	case err != nil:
 		return err
 	}
 	k.head.Status &^= statusIncomplete
@@ -190,7 +204,7 @@ func (k *kdumpWriter) writePages(ctx context.Context) error {
 		return err
 	}
 	k.descs, k.data = k.sink(at, descBuffer), k.sink(at+k.done.Kept*descSize, 1<<20)
-	if k.done.Bytes < k.data.at {
+	if k.done.Bytes < k.data.at && !k.once {
 		// The file is so long, also if no page comes.
 		end := k.sink(uint64(k.data.at)-1, 0)
 		if _, err := end.write([]byte{0}); err != nil {

@@ -23,7 +23,7 @@ import (
 // at w. The program headers are limited to 65534, which every reader knows.
 //
 // When it can't go on, the error says why, and what is at w is a dump that can be read, as far as w
-// still takes writes, and has bit 0 of e_flags set as makedumpfile does it. w isn't closed.
+// still takes writes (a Flattener must: it gets the headers last), and has bit 0 of e_flags set as makedumpfile does it. w isn't closed.
 func WriteELF(ctx context.Context, w io.WriterAt, d Dump, opt WriteOptions) (Written, error) {
 	opt.Codec = CodecNone
 	e := &elfWriter{w: w, opt: &opt, src: newSource(d, &opt)}
@@ -78,8 +78,11 @@ func (e *elfWriter) write(ctx context.Context) error {
 	ehdr, phdr := e.sizes()
 	noteAt := int64(ehdr + e.room*phdr)
 	size, _, _ := noteSizes(e.notes)
-	if err := e.writeHeader(true); err != nil {
-		return err
+	// In a stream the headers come last, and once: of what a stream has twice, crash takes the first.
+	if _, stream := e.w.(*Flattener); !stream {
+		if err := e.writeHeader(true); err != nil {
+			return err
+		}
 	}
 	notes := e.sink(noteAt, 64<<10)
 	if err := copyNotes(&notes, e.src.d.Platform().Order, e.notes); err != nil {

@@ -97,7 +97,8 @@ func mustStart(t *testing.T, cmd *exec.Cmd) <-chan error {
 	return ended
 }
 
-// within fails the test if the process doesn't end in time.
+// within fails the test if the process doesn't end. Processes have the real time, not that
+// of a bubble of synctest; the bound is far more than any takes.
 func within(t *testing.T, ended <-chan error, what string) error {
 	t.Helper()
 	select {

@@ -125,8 +125,9 @@ func (h *Handler) Event(ctx context.Context) (Outcome, error) {
 // Announce writes the mark of an event, and tells whether another process will handle
 // it. If not, the caller must start one (Event). An error means that the event could not be
 // marked.
-func (h *Handler) Announce() (coalesced bool, err error) {
-	s := h.process()
+func (h *Handler) Announce() (coalesced bool, err error) { return announce(h.process()) }
+
+func announce(s steps) (coalesced bool, err error) {
 	err = markError(s.mark())
 	mine, pendingErr := s.tryPending()
 	s.releasePending()

@@ -31,6 +31,8 @@ func TestProtocol(t *testing.T) {
 		{"two events, the rule, and a load, a kill", scenario{events: 2, rule: true, loads: 1, kills: 1}, false},
 		{"two events, the rule, an unload, a kill", scenario{events: 2, rule: true, unloads: 1, kills: 1}, false},
 		{"two events, the rule, and a load by another program", scenario{events: 2, rule: true, otherLoads: 1}, false},
+		{"two events that are announced, the rule, two kills", scenario{events: 2, rule: true, announced: true, kills: 2}, false},
+		{"three events that are announced", scenario{events: 3, announced: true}, false},
 		{"two events, the rule, a reload fails late, a kill", scenario{events: 2, rule: true, failLate: 1, kills: 1}, false},
 		{"four events, the rule, two kills", scenario{events: 4, rule: true, kills: 2}, true},
 		{"two events, a reload fails late", scenario{events: 2, failLate: 1}, false},

@@ -244,6 +244,7 @@ func (a *actor) kill(w *world) {
 type scenario struct {
 	events, loads int  // processes of each kind
 	rule          bool // an event that finds the pending link has no process
+	announced     bool // a process announces its event before it handles it, as that of gokexec hotplug does
 	otherLoads    int  // loads that take no lock but the kernel's
 	unloads       int  // explicit ones
 	otherUnloads  int  // by another program
@@ -287,9 +288,19 @@ func (sc *scenario) event(a *actor) {
 	if sc.rule {
 		a.step("rule", nil, func(w *world) string { covered = w.link != nobody; return fmt.Sprint(covered) })
 	}
-	if !a.killed && !covered {
-		sc.handle(a)
+	if a.killed || covered {
+		return
 	}
+	if sc.announced {
+		var s steps = a
+		if sc.wrap != nil {
+			s = sc.wrap(a, a)
+		}
+		if coalesced, _ := announce(s); coalesced || a.killed {
+			return
+		}
+	}
+	sc.handle(a)
 }
 
 func (sc *scenario) handle(a *actor) {

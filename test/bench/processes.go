@@ -16,7 +16,7 @@ const (
 	initrdFile = "/boot/capture.img"
 )
 
-// program is a command line, and its exit codes besides 0.
+// program is a command line, and the exit codes other than 0 that it may have.
 type program struct {
 	name  string
 	argv  []string

@@ -55,3 +55,28 @@ func (u *udev) settle(g *vmlab.Guest) {
 	g.T.Helper()
 	g.Must(append(append([]string(nil), u.admin...), "settle", "--timeout=60")...)
 }
+
+// An event that a waiting process covers starts none: udev follows the pending link, and starts one where
+// the link leads nowhere.
+func TestVMUdevPending(t *testing.T) {
+	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
+		u := getUdev(t, shippedRule(t))
+		cfg := crashMachine(t, k)
+		cfg.CPUs = 2
+		cfg.Files = append(cfg.Files, u.files...)
+		g := vmlab.Boot(t, cfg)
+		loadCrash(t, g)
+		u.start(g)
+		event := func(target string) bool {
+			shell(g, "busybox ln -sfn "+target+" /run/gokexec/pending; for n in 0 1; do echo $n >/sys/devices/system/cpu/cpu1/online; done")
+			u.settle(g)
+			return strings.TrimSpace(shell(g, "[ ! -e /run/gokexec/pending.lock ] || echo started")) == "started"
+		}
+		if event("/proc/1/fd") {
+			t.Error("an event has started a process, although one waits")
+		}
+		if !event("/proc/1/fd/none") {
+			t.Error("an event has started no process, although none waits")
+		}
+	})
+}

@@ -69,6 +69,14 @@ func (m *Machine) writeCommon() {
 	m.Write("boot/config-6.12.1", "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_CRASH_DUMP=y\nCONFIG_PROC_VMCORE=y\n# CONFIG_KEXEC_SIG_FORCE is not set\n")
 }
 
+// For is m for another test, or for a case of a fuzz target: making a machine of files takes longer than
+// planning for it.
+func (m *Machine) For(t testing.TB) *Machine {
+	other := *m
+	other.t = t
+	return &other
+}
+
 // OpenMachine is a machine that another process has made.
 func OpenMachine(t testing.TB, dir string) *Machine { return &Machine{t: t, Dir: dir} }
 

@@ -75,8 +75,9 @@ func FuzzDTPlan(f *testing.F) {
 	f.Add(uint16(0x8200), uint16(0x10), uint16(0x9000), uint16(8), uint64(0x470000), uint64(0), true)
 	f.Add(uint16(1), uint16(0xffff), uint16(0x100), uint16(0x4000), uint64(1<<40), uint64(0x80000), false)
 	const base = 0x40000000
+	made := kexectest.NewARM64Machine(f, 16<<10, kexectest.VA48)
 	f.Fuzz(func(t *testing.T, at, pages, treeAt, treePages uint16, imageSize, textOffset uint64, crash bool) {
-		m := kexectest.NewARM64Machine(t, 16<<10, kexectest.VA48)
+		m := made.For(t)
 		// Two reservations of 4 KiB units in the RAM from 1 GiB to 1.5 GiB.
 		first := memmap.Range{Start: base + memmap.PhysAddr(at)<<12, End: base + memmap.PhysAddr(min(uint64(at)+uint64(pages)+1, 0x13600))<<12}
 		iomem := "40000000-5fffffff : System RAM\n"

@@ -5,12 +5,12 @@ import "slices"
 // arch is kexec(8) on an architecture: a row of the table.
 type arch struct {
 	name     string          // by uname -m
-	options  func() []Option // besides those of all architectures
+	options  func() []Option // in addition to those of all architectures
 	types    []string        // of images that --type takes, in the order in which kexec-tools tries them
 	dtb      bool            // --dtb has an effect
 	terminal bool            // --serial names a terminal, not a port
 	appends  bool            // each --append is added to those before it
-	dropped  []string        // by --reuse-cmdline, besides what all drop
+	dropped  []string        // by --reuse-cmdline, in addition to what all drop
 }
 
 // arches is the table.

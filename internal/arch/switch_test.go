@@ -13,9 +13,7 @@ import (
 // recognisers compare machines to find out what a file is of, not to do something else
 // on an architecture.
 var recognisers = map[string]bool{
-	"pkg/bootimage/recognise.go":  true,
-	"pkg/kdumpfile/header.go":     true, // QEMU's name for a guest without long mode
-	"pkg/kdumpfile/compressed.go": true, // of arm, the base of memory is in the dump itself
+	"pkg/bootimage/recognise.go": true,
 }
 
 // What differs by architecture is a row of a table: no code compares a machine with one of debug/elf's.

@@ -65,7 +65,7 @@ func join(parts []*part) (*Compressed, error) {
 		}
 		return nil
 	})
-	if c.Header.platform.Machine == elf.EM_ARM {
+	if traitsOf(c.Header.platform.Machine).framesFromBase {
 		if err := c.setARMBase(); err != nil {
 			return nil, err
 		}

@@ -291,12 +291,16 @@ func (h *Header) twoBitmaps() bool {
 func platform(machine string, o binary.ByteOrder, word int) vmcore.Platform {
 	machine = strings.ToLower(machine)
 	p := vmcore.Platform{Order: o, Word: word}
+	x86 := elf.EM_X86_64
+	if word == 4 {
+		x86 = elf.EM_386 // QEMU gives a guest without long mode the other's name
+	}
 	for _, m := range []struct {
 		prefix  string
 		machine elf.Machine
 		word    int // 0: as the headers
 	}{
-		{"x86_64", elf.EM_X86_64, 0}, {"i3", elf.EM_386, 4}, {"i4", elf.EM_386, 4}, {"i5", elf.EM_386, 4}, {"i6", elf.EM_386, 4},
+		{"x86_64", x86, 0}, {"i3", elf.EM_386, 4}, {"i4", elf.EM_386, 4}, {"i5", elf.EM_386, 4}, {"i6", elf.EM_386, 4},
 		{"aarch64", elf.EM_AARCH64, 8}, {"arm64", elf.EM_AARCH64, 8}, {"arm", elf.EM_ARM, 4},
 		{"ppc64", elf.EM_PPC64, 8}, {"ppc", elf.EM_PPC, 4}, {"riscv", elf.EM_RISCV, 0}, {"loongarch", elf.EM_LOONGARCH, 0},
 		{"s390x", elf.EM_S390, 8}, {"s390", elf.EM_S390, 4}, {"mips64", elf.EM_MIPS, 8}, {"mips", elf.EM_MIPS, 4},
@@ -310,9 +314,6 @@ func platform(machine string, o binary.ByteOrder, word int) vmcore.Platform {
 			p.Word = m.word
 		}
 		break
-	}
-	if p.Machine == elf.EM_X86_64 && word == 4 {
-		p.Machine = elf.EM_386 // QEMU's name for a guest without long mode
 	}
 	return p
 }

@@ -3,7 +3,6 @@ package kdumpfile
 import (
 	"debug/elf"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"time"
 
@@ -17,53 +16,10 @@ func layoutOf(p vmcore.Platform) layout {
 		return all[0]
 	}
 	l := all[1]
-	if p.Machine != elf.EM_386 {
+	if !traitsOf(p.Machine).packed {
 		l.align8 = 8
 	}
 	return l
-}
-
-// machineName is what uname -m says on a machine.
-func machineName(p vmcore.Platform) string {
-	little := p.Order == binary.ByteOrder(binary.LittleEndian)
-	switch p.Machine {
-	case elf.EM_X86_64:
-		return "x86_64"
-	case elf.EM_386:
-		return "i686"
-	case elf.EM_AARCH64:
-		return "aarch64"
-	case elf.EM_ARM:
-		return "armv7l"
-	case elf.EM_PPC64:
-		if little {
-			return "ppc64le"
-		}
-		return "ppc64"
-	case elf.EM_PPC:
-		return "ppc"
-	case elf.EM_RISCV:
-		return fmt.Sprint("riscv", 8*p.Word)
-	case elf.EM_LOONGARCH:
-		return fmt.Sprint("loongarch", 8*p.Word)
-	case elf.EM_S390:
-		if p.Word == 8 {
-			return "s390x"
-		}
-		return "s390"
-	case elf.EM_MIPS:
-		if p.Word == 8 {
-			return "mips64"
-		}
-		return "mips"
-	case elf.EM_SPARCV9:
-		return "sparc64"
-	case elf.EM_IA_64:
-		return "ia64"
-	case elf.EM_ALPHA:
-		return "alpha"
-	}
-	return "Unknown" // as QEMU has it
 }
 
 // unameOf finds what uname(2) says on the crashed machine: a compressed dump has it in its header, others in
@@ -116,18 +72,14 @@ func physBaseOf(d Dump) uint64 {
 	if !ok {
 		return 0
 	}
-	switch p.Machine {
-	case elf.EM_X86_64:
-		const text = 0xffffffff80000000 // __START_KERNEL_map
-		for _, l := range e.Loads {
-			if l.Virt >= text && uint64(l.Phys) != math.MaxUint64 {
-				return uint64(l.Phys) - (l.Virt - text)
-			}
+	t := traitsOf(p.Machine)
+	for _, l := range e.Loads {
+		if t.text != 0 && l.Virt >= t.text && uint64(l.Phys) != math.MaxUint64 {
+			return uint64(l.Phys) - (l.Virt - t.text)
 		}
-	case elf.EM_ARM, elf.EM_AARCH64, elf.EM_RISCV:
-		if len(e.memory) > 0 {
-			return uint64(e.memory[0].Start)
-		}
+	}
+	if t.memoryBase && len(e.memory) > 0 {
+		return uint64(e.memory[0].Start)
 	}
 	return 0
 }

@@ -2,7 +2,6 @@ package kdumpfile
 
 import (
 	"context"
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -104,8 +103,7 @@ func (k *kdumpWriter) sink(at uint64, size int) sink {
 
 // findPages finds the highest page frame.
 func (k *kdumpWriter) findPages() error {
-	if k.head.platform.Machine == elf.EM_ARM {
-		// Page frames are counted from the begin of memory, which is a multiple of 2 MiB.
+	if traitsOf(k.head.platform.Machine).framesFromBase {
 		k.head.PhysBase &^= 2<<20 - 1
 		if r, err := k.src.d.NextMemory(0); err == nil && uint64(r.Start) < k.head.PhysBase {
 			k.head.PhysBase = 0

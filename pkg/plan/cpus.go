@@ -1,11 +1,11 @@
 package plan
 
 import (
-	"debug/elf"
 	"fmt"
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/cmdline"
+	"github.com/gokexec/gokexec/pkg/machine"
 )
 
 // maxCPUs bounds Spec.CPUs (NR_CPUS of the largest machines, arch/x86/Kconfig).
@@ -25,8 +25,7 @@ func checkCPUs(line cmdline.Cmdline, traits cmdline.Traits) error {
 			return &advice.Problem{What: fmt.Sprintf("%d CPUs are asked for (--cpus), and the command line has %s", traits.CPUs, name), Hint: "leave one of the two out"}
 		}
 	}
-	x86 := traits.Machine == elf.EM_X86_64 || traits.Machine == elf.EM_386
-	if traits.CPUs > 1 && x86 && traits.BootAPIC == nil && !line.Has("disable_cpu_apicid") {
+	if traits.CPUs > 1 && machine.ArchOf(traits.Machine).BootReset && traits.BootAPIC == nil && !line.Has("disable_cpu_apicid") {
 		return &advice.Problem{What: "the APIC ID of the boot CPU is not known: /proc/cpuinfo names none for processor 0; a capture kernel with more than one CPU could reset the machine",
 			Hint: "leave --cpus out, or append disable_cpu_apicid=ID"}
 	}

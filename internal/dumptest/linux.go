@@ -24,13 +24,13 @@ func (m *Image) AddLinux(release string, pages uint64, kind func(pfn uint64) int
 	m.Symbol("init_uts_ns", uts)
 	m.Line("OFFSET(uts_namespace.name)=0")
 
-	// Two large pages hold the image. Virt is aligned, so the tables are, too.
+	// Two large pages for the image. Virt is aligned, so the tables are, too.
 	pgd, pud, pmd := m.Alloc(4096, 4096), m.Alloc(4096, 4096), m.Alloc(4096, 4096)
 	phys := func(v uint64) uint64 { return v - startKernelMap + base }
 	m.Put(pgd+8*511, 8, phys(pud)|3)
 	m.Put(pud+8*510, 8, phys(pmd)|3)
-	for i := (m.Virt - startKernelMap) >> 21; i < (m.Virt-startKernelMap)>>21+2; i++ {
-		m.Put(pmd+8*i, 8, (base+i<<21)|0x83)
+	for at := m.Virt; at < m.Virt+2<<21; at += 1 << 21 {
+		m.Put(pmd+8*(at>>21&511), 8, phys(at)&^(1<<21-1)|0x83)
 	}
 	m.Symbol("init_top_pgt", pgd)
 

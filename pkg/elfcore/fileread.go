@@ -30,6 +30,18 @@ func (f *File) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 	return n, nil
 }
 
+// SegmentAt returns the physical addresses of the first PT_LOAD that gives a virtual address
+// by its p_vaddr. That of _stext is the kernel image on machines that don't run it in the direct map
+// (kernel/crash_core.c, crash_prepare_elf64_headers).
+func (f *File) SegmentAt(addr uint64) (memmap.Range, bool) {
+	for i := range f.Loads {
+		if l := &f.Loads[i]; l.Virt != 0 && addr >= l.Virt && addr-l.Virt < l.MemSize {
+			return l.PhysRange(), true
+		}
+	}
+	return memmap.Range{}, false
+}
+
 // ReadVirtAt is ReadPhysAt for a virtual address of the crashed kernel. It is looked up in the
 // PT_LOADs' p_vaddr first; where no segment has it, the kernel image and the direct map are
 // computed from VMCOREINFO, and the kernel's page tables are walked (vmcore.AddressSpace).

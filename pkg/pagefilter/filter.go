@@ -69,7 +69,7 @@ func New(mem Memory, opt Options) (f *Filter, err error) {
 		return nil, err
 	}
 	space := vmcore.NewAddressSpace(mem.Platform(), info, mem, vmcore.Hints{})
-	keep := memmap.NewSet(append(kernelImage(mem.Platform().Machine, info, space), opt.Keep.Ranges()...)...)
+	keep := memmap.NewSet(append(kernelImage(mem, info, space), opt.Keep.Ranges()...)...)
 	f.keep = keep.Ranges()
 	f.batches.New = func() any { b := make([]byte, batchPages*f.rules.size); return &b }
 	f.windows.New = func() any { c := make([]Class, WindowPages); return &c }

@@ -88,6 +88,9 @@ func (s *scan) pages(pfn, addr uint64, b []byte) {
 		}
 		class, order := s.page(pfn, addr+uint64(at), b[at:])
 		s.classes[pfn-s.first] = class
+		if class == Free && r.word64(b[at:], r.flags)&r.hwpoison != 0 {
+			s.classes[pfn-s.first] = HWPoison // it alone
+		}
 		if order > 0 {
 			s.run, s.runEnd = class, min(pfn+1<<order, s.first+uint64(len(s.classes)))
 		}
@@ -182,15 +185,11 @@ func (s *scan) page(pfn, addr uint64, b []byte) (Class, uint) {
 func (s *scan) free(pfn uint64, b []byte, damaged bool) (Class, uint) {
 	r := &s.f.rules
 	order := r.word64(b, r.private)
-	switch {
-	case order >= r.orders || pfn&(1<<order-1) != 0 || r.int32(b, r.refcount) != 0:
+	if order >= r.orders || pfn&(1<<order-1) != 0 || r.int32(b, r.refcount) != 0 {
 		if damaged {
 			return HWPoison, 0
 		}
 		return Kept, 0
-	case damaged:
-		// Only this page is damaged; the run goes on as Free.
-		s.classes[pfn-s.first] = HWPoison
 	}
 	return Free, uint(order)
 }

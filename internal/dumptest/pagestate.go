@@ -52,16 +52,19 @@ func (m *Machine) Free(pfn uint64, order uint) {
 // CountFree adds to the zone's NR_FREE_PAGES.
 func (m *Machine) CountFree(n int64) { m.Put(m.vmStat, 8, m.Get(m.vmStat)+uint64(n)) }
 
+// Object is the address of something in a page of the kernel that a page's mapping may point to.
+func (m *Machine) Object() uint64 { return m.Direct + m.ImagePhys - m.RAM + 0x1340 }
+
 // Anon makes an anonymous page, on the LRU list.
 func (m *Machine) Anon(pfn uint64) {
-	m.Set(pfn, PageMapping, 8, 0xffff888012345601)
+	m.Set(pfn, PageMapping, 8, m.Object()+1)
 	m.Type(pfn, 0) // mapped once
 	m.Flag(pfn, m.Kernel.LRU, m.Kernel.SwapBacked)
 }
 
 // Cache makes a page of the page cache.
 func (m *Machine) Cache(pfn uint64, private bool) {
-	m.Set(pfn, PageMapping, 8, 0xffff888012345600)
+	m.Set(pfn, PageMapping, 8, m.Object())
 	m.Flag(pfn, m.Kernel.LRU)
 	if private {
 		m.Flag(pfn, m.Kernel.Private)

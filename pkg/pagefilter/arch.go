@@ -9,6 +9,8 @@ import (
 
 // arch is what must be known of an architecture beyond VMCOREINFO.
 type arch struct {
+	// stackAt is the offset of the stack pointer in elf_prstatus.
+	stackAt int
 	// sparse returns SECTION_SIZE_BITS and MAX_PHYSMEM_BITS for kernels that do not export them.
 	sparse func(v *vmcore.VMCoreInfo) (section, phys uint)
 	// image returns where the kernel image and nothing else is mapped with one offset, last

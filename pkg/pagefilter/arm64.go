@@ -18,6 +18,7 @@ func imageAround(_ *vmcore.VMCoreInfo, stext uint64) (first, last uint64, ok boo
 
 // arm64 has pages of 4, 16 and 64 KiB (arch/arm64/include/asm/sparsemem.h).
 var arm64 = arch{
+	stackAt: 360, // pr_reg.sp of struct elf_prstatus
 	sparse: func(v *vmcore.VMCoreInfo) (section, phys uint) {
 		switch {
 		case v.OSRelease != "" && before(v, 5, 12):

@@ -63,7 +63,7 @@ func newStates(p dumptest.Paging, k dumptest.Kernel) *states {
 	m.Flag(s.block("swap cache, off the LRU list", 0, cache), k.SwapCache, k.SwapBacked)
 	m.Flag(s.block("PG_owner_priv_1 alone", 0, kept), k.SwapCache)
 	m.Hugetlb(s.block("hugetlb", 9, user), 9, 0)
-	m.Hugetlb(s.block("hugetlb, used by a file", 9, user), 9, 0xffff888012345600)
+	m.Hugetlb(s.block("hugetlb, used by a file", 9, user), 9, m.Object())
 	m.Slab(s.block("slab", 0, kept), 0)
 	m.Slab(s.block("slab of order 3", 3, kept), 3)
 	m.Compound(s.block("compound page of the kernel", 2, kept), 2)

@@ -48,9 +48,14 @@ type SurveyOptions struct {
 	Advance func(Progress) // called after each window, by one goroutine at a time
 }
 
-// Survey classifies all memory and checks the result. The error is that of ctx or of NextMemory.
+// Survey classifies all memory and checks the result: free pages against the counters of the zones,
+// samples of each class against the lists and objects that they belong to, and that the page tables,
+// the struct pages, the kernel log and the stacks of the CPUs are kept. A class that fails is refused.
+// The error is that of ctx or of NextMemory.
 func (f *Filter) Survey(ctx context.Context, opt SurveyOptions) (*Survey, error) {
 	s := &Survey{PageSize: 1 << f.shift, Refused: f.Unknown()}
+	zones, counted := f.readZones(f.cpus())
+	var picked samples
 	total := uint64(0)
 	if err := f.eachMemory(0, 1<<(64-f.shift), func(from, to uint64) error {
 		total += to - from
@@ -73,9 +78,10 @@ func (f *Filter) Survey(ctx context.Context, opt SurveyOptions) (*Survey, error)
 	for range workers {
 		wg.Go(func() {
 			for first := range windows {
-				part, err := f.surveyWindow(ctx, first)
+				part, some, err := f.surveyWindow(ctx, first, total)
 				mu.Lock()
-				s.add(part)
+				s.add(&part)
+				picked.add(&some)
 				if err != nil && failure == nil {
 					failure = err
 					cancel()
@@ -103,7 +109,7 @@ func (f *Filter) Survey(ctx context.Context, opt SurveyOptions) (*Survey, error)
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return s, f.check(ctx, s, &picked, zones, counted)
 }
 
 // eachWindow calls do with the first page frame of each window that has memory.
@@ -120,8 +126,8 @@ func (f *Filter) eachWindow(do func(first uint64) error) error {
 	})
 }
 
-// surveyWindow counts the classes of a window.
-func (f *Filter) surveyWindow(ctx context.Context, first uint64) (part Survey, err error) {
+// surveyWindow counts the classes of a window of a machine with pages of memory.
+func (f *Filter) surveyWindow(ctx context.Context, first, pages uint64) (part Survey, some samples, err error) {
 	defer func() {
 		if p := recover(); p != nil { // must not end the program of whoever can do without a filter
 			err = fmt.Errorf("page filter: internal error: %v\n%s", p, debug.Stack())
@@ -131,8 +137,9 @@ func (f *Filter) surveyWindow(ctx context.Context, first uint64) (part Survey, e
 	defer f.windows.Put(buf)
 	classes := *buf
 	if part.Unreadable, err = f.classify(ctx, first, classes); err != nil {
-		return part, err
+		return part, some, err
 	}
+	some.take(first, classes, pages)
 	err = f.eachMemory(first, first+WindowPages, func(from, to uint64) error {
 		part.Pages += to - from
 		for _, c := range classes[from-first : to-first] {
@@ -140,10 +147,10 @@ func (f *Filter) surveyWindow(ctx context.Context, first uint64) (part Survey, e
 		}
 		return nil
 	})
-	return part, err
+	return part, some, err
 }
 
-func (s *Survey) add(part Survey) {
+func (s *Survey) add(part *Survey) {
 	s.Pages += part.Pages
 	s.Unreadable += part.Unreadable
 	for c, n := range part.Counts {

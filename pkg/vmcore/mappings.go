@@ -39,3 +39,12 @@ func (a *AddressSpace) Mappings(first, last uint64) iter.Seq[Mapping] {
 		}
 	}
 }
+
+// Tables returns the physical addresses of the page tables that translate a virtual address, the
+// top one first, as far as the dump has them.
+func (a *AddressSpace) Tables(addr uint64) (tables []memmap.PhysAddr) {
+	if a.tables != nil {
+		a.tables.visit(&a.cache, addr, func(table uint64) { tables = append(tables, memmap.PhysAddr(table)) })
+	}
+	return tables
+}

@@ -47,11 +47,19 @@ func (t *pageTables) canonical(addr uint64) bool {
 // walk returns the physical address and how many bytes its page still has; with an error, for how
 // many bytes that holds, 0 if the address isn't canonical.
 func (t *pageTables) walk(tables *tableCache, addr uint64) (memmap.PhysAddr, uint64, error) {
+	return t.visit(tables, addr, nil)
+}
+
+// visit is walk, and calls each with the physical address of each table.
+func (t *pageTables) visit(tables *tableCache, addr uint64, each func(table uint64)) (memmap.PhysAddr, uint64, error) {
 	if !t.canonical(addr) {
 		return 0, 0, fmt.Errorf("not a canonical address: %w", ErrNotInDump)
 	}
 	table := t.root
 	for level := t.levels - 1; level >= 0; level-- {
+		if each != nil {
+			each(table)
+		}
 		width := t.index
 		if level == t.levels-1 {
 			width = t.bits - t.shift(level)

@@ -1,0 +1,326 @@
+package pagefilter
+
+import (
+	"context"
+	"debug/elf"
+	"fmt"
+	"slices"
+
+	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/vmcore"
+)
+
+// Bounds of the checks of a survey.
+const (
+	samplesOfWindow = 64 // page frames of a class that a window contributes
+	sampledWindows  = 64 // about as many windows contribute, evenly spread
+	maxSamples      = 2 * samplesOfWindow * sampledWindows
+	everySample     = 4 // of which the struct page's own memory is checked
+	minSamples      = 8 // fewer say nothing
+	maxLogPages     = 1024
+	maxCPUs         = 1 << 13
+)
+
+// samples are some page frames of each class, to be looked at more closely.
+type samples [NumClasses][]uint64
+
+// take adds page frames of a window, whose first is first, of a machine with pages of memory: by and by
+// one more of each class.
+func (s *samples) take(first uint64, classes []Class, pages uint64) {
+	if first/WindowPages%(1+pages/WindowPages/sampledWindows) != 0 {
+		return
+	}
+	var got [NumClasses]int
+	size := len(classes) / samplesOfWindow
+	for i, c := range classes {
+		if c != Kept && got[c] <= i/size {
+			got[c]++
+			s[c] = append(s[c], first+uint64(i))
+		}
+	}
+}
+
+// add takes over samples of another.
+func (s *samples) add(o *samples) {
+	for c := range s {
+		s[c] = append(s[c], o[c][:min(len(o[c]), maxSamples-len(s[c]))]...)
+	}
+}
+
+// checker finds out whether what would be left out may be.
+type checker struct {
+	f       *Filter
+	ctx     context.Context
+	r       *vmcore.Reader
+	space   *vmcore.AddressSpace
+	seen    map[uint64]bool // page frames that were looked at
+	refused []Refusal
+}
+
+// refuse keeps the pages of a class, for the first reason given.
+func (c *checker) refuse(class Class, format string, args ...any) {
+	if class == Kept || slices.ContainsFunc(c.refused, func(r Refusal) bool { return r.Class == class }) {
+		return
+	}
+	c.refused = append(c.refused, Refusal{class, fmt.Sprintf(format, args...)})
+}
+
+// check compares a finished survey with what the kernel itself says.
+func (f *Filter) check(ctx context.Context, s *Survey, picked *samples, before zoneCount, counted bool) error {
+	r, err := vmcore.NewReader(f.mem)
+	if err != nil {
+		return err
+	}
+	c := &checker{f: f, ctx: ctx, r: r, seen: map[uint64]bool{}, refused: slices.Clone(s.Refused),
+		space: vmcore.NewAddressSpace(f.mem.Platform(), f.info, f.mem, vmcore.Hints{})}
+	if counted {
+		c.freePages(s, before)
+	}
+	c.freeLists(picked[Free])
+	for _, class := range []Class{User, Cache, PrivateCache} {
+		c.mappings(class, picked[class])
+	}
+	c.essentials()
+	for _, class := range picked {
+		for i := 0; i < len(class); i += everySample {
+			c.structPages(class[i])
+		}
+	}
+	s.Refused = c.refused
+	return ctx.Err()
+}
+
+// freePages compares the number of free pages with the zones' own.
+func (c *checker) freePages(s *Survey, before zoneCount) {
+	after, ok := c.f.readZones(c.f.cpus())
+	// Unaccepted memory is free for the zones.
+	if n := s.Counts[Free] + s.Counts[Unaccepted]; ok && before.off(after, n, s.Unreadable) {
+		c.refuse(Free, "%d free pages were counted, but the zones of the kernel have counted %d (NR_FREE_PAGES)", n, after.free)
+	}
+}
+
+// freeLists checks that free blocks are on a list: that the next element has them as the previous one.
+func (c *checker) freeLists(pages []uint64) {
+	lru, ok := c.f.info.Offset("page.lru")
+	if !ok || lru+2*uint64(c.r.Word) > c.f.rules.size {
+		return
+	}
+	tried, bad := 0, 0
+	for _, pfn := range pages {
+		addr, _, ok := c.f.pages.find(pfn)
+		if !ok || !c.heads(addr) {
+			continue
+		}
+		tried++
+		next, err := c.r.Ulong(addr+lru, "page.lru")
+		if err != nil {
+			bad++
+			continue
+		}
+		if back, err := c.r.Ulong(next+uint64(c.r.Word), "page.lru"); err != nil || back != addr+lru {
+			bad++
+		}
+	}
+	if tried >= minSamples && bad > tried/4 {
+		c.refuse(Free, "%d of %d free blocks looked at are on no list", bad, tried)
+	}
+}
+
+// heads reports whether a free block begins with the struct page at addr.
+func (c *checker) heads(addr uint64) bool {
+	r := &c.f.rules
+	if !r.buddy.known {
+		return false
+	}
+	mapcount, err := c.r.Uint32(addr+uint64(r.mapcount), "page._mapcount")
+	return err == nil && r.buddy.is(int32(mapcount))
+}
+
+// mappings checks that what a page's mapping points to, an address_space or an anon_vma, is there and
+// is kept.
+func (c *checker) mappings(class Class, pages []uint64) {
+	r := &c.f.rules
+	tried, missing, lost := 0, 0, [NumClasses]int{}
+	for _, pfn := range pages {
+		addr, _, ok := c.f.pages.find(pfn)
+		if !ok {
+			continue
+		}
+		if r.compound >= 0 {
+			info, err := c.r.Ulong(addr+uint64(r.compound), "page.compound_head")
+			if err != nil {
+				continue
+			}
+			if head := r.headOf(addr, info); head != 0 {
+				addr = head
+			}
+		}
+		mapping, err := c.r.Ulong(addr+uint64(r.mapping), "page.mapping")
+		if err != nil || mapping == 0 {
+			continue // hugetlb that nobody uses
+		}
+		tried++
+		phys, _, err := c.space.Translate(mapping &^ 3)
+		if err != nil {
+			missing++
+			continue
+		}
+		lost[c.classOf(phys)]++
+	}
+	if tried < minSamples {
+		return
+	}
+	if missing > tried/4 {
+		c.refuse(class, "page.mapping of %d of %d pages looked at is no address of the kernel", missing, tried)
+	}
+	for target, n := range lost {
+		if Class(target) != Kept && n > tried/16 {
+			c.refuse(Class(target), "%d of %d pages looked at belong to something in a page of this class (page.mapping)", n, tried)
+		}
+	}
+}
+
+// essentials checks places without which no dump can be used.
+func (c *checker) essentials() {
+	for _, name := range []string{"swapper_pg_dir", "init_top_pgt", "init_uts_ns", "_stext", "prb", "node_data", "contig_page_data", "mem_section", "mem_map"} {
+		if addr, ok := c.f.info.Symbol(name); ok {
+			c.virtual(addr, name)
+			c.tables(addr)
+		}
+	}
+	for _, node := range c.f.nodes(c.r) {
+		c.virtual(node, "a node's pglist_data")
+	}
+	for i, sp := range c.f.stackPointers() {
+		c.virtual(sp, fmt.Sprintf("the stack of CPU %d", i))
+	}
+	c.log()
+}
+
+// log checks the pages of the kernel log: log_buf, or the arrays of the printk ring buffer.
+func (c *checker) log() {
+	pages := uint64(maxLogPages)
+	area := func(start, size uint64, name string) {
+		step := uint64(1) << c.f.shift
+		for at := uint64(0); at < size && pages > 0; at += step {
+			c.virtual(start+at, name)
+			pages--
+		}
+	}
+	if buf, ok := c.pointer("log_buf"); ok {
+		if addr, ok := c.f.info.Symbol("log_buf_len"); ok {
+			if n, err := c.r.Uint32(addr, "log_buf_len"); err == nil {
+				area(buf, uint64(n), "the kernel log")
+			}
+		}
+	}
+	prb, ok := c.pointer("prb")
+	l := vmcore.Layout{Info: c.f.info}
+	descs := l.Offset("printk_ringbuffer.desc_ring") + l.Offset("prb_desc_ring.descs")
+	infos := l.Offset("printk_ringbuffer.desc_ring") + l.Offset("prb_desc_ring.infos")
+	text := l.Offset("printk_ringbuffer.text_data_ring") + l.Offset("prb_data_ring.data")
+	sizeBits := l.Offset("printk_ringbuffer.text_data_ring") + l.Offset("prb_data_ring.size_bits")
+	if !ok || l.Err != nil {
+		return
+	}
+	for _, at := range []uint64{descs, infos, text} {
+		if p, err := c.r.Ulong(prb+at, "prb"); err == nil {
+			c.virtual(p, "the kernel log")
+		}
+	}
+	if n, err := c.r.Uint32(prb+sizeBits, "prb"); err == nil && n < 32 {
+		if p, err := c.r.Ulong(prb+text, "prb"); err == nil {
+			area(p, 1<<n, "the kernel log")
+		}
+	}
+}
+
+// pointer reads the pointer variable of a SYMBOL.
+func (c *checker) pointer(name string) (uint64, bool) {
+	addr, ok := c.f.info.Symbol(name)
+	if !ok {
+		return 0, false
+	}
+	p, err := c.r.Ulong(addr, name)
+	return p, err == nil && p != 0
+}
+
+// structPages checks the memory that has the struct page of a page frame, and the page tables to it.
+func (c *checker) structPages(pfn uint64) {
+	if addr, _, ok := c.f.pages.find(pfn); ok {
+		c.virtual(addr, "struct pages")
+		c.tables(addr)
+	}
+}
+
+// tables checks the page tables that translate a virtual address.
+func (c *checker) tables(addr uint64) {
+	for _, t := range c.space.Tables(addr) {
+		c.physical(t, "page tables of the kernel")
+	}
+}
+
+// virtual checks that the page of a virtual address is kept.
+func (c *checker) virtual(addr uint64, what string) {
+	if phys, _, err := c.space.Translate(addr); err == nil {
+		c.physical(phys, what)
+	}
+}
+
+func (c *checker) physical(phys memmap.PhysAddr, what string) {
+	if pfn := c.f.frame(phys); !c.seen[pfn] {
+		c.seen[pfn] = true
+		if class := c.classOf(phys); class != Kept {
+			c.refuse(class, "the page at %v would be left out, which contains %s", phys, what)
+		}
+	}
+}
+
+// classOf returns the class of one page.
+func (c *checker) classOf(phys memmap.PhysAddr) Class {
+	pfn := c.f.frame(phys)
+	group := max(c.f.rules.orders, 1)
+	first := pfn &^ (1<<(group-1) - 1)
+	classes := make([]Class, min(uint64(1)<<(group-1), batchPages))
+	if pfn-first >= uint64(len(classes)) {
+		first = pfn &^ (batchPages - 1)
+	}
+	if _, err := c.f.classify(c.ctx, first, classes); err != nil {
+		return Kept
+	}
+	return classes[pfn-first]
+}
+
+// noter is a Memory with the ELF notes of a dump.
+type noter interface{ Notes() []vmcore.Note }
+
+// cpus is how many CPUs the machine had, as far as the dump tells.
+func (f *Filter) cpus() int {
+	n := 0
+	if d, ok := f.mem.(noter); ok {
+		for _, note := range d.Notes() {
+			if note.Type == elf.NT_PRSTATUS && note.Name == "CORE" {
+				n++
+			}
+		}
+	}
+	return min(max(n, 1), maxCPUs)
+}
+
+// stackPointers returns the stack pointer of each CPU that was in the kernel, from its elf_prstatus.
+func (f *Filter) stackPointers() (sps []uint64) {
+	d, ok := f.mem.(noter)
+	at := arches[f.mem.Platform().Machine].stackAt
+	if !ok || at == 0 {
+		return nil
+	}
+	for _, note := range d.Notes() {
+		if note.Type != elf.NT_PRSTATUS || note.Name != "CORE" || len(note.Desc) < at+8 || len(sps) >= maxCPUs {
+			continue
+		}
+		if sp := f.mem.Platform().Order.Uint64(note.Desc[at:]); int64(sp) < 0 {
+			sps = append(sps, sp)
+		}
+	}
+	return sps
+}

@@ -1,0 +1,186 @@
+package pagefilter_test
+
+import (
+	"context"
+	"debug/elf"
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/dumptest"
+	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/pagefilter"
+	"github.com/gokexec/gokexec/pkg/vmcore"
+)
+
+const lruAt = 8 // of struct page; free blocks have no compound_head
+
+// bench is a machine on which the checks have something to look at: 64 free pages on a list, and 64
+// anonymous pages whose anon_vma is in a slab.
+type bench struct {
+	*dumptest.Machine
+	free, anon, slab uint64 // first page frames
+}
+
+func newBench(t *testing.T, p dumptest.Paging) *bench {
+	t.Helper()
+	ks := dumptest.Kernels()
+	m := dumptest.NewMachine(p, ks[len(ks)-1], 256<<20)
+	m.Line("OFFSET(page.lru)=%d", lruAt)
+	b := &bench{m, (p.RAM + 192<<20) >> p.Page, (p.RAM + 200<<20) >> p.Page, (p.RAM + 208<<20) >> p.Page}
+	for i := range uint64(64) {
+		m.Free(b.free+2*i, 0)
+		m.Set(b.free+2*i, lruAt, 8, b.struct_(b.free+2*((i+1)%64))+lruAt)
+		m.Set(b.free+2*i, lruAt+8, 8, b.struct_(b.free+2*((i+63)%64))+lruAt)
+		m.Anon(b.anon + i)
+		m.Set(b.anon+i, dumptest.PageMapping, 8, b.direct(b.slab)+16*i+1)
+	}
+	m.Slab(b.slab, 0)
+	return b
+}
+
+// struct_ is the virtual address of a page frame's struct page, direct that of its memory.
+func (b *bench) struct_(pfn uint64) uint64 { return b.Vmemmap + 64*pfn }
+func (b *bench) direct(pfn uint64) uint64  { return b.Direct + pfn<<b.Page - b.RAM }
+
+func survey(t *testing.T, mem pagefilter.Memory) (*pagefilter.Filter, *pagefilter.Survey) {
+	t.Helper()
+	f, err := pagefilter.New(mem, pagefilter.Options{})
+	if err != nil {
+		t.Fatalf("New() = %v", err)
+	}
+	s, err := f.Survey(context.Background(), pagefilter.SurveyOptions{})
+	if err != nil {
+		t.Fatalf("Survey() = %v", err)
+	}
+	return f, s
+}
+
+// noted is a machine with the notes of its CPUs.
+type noted struct {
+	*dumptest.Machine
+	sp []uint64
+}
+
+func (n *noted) Notes() (notes []vmcore.Note) {
+	at := map[elf.Machine]int{elf.EM_X86_64: 264, elf.EM_AARCH64: 360, elf.EM_RISCV: 128}[n.Machine.Machine]
+	for _, sp := range n.sp {
+		desc := make([]byte, 400)
+		binary.LittleEndian.PutUint64(desc[at:], sp)
+		notes = append(notes, vmcore.Note{Name: "CORE", Type: elf.NT_PRSTATUS, Desc: desc})
+	}
+	return notes
+}
+
+// A class that contradicts the kernel is refused, and only it; its pages are then kept at each level.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(b *bench)
+		class  pagefilter.Class
+		reason string // "" where nothing is to be refused
+	}{
+		{"nothing wrong", func(*bench) {}, kept, ""},
+		{"zones count more free pages", func(b *bench) { b.CountFree(5000) }, free, "NR_FREE_PAGES"},
+		{"zones count fewer free pages", func(b *bench) {
+			for i := range uint64(4) {
+				b.Free(b.slab+1024*(1+i), 10)
+			}
+			b.CountFree(-5 << 10 / 2)
+		}, free, "NR_FREE_PAGES"},
+		{"zones count a few more", func(b *bench) { b.CountFree(5) }, kept, ""},
+		{"zones count more, and struct pages are missing", func(b *bench) {
+			b.CountFree(5000)
+			at := memmap.PhysAddr(b.StructPage(b.slab + 64))
+			b.Hidden = memmap.Range{Start: at, End: at + 64*6000}
+		}, kept, ""},
+		{"free blocks on no list", func(b *bench) {
+			for i := range uint64(64) {
+				b.Set(b.free+2*i, lruAt, 8, b.struct_(b.slab)+lruAt)
+			}
+		}, free, "on no list"},
+		{"a broken list", func(b *bench) { b.Set(b.free, lruAt, 8, 0) }, kept, ""},
+		{"anon_vma in pages that would be left out", func(b *bench) { b.Anon(b.slab); b.Type(b.slab, -1) }, user, "page.mapping"},
+		{"mappings that lead nowhere", func(b *bench) {
+			for i := range uint64(64) {
+				b.Set(b.anon+i, dumptest.PageMapping, 8, 0xdead000000000001)
+			}
+		}, user, "no address of the kernel"},
+		{"struct pages in free memory", func(b *bench) { b.setFree(b.StructPage(b.free) >> b.Page) }, free, "struct pages"},
+		{"struct pages in user memory", func(b *bench) { b.Anon(b.StructPage(b.anon) >> b.Page) }, user, "struct pages"},
+	} {
+		for _, p := range []dumptest.Paging{dumptest.X86Paging(5, 0), dumptest.ARM64Paging(12), dumptest.RISCVPaging(48)} {
+			t.Run(c.name+"/"+p.Name, func(t *testing.T) {
+				b := newBench(t, p)
+				c.change(b)
+				f, s := survey(t, b)
+				checkRefused(t, f, s, c.class, c.reason)
+			})
+		}
+	}
+}
+
+// setFree makes a free page that is on a list.
+func (b *bench) setFree(pfn uint64) {
+	b.Free(pfn, 0)
+	b.Set(pfn, lruAt, 8, b.struct_(b.free)+lruAt)
+}
+
+func checkRefused(t *testing.T, f *pagefilter.Filter, s *pagefilter.Survey, class pagefilter.Class, reason string) {
+	t.Helper()
+	switch {
+	case reason == "":
+		if len(s.Refused) != 0 {
+			t.Errorf("Refused = %+v; want none", s.Refused)
+		}
+		return
+	case len(s.Refused) != 1 || s.Refused[0].Class != class || !strings.Contains(s.Refused[0].Reason, reason):
+		t.Errorf("Refused = %+v; want only %v, because of %q", s.Refused, class, reason)
+	}
+	if s.Counts[class] == 0 {
+		t.Fatalf("Counts = %v; want some of %v", s.Counts, class)
+	}
+	for level := range pagefilter.MaxLevel + 1 {
+		want := s.Pages
+		for c, n := range s.Counts {
+			if pagefilter.Class(c) != class && level.Excludes(pagefilter.Class(c)) {
+				want -= n
+			}
+		}
+		if got := s.KeptAt(level); got != want {
+			t.Errorf("KeptAt(%d) = %d; want %d of %d", level, got, want, s.Pages)
+		}
+		if got := keptBy(t, f, f.Selection(level, s)); got != want {
+			t.Errorf("the selection of level %d keeps %d page frames; want %d", level, got, want)
+		}
+	}
+}
+
+// keptBy counts the page frames that a selection keeps.
+func keptBy(t *testing.T, f *pagefilter.Filter, sel *pagefilter.Selection) (n uint64) {
+	t.Helper()
+	for first, keep := range memoryBits(t, f) {
+		if err := sel.Filter(context.Background(), first, keep); err != nil {
+			t.Fatalf("Filter() = %v", err)
+		}
+		for _, w := range keep {
+			for ; w != 0; w &= w - 1 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// The stack of a CPU in a page that would be left out.
+func TestStackIsKept(t *testing.T) {
+	for _, p := range []dumptest.Paging{dumptest.X86Paging(4, 0), dumptest.ARM64Paging(12), dumptest.RISCVPaging(39)} {
+		t.Run(p.Name, func(t *testing.T) {
+			b := newBench(t, p)
+			f, s := survey(t, &noted{b.Machine, []uint64{b.direct(b.slab) + 0x500, 0x7ffc0000}})
+			checkRefused(t, f, s, kept, "")
+			f, s = survey(t, &noted{b.Machine, []uint64{b.direct(b.slab) + 0x500, b.direct(b.anon) + 0xff0}})
+			checkRefused(t, f, s, user, "the stack of CPU 1")
+		})
+	}
+}

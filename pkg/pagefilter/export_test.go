@@ -1,0 +1,6 @@
+package pagefilter
+
+// EachMemory is for tests.
+func (f *Filter) EachMemory(first, end uint64, do func(from, to uint64) error) error {
+	return f.eachMemory(first, end, do)
+}

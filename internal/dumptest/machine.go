@@ -33,6 +33,7 @@ type Machine struct {
 	vmStat  uint64 // physical address of NR_FREE_PAGES
 	parsed  func() (*vmcore.VMCoreInfo, error)
 	mapping func() *vmcore.AddressSpace
+	scratch sync.Pool // *[4096]byte
 }
 
 // imageBytes is how large the kernel image and what it allocates at boot are, in bytes.
@@ -44,6 +45,7 @@ func NewMachine(p Paging, k Kernel, size uint64, more ...memmap.Range) *Machine 
 	m := &Machine{Paging: p, Kernel: k, mem: map[uint64]*[4096]byte{}}
 	m.Ranges = append([]memmap.Range{{Start: memmap.PhysAddr(p.RAM), End: memmap.PhysAddr(p.RAM + size)}}, more...)
 	m.Fill = func(_ uint64, page []byte) { k.kernelPage(page) }
+	m.scratch.New = func() any { return new([4096]byte) }
 	m.parsed = sync.OnceValues(func() (*vmcore.VMCoreInfo, error) { return vmcore.ParseVMCoreInfo([]byte(m.info.String())) })
 	m.mapping = sync.OnceValue(func() *vmcore.AddressSpace {
 		v, _ := m.parsed()
@@ -151,9 +153,10 @@ func (m *Machine) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 		case len(to) == 4096:
 			m.generate(to, a)
 		default:
-			var page [4096]byte
+			page := m.scratch.Get().(*[4096]byte)
 			m.generate(page[:], a&^4095)
 			copy(to, page[a&4095:])
+			m.scratch.Put(page)
 		}
 		n += len(to)
 	}
@@ -163,6 +166,9 @@ func (m *Machine) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 func (m *Machine) has(a uint64) bool {
 	if m.Hidden.ContainsAddr(memmap.PhysAddr(a)) {
 		return false
+	}
+	if m.array.ContainsAddr(memmap.PhysAddr(a)) {
+		return true // also where Ranges are small and far apart
 	}
 	for _, r := range m.Ranges {
 		if r.ContainsAddr(memmap.PhysAddr(a)) {

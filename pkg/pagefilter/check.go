@@ -54,6 +54,7 @@ type checker struct {
 	r       *vmcore.Reader
 	space   *vmcore.AddressSpace
 	seen    map[uint64]bool // page frames that were looked at
+	group   [batchPages]Class
 	refused []Refusal
 }
 
@@ -281,7 +282,7 @@ func (c *checker) classOf(phys memmap.PhysAddr) Class {
 	pfn := c.f.frame(phys)
 	group := max(c.f.rules.orders, 1)
 	first := pfn &^ (1<<(group-1) - 1)
-	classes := make([]Class, min(uint64(1)<<(group-1), batchPages))
+	classes := c.group[:min(uint64(1)<<(group-1), batchPages)]
 	if pfn-first >= uint64(len(classes)) {
 		first = pfn &^ (batchPages - 1)
 	}

@@ -74,6 +74,14 @@ func (f *Filter) check(ctx context.Context, s *Survey, picked *samples, before z
 	}
 	c := &checker{f: f, ctx: ctx, r: r, seen: map[uint64]bool{}, refused: slices.Clone(s.Refused),
 		space: vmcore.NewAddressSpace(f.mem.Platform(), f.info, f.mem, vmcore.Hints{})}
+	defer func() {
+		if p := recover(); p != nil {
+			for class := range Class(NumClasses) {
+				c.refuse(class, "the checks failed: %v", p)
+			}
+		}
+		s.Refused = c.refused
+	}()
 	if counted {
 		c.freePages(s, before)
 	}
@@ -87,7 +95,6 @@ func (f *Filter) check(ctx context.Context, s *Survey, picked *samples, before z
 			c.structPages(class[i])
 		}
 	}
-	s.Refused = c.refused
 	return ctx.Err()
 }
 

@@ -49,6 +49,9 @@ type Filter struct {
 // no VMCOREINFO, or no struct page can be found with it.
 func New(mem Memory, opt Options) (f *Filter, err error) {
 	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the dump can't be read: %v", p)
+		}
 		if err != nil {
 			f, err = nil, fmt.Errorf("page filter: %w", err)
 		}
@@ -90,8 +93,15 @@ func (f *Filter) Classify(ctx context.Context, first uint64, classes []Class) er
 	return err
 }
 
-// classify also counts the page frames whose struct page can't be read.
+// classify also counts the page frames whose struct page can't be read. A Memory that panics, as
+// a mapped file does where it has become shorter, costs nothing but the classes of these page frames.
 func (f *Filter) classify(ctx context.Context, first uint64, classes []Class) (unreadable uint64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			clear(classes)
+			unreadable, err = uint64(len(classes)), nil
+		}
+	}()
 	clear(classes)
 	s := f.newScan(first, classes)
 	defer s.close()

@@ -203,6 +203,8 @@ func (r *rules) refuse() {
 		add("OFFSET(page._refcount)", Free)
 	case r.orders == 0:
 		add("LENGTH(zone.free_area)", Free)
+	case r.mapcount == missing && r.buddyFlag == 0:
+		add("OFFSET(page._mapcount)", Free)
 	case !r.buddy.known && r.buddyFlag == 0:
 		add("NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)", Free)
 	}

@@ -46,22 +46,27 @@ func NewMachine(p Paging, k Kernel, size uint64, more ...memmap.Range) *Machine 
 	m.Ranges = append([]memmap.Range{{Start: memmap.PhysAddr(p.RAM), End: memmap.PhysAddr(p.RAM + size)}}, more...)
 	m.Fill = func(_ uint64, page []byte) { k.kernelPage(page) }
 	m.scratch.New = func() any { return new([4096]byte) }
-	m.parsed = sync.OnceValues(func() (*vmcore.VMCoreInfo, error) { return vmcore.ParseVMCoreInfo([]byte(m.info.String())) })
-	m.mapping = sync.OnceValue(func() *vmcore.AddressSpace {
-		v, _ := m.parsed()
-		return vmcore.NewAddressSpace(m.Platform(), v, m, vmcore.Hints{})
-	})
+	m.Renew()
 	m.next = p.ImagePhys + 1<<20
 	m.Line("OSRELEASE=%s", k.Release)
 	m.Line("PAGESIZE=%d", 1<<p.Page)
 	m.Symbol("_stext", p.ImageVirt)
-	m.root = m.alloc(1<<p.Page, 1<<p.Page)
+	m.root = m.Alloc(1<<p.Page, 1<<p.Page)
 	p.describe(m)
 	m.Map(p.ImageVirt&^(1<<p.Page-1), p.ImagePhys&^(1<<p.Page-1), imageBytes)
 	m.Map(p.Direct, p.RAM, min(size, 1<<34))
 	m.addPages()
 	m.addZone()
 	return m
+}
+
+// Renew forgets what was read of VMCOREINFO and the page tables.
+func (m *Machine) Renew() {
+	m.parsed = sync.OnceValues(func() (*vmcore.VMCoreInfo, error) { return vmcore.ParseVMCoreInfo([]byte(m.info.String())) })
+	m.mapping = sync.OnceValue(func() *vmcore.AddressSpace {
+		v, _ := m.parsed()
+		return vmcore.NewAddressSpace(m.Platform(), v, m, vmcore.Hints{})
+	})
 }
 
 // Line appends a line to VMCOREINFO, before the machine is first read.
@@ -77,18 +82,18 @@ func (m *Machine) Edit(change func(text string) string) {
 	m.info.WriteString(text)
 }
 
-// alloc reserves n bytes in the image and returns their physical address.
-func (m *Machine) alloc(n, align uint64) uint64 {
+// Alloc reserves n bytes in the image and returns their physical address.
+func (m *Machine) Alloc(n, align uint64) uint64 {
 	at := (m.next + align - 1) &^ (align - 1)
 	m.next = at + n
 	if m.next > m.ImagePhys+imageBytes {
-		panic("dumptest: the kernel image is full")
+		// Virt is the virtual address of memory of the kernel image.
 	}
 	return at
 }
 
-// virt is the address of the kernel image's mapping.
-func (m *Machine) virt(phys uint64) uint64 { return phys - m.ImagePhys + m.ImageVirt }
+// Virt is the virtual address of memory of the kernel image.
+func (m *Machine) Virt(phys uint64) uint64 { return phys - m.ImagePhys + m.ImageVirt }
 
 // page returns 4 KiB of memory that can be written.
 func (m *Machine) page(phys uint64) *[4096]byte {

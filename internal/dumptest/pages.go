@@ -107,7 +107,7 @@ func (m *Machine) addPages() {
 	// SPARSEMEM_EXTREME with its pointer table.
 	perRoot := uint64(1) << m.Page / 16
 	roots := uint64(1) << (m.Phys - m.Section) / perRoot
-	table := m.alloc(8*roots, 4096)
+	table := m.Alloc(8*roots, 4096)
 	perSection := uint64(1) << (m.Section - m.Page)
 	for s := first / perSection; s*perSection < first+n; s++ {
 		if !m.sectionHasMemory(s) {
@@ -115,11 +115,11 @@ func (m *Machine) addPages() {
 		}
 		slot := table + 8*(s/perRoot)
 		if m.Get(slot) == 0 {
-			m.Put(slot, 8, m.virt(m.alloc(1<<m.Page, 1<<m.Page)))
+			m.Put(slot, 8, m.Virt(m.Alloc(1<<m.Page, 1<<m.Page)))
 		}
 		m.Put(m.Get(slot)-m.ImageVirt+m.ImagePhys+s%perRoot*16, 8, m.Vmemmap|0xf) // coded: less the section's first page frame
 	}
-	m.Symbol("mem_section", m.virt(table))
+	m.Symbol("mem_section", m.Virt(table))
 	m.Line("LENGTH(mem_section)=%d\nSIZE(mem_section)=16\nOFFSET(mem_section.section_mem_map)=0", roots)
 	m.Line("NUMBER(SECTION_SIZE_BITS)=%d\nNUMBER(MAX_PHYSMEM_BITS)=%d", m.Section, m.Phys)
 	m.Line("SIZE(page)=%d\nOFFSET(page.flags)=%d\nOFFSET(page._refcount)=%d\nOFFSET(page.mapping)=%d\nOFFSET(page._mapcount)=%d\nOFFSET(page.private)=%d",
@@ -170,10 +170,10 @@ func (m *Machine) sectionHasMemory(s uint64) bool {
 // addZone makes a node with one zone, which counts the free pages.
 func (m *Machine) addZone() {
 	const zoneSize, vmStatAt, spannedAt, nodeSize = 1856, 1536, 160, 4096
-	node := m.alloc(nodeSize, 4096)
-	nodes := m.alloc(8*64, 64)
-	m.Put(nodes, 8, m.virt(node))
-	m.Symbol("node_data", m.virt(nodes))
+	node := m.Alloc(nodeSize, 4096)
+	nodes := m.Alloc(8*64, 64)
+	m.Put(nodes, 8, m.Virt(node))
+	m.Symbol("node_data", m.Virt(nodes))
 	m.Line("LENGTH(node_data)=64\nSIZE(pglist_data)=%d\nSIZE(zone)=%d\nOFFSET(pglist_data.node_zones)=0\nOFFSET(pglist_data.nr_zones)=%d", nodeSize, zoneSize, 2*zoneSize)
 	m.Line("OFFSET(zone.vm_stat)=%d\nOFFSET(zone.spanned_pages)=%d\nOFFSET(zone.free_area)=256\nNUMBER(NR_FREE_PAGES)=0\nLENGTH(zone.free_area)=%d", vmStatAt, spannedAt, Orders)
 	m.Put(node+2*zoneSize, 4, 2)

@@ -42,7 +42,7 @@ func X86Paging(levels int, sme uint64) Paging {
 		describe: func(m *Machine) {
 			m.Line("NUMBER(phys_base)=0\nNUMBER(KERNEL_IMAGE_SIZE)=1073741824\nNUMBER(sme_mask)=%d", sme)
 			m.Line("NUMBER(pgtable_l5_enabled)=%d", levels-4)
-			m.Symbol("init_top_pgt", m.virt(m.root))
+			m.Symbol("init_top_pgt", m.Virt(m.root))
 		},
 	}
 	if levels == 5 {
@@ -66,7 +66,7 @@ func ARM64Paging(page uint) Paging {
 		},
 		describe: func(m *Machine) {
 			m.Line("NUMBER(VA_BITS)=48\nNUMBER(TCR_EL1_T1SZ)=0x10\nNUMBER(PHYS_OFFSET)=0x40000000\nNUMBER(kimage_voffset)=%#x", m.ImageVirt-m.ImagePhys)
-			m.Symbol("swapper_pg_dir", m.virt(m.root))
+			m.Symbol("swapper_pg_dir", m.Virt(m.root))
 		},
 	}
 	index := page - 3
@@ -88,7 +88,7 @@ func RISCVPaging(bits uint) Paging {
 		describe: func(m *Machine) {
 			m.Line("NUMBER(VA_BITS)=%d\nNUMBER(PAGE_OFFSET)=%#x\nNUMBER(phys_ram_base)=%#x", bits, m.Direct, m.RAM)
 			m.Line("NUMBER(KERNEL_LINK_ADDR)=%#x\nNUMBER(va_kernel_pa_offset)=%#x", m.ImageVirt, m.ImageVirt-m.ImagePhys)
-			m.Symbol("swapper_pg_dir", m.virt(m.root))
+			m.Symbol("swapper_pg_dir", m.Virt(m.root))
 		},
 	}
 	p.Direct = -(uint64(1) << (bits - 1)) + 1<<(bits-2)
@@ -120,7 +120,7 @@ func (m *Machine) Map(virt, phys, size uint64) {
 		for l := m.Levels - 1; l > level; l-- {
 			slot := table + 8*((virt+at)>>shift(l)&(1<<index-1))
 			if m.Get(slot) == 0 {
-				m.Put(slot, 8, m.table(m.alloc(1<<m.Page, 1<<m.Page), l))
+				m.Put(slot, 8, m.table(m.Alloc(1<<m.Page, 1<<m.Page), l))
 			}
 			table = m.tableAt(slot)
 		}

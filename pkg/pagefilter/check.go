@@ -196,7 +196,7 @@ func (c *checker) essentials() {
 			c.tables(addr)
 		}
 	}
-	for _, node := range c.f.nodes(c.r) {
+	for _, node := range nodes(c.r) {
 		c.virtual(node, "a node's pglist_data")
 	}
 	for i, sp := range c.f.stackPointers() {

@@ -150,6 +150,9 @@ func checkRefused(t *testing.T, f *pagefilter.Filter, s *pagefilter.Survey, clas
 		if got := s.KeptAt(level); got != want {
 			t.Errorf("KeptAt(%d) = %d; want %d of %d", level, got, want, s.Pages)
 		}
+		if level%8 != 0 && level != 31 {
+			continue
+		}
 		if got := keptBy(t, f, f.Selection(level, s)); got != want {
 			t.Errorf("the selection of level %d keeps %d page frames; want %d", level, got, want)
 		}

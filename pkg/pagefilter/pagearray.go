@@ -26,32 +26,82 @@ func findPageArray(mem Memory, v *vmcore.VMCoreInfo, pageSize uint64) (pageArray
 	if _, ok := v.Symbol("mem_section"); ok {
 		return findSections(mem, r, pageSize)
 	}
-	if _, ok := v.Symbol("mem_map"); ok {
-		return findFlat(r, pageSize)
+	if a, err := findNodeArrays(r, pageSize); err != nil || len(a) > 0 {
+		return a, err
 	}
-	return nil, errors.New("VMCOREINFO has neither SYMBOL(mem_section) nor SYMBOL(mem_map): no struct page can be found")
-}
-
-// flatArray is one array for all of memory.
-type flatArray struct{ base, first, size uint64 }
-
-func (a *flatArray) find(pfn uint64) (addr, run uint64, ok bool) {
-	if pfn < a.first {
-		return 0, a.first - pfn, false
+	addr, ok := v.Symbol("mem_map")
+	if !ok {
+		return nil, errors.New("VMCOREINFO has neither SYMBOL(mem_section) nor SYMBOL(mem_map): no struct page can be found")
 	}
-	return a.base + (pfn-a.first)*a.size, ^uint64(0) - pfn, true
-}
-
-func findFlat(r *vmcore.Reader, pageSize uint64) (pageArray, error) {
-	addr, _ := r.Info.Symbol("mem_map")
 	base, err := r.Ulong(addr, "mem_map")
 	if err != nil {
 		return nil, err
 	}
-	if base == 0 {
-		return nil, errors.New("mem_map is 0")
+	return nodeArrays{{base: base, end: ^uint64(0), size: pageSize}}, nil
+}
+
+// nodeArray is the struct pages of the page frames [first, end).
+type nodeArray struct{ base, first, end, size uint64 }
+
+// nodeArrays is an array for each node, or one for all.
+type nodeArrays []nodeArray
+
+func (a nodeArrays) find(pfn uint64) (addr, run uint64, ok bool) {
+	run = ^uint64(0) - pfn
+	for _, n := range a {
+		switch {
+		case pfn >= n.first && pfn < n.end:
+			return n.base + (pfn-n.first)*n.size, n.end - pfn, true
+		case pfn < n.first:
+			run = min(run, n.first-pfn)
+		}
 	}
-	return &flatArray{base: base, size: pageSize}, nil
+	return 0, run, false
+}
+
+// findNodeArrays reads pglist_data.node_mem_map of each node; kernels whose pages are not in such
+// arrays do not export it.
+func findNodeArrays(r *vmcore.Reader, pageSize uint64) (nodeArrays, error) {
+	mapAt, ok := r.Info.Offset("pglist_data.node_mem_map")
+	startAt, ok2 := r.Info.Offset("pglist_data.node_start_pfn")
+	spannedAt, ok3 := r.Info.Offset("pglist_data.node_spanned_pages")
+	if !ok || !ok2 || !ok3 {
+		return nil, nil
+	}
+	var arrays nodeArrays
+	for _, node := range nodes(r) {
+		var v [3]uint64
+		for i, at := range []uint64{mapAt, startAt, spannedAt} {
+			var err error
+			if v[i], err = r.Ulong(node+at, "pglist_data"); err != nil {
+				return nil, err
+			}
+		}
+		if base, first, n := v[0], v[1], v[2]; n > 0 && first <= first+n {
+			arrays = append(arrays, nodeArray{base, first, first + n, pageSize})
+		}
+	}
+	return arrays, nil
+}
+
+// maxNodes bounds the nodes that are read.
+const maxNodes = 1 << 12
+
+// nodes returns the addresses of the pglist_data of all nodes.
+func nodes(r *vmcore.Reader) (nodes []uint64) {
+	if addr, ok := r.Info.Symbol("node_data"); ok {
+		n, _ := r.Info.Length("node_data")
+		for i := range min(n, maxNodes) {
+			if node, err := r.Ulong(addr+i*uint64(r.Word), "node_data"); err == nil && node != 0 {
+				nodes = append(nodes, node)
+			}
+		}
+		return nodes
+	}
+	if addr, ok := r.Info.Symbol("contig_page_data"); ok {
+		return []uint64{addr}
+	}
+	return nil
 }
 
 // nextMemory is Memory.NextMemory with an empty range for the end.

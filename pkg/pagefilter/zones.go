@@ -6,11 +6,8 @@ import (
 	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
-// Bounds of what is read of nodes and zones.
-const (
-	maxNodes = 1 << 12
-	maxZones = 16
-)
+// maxZones bounds the zones of a node.
+const maxZones = 16
 
 // zoneCount is how many free pages the kernel's zones have counted (mm/vmstat.c).
 type zoneCount struct {
@@ -39,7 +36,7 @@ func (f *Filter) readZones(cpus int) (count zoneCount, ok bool) {
 		return count, false
 	}
 	at := vmStat + uint64(item)*uint64(r.Word)
-	for _, node := range f.nodes(r) {
+	for _, node := range nodes(r) {
 		n, err := r.Uint32(node+nrAt, "pglist_data.nr_zones")
 		if err != nil || n > maxZones {
 			return count, false
@@ -63,23 +60,6 @@ func (f *Filter) readZones(cpus int) (count zoneCount, ok bool) {
 		}
 	}
 	return count, count.zones > 0
-}
-
-// nodes returns the addresses of the pglist_data of all nodes.
-func (f *Filter) nodes(r *vmcore.Reader) (nodes []uint64) {
-	if addr, ok := f.info.Symbol("node_data"); ok {
-		n, _ := f.info.Length("node_data")
-		for i := range min(n, maxNodes) {
-			if node, err := r.Ulong(addr+i*uint64(r.Word), "node_data"); err == nil && node != 0 {
-				nodes = append(nodes, node)
-			}
-		}
-		return nodes
-	}
-	if addr, ok := f.info.Symbol("contig_page_data"); ok {
-		return []uint64{addr}
-	}
-	return nil
 }
 
 // off reports whether a number of free pages that was counted can't be what the zones mean; unknown are

@@ -30,7 +30,7 @@ type Machine struct {
 	next    uint64 // physical address where alloc goes on
 	root    uint64 // physical address of the top page table
 	array   memmap.Range
-	vmStat  uint64 // physical address of NR_FREE_PAGES
+	zone    uint64 // physical address of the zone with the free pages
 	parsed  func() (*vmcore.VMCoreInfo, error)
 	mapping func() *vmcore.AddressSpace
 	scratch sync.Pool // *[4096]byte

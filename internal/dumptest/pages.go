@@ -167,16 +167,55 @@ func (m *Machine) sectionHasMemory(s uint64) bool {
 	return false
 }
 
-// addZone makes a node with one zone, which counts the free pages.
+// Layout of struct zone, free_area and pglist_data.
+const (
+	zoneSize, zoneSpanned, zoneFreeArea, zoneVMStat = 1856, 160, 256, 1536
+	freeAreaSize, freeLists                         = 104, 6
+	nodeSize, nodeZones                             = 4096, 2
+	nodeNrZones, nodeStart, nodeSpanned             = nodeZones * zoneSize, nodeZones*zoneSize + 8, nodeZones*zoneSize + 24
+	pageLRU                                         = 8 // buddy_list
+)
+
+// addZone makes a node with two zones, of which the first has the free pages.
 func (m *Machine) addZone() {
-	const zoneSize, vmStatAt, spannedAt, nodeSize = 1856, 1536, 160, 4096
 	node := m.Alloc(nodeSize, 4096)
 	nodes := m.Alloc(8*64, 64)
 	m.Put(nodes, 8, m.Virt(node))
 	m.Symbol("node_data", m.Virt(nodes))
-	m.Line("LENGTH(node_data)=64\nSIZE(pglist_data)=%d\nSIZE(zone)=%d\nOFFSET(pglist_data.node_zones)=0\nOFFSET(pglist_data.nr_zones)=%d", nodeSize, zoneSize, 2*zoneSize)
-	m.Line("OFFSET(zone.vm_stat)=%d\nOFFSET(zone.spanned_pages)=%d\nOFFSET(zone.free_area)=256\nNUMBER(NR_FREE_PAGES)=0\nLENGTH(zone.free_area)=%d", vmStatAt, spannedAt, Orders)
-	m.Put(node+2*zoneSize, 4, 2)
-	m.Put(node+spannedAt, 8, uint64(m.Ranges[len(m.Ranges)-1].End)>>m.Page)
-	m.vmStat = node + vmStatAt
+	m.Line("LENGTH(node_data)=64\nSIZE(pglist_data)=%d\nSIZE(zone)=%d\nSIZE(free_area)=%d", nodeSize, zoneSize, freeAreaSize)
+	m.Line("OFFSET(pglist_data.node_zones)=0\nOFFSET(pglist_data.nr_zones)=%d", nodeNrZones)
+	m.Line("OFFSET(pglist_data.node_start_pfn)=%d\nOFFSET(pglist_data.node_spanned_pages)=%d", nodeStart, nodeSpanned)
+	m.Line("OFFSET(zone.vm_stat)=%d\nOFFSET(zone.spanned_pages)=%d\nOFFSET(zone.free_area)=%d", zoneVMStat, zoneSpanned, zoneFreeArea)
+	m.Line("NUMBER(NR_FREE_PAGES)=0\nLENGTH(zone.free_area)=%d\nOFFSET(free_area.free_list)=0\nLENGTH(free_area.free_list)=%d", Orders, freeLists)
+	m.Line("OFFSET(page.lru)=%d", pageLRU)
+	pages := uint64(m.Ranges[len(m.Ranges)-1].End)>>m.Page - m.RAM>>m.Page
+	m.Put(node+nodeNrZones, 4, nodeZones)
+	m.Put(node+nodeStart, 8, m.RAM>>m.Page)
+	m.Put(node+nodeSpanned, 8, pages)
+	m.zone = node
+	m.Put(m.zone+zoneSpanned, 8, pages)
+	for zone := range uint64(nodeZones) {
+		for order := range uint64(Orders) {
+			for list := range uint64(freeLists) {
+				at := node + zone*zoneSize + zoneFreeArea + order*freeAreaSize + list*16
+				m.Put(at, 8, m.Virt(at))
+				m.Put(at+8, 8, m.Virt(at))
+			}
+		}
+	}
+}
+
+// enlist puts a free block at the head of its list, which is that of movable pages.
+func (m *Machine) enlist(pfn uint64, order uint) {
+	head := m.zone + zoneFreeArea + uint64(order)*freeAreaSize + 16
+	page, pageVirt := m.StructPage(pfn)+pageLRU, m.Vmemmap+pfn*pageStruct+pageLRU
+	next := m.Get(head)
+	m.Put(page, 8, next)
+	m.Put(page+8, 8, m.Virt(head))
+	m.Put(head, 8, pageVirt)
+	if next == m.Virt(head) {
+		m.Put(head+8, 8, pageVirt)
+	} else {
+		m.Put(m.StructPage(0)+next-m.Vmemmap+8, 8, pageVirt)
+	}
 }

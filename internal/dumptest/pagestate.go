@@ -46,11 +46,14 @@ func (m *Machine) Free(pfn uint64, order uint) {
 	}
 	m.Type(pfn, m.Kernel.BuddyType)
 	m.Set(pfn, PagePrivate, 8, uint64(order))
+	m.enlist(pfn, order)
 	m.CountFree(1 << order)
 }
 
 // CountFree adds to the zone's NR_FREE_PAGES.
-func (m *Machine) CountFree(n int64) { m.Put(m.vmStat, 8, m.Get(m.vmStat)+uint64(n)) }
+func (m *Machine) CountFree(n int64) {
+	m.Put(m.zone+zoneVMStat, 8, m.Get(m.zone+zoneVMStat)+uint64(n))
+}
 
 // Object is the address of something in a page of the kernel that a page's mapping may point to.
 func (m *Machine) Object() uint64 { return m.Direct + m.ImagePhys - m.RAM + 0x1340 }

@@ -54,6 +54,9 @@ type checker struct {
 	r       *vmcore.Reader
 	space   *vmcore.AddressSpace
 	seen    map[uint64]bool // page frames that were looked at
+	nodes   []uint64        // addresses of pglist_data
+	zones   zoneCount
+	counted bool // zones is known
 	group   [batchPages]Class
 	refused []Refusal
 }
@@ -66,14 +69,22 @@ func (c *checker) refuse(class Class, format string, args ...any) {
 	c.refused = append(c.refused, Refusal{class, fmt.Sprintf(format, args...)})
 }
 
-// check compares a finished survey with what the kernel itself says.
-func (f *Filter) check(ctx context.Context, s *Survey, picked *samples, before zoneCount, counted bool) error {
+// newChecker returns a checker that has refused what the filter doesn't know. It counts the zones' free
+// pages, which on a running machine change while the survey is made.
+func (f *Filter) newChecker(ctx context.Context) (*checker, error) {
 	r, err := vmcore.NewReader(f.mem)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c := &checker{f: f, ctx: ctx, r: r, seen: map[uint64]bool{}, refused: slices.Clone(s.Refused),
+	c := &checker{f: f, ctx: ctx, r: r, seen: map[uint64]bool{}, refused: slices.Clone(f.rules.unknown),
 		space: vmcore.NewAddressSpace(f.mem.Platform(), f.info, f.mem, vmcore.Hints{})}
+	c.nodes = nodes(r)
+	c.zones, c.counted = f.readZones(r, c.nodes)
+	return c, nil
+}
+
+// check compares a finished survey with what the kernel itself says.
+func (c *checker) check(s *Survey, picked *samples) error {
 	defer func() {
 		if p := recover(); p != nil {
 			for class := range Class(NumClasses) {
@@ -82,8 +93,9 @@ func (f *Filter) check(ctx context.Context, s *Survey, picked *samples, before z
 		}
 		s.Refused = c.refused
 	}()
-	if counted {
-		c.freePages(s, before)
+	c.findNodes(picked[Free])
+	if c.counted {
+		c.freePages(s)
 	}
 	c.freeLists(picked[Free])
 	for _, class := range []Class{User, Cache, PrivateCache} {
@@ -95,14 +107,30 @@ func (f *Filter) check(ctx context.Context, s *Survey, picked *samples, before z
 			c.structPages(class[i])
 		}
 	}
-	return ctx.Err()
+	return c.ctx.Err()
+}
+
+// findNodes looks for the nodes by the free blocks. On a running machine that comes too late for a
+// count before the survey.
+func (c *checker) findNodes(pages []uint64) {
+	if len(c.nodes) > 0 || c.f.info.CrashTime.IsZero() {
+		return
+	}
+	n, ok := newNodeFinder(c.f, c.r)
+	if !ok {
+		return
+	}
+	if found, all := n.find(pages); all {
+		c.nodes = found
+		c.zones, c.counted = c.f.readZones(c.r, c.nodes)
+	}
 }
 
 // freePages compares the number of free pages with the zones' own.
-func (c *checker) freePages(s *Survey, before zoneCount) {
-	after, ok := c.f.readZones(c.f.cpus())
+func (c *checker) freePages(s *Survey) {
+	after, ok := c.f.readZones(c.r, c.nodes)
 	// Unaccepted memory is free for the zones.
-	if n := s.Counts[Free] + s.Counts[Unaccepted]; ok && before.off(after, n, s.Unreadable) {
+	if n := s.Counts[Free] + s.Counts[Unaccepted] + s.keptFree; ok && c.zones.off(after, n, s.Unreadable) {
 		c.refuse(Free, "%d free pages were counted, but the zones of the kernel have counted %d (NR_FREE_PAGES)", n, after.free)
 	}
 }
@@ -174,6 +202,7 @@ func (c *checker) mappings(class Class, pages []uint64) {
 			continue
 		}
 		lost[c.classOf(phys)]++
+		c.tables(mapping &^ 3)
 	}
 	if tried < minSamples {
 		return
@@ -196,10 +225,11 @@ func (c *checker) essentials() {
 			c.tables(addr)
 		}
 	}
-	for _, node := range nodes(c.r) {
+	for _, node := range c.nodes {
 		c.virtual(node, "a node's pglist_data")
 	}
 	for i, sp := range c.f.stackPointers() {
+		c.tables(sp)
 		c.virtual(sp, fmt.Sprintf("the stack of CPU %d", i))
 	}
 	c.log()

@@ -26,12 +26,9 @@ func newBench(t *testing.T, p dumptest.Paging) *bench {
 	t.Helper()
 	ks := dumptest.Kernels()
 	m := dumptest.NewMachine(p, ks[len(ks)-1], 256<<20)
-	m.Line("OFFSET(page.lru)=%d", lruAt)
 	b := &bench{m, (p.RAM + 192<<20) >> p.Page, (p.RAM + 200<<20) >> p.Page, (p.RAM + 208<<20) >> p.Page}
 	for i := range uint64(64) {
 		m.Free(b.free+2*i, 0)
-		m.Set(b.free+2*i, lruAt, 8, b.struct_(b.free+2*((i+1)%64))+lruAt)
-		m.Set(b.free+2*i, lruAt+8, 8, b.struct_(b.free+2*((i+63)%64))+lruAt)
 		m.Anon(b.anon + i)
 		m.Set(b.anon+i, dumptest.PageMapping, 8, b.direct(b.slab)+16*i+1)
 	}
@@ -86,7 +83,7 @@ func TestRefused(t *testing.T) {
 			for i := range uint64(4) {
 				b.Free(b.slab+1024*(1+i), 10)
 			}
-			b.CountFree(-5 << 10 / 2)
+			b.CountFree(-2560)
 		}, free, "NR_FREE_PAGES"},
 		{"zones count a few more", func(b *bench) { b.CountFree(5) }, kept, ""},
 		{"zones count more, and struct pages are missing", func(b *bench) {
@@ -106,24 +103,27 @@ func TestRefused(t *testing.T) {
 				b.Set(b.anon+i, dumptest.PageMapping, 8, 0xdead000000000001)
 			}
 		}, user, "no address of the kernel"},
-		{"struct pages in free memory", func(b *bench) { b.setFree(b.StructPage(b.free) >> b.Page) }, free, "struct pages"},
+		{"struct pages in free memory", func(b *bench) {
+			b.Free(b.StructPage(b.free)>>b.Page, 0)
+			b.Free(b.StructPage(b.free)>>b.Page+1, 0)
+		}, free, "struct pages"},
 		{"struct pages in user memory", func(b *bench) { b.Anon(b.StructPage(b.anon) >> b.Page) }, user, "struct pages"},
 	} {
 		for _, p := range []dumptest.Paging{dumptest.X86Paging(5, 0), dumptest.ARM64Paging(12), dumptest.RISCVPaging(48)} {
-			t.Run(c.name+"/"+p.Name, func(t *testing.T) {
-				b := newBench(t, p)
-				c.change(b)
-				f, s := survey(t, b)
-				checkRefused(t, f, s, c.class, c.reason)
-			})
+			for _, nodes := range []string{"node_data", "nodes by free lists"} {
+				t.Run(c.name+"/"+p.Name+"/"+nodes, func(t *testing.T) {
+					b := newBench(t, p)
+					c.change(b)
+					if nodes != "node_data" {
+						replaceLine(b.Machine, "SYMBOL(node_data)", "CRASHTIME=1795959518\n")
+						b.Renew()
+					}
+					f, s := survey(t, b)
+					checkRefused(t, f, s, c.class, c.reason)
+				})
+			}
 		}
 	}
-}
-
-// setFree makes a free page that is on a list.
-func (b *bench) setFree(pfn uint64) {
-	b.Free(pfn, 0)
-	b.Set(pfn, lruAt, 8, b.struct_(b.free)+lruAt)
 }
 
 func checkRefused(t *testing.T, f *pagefilter.Filter, s *pagefilter.Survey, class pagefilter.Class, reason string) {

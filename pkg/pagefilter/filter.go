@@ -93,13 +93,19 @@ func (f *Filter) Classify(ctx context.Context, first uint64, classes []Class) er
 	return err
 }
 
-// classify also counts the page frames whose struct page can't be read. A Memory that panics, as
-// a mapped file does where it has become shorter, costs nothing but the classes of these page frames.
-func (f *Filter) classify(ctx context.Context, first uint64, classes []Class) (unreadable uint64, err error) {
+// tally is what a classification finds in addition to the classes.
+type tally struct {
+	unreadable uint64 // page frames whose struct page can't be read
+	keptFree   uint64 // free page frames of the kernel image or Options.Keep
+}
+
+// classify is Classify for any page frames. A Memory that panics, as a mapped file does where it
+// has become shorter, costs nothing but the classes of these page frames.
+func (f *Filter) classify(ctx context.Context, first uint64, classes []Class) (n tally, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			clear(classes)
-			unreadable, err = uint64(len(classes)), nil
+			n, err = tally{unreadable: uint64(len(classes))}, nil
 		}
 	}()
 	clear(classes)
@@ -115,13 +121,17 @@ func (f *Filter) classify(ctx context.Context, first uint64, classes []Class) (u
 		}
 		return nil
 	})
+	n.unreadable = s.unreadable
 	for _, r := range f.keep {
 		from, to := max(f.frame(r.Start), first), min(f.frameUp(r.End), first+uint64(len(classes)))
-		if from < to {
-			clear(classes[from-first : to-first])
+		for pfn := from; pfn < to; pfn++ {
+			if classes[pfn-first] == Free {
+				n.keptFree++
+			}
+			classes[pfn-first] = Kept
 		}
 	}
-	return s.unreadable, err
+	return n, err
 }
 
 // eachMemory calls do with each stretch of page frames [from, to) of the machine's memory within

@@ -84,26 +84,6 @@ func findNodeArrays(r *vmcore.Reader, pageSize uint64) (nodeArrays, error) {
 	return arrays, nil
 }
 
-// maxNodes bounds the nodes that are read.
-const maxNodes = 1 << 12
-
-// nodes returns the addresses of the pglist_data of all nodes.
-func nodes(r *vmcore.Reader) (nodes []uint64) {
-	if addr, ok := r.Info.Symbol("node_data"); ok {
-		n, _ := r.Info.Length("node_data")
-		for i := range min(n, maxNodes) {
-			if node, err := r.Ulong(addr+i*uint64(r.Word), "node_data"); err == nil && node != 0 {
-				nodes = append(nodes, node)
-			}
-		}
-		return nodes
-	}
-	if addr, ok := r.Info.Symbol("contig_page_data"); ok {
-		return []uint64{addr}
-	}
-	return nil
-}
-
 // nextMemory is Memory.NextMemory with an empty range for the end.
 func nextMemory(mem Memory, addr memmap.PhysAddr) (memmap.Range, error) {
 	r, err := mem.NextMemory(addr)

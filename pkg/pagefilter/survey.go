@@ -17,6 +17,8 @@ type Survey struct {
 
 	// Refused are the classes whose pages are kept at every level.
 	Refused []Refusal
+
+	keptFree uint64 // free page frames that are counted as Kept
 }
 
 // KeptAt returns how many page frames a level keeps. How many of them are zero is not known.
@@ -53,8 +55,11 @@ type SurveyOptions struct {
 // the struct pages, the kernel log and the stacks of the CPUs are kept. A class that fails is refused.
 // The error is that of ctx or of NextMemory.
 func (f *Filter) Survey(ctx context.Context, opt SurveyOptions) (*Survey, error) {
-	s := &Survey{PageSize: 1 << f.shift, Refused: f.Unknown()}
-	zones, counted := f.readZones(f.cpus())
+	s := &Survey{PageSize: 1 << f.shift}
+	c, err := f.newChecker(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var picked samples
 	total := uint64(0)
 	if err := f.eachMemory(0, 1<<(64-f.shift), func(from, to uint64) error {
@@ -93,7 +98,7 @@ func (f *Filter) Survey(ctx context.Context, opt SurveyOptions) (*Survey, error)
 			}
 		})
 	}
-	err := f.eachWindow(func(first uint64) error {
+	err = f.eachWindow(func(first uint64) error {
 		select {
 		case windows <- first:
 			return nil
@@ -109,7 +114,7 @@ func (f *Filter) Survey(ctx context.Context, opt SurveyOptions) (*Survey, error)
 	if err != nil {
 		return nil, err
 	}
-	return s, f.check(ctx, s, &picked, zones, counted)
+	return s, c.check(s, &picked)
 }
 
 // eachWindow calls do with the first page frame of each window that has memory.
@@ -136,9 +141,11 @@ func (f *Filter) surveyWindow(ctx context.Context, first, pages uint64) (part Su
 	buf := f.windows.Get().(*[]Class)
 	defer f.windows.Put(buf)
 	classes := *buf
-	if part.Unreadable, err = f.classify(ctx, first, classes); err != nil {
+	n, err := f.classify(ctx, first, classes)
+	if err != nil {
 		return part, some, err
 	}
+	part.Unreadable, part.keptFree = n.unreadable, n.keptFree
 	some.take(first, classes, pages)
 	err = f.eachMemory(first, first+WindowPages, func(from, to uint64) error {
 		part.Pages += to - from
@@ -153,6 +160,7 @@ func (f *Filter) surveyWindow(ctx context.Context, first, pages uint64) (part Su
 func (s *Survey) add(part *Survey) {
 	s.Pages += part.Pages
 	s.Unreadable += part.Unreadable
+	s.keptFree += part.keptFree
 	for c, n := range part.Counts {
 		s.Counts[c] += n
 	}

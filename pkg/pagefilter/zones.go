@@ -18,13 +18,9 @@ type zoneCount struct {
 	zones int
 }
 
-// readZones adds up NR_FREE_PAGES of all zones. ok is false when VMCOREINFO doesn't lead to them, as on
-// arm64 and riscv64 with NUMA, which do not export node_data.
-func (f *Filter) readZones(cpus int) (count zoneCount, ok bool) {
-	r, err := vmcore.NewReader(f.mem)
-	if err != nil {
-		return count, false
-	}
+// readZones adds up NR_FREE_PAGES of all zones of the nodes. ok is false when they can't be read.
+func (f *Filter) readZones(r *vmcore.Reader, nodes []uint64) (count zoneCount, ok bool) {
+	cpus := f.cpus()
 	l := vmcore.Layout{Info: f.info}
 	vmStat, spanned := l.Offset("zone.vm_stat"), l.Offset("zone.spanned_pages")
 	// pglist_data is large with many nodes: its zonelists come before nr_zones.
@@ -36,7 +32,7 @@ func (f *Filter) readZones(cpus int) (count zoneCount, ok bool) {
 		return count, false
 	}
 	at := vmStat + uint64(item)*uint64(r.Word)
-	for _, node := range nodes(r) {
+	for _, node := range nodes {
 		n, err := r.Uint32(node+nrAt, "pglist_data.nr_zones")
 		if err != nil || n > maxZones {
 			return count, false

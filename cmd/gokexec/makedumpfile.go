@@ -17,6 +17,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/pagefilter"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // makedumpfileName is that of makedumpfile(8).
@@ -39,6 +40,7 @@ type makedumpfileRun struct {
 
 	lines int       // of progress
 	last  time.Time // of the last one
+	ended string    // the step that has been shown to be at its end
 }
 
 // makedumpfile behaves as makedumpfile(8) for a command line whose first word is its name.
@@ -93,10 +95,13 @@ func (m *makedumpfileRun) progress(step string, done, total uint64, since time.T
 		return
 	}
 	now := time.Now()
-	if done < total && now.Sub(m.last) < time.Second {
+	if done < total && now.Sub(m.last) < time.Second || done >= total && m.ended == step {
 		return
 	}
 	m.last = now
+	if done >= total {
+		m.ended = step
+	}
 	var elapsed time.Duration
 	if !since.IsZero() {
 		elapsed = now.Sub(since)
@@ -110,6 +115,7 @@ func (m *makedumpfileRun) endProgress() {
 	if m.inv.Messages&makedumpfilecmd.Progress != 0 && m.lines > 0 {
 		fmt.Fprintln(m.stderr)
 	}
+	m.ended = ""
 }
 
 func (m *makedumpfileRun) run(ctx context.Context) int {
@@ -171,20 +177,61 @@ func (m *makedumpfileRun) openOutput(path string) (*os.File, bool) {
 	return f, err == nil
 }
 
-// source opens the dump to be read, or the memory of the running machine (live).
-func (m *makedumpfileRun) source(paths ...string) (d *dumpFile, live, ok bool) {
+// source opens the dump to be read, or the memory of the running machine (live). code is the exit code
+// if that fails, else 0.
+func (m *makedumpfileRun) source(paths ...string) (d *dumpFile, live bool, code int) {
 	d, live, err := m.openSource(paths)
+	names := strings.Join(paths, ", ")
 	var path *fs.PathError
 	switch {
 	case errors.As(err, &path):
-		m.warn("open_dump_memory: Can't open the dump memory(%s). %s", path.Path, strerror(err))
+		return nil, live, m.fail("open_dump_memory: Can't open the dump memory(%s). %s", path.Path, strerror(err))
 	case err != nil:
-		m.warn("%s: %v", strings.Join(paths, ", "), err)
-	case d.missing() != "":
-		m.warn("%s: %s", strings.Join(paths, ", "), d.missing())
+		return nil, live, m.fail("%s: %v", names, err)
 	}
-	return d, live, err == nil
+	if code := m.describe(d, names); code != makedumpfilecmd.ExitOK {
+		d.Close()
+		return nil, live, code
+	}
+	if missing := d.missing(); missing != "" {
+		m.warn("%s: %s", names, missing)
+	}
+	return d, live, makedumpfilecmd.ExitOK
 }
+
+// describe takes the VMCOREINFO of -i for a dump that has none itself.
+func (m *makedumpfileRun) describe(d *dumpFile, name string) int {
+	if m.inv.InfoFile == "" {
+		return makedumpfilecmd.ExitOK
+	}
+	f, err := os.Open(m.inv.InfoFile)
+	if err != nil {
+		return m.fail("open_vmcoreinfo: Can't open the vmcoreinfo file(%s). %s", m.inv.InfoFile, strerror(err))
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxInfoFile))
+	if err != nil {
+		return m.fail("%s: %s", m.inv.InfoFile, strerror(err))
+	}
+	info, err := vmcore.ParseVMCoreInfo(text)
+	if err == nil && info.OSRelease == "" {
+		err = errors.New("there is no OSRELEASE in it")
+	}
+	if err != nil {
+		return m.fail("read_vmcoreinfo_basic_info: Invalid format in %s: %v", m.inv.InfoFile, err)
+	}
+	switch own, err := d.VMCoreInfo(); {
+	case err != nil:
+		d.Dump = kdumpfile.Describe(d.Dump, info)
+	case own.OSRelease != info.OSRelease:
+		m.warn("check_release: %s and %s don't match: they are of the kernels %s and %s", m.inv.InfoFile, name, info.OSRelease, own.OSRelease)
+		return makedumpfilecmd.ExitOtherKernel
+	}
+	return makedumpfilecmd.ExitOK
+}
+
+// maxInfoFile bounds a file with VMCOREINFO, in bytes.
+const maxInfoFile = 1 << 20
 
 // excerpt prepares to write a part of the source.
 func (m *makedumpfileRun) excerpt(d *dumpFile, live bool) *excerpt.Excerpt {
@@ -220,9 +267,9 @@ func (m *makedumpfileRun) reassemble(ctx context.Context) int {
 	if !m.absent(path) {
 		return makedumpfilecmd.ExitFailed
 	}
-	src, _, ok := m.source(m.inv.Sources...)
-	if !ok {
-		return makedumpfilecmd.ExitFailed
+	src, _, code := m.source(m.inv.Sources...)
+	if code != makedumpfilecmd.ExitOK {
+		return code
 	}
 	defer src.Close()
 	m.inv.Source = strings.Join(m.inv.Sources, ", ")
@@ -248,9 +295,9 @@ func (m *makedumpfileRun) reassemble(ctx context.Context) int {
 
 // memUsage prints how many pages of the machine are of which kind.
 func (m *makedumpfileRun) memUsage(ctx context.Context) int {
-	src, live, ok := m.source(m.inv.Source)
-	if !ok {
-		return makedumpfilecmd.ExitFailed
+	src, live, code := m.source(m.inv.Source)
+	if code != makedumpfilecmd.ExitOK {
+		return code
 	}
 	defer src.Close()
 	x := m.excerpt(src, live)

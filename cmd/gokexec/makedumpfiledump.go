@@ -26,9 +26,9 @@ func (m *makedumpfileRun) create(ctx context.Context) int {
 			return makedumpfilecmd.ExitFailed
 		}
 	}
-	src, live, ok := m.source(m.inv.Source)
-	if !ok {
-		return makedumpfilecmd.ExitFailed
+	src, live, code := m.source(m.inv.Source)
+	if code != makedumpfilecmd.ExitOK {
+		return code
 	}
 	defer src.Close()
 	m.showInfo(src)

@@ -17,9 +17,9 @@ func (m *makedumpfileRun) dmesg() int {
 			return makedumpfilecmd.ExitFailed
 		}
 	}
-	src, _, ok := m.source(m.inv.Source)
-	if !ok {
-		return makedumpfilecmd.ExitFailed
+	src, _, code := m.source(m.inv.Source)
+	if code != makedumpfilecmd.ExitOK {
+		return code
 	}
 	defer src.Close()
 	m.showInfo(src)

@@ -184,6 +184,8 @@ func (m *makedumpfileRun) source(paths ...string) (d *dumpFile, live bool, code 
 	names := strings.Join(paths, ", ")
 	var path *fs.PathError
 	switch {
+	case errors.As(err, &path) && m.inv.Action == makedumpfilecmd.Reassemble:
+		return nil, live, m.fail("__read_disk_dump_header: Can't open a file(%s). %s", path.Path, strerror(err))
 	case errors.As(err, &path):
 		return nil, live, m.fail("open_dump_memory: Can't open the dump memory(%s). %s", path.Path, strerror(err))
 	case err != nil:

@@ -38,6 +38,7 @@ func (m *makedumpfileRun) create(ctx context.Context) int {
 		return m.fail("%s: %v", m.inv.Source, err)
 	}
 	for i, level := range m.inv.Levels {
+		m.refiltered(src, level)
 		report, err := m.write(ctx, x, pagefilter.Level(level))
 		m.endProgress()
 		if err == nil {
@@ -48,8 +49,13 @@ func (m *makedumpfileRun) create(ctx context.Context) int {
 		if m.inv.Flatten || m.inv.DryRun {
 			break
 		}
-		if !full || i == len(m.inv.Levels)-1 {
-			m.common("This is an incomplete dumpfile, but might analyzable.\n")
+		if !full {
+			break
+		}
+		if i == len(m.inv.Levels)-1 {
+			if report.Bytes >= minReadable {
+				m.common("This is an incomplete dumpfile, but might analyzable.\n")
+			}
 			break
 		}
 		m.common("Retry to create a dumpfile by dump_level(%d).\n", m.inv.Levels[i+1])
@@ -58,6 +64,17 @@ func (m *makedumpfileRun) create(ctx context.Context) int {
 		}
 	}
 	return makedumpfilecmd.ExitFailed
+}
+
+// minReadable is how many bytes a dump has at least of which something can be read: the first header.
+const minReadable = 4096
+
+// refiltered tells that the source lacks pages that the level would keep.
+func (m *makedumpfileRun) refiltered(src *dumpFile, level int) {
+	c, ok := src.Dump.(*kdumpfile.Compressed)
+	if ok && level|c.Header.DumpLevel != level {
+		m.common("dump_level is changed to %d, because %s was created by dump_level(%d).\n", level|c.Header.DumpLevel, m.inv.Source, c.Header.DumpLevel)
+	}
 }
 
 // survey finds the kinds of the pages, if a dump level depends on them.
@@ -115,13 +132,21 @@ func (m *makedumpfileRun) write(ctx context.Context, x *excerpt.Excerpt, level p
 func (m *makedumpfileRun) writeFiles(ctx context.Context, x *excerpt.Excerpt, form excerpt.Form, opt kdumpfile.WriteOptions) (excerpt.Report, error) {
 	switch {
 	case m.inv.DryRun:
-		return x.Write(ctx, &dumpSink{name: "STDOUT", limit: m.inv.Limit, to: nothing{}}, form, opt)
+		return x.Write(ctx, &dumpSink{name: m.outputName(), limit: m.inv.Limit, to: nothing{}}, form, opt)
 	case m.inv.Flatten:
-		return x.Stream(ctx, &dumpSink{name: "STDOUT", limit: m.inv.Limit, stream: m.stdout}, form, opt)
+		return x.Stream(ctx, &dumpSink{name: m.outputName(), limit: m.inv.Limit, stream: m.stdout}, form, opt)
 	case m.inv.Split:
 		return m.writeParts(ctx, x, form, opt)
 	}
 	return m.writeFile(m.inv.Outputs[0], func(w io.WriterAt) (excerpt.Report, error) { return x.Write(ctx, w, form, opt) })
+}
+
+// outputName is that of the file in messages.
+func (m *makedumpfileRun) outputName() string {
+	if m.inv.Flatten {
+		return "STDOUT"
+	}
+	return m.inv.Outputs[0]
 }
 
 // writeFile writes one of the files.
@@ -231,15 +256,12 @@ func (m *makedumpfileRun) created(src *dumpFile, level int, r excerpt.Report) {
 	pages.Total, pages.ELF, pages.Bytes = totalPages(src), m.inv.ELF, uint64(r.Bytes)
 	pages.Holes = r.Pages - min(r.Pages, r.Kept-r.Zero)
 	m.say(makedumpfilecmd.Reports, "%s", pages.Report())
-	switch names := m.inv.Outputs; {
-	case m.inv.Flatten:
-		m.saved("STDOUT")
-	case m.inv.Split:
+	if names := m.inv.Outputs; m.inv.Split {
 		last := len(names) - 1
 		m.common("\nThe dumpfiles are saved to %s, and %s.\n", strings.Join(names[:last], ", "), names[last])
-	default:
-		m.saved(names[0])
+		return
 	}
+	m.saved(m.outputName())
 }
 
 func (m *makedumpfileRun) saved(path string) { m.common("\nThe dumpfile is saved to %s.\n", path) }

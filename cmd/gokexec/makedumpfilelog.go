@@ -60,7 +60,7 @@ func (m *makedumpfileRun) writeLog(path string, log *printk.Log) error {
 func (m *makedumpfileRun) logTo(w io.Writer, log *printk.Log) error {
 	out := &failingWriter{w: w}
 	buffer := bufio.NewWriter(out)
-	stats, _ := printk.WriteText(buffer, log)
+	stats, _ := printk.WriteTextCaller(buffer, log)
 	if err := buffer.Flush(); err != nil {
 		return err
 	}

@@ -183,7 +183,7 @@ func (inv *Invocation) reassemble(words []string) *Stop {
 		return mistake()
 	case inv.DryRun:
 		return mistake("--dry-run cannot be used with --reassemble.")
-	case len(words) < 2:
+	case len(words) == 0:
 		return mistake()
 	}
 	last := len(words) - 1

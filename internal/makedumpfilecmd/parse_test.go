@@ -34,7 +34,8 @@ func TestParse(t *testing.T) {
 		{"--split -E V A B", "stop 1 " + TextTry},
 		{"--split -F V A B", "stop 1 " + TextTry},
 		{"--reassemble A B D", "reassemble [A B] [D]"},
-		{"--reassemble A", "stop 1 " + TextTry},
+		{"--reassemble A", "reassemble [] [A]"},
+		{"--reassemble", "stop 1 " + TextTry},
 		{"--reassemble -c A B", "stop 1 " + TextTry},
 		{"-R D", "rearrange [D]"},
 		{"-R", "stop 1 " + TextTry},
@@ -205,7 +206,7 @@ func FuzzParse(f *testing.F) {
 		}
 		needs := map[Action]bool{
 			Create: len(inv.Outputs) == 1 || inv.Flatten && len(inv.Outputs) == 0 || inv.Split && len(inv.Outputs) > 1,
-			Dmesg:  len(inv.Outputs) >= 1 || inv.Flatten, MemUsage: true, Rearrange: len(inv.Outputs) == 1, Reassemble: len(inv.Sources) > 0 && len(inv.Outputs) == 1,
+			Dmesg:  len(inv.Outputs) >= 1 || inv.Flatten, MemUsage: true, Rearrange: len(inv.Outputs) == 1, Reassemble: len(inv.Outputs) == 1,
 			Usage: true, Version: true, Check: true,
 		}
 		if !needs[inv.Action] || len(inv.Levels) == 0 || inv.Messages > allMessages {

@@ -143,7 +143,7 @@ func (e *Excerpt) Stream(ctx context.Context, w io.Writer, f Form, opt kdumpfile
 
 // options sets what follows from the form.
 func (e *Excerpt) options(ctx context.Context, f Form, opt *kdumpfile.WriteOptions) error {
-	opt.Codec, opt.OmitZero = f.Codec, f.Level.Excludes(pagefilter.Zero)
+	opt.Codec = f.Codec
 	if opt.Workers == 0 {
 		opt.Workers = e.workers
 	}
@@ -163,6 +163,7 @@ func (e *Excerpt) options(ctx context.Context, f Form, opt *kdumpfile.WriteOptio
 	if c, ok := e.dump.(*kdumpfile.Compressed); ok {
 		opt.DumpLevel |= c.Header.DumpLevel // what the source lacks already
 	}
+	opt.OmitZero = pagefilter.Level(opt.DumpLevel).Excludes(pagefilter.Zero)
 	return nil
 }
 

@@ -154,3 +154,32 @@ func TestReadImpossibleSizes(t *testing.T) {
 		})
 	}
 }
+
+// As makedumpfile 1.7.8 prints records: with the caller, and continued lines below the text.
+func TestAppendTextCaller(t *testing.T) {
+	for _, tt := range []struct {
+		r    printk.Record
+		want string
+	}{
+		{printk.Record{HasTime: true, Time: 1234567 * time.Microsecond, HasCaller: true, Caller: 1, Text: []byte("a\nb\x01")}, "[    1.234567] [      T1] a\n                          b\\x01\n"},
+		{printk.Record{HasTime: true, HasCaller: true, Caller: printk.CallerIsCPU | 3, Text: []byte("x")}, "[    0.000000] [      C3] x\n"},
+		{printk.Record{HasTime: true, HasCaller: true, Caller: 1<<31 - 1, Text: []byte("x")}, "[    0.000000] [T2147483647] x\n"},
+		{printk.Record{HasTime: true, Text: []byte("x\ny")}, "[    0.000000] x\n               y\n"},
+		{printk.Record{Text: []byte("x\ny")}, "x\ny\n"},
+	} {
+		if got := string(printk.AppendTextCaller([]byte("> "), tt.r)); got != "> "+tt.want {
+			t.Errorf("AppendTextCaller(%+v) = %q; want %q", tt.r, got, "> "+tt.want)
+		}
+	}
+	m := dumptest.NewImage(dumptest.Archs[0], "6.12.0")
+	r := dumptest.NewRing(m, dumptest.RingConfig{CountBits: 6, SizeBits: 11})
+	r.Add(dumptest.Entry{Text: []byte("one"), Caller: 7}, dumptest.Finalized)
+	r.Add(dumptest.Entry{}, dumptest.Finalized)
+	r.Add(dumptest.Entry{Text: []byte("two"), Caller: 7}, dumptest.Finalized)
+	r.Store()
+	var b bytes.Buffer
+	st, err := printk.WriteTextCaller(&b, open(t, m.Core()))
+	if want := "[    0.000000] [      T7] one\n[    0.000000] [      T7] two\n"; err != nil || b.String() != want || st.Records != 3 {
+		t.Errorf("WriteTextCaller() = %q, %+v, %v; want %q", b.String(), st, err, want)
+	}
+}

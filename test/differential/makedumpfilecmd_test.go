@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -32,12 +31,12 @@ var dumpLines = []string{
 	"--show-stats -d 31 V out", "--show-stats -E -d 31 V out", "--show-stats -d 9 -c V out", "--show-stats V out", "--show-stats -d 8 V out", "-D V out", "-D -v", "--message-level 4 -v", "--message-level 0 --bogus",
 	"missing out", "text out", "-d 31 missing out", "V exists", "-f V exists", "-f -d 31 -c V exists", "V nosuchdir/out", "-d 31 V .", "-F text", "empty out",
 	"--split V out out2", "--split -d 31 -c V out out2 out3", "--split V out", "--split -E V out out2", "--split -F V", "--split V out exists", "--split -f -z V out exists",
-	"--num-threads 2 -c -d 31 V out", "--num-threads 2 --split V out out2", "--num-threads 2 -E V out", "--num-threads 2 -F -c V", "--num-threads 0 -E V out", "--num-threads x V out",
+	"--num-threads 1 -c -d 31 V out", "--num-threads 2 --split V out out2", "--num-threads 2 -E V out", "--num-threads 1 -F -c V", "--num-threads 0 -E V out", "--num-threads x V out",
 	"--reassemble A B out", "--reassemble B A out", "--reassemble A out", "--reassemble A B exists", "-f --reassemble A B exists", "--reassemble -c A B out", "--reassemble -F A B out", "--reassemble V A out", "--reassemble --dry-run A B out",
-	"-R out < F", "-R out < V", "-R out < empty", "-R < F", "-R exists < F", "-f -R exists < F", "-R -c out < F", "-R -d 1 out < F", "-R -d 0 out < F", "-R -F out < F", "-R out < FE", "-R out < cut",
+	"-R out < F", "-R out < V", "-R < F", "-R exists < F", "-f -R exists < F", "-R -c out < F", "-R -d 1 out < F", "-R -d 0 out < F", "-R -F out < F", "-R out < FE",
 	"--dump-dmesg V out", "-F --dump-dmesg V", "-F --message-level 4 --dump-dmesg V", "--dump-dmesg C out", "--dump-dmesg V exists", "-f --dump-dmesg V exists", "--dump-dmesg text out", "--dump-dmesg missing out", "--dump-dmesg --partial-dmesg V out",
 	"--partial-dmesg V out", "--dump-dmesg --dry-run V out", "--dump-dmesg V", "--dump-dmesg -d 31 V out", "--dump-dmesg -i I V out",
-	"--mem-usage", "--mem-usage V V V", "--mem-usage --check-params V", "--mem-usage --split V",
+	"--mem-usage", "--mem-usage V V V", "--mem-usage --check-params V",
 	"--check-params -c -d 31 V out", "--check-params -l --message-level 7 -d 31 vmcore dumpfile", "--check-params -c -E V out", "--check-params V", "--check-params --bogus", "--check-params -d 40 V out", "--check-params --message-level 99 V out", "-d 1 --check-params -F V",
 	"--check-params --dump-dmesg V exists", "--check-params -R", "--check-params -R out", "--check-params --reassemble A B out", "--check-params -D V out", "--check-params -h", "--check-params -v",
 	"--dry-run -d 31 V out", "--dry-run -F V", "--dry-run --split V out out2", "--dry-run --show-stats -d 31 -c V out", "--dry-run V exists", "--dry-run missing out",
@@ -46,13 +45,25 @@ var dumpLines = []string{
 	"--vtop 0xffffffff81000000 V out", "--vtop 0 V out", "--vtop=0xffffffff81000000 --message-level 0 V out",
 	"-i I V out", "-i I -d 31 -c V out", "-i I2 -d 31 V out", "-i missing V out", "-i text V out", "-i I -R out", "-i I --reassemble A B out",
 	"C out", "-d 31 C out", "-c -d 31 C out", "-z C out", "-d 31 -F -c C", "--split -d 31 C out out2", "A out",
-	"--sp V out out2", "--s V out", "--dum V out", "--mess 4 V out", "--message-level=4 V out", "--num=2 V out", "--e", "--non V out", "-d 31 -- V out", "-- V out -d", "-c -l V out", "-l -c V out", "-cz V out", "-x", "-L", "--vtop", "--split=1 V out",
+	"--sp V out out2", "--s V out", "--dum V out", "--mess 4 V out", "--message-level=4 V out", "--num=1 V out", "--non V out", "-d 31 -- V out", "-- V out -d", "-c -l V out", "-l -c V out", "-cz V out", "-x", "-L", "--vtop", "--split=1 V out",
+}
+
+// distributionLines are those of the distributions' scripts.
+var distributionLines = []string{
+	// kdump-utils (Fedora, RHEL): kdump.sh, mkdumprd, kdumpctl
+	"-l --message-level 7 -d 31 V out", "-l --message-level 7 -d 31 --num-threads=1 V out", "-F -l --message-level 7 -d 31 V", "-R out < F", "--check-params -l --message-level 7 -d 31 vmcore", "--check-params -l --message-level 7 -d 31 vmcore dumpfile", "--check-params -F -l -d 31 vmcore",
+	// kdump-tools (Debian, Ubuntu): kdump-config
+	"--dump-dmesg V out", "-F -c -d 31 V", "-c -d 31 V out",
+	// kdump (SUSE): kdump-save
+	"-F --message-level 8 --dump-dmesg V", "-F -c --message-level 6 -d 31 V", "-F -E --message-level 7 -d 31 V", "-F -l --num-threads 1 --message-level 6 -d 31 V", "-F -z --message-level 14 -d 31 V", "-F -d 31 V", "-F -p --message-level 6 -d 31 V",
+	// Bottlerocket, SteamOS, EVE, OpenBMC, Delphix
+	"--dump-dmesg --message-level 4 V out", "-c --message-level 4 -d 31 V out", "-z -d 31 V out", "-E -d 1 V out", "-c -d 31 --message-level 22 V out", "-c -d 31 --message-level 22 --private-page-filter 0x2F5ABDF11ECAC4E V out",
 }
 
 // dumpWords are put into invented lines.
 var dumpWords = []string{
 	"-c", "-l", "-z", "-E", "-F", "-f", "-d 31", "-d 0", "-d 1", "-d 8", "-d 16", "-d 24", "-d 25", "-d 0,31", "-d 33", "--message-level 0", "--message-level 2", "--message-level 4", "--message-level 6", "--message-level 7", "--message-level 23", "--show-stats",
-	"--split", "--num-threads 1", "--num-threads 2", "--cyclic-buffer 64", "--non-mmap", "--work-dir .", "-b 2", "--dry-run", "--check-params", "--vtop 0xffffffff81000000", "-i I", "-L 200k", "-L 10M", "--bogus", "-R", "--reassemble", "--dump-dmesg", "--partial-dmesg", "-v", "out", "out2",
+	"--split", "--num-threads 1", "--cyclic-buffer 64", "--non-mmap", "--work-dir .", "-b 2", "--dry-run", "--check-params", "--vtop 0xffffffff81000000", "-i I", "-L 200k", "-L 10M", "--bogus", "-R", "--reassemble", "--dump-dmesg", "--partial-dmesg", "-v", "out", "out2",
 }
 
 // inventedDumpLines gives command lines by chance.
@@ -76,7 +87,10 @@ func inventedDumpLines(n int) []string {
 
 // knownLines are those on which gokexec does something else on purpose: makedumpfile(8) says what. The value is its
 // exit code.
-var knownLines = map[string]int{}
+var knownLines = map[string]int{
+	"-R out < empty": 1, "-R out < cut": 1, // makedumpfile never ends
+	"--num-threads 2 -c -d 31 V out": 0, // and sometimes here
+}
 
 // dumpRun is what one of the programs did.
 type dumpRun struct {
@@ -129,7 +143,7 @@ func theirCommand(ctx context.Context, argv []string, dir string, args []string)
 }
 
 // run runs a program with the inputs in a directory of its own.
-func runDumpLine(t *testing.T, argv []string, arg0 string, inputs, line string) dumpRun {
+func runDumpLine(t *testing.T, argv []string, inputs, line string) dumpRun {
 	t.Helper()
 	dir := t.TempDir()
 	entries, err := os.ReadDir(inputs)
@@ -147,12 +161,12 @@ func runDumpLine(t *testing.T, argv []string, arg0 string, inputs, line string) 
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	line, stdin, _ := strings.Cut(line, " < ")
 	cmd := theirCommand(ctx, argv, dir, strings.Fields(line))
-	if arg0 != "" {
-		cmd.Args[0] = arg0
+	if len(argv) == 1 {
+		cmd.Args[0] = "makedumpfile" // not through a dynamic linker
 	}
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	if stdin != "" {
@@ -180,16 +194,21 @@ func runDumpLine(t *testing.T, argv []string, arg0 string, inputs, line string) 
 // Lines of the original that depend on how it was built or works inside.
 var (
 	theirLines = regexp.MustCompile(`(?m)^(The kernel version is not supported\.|The makedumpfile operation may be incomplete\.|STEP \[.*|Cache hit: .*|'-[pz]' option is disabled.*|Try .make USE.*|  (PGD|PUD|PMD|PTE) .*)\n`)
-	numbers    = regexp.MustCompile(`0x[0-9a-f]{16}|\d+%|Write bytes     : \d+`)
-	progress   = regexp.MustCompile(`\r[^\r\n]*`)
+	elfNumbers = regexp.MustCompile(`(?m)^(     in ELF format|  \(The number of pages is reduced|Write bytes).*\n`)
+	progress   = regexp.MustCompile(`\r[^\r\n]*|(?m:^(Checking|Excluding|Copying) .*$)`)
+	callers    = regexp.MustCompile(`(?m)^(\[ *\d+\.\d+\] )\[ *[TC]\d+\] `) // since 1.7.3
 	blankLines = regexp.MustCompile(`\n{2,}`)
 	debugging  = regexp.MustCompile(`(^| )(-D|--message-level[ =](8|9|[123]\d))( |$)`)
 )
 
-// said is the text without what differs on purpose. Numbers of a report stay, except where they count otherwise.
+// said is the text without what differs on purpose.
 func said(text string) string {
+	text = strings.NewReplacer(").The kernel", ").\nThe kernel", ").'", ").\n'", ").STEP", ").\nSTEP").Replace(text) // 1.7.2
 	text = theirLines.ReplaceAllString(text, "")
-	text = regexp.MustCompile(`Write bytes     : \d+`).ReplaceAllString(text, "Write bytes")
+	if strings.Contains(text, "in ELF format") { // short holes are not worth it to the original
+		text = elfNumbers.ReplaceAllString(text, "")
+	}
+	text = regexp.MustCompile(`Write bytes .*\n`).ReplaceAllString(text, "")
 	return blankLines.ReplaceAllString(progress.ReplaceAllString(text, ""), "\n")
 }
 
@@ -207,13 +226,14 @@ func compareRuns(t *testing.T, line string, ours, theirs dumpRun, core *dumptest
 	flat := strings.HasPrefix(theirs.stdout, "makedumpfile\x00")
 	usage := strings.Contains(theirs.stdout, "Available options:") || strings.Contains(theirs.stdout, "makedumpfile: version") || debugging.MatchString(line)
 	switch {
-	case flat:
+	case flat && theirs.code == 0:
 		compareDumps(t, line, [][]byte{[]byte(ours.stdout)}, [][]byte{[]byte(theirs.stdout)}, core)
 	case usage:
 		if (ours.stdout == "") != (theirs.stdout == "") {
 			report("standard output")
 		}
-	case said(ours.stdout) != said(theirs.stdout):
+	case sameLog(said(ours.stdout), said(theirs.stdout)):
+	default:
 		report("standard output %q; want %q", said(ours.stdout), said(theirs.stdout))
 	}
 	if ours.errs() != theirs.errs() && !usage {
@@ -239,9 +259,9 @@ func compareRuns(t *testing.T, line string, ours, theirs dumpRun, core *dumptest
 	if theirs.code != 0 {
 		return
 	}
-	if strings.Contains(line, "dmesg") {
+	if strings.Contains(theirs.stdout+theirs.stderr, "The dmesg log") || slices.ContainsFunc(strings.Fields(line), func(w string) bool { return strings.HasPrefix(w, "--dum") }) {
 		for name, b := range theirs.files {
-			if !bytes.Equal(ours.files[name], b) {
+			if !sameLog(string(ours.files[name]), string(b)) {
 				report("the log in %s differs", name)
 			}
 		}
@@ -258,6 +278,11 @@ func compareRuns(t *testing.T, line string, ours, theirs dumpRun, core *dumptest
 	}
 }
 
+// sameLog tells that logs are the same, or that one is of a makedumpfile that doesn't print callers.
+func sameLog(ours, theirs string) bool {
+	return ours == theirs || callers.ReplaceAllString(ours, "$1") == theirs
+}
+
 // errs is what a run says on standard error as far as it is compared: which lines of getopt, and whether there
 // are errors.
 func (r *dumpRun) errs() string {
@@ -267,7 +292,7 @@ func (r *dumpRun) errs() string {
 		l = strings.TrimSpace(l)
 		switch {
 		case l == "":
-		case strings.HasPrefix(l, "makedumpfile: "), strings.HasPrefix(l, "check_dump_file: "), strings.HasPrefix(l, "open_dump_file: "), strings.HasPrefix(l, "open_dump_memory: "), !strings.Contains(l, ": ") && r.code == 0:
+		case strings.HasPrefix(l, "makedumpfile: "), strings.HasPrefix(l, "check_dump_file: "), strings.HasPrefix(l, "open_dump_file: "), strings.HasPrefix(l, "open_dump_memory: "), strings.HasPrefix(l, "__read_disk_dump_header: Can't open"), !strings.Contains(l, ": ") && r.code == 0:
 			kept = append(kept, l)
 		case len(kept) == 0 || kept[len(kept)-1] != "an error":
 			kept = append(kept, "an error")
@@ -296,7 +321,7 @@ func compareDumps(t *testing.T, line string, ours, theirs [][]byte, core *dumpte
 	}
 	if c, ok := a.(*kdumpfile.Compressed); ok {
 		d := b.(*kdumpfile.Compressed)
-		if c.Header.DumpLevel != d.Header.DumpLevel || c.Header.BlockSize != d.Header.BlockSize || c.Header.Uname != d.Header.Uname || c.Header.Codec() != d.Header.Codec() && !strings.Contains(line, "-p") {
+		if c.Header.DumpLevel != d.Header.DumpLevel || c.Header.BlockSize != d.Header.BlockSize || c.Header.Uname != d.Header.Uname || c.Header.Codec() != d.Header.Codec() && d.Header.Codec() != kdumpfile.CodecNone {
 			t.Errorf("makedumpfile %s: our header is %+v; theirs %+v", line, c.Header, d.Header)
 		}
 		if c.Header.Pages != d.Header.Pages {
@@ -309,6 +334,9 @@ func compareDumps(t *testing.T, line string, ours, theirs [][]byte, core *dumpte
 			phys := memmap.PhysAddr(l.Phys + uint64(at))
 			_, err1 := a.ReadPhysAt(got, phys)
 			_, err2 := b.ReadPhysAt(want, phys)
+			if _, isELF := a.(*kdumpfile.ELF); isELF && err1 == nil && err2 == nil && bytes.Equal(got, make([]byte, 4096)) {
+				continue // a hole that is too short for the original
+			}
 			if (err1 == nil) != (err2 == nil) || errors.Is(err1, kdumpfile.ErrExcluded) != errors.Is(err2, kdumpfile.ErrExcluded) || err1 == nil && !bytes.Equal(got, want) {
 				t.Errorf("makedumpfile %s: page %v: ours %v, theirs %v, equal %v", line, phys, err1, err2, bytes.Equal(got, want))
 				return
@@ -341,21 +369,32 @@ func TestMakedumpfileCommandLines(t *testing.T) {
 	for version, theirs := range makedumpfiles(t) {
 		t.Run(version, func(t *testing.T) {
 			inputs, core := dumpInputs(t, theirs)
-			lines := slices.Concat(dumpLines, inventedDumpLines(250))
+			lines := slices.Concat(distributionLines, dumpLines, inventedDumpLines(250))
+			for line, code := range knownLines {
+				if a := runDumpLine(t, []string{ours}, inputs, line); a.code != code {
+					t.Errorf("makedumpfile %s = %d, %q, %q; want exit code %d", line, a.code, a.stdout, a.stderr, code)
+				}
+			}
 			for _, line := range lines {
-				b := runDumpLine(t, theirs, "", inputs, line)
-				a := runDumpLine(t, []string{ours}, "makedumpfile", inputs, line)
-				if code, known := knownLines[line]; known {
-					if a.code != code {
-						t.Errorf("makedumpfile %s = %d, %q, %q; want exit code %d", line, a.code, a.stdout, a.stderr, code)
-					}
+				if words := strings.Fields(line); slices.Contains(words, "-E") && slices.Contains(words, "C") {
+					continue // we write an ELF core of a compressed dump
+				}
+				if strings.Contains(line, "--dry-run") && strings.Contains(line, "-L ") {
+					continue // of which nothing can be analysed
+				}
+				a, b := runDumpLine(t, []string{ours}, inputs, line), runDumpLine(t, theirs, inputs, line)
+				if b.code < 0 {
+					t.Logf("makedumpfile %s: that of %s does not end", line, version)
 					continue
 				}
 				compareRuns(t, line, a, b, core)
+			}
+			// SUSE's kdump-save takes these out of the messages.
+			suse := runDumpLine(t, []string{ours}, inputs, "-F --message-level 8 --dump-dmesg V")
+			if !strings.Contains(suse.stderr, "\n  OSRELEASE=6.12.107\n") {
+				t.Errorf("standard error of --message-level 8 is %.300q; want OSRELEASE in it", suse.stderr)
 			}
 			t.Logf("%d command lines", len(lines))
 		})
 	}
 }
-
-var _ = io.EOF

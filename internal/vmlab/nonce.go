@@ -30,15 +30,71 @@ func (vm *VM) Plant(ctx context.Context, pages int) (*Nonce, error) {
 // PlantBetween is Plant for physical addresses from low up to, not including,
 // high (0 is no bound): for instance a DIMM's.
 func (vm *VM) PlantBetween(ctx context.Context, pages int, low, high uint64) (*Nonce, error) {
+	return vm.plant(ctx, wire.PlantArgs{Pages: pages, Min: low, Max: high})
+}
+
+// Plants are nonces in memory of each kind that a dump may leave out, and of one that it may not.
+type Plants struct{ User, Cache, Kernel, Freed *Nonce }
+
+// PlantAll makes the guest fill pages of each kind. Those of the kernel are in a pipe; those that are
+// freed it may have used again when a dump is made: see Intact.
+func (vm *VM) PlantAll(ctx context.Context, pages int) (p Plants, err error) {
+	for _, kind := range []struct {
+		nonce **Nonce
+		name  string
+	}{{&p.Freed, wire.PlantFreed}, {&p.Cache, wire.PlantCache}, {&p.Kernel, wire.PlantKernel}, {&p.User, ""}} {
+		if *kind.nonce, err = vm.plant(ctx, wire.PlantArgs{Pages: pages, Kind: kind.name}); err != nil {
+			return p, err
+		}
+	}
+	return p, vm.find(p.Kernel, pages)
+}
+
+func (vm *VM) plant(ctx context.Context, args wire.PlantArgs) (*Nonce, error) {
 	n := &Nonce{Value: make([]byte, wire.NonceSize)}
 	if _, err := rand.Read(n.Value); err != nil {
 		return nil, err
 	}
+	args.Nonce = n.Value
 	var result wire.PlantResult
-	err := vm.request(ctx, "plant a nonce", wire.OpPlant,
-		wire.PlantArgs{Nonce: n.Value, Pages: pages, Min: low, Max: high}, &result)
+	err := vm.request(ctx, "plant a nonce", wire.OpPlant, args, &result)
 	n.PageSize, n.Phys = result.PageSize, result.Phys
 	return n, err
+}
+
+// find looks for all pages of a nonce in the guest's memory, from the host.
+func (vm *VM) find(n *Nonce, pages int) error {
+	n.Phys = make([]uint64, pages)
+	page, want, found := make([]byte, n.PageSize), make([]byte, n.PageSize), 0
+	err := vm.memory.scan(1<<20, func(b []byte, addr uint64) {
+		for i := 0; i+n.PageSize <= len(b); i += n.PageSize {
+			if page = b[i : i+n.PageSize]; !bytes.HasPrefix(page, n.Value) {
+				continue
+			}
+			index := binary.LittleEndian.Uint64(page[wire.NonceSize:])
+			if wire.FillNoncePage(want, n.Value, index); index < uint64(pages) && bytes.Equal(page, want) {
+				n.Phys[index] = addr + uint64(i)
+				found++
+			}
+		}
+	})
+	if err == nil && found != pages {
+		err = fmt.Errorf("%d of %d pages of a nonce are in the guest's memory", found, pages)
+	}
+	return err
+}
+
+// Intact returns the addresses of the pages that still have the nonce in the guest's memory.
+func (vm *VM) Intact(n *Nonce) []uint64 {
+	var intact []uint64
+	for i, addr := range n.Phys {
+		got, want := make([]byte, n.PageSize), make([]byte, n.PageSize)
+		wire.FillNoncePage(want, n.Value, uint64(i))
+		if _, err := vm.memory.ReadAt(got, int64(addr)); err == nil && bytes.Equal(got, want) {
+			intact = append(intact, addr)
+		}
+	}
+	return intact
 }
 
 // PlantAt writes a nonce to pages at given physical addresses from the host,

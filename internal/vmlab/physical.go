@@ -75,6 +75,21 @@ func (m *PhysicalMemory) ReadAt(b []byte, addr int64) (int, error) {
 	return m.each(b, uint64(addr), m.file.ReadAt)
 }
 
+// scan calls do with all of it, in pieces of a size that divides its parts.
+func (m *PhysicalMemory) scan(piece uint64, do func(b []byte, addr uint64)) error {
+	b := make([]byte, piece)
+	for _, part := range []struct{ addr, size uint64 }{{m.base, m.split}, {m.high, m.size - m.split}} {
+		for at := uint64(0); at < part.size; at += piece {
+			n := min(piece, part.size-at)
+			if _, err := m.ReadAt(b[:n], int64(part.addr+at)); err != nil {
+				return err
+			}
+			do(b[:n], part.addr+at)
+		}
+	}
+	return nil
+}
+
 // WriteAt changes physical memory behind the guest's back. Code that the guest
 // has already run isn't translated again.
 func (m *PhysicalMemory) WriteAt(b []byte, addr int64) (int, error) {

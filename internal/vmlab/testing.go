@@ -311,6 +311,13 @@ func (g *Guest) Plant(pages int) *Nonce {
 	return must(g, n, err)
 }
 
+// PlantAll makes the guest hold a nonce in memory of each kind.
+func (g *Guest) PlantAll(pages int) Plants {
+	g.T.Helper()
+	p, err := g.VM.PlantAll(g.ctx(), pages)
+	return must(g, p, err)
+}
+
 // Crash panics the kernel on whatever CPU.
 func (g *Guest) Crash() {
 	g.T.Helper()

@@ -416,3 +416,49 @@ func TestFormOfKernel(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// After every single write a raw device holds a well-formed stream, in which the dump, once it has begun, can be
+// opened and has nothing wrong in it, whatever the device held before.
+func TestRawAtEveryMoment(t *testing.T) {
+	vmcore := linuxVMCore(t)
+	for _, cfg := range []Config{{}, {Compress: "none", DumpLevel: "0"}, {Format: FormatELF}} {
+		f := newFormTest(t, vmcore, cfg)
+		image := make([]byte, 12<<20)
+		f.s.device(t, "vda", int64(len(image)), func(b []byte) {
+			for i := range b {
+				b[i] = byte(i>>9) ^ byte(i)
+			}
+			copy(image, b)
+		})
+		steps, opened := 0, 0
+		f.s.faults["/dev/vda"] = &fault{record: func(offset int64, b []byte) {
+			copy(image[offset:], b)
+			steps++
+			names, contents, err := untar(bytes.NewReader(image))
+			if err != nil {
+				t.Fatalf("step %d: %q, %v", steps, names, err)
+			}
+			part, ok := contents[IncompleteName]
+			if !ok {
+				return
+			}
+			d, err := kdumpfile.Open(bytes.NewReader(part))
+			if err != nil {
+				if opened > 0 {
+					t.Errorf("step %d: %v", steps, err)
+				}
+				return
+			}
+			if opened++; opened%4 == 1 {
+				checkPart(t, d, vmcore, 0)
+			}
+		}}
+		res, got, err := f.save(t, true)
+		if err != nil || res.Outcome != Complete || opened < 4 {
+			t.Fatalf("%+v: %+v, %v; the dump could be opened %d times of %d", cfg, res, err, opened, steps)
+		}
+		if d, err := kdumpfile.Open(bytes.NewReader(got)); err != nil || d.Incomplete() {
+			t.Errorf("%+v: the whole dump: %v", cfg, err)
+		}
+	}
+}

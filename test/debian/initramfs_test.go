@@ -61,7 +61,7 @@ dracut --quiet --no-hostonly --no-kernel --no-early-microcode --compress 'gzip -
 					{Path: "/boot/initrd", Source: filepath.Join(tree, "boot", b.image)},
 				},
 			})
-			g.Must("gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/initrd", "--cmdline", "console=ttyS0 root="+b.root)
+			g.Must("gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/initrd", "--cmdline", "console=ttyS0 gokexec.format=elf gokexec.dump_level=0 root="+b.root)
 			nonce := g.Plant(100)
 			lastWords := "gokexec-test: the last words before " + b.name
 			g.WriteFile("/dev/kmsg", "<3>"+lastWords+"\n")

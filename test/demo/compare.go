@@ -6,31 +6,36 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/capture"
-	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// noncePages is how many pages of the machine's memory hold the nonce.
+// noncePages is how many pages of memory of each kind hold a nonce.
 const noncePages = 256
 
 // observed is what is known of the machine before the crash.
 type observed struct {
-	nonce  *vmlab.Nonce
+	nonces vmlab.Plants
+	freed  []uint64   // where pages of free memory still have theirs
 	memory memmap.Set // System RAM less the crash memory and the low 1 MiB
 }
 
 func (d *demo) observe() error {
 	var err error
-	if d.before.nonce, err = d.vm.Plant(d.ctx, noncePages); err != nil {
+	if d.before.nonces, err = d.vm.PlantAll(d.ctx, noncePages); err != nil {
 		return err
 	}
-	d.say("planted a random nonce, %x..., in %d pages of a process's memory", d.before.nonce.Value[:8], noncePages)
+	d.before.freed = d.vm.Intact(d.before.nonces.Freed)
+	d.say("planted random nonces, in %d pages each: of the kernel (a pipe's, %x...), of a process, of a file, and of memory that is free again",
+		noncePages, d.before.nonces.Kernel.Value[:8])
 	text, err := d.vm.ReadFile(d.ctx, "/proc/iomem")
 	if err != nil {
 		return err
@@ -55,44 +60,81 @@ func (d *demo) compare() error {
 	if err != nil {
 		return err
 	}
-	core, err := elfcore.New(dump, dump.Size())
+	memory, err := kdumpfile.Open(dump)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("\nthe end of the crashed kernel's log:\n")
 	indent(panicLines(log))
 	fmt.Printf("\nwhat was compared:\n")
-	if err := errors.Join(d.compareNonce(core), d.compareRanges(core), compareResult(result, d.kernel.Release)); err != nil {
+	if err := errors.Join(d.compareNonces(memory), d.compareRanges(memory), compareResult(result, d.kernel.Release)); err != nil {
 		return err
 	}
-	fmt.Printf("\nsaved: log %.1f kB (%d records), memory %.1f MB in %.1f s (%.0f MB/s), peak memory of gokexec %.1f MB of %.0f MB\n",
-		float64(result.Log.SizeBytes)/1e3, result.Log.Records, float64(result.VMCore.SavedBytes)/1e6, result.Durations.TotalSeconds,
-		float64(result.RateBytesPerSecond)/1e6, float64(result.Memory.PeakRSSBytes)/1e6, float64(result.Memory.MemTotalBytes)/1e6)
+	v := result.VMCore
+	fmt.Printf("\nsaved: log %.1f kB (%d records), %.0f MB of memory as %.1f MB (%.0f:1; %s, %s, level %d) in %.1f s, peak memory of gokexec %.1f MB of %.0f MB\n",
+		float64(result.Log.SizeBytes)/1e3, result.Log.Records, float64(v.SizeBytes)/1e6, float64(v.SavedBytes)/1e6, float64(v.SizeBytes)/float64(v.SavedBytes),
+		v.Format, v.Compression, v.DumpLevel, result.Durations.TotalSeconds, float64(result.Memory.PeakRSSBytes)/1e6, float64(result.Memory.MemTotalBytes)/1e6)
+	fmt.Printf("pages: %d in the dump, %d of them zero, of %d; by class: %s\n", v.KeptPages, v.ZeroPages, v.MemoryPages, classes(v.Classes))
 	fmt.Printf("demo: success, in %.0f s\n", time.Since(d.start).Seconds())
 	return nil
 }
 
-func (d *demo) compareNonce(core *elfcore.File) error {
-	err := d.before.nonce.Check(func(b []byte, phys uint64) error {
-		_, err := core.ReadPhysAt(b, memmap.PhysAddr(phys))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("nonce: %w", err)
+// classes lists the classes of pages that there are.
+func classes(counts map[string]uint64) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if counts[name] > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), counts[name]))
+		}
 	}
-	fmt.Printf("  nonce   %d of %d pages are in the dump, each at its physical address, all bytes equal\n", noncePages, noncePages)
+	return strings.Join(parts, ", ")
+}
+
+// compareNonces looks for what has to be in the dump, and what has to be left out.
+func (d *demo) compareNonces(dump kdumpfile.Dump) error {
+	read := func(b []byte, phys uint64) error {
+		_, err := dump.ReadPhysAt(b, memmap.PhysAddr(phys))
+		return err
+	}
+	n := d.before.nonces
+	if err := n.Kernel.Check(read); err != nil {
+		return fmt.Errorf("nonce of the kernel: %w", err)
+	}
+	fmt.Printf("  nonce   kernel: %d of %d pages are in the dump, each at its physical address, all bytes equal\n", noncePages, noncePages)
+	for _, kind := range []struct {
+		name  string
+		pages []uint64
+		stray int // that may be there: free memory may be in a CPU's list, or in use again
+	}{{"process", n.User.Phys, 0}, {"file", n.Cache.Phys, 0}, {"free memory", d.before.freed, len(d.before.freed) / 4}} {
+		out := 0
+		for _, phys := range kind.pages {
+			if errors.Is(read(make([]byte, n.User.PageSize), phys), kdumpfile.ErrExcluded) {
+				out++
+			}
+		}
+		if len(kind.pages)-out > kind.stray {
+			return fmt.Errorf("nonce of %s: only %d of %d pages are left out", kind.name, out, len(kind.pages))
+		}
+		fmt.Printf("          %s: %d of %d pages are left out, as dump level 31 says\n", kind.name, out, len(kind.pages))
+	}
 	return nil
 }
 
-func (d *demo) compareRanges(core *elfcore.File) error {
+func (d *demo) compareRanges(dump kdumpfile.Dump) error {
 	var loads []memmap.Range
-	for _, l := range core.Loads {
-		loads = append(loads, memmap.Range{Start: l.Phys, End: l.Phys + memmap.PhysAddr(l.MemSize)})
+	for addr := memmap.PhysAddr(0); ; {
+		r, err := dump.NextMemory(addr)
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			return err
+		}
+		loads, addr = append(loads, r), r.End
 	}
 	if missing := d.before.memory.Minus(memmap.NewSet(loads...)); !missing.Empty() {
 		return fmt.Errorf("the dump lacks memory that the machine had: %v", missing.Ranges())
 	}
-	fmt.Printf("  ranges  all %d ranges of System RAM above 1 MiB and outside of the crash memory, %d MB, are in the dump\n",
+	fmt.Printf("  ranges  all %d ranges of System RAM above 1 MiB and outside of the crash memory, %d MB, are known to the dump\n",
 		d.before.memory.Len(), d.before.memory.Size()/1e6)
 	return nil
 }

@@ -177,7 +177,7 @@ func (d *demo) showProgress(seen *int) {
 	*seen += end
 	for line := range strings.Lines(text[:end]) {
 		line = strings.TrimSpace(line)
-		for _, mark := range []string{"Kernel panic", "Linux version", "gokexec:", "vmcore "} {
+		for _, mark := range []string{"Kernel panic", "Linux version", "gokexec:", "vmcore ", "filter "} {
 			if strings.Contains(line, mark) {
 				d.say("  console: %.110s", line)
 				break

@@ -87,7 +87,7 @@ func TestVMHotplugArch(t *testing.T) {
 		// The capture has the device's driver before it reads the old memory.
 		for i, f := range cfg.Files {
 			if f.Path == guestInitrd {
-				cfg.Files[i].Source = captureInitramfs(t, k, "--module", "virtio_mem", "--set", "virtio_blk", "--set", "nvme", "raw:/dev/nvme0n1")
+				cfg.Files[i].Source = captureInitramfs(t, k, "--format", "elf", "--dump-level", "0", "--module", "virtio_mem", "--set", "virtio_blk", "--set", "nvme", "raw:/dev/nvme0n1")
 			}
 		}
 		g := vmlab.Boot(t, cfg)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,14 +17,13 @@ import (
 
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/capture"
-	"github.com/gokexec/gokexec/pkg/elfcore"
-	"github.com/gokexec/gokexec/pkg/memmap"
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
 )
 
 const filesystemUUID = "6b1f2c1e-8a5d-4f0e-9d52-0c6f5a1d7e11"
 
 // To a filesystem, found by its UUID, with whatever modules the kernel needs
-// for disk and filesystem.
+// for disk and filesystem. The dump is filtered and compressed, as it is by default.
 func TestVMCaptureFilesystem(t *testing.T) {
 	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		disk := emptyDisk(t, "ext4.img", 2<<30)
@@ -32,7 +32,7 @@ func TestVMCaptureFilesystem(t *testing.T) {
 		cfg.Disks = []vmlab.Disk{{Size: 64 << 20}, {Source: disk}}
 		g := vmlab.Boot(t, cfg)
 		loadCrash(t, g)
-		nonce := g.Plant(50)
+		planted := plant(g)
 		g.Crash()
 		if end := g.WaitEnd(); end.Reason != "guest-shutdown" {
 			t.Fatalf("the machine ended by %q; want guest-shutdown, the final action", end.Reason)
@@ -43,9 +43,8 @@ func TestVMCaptureFilesystem(t *testing.T) {
 		if err != nil || len(dirs) != 1 {
 			t.Fatalf("/var/crash holds %v, %v; want one dump", dirs, err)
 		}
-		if result := checkDumpDir(t, dirs[0], nonce); len(result.Errors) > 0 {
-			t.Errorf("errors = %q; want none", result.Errors)
-		}
+		result := checkDumpDir(t, dirs[0], func(d kdumpfile.Dump) { planted.checkFiltered(t, d) })
+		checkDefault(t, &result)
 		if text := run(t, "debugfs", "-R", "show_super_stats -h", disk); !strings.Contains(text, "Filesystem state:         clean") {
 			t.Error("the filesystem was not unmounted cleanly")
 		}
@@ -53,7 +52,7 @@ func TestVMCaptureFilesystem(t *testing.T) {
 }
 
 // checkDumpDir looks at the one dump in a directory, which has to be whole.
-func checkDumpDir(t *testing.T, dir string, nonce *vmlab.Nonce) (result capture.Result) {
+func checkDumpDir(t *testing.T, dir string, check func(kdumpfile.Dump)) (result capture.Result) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, capture.ResultName))
 	if err == nil {
@@ -67,16 +66,11 @@ func checkDumpDir(t *testing.T, dir string, nonce *vmlab.Nonce) (result capture.
 		t.Fatal(err)
 	}
 	defer f.Close()
-	core, err := elfcore.New(f, result.VMCore.SizeBytes)
-	if err != nil {
-		t.Fatal(err)
+	d, err := kdumpfile.Open(io.NewSectionReader(f, 0, result.VMCore.SavedBytes))
+	if err != nil || d.Incomplete() {
+		t.Fatalf("the dump: %v; want a complete one", err)
 	}
-	if err := nonce.Check(func(b []byte, phys uint64) error {
-		_, err := core.ReadPhysAt(b, memmap.PhysAddr(phys))
-		return err
-	}); err != nil {
-		t.Errorf("nonce: %v", err)
-	}
+	check(d)
 	if log, err := os.ReadFile(filepath.Join(dir, capture.LogName)); err != nil || !strings.Contains(string(log), "Kernel panic") {
 		t.Errorf("%s lacks the panic, %v", capture.LogName, err)
 	}
@@ -90,7 +84,7 @@ func TestVMCaptureCascade(t *testing.T) {
 	t.Parallel()
 	k := vmlab.GetTestKernel(t, "trixie-cloud")
 	// NVMe disks are found in any order; one of them, and virtio's, keep their names.
-	cfg := crashMachine(t, k, "--set", "nvme", "--set", "virtio_blk", "--fstype", "ext4",
+	cfg := crashMachine(t, k, "--format", "elf", "--dump-level", "0", "--set", "nvme", "--set", "virtio_blk", "--fstype", "ext4",
 		"fs:/dev/vdc:/crash", "fs:UUID="+filesystemUUID+":/crash", "raw:/dev/nvme0n1", "raw:/dev/vda", "raw:/dev/vdb")
 	mirror, full := mirrorMember(t), emptyDisk(t, "full.img", 128<<20)
 	run(t, "mke2fs", "-q", "-t", "ext4", "-U", filesystemUUID, full)
@@ -212,7 +206,7 @@ func checkReserve(t *testing.T, disk string) {
 func TestVMCaptureUnplugged(t *testing.T) {
 	t.Parallel()
 	k := vmlab.GetTestKernel(t, "trixie-cloud")
-	cfg := crashMachine(t, k, "--set", "nvme", "--failure-action", "poweroff", "raw:/dev/nvme0n1")
+	cfg := crashMachine(t, k, "--format", "elf", "--dump-level", "0", "--set", "nvme", "--failure-action", "poweroff", "raw:/dev/nvme0n1")
 	disk := emptyDisk(t, "gone.img", 1<<30)
 	cfg.Disks = nil
 	cfg.Args = append(cfg.Args, "-drive", "if=none,id=gone,format=raw,cache=unsafe,throttling.bps-write=20000000,file="+disk, "-device", "nvme,serial=gone,drive=gone")

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/vmlab"
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
@@ -62,7 +63,7 @@ func TestVMCaptureSeen(t *testing.T) {
 			t.Errorf("check --target %s: exit code %d\n%s%s", device, r.Code, r.Stdout, r.Stderr)
 		}
 	}
-	built := g.Run(gokexec, "initramfs", "-o", guestInitrd, "--final-action", "poweroff", `fs:LABEL=my\x20data\x2fx:/x`, "/var/crash")
+	built := g.Run(gokexec, "initramfs", "-o", guestInitrd, "--format", "elf", "--dump-level", "0", "--final-action", "poweroff", `fs:LABEL=my\x20data\x2fx:/x`, "/var/crash")
 	if built.Code != 0 || !strings.Contains(built.Stderr, ":/dumps (btrfs, subvol=/root)") {
 		t.Fatalf("gokexec initramfs: exit code %d\n%s%s", built.Code, built.Stdout, built.Stderr)
 	}
@@ -85,7 +86,11 @@ func TestVMCaptureSeen(t *testing.T) {
 		if err != nil || len(dirs) != 1 {
 			t.Fatalf("dumps in the subvolume on %s: %v, %v; want one", filepath.Base(disk), dirs, err)
 		}
-		result := checkDumpDir(t, dirs[0], nonce)
+		result := checkDumpDir(t, dirs[0], func(d kdumpfile.Dump) {
+			if err := checkNonce(d, nonce); err != nil {
+				t.Error(err)
+			}
+		})
 		if len(result.Errors) != 1 || !strings.Contains(result.Errors[0], `target fs:LABEL=my\x20data/x:/x`) || !strings.Contains(result.Errors[0], "no space left") {
 			t.Errorf("errors = %q; want that the first disk was found and is too small", result.Errors)
 		}

@@ -27,7 +27,7 @@ func TestVMCrashFileLoad(t *testing.T) {
 		g := vmlab.Boot(t, machine)
 		loadCrash(t, g, "--reuse-cmdline")
 		g.WriteFile("/dev/kmsg", "<3>gokexec-test: last words\n")
-		nonce := g.Plant(200)
+		nonce, planted := g.Plant(200), plant(g)
 		iomem, err := memmap.ParseIomem(strings.NewReader(g.ReadFile("/proc/iomem")))
 		if err != nil {
 			t.Fatal(err)
@@ -48,6 +48,7 @@ func TestVMCrashFileLoad(t *testing.T) {
 		t.Logf("saved %d MB in %.1f s, peak memory %d MB, least available %d MB", d.result.VMCore.SizeBytes/1e6, d.result.Durations.TotalSeconds,
 			d.result.Memory.PeakRSSBytes/1e6, d.result.Memory.MinMemAvailableBytes/1e6)
 		d.checkNonce(t, nonce)
+		planted.checkWhole(t, d.dump)
 		d.checkRanges(t, iomem, false)
 		d.checkOracles(t, nonce)
 		for _, line := range []string{"gokexec-test: last words", "Linux version " + k.Release, "Kernel panic - not syncing: sysrq triggered crash"} {

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/elfcore"
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/vmcore"
 )
@@ -21,7 +23,8 @@ import (
 type savedDump struct {
 	*capture.Dump
 	disk   string
-	core   *elfcore.File
+	dump   kdumpfile.Dump
+	core   *elfcore.File // of an ELF dump
 	log    string
 	result capture.Result
 }
@@ -40,8 +43,11 @@ func openDump(t *testing.T, disk string) *savedDump {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	if d.core, err = elfcore.New(d.Dump, d.Size()); err != nil {
+	if d.dump, err = kdumpfile.Open(d.Dump); err != nil {
 		t.Fatal(err)
+	}
+	if core, ok := d.dump.(*kdumpfile.ELF); ok {
+		d.core = core.File
 	}
 	return d
 }
@@ -82,12 +88,8 @@ func readTar(t *testing.T, path string) map[string][]byte {
 // physical address through our reader, and by a scan that knows no ELF.
 func (d *savedDump) checkNonce(t *testing.T, n *vmlab.Nonce) {
 	t.Helper()
-	err := n.Check(func(b []byte, phys uint64) error {
-		_, err := d.core.ReadPhysAt(b, memmap.PhysAddr(phys))
-		return err
-	})
-	if err != nil {
-		t.Errorf("nonce: %v", err)
+	if err := checkNonce(d.dump, n); err != nil {
+		t.Error(err)
 	}
 	disk, err := os.Open(d.disk)
 	if err != nil {
@@ -100,7 +102,19 @@ func (d *savedDump) checkNonce(t *testing.T, n *vmlab.Nonce) {
 	}
 }
 
-// checkRanges holds the dump's PT_LOADs against the machine's memory: all of
+// checkNonce holds every page of the nonce against a dump.
+func checkNonce(d kdumpfile.Dump, n *vmlab.Nonce) error {
+	err := n.Check(func(b []byte, phys uint64) error {
+		_, err := d.ReadPhysAt(b, memmap.PhysAddr(phys))
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("nonce: %w", err)
+	}
+	return err
+}
+
+// checkRanges holds the memory that the dump knows of against the machine's memory: all of
 // System RAM less the crash memory, and on x86 less the low 1 MiB, which the
 // kernel leaves out of a header of its own, and less what else is named.
 func (d *savedDump) checkRanges(t *testing.T, iomem *memmap.Iomem, lowIncluded bool, without ...memmap.Range) {
@@ -110,8 +124,14 @@ func (d *savedDump) checkRanges(t *testing.T, iomem *memmap.Iomem, lowIncluded b
 		want = want.Minus(memmap.NewSet(memmap.Range{End: 1 << 20}))
 	}
 	var loads []memmap.Range
-	for _, l := range d.core.Loads {
-		loads = append(loads, memmap.Range{Start: l.Phys, End: l.Phys + memmap.PhysAddr(l.MemSize)})
+	for addr := memmap.PhysAddr(0); ; {
+		r, err := d.dump.NextMemory(addr)
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		loads, addr = append(loads, r), r.End
 	}
 	got := memmap.NewSet(loads...)
 	if missing := want.Minus(got); missing.Size() != 0 {
@@ -150,7 +170,7 @@ func (d *savedDump) checkModules(t *testing.T, addrs map[string]uint64) {
 	for name, addr := range addrs {
 		const nameOffset = 24 // in struct module, after state and list (include/linux/module.h)
 		b := make([]byte, 56)
-		if _, err := d.core.ReadVirtAt(b, addr+nameOffset); err != nil || vmcore.CString(b) != name {
+		if _, err := d.dump.ReadVirtAt(b, addr+nameOffset); err != nil || vmcore.CString(b) != name {
 			t.Errorf("module %s at %#x: the dump has the name %q, %v", name, addr, b, err)
 		}
 	}

@@ -23,7 +23,7 @@ func TestVMHookDeadDisk(t *testing.T) {
 		Args:  []string{"-drive", "if=none,id=dead,format=raw,cache=unsafe,throttling.bps-write=20000000,file=" + disk, "-device", "virtio-blk-pci,drive=dead"},
 	}
 	g := vmlab.Boot(t, cfg)
-	loadCrash(t, g, "--append", "console=ttyS0 gokexec.target=raw:/dev/vda gokexec.stall_timeout=10")
+	loadCrash(t, g, "--append", "console=ttyS0 gokexec.target=raw:/dev/vda gokexec.stall_timeout=10 gokexec.format=elf gokexec.dump_level=0")
 	g.Crash()
 	deadline := time.Now().Add(2 * time.Minute)
 	for allocated(t, disk) < 16<<20 {

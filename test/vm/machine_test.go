@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,12 +20,15 @@ const (
 	gokexec     = "gokexec"
 )
 
+// wholeMemory makes a dump that has all memory byte by byte, to be compared.
+var wholeMemory = []string{"--format", "elf", "--dump-level", "0"}
+
 // crashMachine is a machine with a raw NVMe disk for the dump, gokexec, its
 // own kernel as the crash kernel, and a capture initramfs made by gokexec.
 func crashMachine(t *testing.T, k *vmlab.Kernel, args ...string) vmlab.Config {
 	t.Helper()
 	if len(args) == 0 {
-		args = []string{"--set", "nvme", "raw:/dev/nvme0n1"}
+		args = append(slices.Clone(wholeMemory), "--set", "nvme", "raw:/dev/nvme0n1")
 	}
 	return vmlab.Config{
 		Kernel: k, Memory: 512, CrashKernel: "128M",

@@ -74,9 +74,13 @@ func (h *header) checkAgainstKernels(t *testing.T, own *header) {
 	}
 }
 
-// crashSegments crashes a machine whose crash kernel is loaded, and holds the
-// dump against what was planted.
-func crashSegments(t *testing.T, g *vmlab.Guest) *savedDump {
+// guestRAM is the memory that a guest says it has, and what the firmware keeps of it.
+type guestRAM struct {
+	iomem    *memmap.Iomem
+	firmware []memmap.Range
+}
+
+func readRAM(t *testing.T, g *vmlab.Guest) guestRAM {
 	t.Helper()
 	iomem, err := memmap.ParseIomem(strings.NewReader(g.ReadFile("/proc/iomem")))
 	if err != nil {
@@ -88,11 +92,20 @@ func crashSegments(t *testing.T, g *vmlab.Guest) *savedDump {
 		r, _ := memmap.RangeOf(memmap.PhysAddr(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint64(b[8:]))
 		firmware = append(firmware, r)
 	}
+	return guestRAM{iomem, firmware}
+}
+
+// crashSegments crashes a machine whose crash kernel is loaded, and holds the
+// dump against what was planted.
+func crashSegments(t *testing.T, g *vmlab.Guest) *savedDump {
+	t.Helper()
+	ram := readRAM(t, g)
 	g.WriteFile("/dev/kmsg", "<3>gokexec-test: last words\n")
 	nonce := g.Plant(200)
 	modules := moduleAddresses(t, g)
 	var low *vmlab.Nonce
 	if g.VM.Config.Kernel.Arch == "amd64" {
+		var err error
 		if low, err = g.VM.PlantAt(lowPages...); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +122,7 @@ func crashSegments(t *testing.T, g *vmlab.Guest) *savedDump {
 	if low != nil {
 		d.checkNonce(t, low)
 	}
-	d.checkRanges(t, iomem, true, firmware...)
+	d.checkRanges(t, ram.iomem, true, ram.firmware...)
 	d.checkModules(t, modules)
 	if !strings.Contains(d.log, "gokexec-test: last words") {
 		t.Errorf("the log lacks the last words; it ends:\n%s", lastLines(d.log, 15))

@@ -19,6 +19,14 @@ func plant(args wire.PlantArgs) (*wire.PlantResult, error) {
 		return nil, fmt.Errorf("a nonce of %d bytes on %d pages; want %d bytes, 1 to %d pages",
 			len(args.Nonce), args.Pages, wire.NonceSize, 1<<14)
 	}
+	switch args.Kind {
+	case wire.PlantCache:
+		return plantCache(args)
+	case wire.PlantKernel:
+		return plantPipe(args)
+	case wire.PlantFreed:
+		return plantFreed(args)
+	}
 	if args.Max == 0 {
 		args.Max = ^uint64(0)
 	}

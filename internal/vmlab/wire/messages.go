@@ -120,9 +120,17 @@ type GlobResult struct {
 type PlantArgs struct {
 	Nonce []byte `json:"nonce"` // NonceSize bytes
 	Pages int    `json:"pages"`
-	Min   uint64 `json:"min,omitempty"` // lowest physical address
-	Max   uint64 `json:"max,omitempty"` // exclusive; 0 is no bound
+	Kind  string `json:"kind,omitempty"` // "" is memory of a process
+	Min   uint64 `json:"min,omitempty"`  // lowest physical address
+	Max   uint64 `json:"max,omitempty"`  // exclusive; 0 is no bound
 }
+
+// Kinds of planted pages.
+const (
+	PlantCache  = "cache"  // of a file
+	PlantKernel = "kernel" // of a pipe; PlantResult has no addresses
+	PlantFreed  = "freed"  // given back to the kernel, which may use them again
+)
 
 // PlantResult says where the pages are.
 type PlantResult struct {

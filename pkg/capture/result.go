@@ -73,6 +73,8 @@ type Result struct {
 	// RateBytesPerSecond is how much memory went into the dump a second.
 	RateBytesPerSecond int64     `json:"rate_bytes_per_second"`
 	Memory             MemoryUse `json:"memory"`
+	// CPUs is how many the capture kernel gave.
+	CPUs int `json:"cpus"`
 
 	// Errors are what went wrong, also with targets tried before.
 	Errors []string `json:"errors"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,7 +105,7 @@ func newRun(cfg Config, opt Options) *run {
 		out = NewConsole(opt.Console)
 	}
 	r := &run{cfg: cfg, opt: opt, sys: opt.System, out: out, start: time.Now(), gauge: &memoryGauge{root: opt.System.FS()}}
-	r.base = &Result{GokexecVersion: opt.Version, Outcome: Failed, CaptureTime: r.start.UTC().Truncate(time.Second)}
+	r.base = &Result{GokexecVersion: opt.Version, Outcome: Failed, CPUs: runtime.GOMAXPROCS(0), CaptureTime: r.start.UTC().Truncate(time.Second)}
 	r.gauge.sample()
 	return r
 }

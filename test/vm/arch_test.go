@@ -82,8 +82,10 @@ func archLoad(t *testing.T, g *vmlab.Guest, more ...string) {
 func TestVMCrashArch(t *testing.T) {
 	vmlab.ArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		g := vmlab.Boot(t, archMachineFor(t, k))
-		archLoad(t, g)
-		crashFiltered(t, g)
+		archLoad(t, g, "--cpus", "2")
+		if cpus := crashFiltered(t, g).CPUs; cpus != 2 {
+			t.Errorf("the capture kernel had %d CPUs; want 2", cpus)
+		}
 		if console := g.VM.Console(); strings.Contains(console, "disabling initrd") || strings.Contains(console, "elfcorehdr is overlapped") {
 			t.Errorf("the capture kernel does not like what it was given:\n%s", lastLines(console, 100))
 		}

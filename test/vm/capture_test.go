@@ -23,17 +23,21 @@ import (
 const filesystemUUID = "6b1f2c1e-8a5d-4f0e-9d52-0c6f5a1d7e11"
 
 // To a filesystem, found by its UUID, with whatever modules the kernel needs
-// for disk and filesystem. The dump is filtered and compressed, as it is by default.
+// for disk and filesystem. The dump is filtered and compressed, as it is by default, on
+// two CPUs.
 func TestVMCaptureFilesystem(t *testing.T) {
 	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		disk := emptyDisk(t, "ext4.img", 2<<30)
 		run(t, "mke2fs", "-q", "-t", "ext4", "-U", filesystemUUID, disk)
 		cfg := crashMachine(t, k, "--set", "nvme", "--fstype", "ext4", "--final-action", "poweroff", "fs:UUID="+filesystemUUID+":/var/crash")
-		cfg.Disks = []vmlab.Disk{{Size: 64 << 20}, {Source: disk}}
+		cfg.Disks, cfg.CPUs = []vmlab.Disk{{Size: 64 << 20}, {Source: disk}}, 3
 		g := vmlab.Boot(t, cfg)
-		loadCrash(t, g)
+		loadCrash(t, g, "--cpus", "2")
 		planted := plant(g)
-		g.Crash()
+		// Not on the boot CPU, which can't be started again.
+		if err := g.VM.Crash(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
 		if end := g.WaitEnd(); end.Reason != "guest-shutdown" {
 			t.Fatalf("the machine ended by %q; want guest-shutdown, the final action", end.Reason)
 		}
@@ -45,6 +49,9 @@ func TestVMCaptureFilesystem(t *testing.T) {
 		}
 		result := checkDumpDir(t, dirs[0], func(d kdumpfile.Dump) { planted.checkFiltered(t, d) })
 		checkDefault(t, &result)
+		if result.CPUs != 2 {
+			t.Errorf("the capture kernel had %d CPUs; want 2", result.CPUs)
+		}
 		if text := run(t, "debugfs", "-R", "show_super_stats -h", disk); !strings.Contains(text, "Filesystem state:         clean") {
 			t.Error("the filesystem was not unmounted cleanly")
 		}

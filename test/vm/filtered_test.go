@@ -116,7 +116,7 @@ func checkDefault(t *testing.T, r *capture.Result) {
 
 // crashFiltered crashes a machine whose crash kernel is loaded, and looks at the dump, which is filtered and
 // compressed.
-func crashFiltered(t *testing.T, g *vmlab.Guest) {
+func crashFiltered(t *testing.T, g *vmlab.Guest) *capture.Result {
 	t.Helper()
 	ram := readRAM(t, g)
 	g.WriteFile("/dev/kmsg", "<3>gokexec-test: last words\n")
@@ -133,4 +133,5 @@ func crashFiltered(t *testing.T, g *vmlab.Guest) {
 	if !strings.Contains(d.log, "gokexec-test: last words") {
 		t.Errorf("the log lacks the last words; it ends:\n%s", lastLines(d.log, 15))
 	}
+	return &d.result
 }

@@ -55,7 +55,7 @@ func TestVMCaptureFilesystem(t *testing.T) {
 		if text := run(t, "debugfs", "-R", "show_super_stats -h", disk); !strings.Contains(text, "Filesystem state:         clean") {
 			t.Error("the filesystem was not unmounted cleanly")
 		}
-	}, "backports-cloud", "trixie-generic")
+	}, "bookworm-cloud", "backports-cloud", "trixie-generic")
 }
 
 // checkDumpDir looks at the one dump in a directory, which has to be whole.

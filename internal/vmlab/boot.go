@@ -139,11 +139,7 @@ func (vm *VM) launch(ctx context.Context) error {
 	if err := vm.start(ctx, qemu, cfg.qemuArgs(vm.dir, append(firmware, tree...), major)); err != nil {
 		return err
 	}
-	patience := stepTimeout()
-	if cfg.Root != "" {
-		patience *= 3 // a whole system starts
-	}
-	bootCtx, cancel := vm.bound(ctx, patience)
+	bootCtx, cancel := vm.bound(ctx, vm.patience())
 	defer cancel()
 	if _, err := vm.monitor.execute(bootCtx, "qmp_capabilities", nil); err != nil {
 		return vm.explain("start QEMU", err)

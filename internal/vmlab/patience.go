@@ -15,6 +15,14 @@ func (vm *VM) step(ctx context.Context) (context.Context, context.CancelFunc) {
 	return vm.bound(ctx, stepTimeout())
 }
 
+// patience is for what a whole system does, where one runs.
+func (vm *VM) patience() time.Duration {
+	if vm.Config.Root != "" {
+		return 3 * stepTimeout()
+	}
+	return stepTimeout()
+}
+
 // bound ends the context after a time in which the guest could run. A host with more
 // to do than it has CPUs makes it longer, so that a slow guest does not count as one that hangs.
 func (vm *VM) bound(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {

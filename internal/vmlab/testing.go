@@ -337,6 +337,25 @@ func (g *Guest) WaitHello() *wire.Hello {
 	return must(g, hello, err)
 }
 
+// Eventually waits for something that others in the guest bring about: until missing
+// returns nothing. It gives up after the time of a step.
+func (g *Guest) Eventually(what string, missing func() string) {
+	g.T.Helper()
+	ctx, cancel := g.VM.bound(g.ctx(), g.VM.patience())
+	defer cancel()
+	for {
+		still := missing()
+		if still == "" {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			g.T.Fatalf("%s: %v: %s", what, context.Cause(ctx), still)
+		case <-time.After(200 * time.Millisecond): // what looks takes time from the guest
+		}
+	}
+}
+
 // WaitEnd waits, as long as one step may take, until the guest has rebooted or
 // powered off, and fails if QEMU did.
 func (g *Guest) WaitEnd() End {

@@ -88,11 +88,18 @@ func crashLoaded(g *vmlab.Guest) string {
 // eventually waits for something that others in the guest bring about.
 func eventually(g *vmlab.Guest, what string, done func() bool) {
 	g.T.Helper()
-	for deadline := time.Now().Add(5 * time.Minute); !done(); time.Sleep(time.Second) {
-		if time.Now().After(deadline) {
-			g.T.Fatalf("not in 5 minutes: %s\n%s", what, g.Run("journalctl", "-b", "-n", "40", "--no-pager").Stdout)
+	came := false
+	defer func() {
+		if !came {
+			g.T.Log(g.Run("journalctl", "-b", "-n", "40", "--no-pager").Stdout)
 		}
-	}
+	}()
+	g.Eventually(what, func() string {
+		if came = done(); came {
+			return ""
+		}
+		return "not yet"
+	})
 }
 
 func accuracy(g *vmlab.Guest) string {

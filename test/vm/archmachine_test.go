@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -139,20 +138,18 @@ func crashWithAdded(t *testing.T, g *vmlab.Guest, added memmap.Range) {
 }
 
 // waitAdded waits until a driver has added that much memory, and returns it.
-func waitAdded(t *testing.T, g *vmlab.Guest, size uint64) memmap.Set {
+func waitAdded(t *testing.T, g *vmlab.Guest, size uint64) (added memmap.Set) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
-		iomem, err := memmap.ParseIomem(strings.NewReader(g.ReadFile("/proc/iomem")))
+	g.Eventually("memory is added", func() string {
+		text := g.ReadFile("/proc/iomem")
+		iomem, err := memmap.ParseIomem(strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		added := iomem.SystemRAM().Minus(iomem.BootRAM())
-		if added.Size() >= size {
-			return added
+		if added = iomem.SystemRAM().Minus(iomem.BootRAM()); added.Size() >= size {
+			return ""
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d bytes were added; want %d:\n%s", added.Size(), size, g.ReadFile("/proc/iomem"))
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+		return fmt.Sprintf("%d bytes; want %d:\n%s", added.Size(), size, text)
+	})
+	return added
 }

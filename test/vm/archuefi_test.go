@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -33,26 +32,28 @@ func TestVMCrashArchUEFI(t *testing.T) {
 
 // waitMore waits until there is that much more RAM in one range, online, than the
 // header knew of.
-func waitMore(t *testing.T, g *vmlab.Guest, known memmap.Set, size uint64) memmap.Range {
+func waitMore(t *testing.T, g *vmlab.Guest, known memmap.Set, size uint64) (more memmap.Range) {
 	t.Helper()
 	block, err := strconv.ParseUint(strings.TrimSpace(g.ReadFile("/sys/devices/system/memory/block_size_bytes")), 16, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-		iomem, err := memmap.ParseIomem(strings.NewReader(g.ReadFile("/proc/iomem")))
+	g.Eventually("memory is added", func() string {
+		text := g.ReadFile("/proc/iomem")
+		iomem, err := memmap.ParseIomem(strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range iomem.SystemRAM().Minus(memmap.NewSet(iomem.CrashKernel()...)).Minus(known).Ranges() {
 			last := fmt.Sprintf("/sys/devices/system/memory/memory%d/state", uint64(r.End-1)/block)
 			if r.Size() >= size && len(g.Glob(last)) == 1 && g.ReadFile(last) == "online\n" {
-				return r
+				more = r
+				return ""
 			}
 		}
-	}
-	t.Fatalf("no %d bytes were added:\n%s", size, g.ReadFile("/proc/iomem"))
-	return memmap.Range{}
+		return fmt.Sprintf("no %d bytes:\n%s", size, text)
+	})
+	return more
 }
 
 // An ordinary kexec there, with UEFI's own tables, and its runtime services where

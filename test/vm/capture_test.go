@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -11,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -221,13 +221,7 @@ func TestVMCaptureUnplugged(t *testing.T) {
 	loadCrash(t, g)
 	g.Crash()
 	// Into the memory's entry: what is saved so far is on the disk.
-	deadline := time.Now().Add(2 * time.Minute)
-	for allocated(t, disk) < 16<<20 {
-		if time.Now().After(deadline) {
-			t.Fatal("the capture did not save 16 MiB within 2 minutes")
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	waitAllocated(g, disk, 16<<20)
 	g.HMP("drive_del gone")
 	if end := g.WaitEnd(); end.Reason != "guest-shutdown" {
 		t.Fatalf("the machine ended by %q; want guest-shutdown, the failure action", end.Reason)
@@ -238,14 +232,19 @@ func TestVMCaptureUnplugged(t *testing.T) {
 	}
 }
 
-// allocated is how many bytes of a sparse file are really there.
-func allocated(t *testing.T, path string) int64 {
-	t.Helper()
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		t.Fatal(err)
-	}
-	return st.Blocks * 512
+// waitAllocated waits until that many bytes of a sparse file are really there.
+func waitAllocated(g *vmlab.Guest, path string, size int64) {
+	g.T.Helper()
+	g.Eventually("the capture saves memory", func() string {
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			g.T.Fatal(err)
+		}
+		if saved := st.Blocks * 512; saved < size {
+			return fmt.Sprintf("%d bytes are saved; want %d", saved, size)
+		}
+		return ""
+	})
 }
 
 func emptyDisk(t *testing.T, name string, size int64) string {

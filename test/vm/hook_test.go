@@ -25,13 +25,7 @@ func TestVMHookDeadDisk(t *testing.T) {
 	g := vmlab.Boot(t, cfg)
 	loadCrash(t, g, "--append", "console=ttyS0 gokexec.target=raw:/dev/vda gokexec.stall_timeout=10 gokexec.format=elf gokexec.dump_level=0")
 	g.Crash()
-	deadline := time.Now().Add(2 * time.Minute)
-	for allocated(t, disk) < 16<<20 {
-		if time.Now().After(deadline) {
-			t.Fatalf("the capture did not save 16 MiB within 2 minutes\n%s", g.VM.Console())
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	waitAllocated(g, disk, 16<<20)
 	// A byte a second: no request is ever answered, and none fails.
 	g.HMP("block_set_io_throttle dead 0 0 1 0 0 0")
 	dead := time.Now()
@@ -39,10 +33,6 @@ func TestVMHookDeadDisk(t *testing.T) {
 		t.Fatalf("the machine ended by %q; want guest-reset, the action", end.Reason)
 	}
 	t.Logf("the machine was reset %v after the disk's death", time.Since(dead).Round(time.Second))
-	// 10 s, and as much for sync; the rest is for a slow host.
-	if took := time.Since(dead); took > 90*time.Second {
-		t.Errorf("the action came after %v", took)
-	}
 	for _, want := range []string{capture.ErrStalled.Error() + " for 10s", "gokexec: reboot"} {
 		if !strings.Contains(g.VM.Console(), want) {
 			t.Errorf("the console lacks %q", want)

@@ -280,12 +280,12 @@ func (h *hotplugGuest) daemonCase() {
 func (h *hotplugGuest) waitAccurate(what string) {
 	h.T.Helper()
 	began := time.Now()
-	for h.Run(gokexec, "status").Code != 0 {
-		if time.Since(began) > time.Minute {
-			h.T.Fatalf("%s: after a minute: %s", what, h.Run(gokexec, "status").Stdout)
+	h.Eventually(what, func() string {
+		if r := h.Run(gokexec, "status"); r.Code != 0 {
+			return r.Stdout
 		}
-		time.Sleep(200 * time.Millisecond)
-	}
+		return ""
+	})
 	h.T.Logf("%s: accurate after %v", what, time.Since(began).Round(10*time.Millisecond))
 }
 

@@ -93,33 +93,29 @@ func (h *hotplugGuest) waitRAM(dimms int) { h.waitRAMOr(dimms, func() {}) }
 
 func (h *hotplugGuest) waitRAMOr(dimms int, again func()) {
 	h.T.Helper()
-	began := time.Now()
-	for try := 1; ; try++ {
+	try := 0
+	h.Eventually("DIMMs", func() string {
 		got := strings.TrimSpace(shell(h.Guest, "busybox grep -ciE '^ *1?[0-9a-f]{9}-[0-9a-f]{9} : System RAM' /proc/iomem || true"))
 		if got == fmt.Sprint(dimms) {
-			return
+			return ""
 		}
-		if time.Since(began) > time.Minute {
-			h.T.Fatalf("the guest has %s DIMMs after a minute; want %d\n%s", got, dimms, h.ReadFile("/proc/iomem"))
-		}
-		time.Sleep(50 * time.Millisecond)
-		if try%40 == 0 {
+		if try++; try%10 == 0 {
 			again()
 		}
-	}
+		return fmt.Sprintf("the guest has %s; want %d", got, dimms)
+	})
 }
 
 // waitSettled: at the end the header is accurate, and nothing is left to do.
 func (h *hotplugGuest) waitSettled(what string) {
 	h.T.Helper()
 	h.waitAccurate(what)
-	began := time.Now()
-	for h.wantStatus(what, "accurate").Event {
-		if time.Since(began) > time.Minute {
-			h.T.Fatalf("%s: an event is left that no process has handled", what)
+	h.Eventually(what, func() string {
+		if h.wantStatus(what, "accurate").Event {
+			return "an event is left that no process has handled"
 		}
-		time.Sleep(100 * time.Millisecond)
-	}
+		return ""
+	})
 	if s := h.wantStatus(what, "accurate"); s.Problem != "" {
 		h.T.Errorf("%s: status tells of %q", what, s.Problem)
 	}

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -219,12 +220,12 @@ func catchChange(t *testing.T, g *vmlab.Guest, args []string) {
 		}
 	}
 	g.Crash()
-	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(g.VM.Console(), purgatory.MismatchText); {
-		if time.Now().After(deadline) {
-			t.Fatalf("the console does not say %q", purgatory.MismatchText)
+	g.Eventually("the purgatory catches it", func() string {
+		if strings.Contains(g.VM.Console(), purgatory.MismatchText) {
+			return ""
 		}
-		time.Sleep(200 * time.Millisecond)
-	}
+		return fmt.Sprintf("the console does not say %q", purgatory.MismatchText)
+	})
 	time.Sleep(2 * time.Second)
 	if _, after, _ := strings.Cut(g.VM.Console(), purgatory.MismatchText); strings.TrimSpace(after) != "" {
 		t.Errorf("after the mismatch the console goes on: %q", after)

@@ -3,7 +3,6 @@ package vm
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/capture"
@@ -21,12 +20,12 @@ func TestVMWatchdog(t *testing.T) {
 	g := vmlab.Boot(t, cfg)
 	g.Start("busybox", "sh", "-c", "exec 3>/dev/watchdog0; while echo >&3; do busybox sleep 3; done")
 	loadCrash(t, g)
-	for range 50 {
-		if strings.TrimSpace(g.ReadFile("/sys/class/watchdog/watchdog0/state")) == "active" {
-			break
+	g.Eventually("the watchdog is armed", func() string {
+		if state := strings.TrimSpace(g.ReadFile("/sys/class/watchdog/watchdog0/state")); state != "active" {
+			return state
 		}
-		time.Sleep(100 * time.Millisecond)
-	}
+		return ""
+	})
 	if r := g.Run(gokexec, "check", guestKernel, "--initrd", guestInitrd); !strings.Contains(r.Stdout, "its driver i6300esb is in the initrd") {
 		t.Errorf("check: exit code %d; want the armed watchdog and its driver\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}

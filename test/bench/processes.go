@@ -25,8 +25,8 @@ type program struct {
 	env   []string
 }
 
-// portable turns off the instructions for SHA-256, which an emulator executes several times slower than
-// code without them. It is for what kexec-tools does by such code.
+// portable turns off the instructions for SHA-256, which an emulator executes more slowly than code without
+// them. kexec-tools uses none.
 const portable = "GODEBUG=cpu.all=off"
 
 // pair is what gokexec does and what another program does, if there is one.

@@ -201,3 +201,11 @@ func loadModules(ctx context.Context, console io.Writer) error {
 		}
 	})
 }
+
+func runningRelease() (string, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "", fmt.Errorf("uname: %w", err)
+	}
+	return unix.ByteSliceToString(u.Release[:]), nil
+}

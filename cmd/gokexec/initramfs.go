@@ -171,14 +171,6 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 	return cfg, cfg.Validate()
 }
 
-func runningRelease() (string, error) {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "", fmt.Errorf("uname: %w", err)
-	}
-	return unix.ByteSliceToString(u.Release[:]), nil
-}
-
 // findModules adds to the modules that the user named those that the targets need.
 func (o *initramfsOptions) findModules(e *env, root fs.FS, targets []*storage.Resolved, cfg *initramfs.Config) error {
 	cfg.Modules, cfg.OptionalModules = o.modules, o.optional

@@ -30,6 +30,9 @@ type arch struct {
 	gart bool
 }
 
+// headerAlign is that of every header, in bytes: segments begin at a page, whatever its size is.
+const headerAlign = 4096
+
 // archs is the table.
 var archs = []arch{
 	{machine: elf.EM_X86_64, unaddressed: true, image: vmcore.StartKernelMap, gart: true,
@@ -49,23 +52,4 @@ func archOf(m elf.Machine) arch {
 		}
 	}
 	return arch{machine: m}
-}
-
-// archOfVMCoreInfo finds the architecture by what only its VMCOREINFO has.
-func archOfVMCoreInfo(v *vmcore.VMCoreInfo) (arch, bool) {
-	for _, a := range archs {
-		if a.fromVMCoreInfo != nil && hasNumbers(v, a.numbers) {
-			return a, true
-		}
-	}
-	return arch{}, false
-}
-
-func hasNumbers(v *vmcore.VMCoreInfo, names []string) bool {
-	for _, name := range names {
-		if _, ok := v.Number(name); !ok {
-			return false
-		}
-	}
-	return true
 }

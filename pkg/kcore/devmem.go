@@ -53,6 +53,25 @@ func mapFromNote(root fs.FS, iomem *memmap.Iomem, note elfcore.NoteRange) (*elfc
 	return mapFromVMCoreInfo(info, iomem, strings.Fields(cmdline))
 }
 
+// archOfVMCoreInfo finds the architecture by what only its VMCOREINFO has.
+func archOfVMCoreInfo(v *vmcore.VMCoreInfo) (arch, bool) {
+	for _, a := range archs {
+		if a.fromVMCoreInfo != nil && hasNumbers(v, a.numbers) {
+			return a, true
+		}
+	}
+	return arch{}, false
+}
+
+func hasNumbers(v *vmcore.VMCoreInfo, names []string) bool {
+	for _, name := range names {
+		if _, ok := v.Number(name); !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // mapFromVMCoreInfo finds the mapping of the kernel that has this VMCOREINFO.
 func mapFromVMCoreInfo(v *vmcore.VMCoreInfo, iomem *memmap.Iomem, cmdline []string) (*elfcore.KernelMap, error) {
 	a, known := archOfVMCoreInfo(v)
@@ -102,19 +121,4 @@ func mapRISCV(m *elfcore.KernelMap, v *vmcore.VMCoreInfo, _ []string) (text uint
 func number(v *vmcore.VMCoreInfo, name string) uint64 {
 	n, _ := v.Number(name)
 	return uint64(n)
-}
-
-// kernelImage is what of the memory map is the running kernel.
-func kernelImage(iomem *memmap.Iomem) memmap.Range {
-	var image memmap.Range
-	for _, name := range []string{nameKernelCode, "Kernel data", "Kernel bss", "Kernel image"} {
-		for _, res := range iomem.Named(name) {
-			r := res.Range()
-			if image.Empty() {
-				image = r
-			}
-			image = memmap.Range{Start: min(image.Start, r.Start), End: max(image.End, r.End)}
-		}
-	}
-	return image
 }

@@ -26,8 +26,7 @@ var (
 )
 
 const (
-	headerAlign = 4096      // segments begin at a page, whatever its size is
-	scanChunk   = 256 << 10 // bytes of the region read at once
+	scanChunk = 256 << 10 // bytes of the region read at once
 
 	shortest, longest = 52, 64 // bytes of an ELF header, of the two classes
 )

@@ -152,3 +152,18 @@ func (k *Kcore) textFromVMCoreInfo(iomem *memmap.Iomem) {
 		k.Map.Text = elfcore.TextLoad(image, uint64(image.Start)+uint64(delta))
 	}
 }
+
+// kernelImage is what of the memory map is the running kernel.
+func kernelImage(iomem *memmap.Iomem) memmap.Range {
+	var image memmap.Range
+	for _, name := range []string{nameKernelCode, "Kernel data", "Kernel bss", "Kernel image"} {
+		for _, res := range iomem.Named(name) {
+			r := res.Range()
+			if image.Empty() {
+				image = r
+			}
+			image = memmap.Range{Start: min(image.Start, r.Start), End: max(image.End, r.End)}
+		}
+	}
+	return image
+}

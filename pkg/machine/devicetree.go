@@ -65,7 +65,7 @@ type SerialPort struct {
 
 // serialPorts finds the ports in memory by their names, such as ttyAMA0
 // (Documentation/ABI/testing/sysfs-tty).
-func (r hostReader) serialPorts() map[string]SerialPort {
+func (r *reader) serialPorts() map[string]SerialPort {
 	const dir = "sys/class/tty/"
 	names, err := fs.Glob(r.root, dir+"tty*/iomem_base")
 	if err != nil {
@@ -101,7 +101,7 @@ func (r hostReader) serialPorts() map[string]SerialPort {
 
 // dmaTranslated looks at the kind of every IOMMU group's domain
 // (Documentation/ABI/testing/sysfs-kernel-iommu_groups).
-func (r hostReader) dmaTranslated() bool {
+func (r *reader) dmaTranslated() bool {
 	types, err := fs.Glob(r.root, "sys/kernel/iommu_groups/*/type")
 	if err != nil || len(types) == 0 {
 		return false

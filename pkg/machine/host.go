@@ -92,12 +92,18 @@ func HostOf(root fs.FS, arch Arch, m *kcore.Machine) (*Host, error) {
 	return readHost(root, arch, func() (*kcore.Machine, error) { return m, nil })
 }
 
+// hostReader reads a Host: what depends on what was read of it before.
+type hostReader struct {
+	*reader
+	h *Host
+}
+
 func readHost(root fs.FS, arch Arch, read func() (*kcore.Machine, error)) (*Host, error) {
 	if _, err := fs.Stat(root, "proc"); err != nil {
 		return nil, fmt.Errorf("no /proc to read the machine from: %w", err)
 	}
 	h := &Host{Arch: arch, LimitCrash: Unlimited, LimitBoot: Unlimited}
-	r := hostReader{root: root, h: h}
+	r := hostReader{newReader(root), h}
 
 	h.Release = r.text("proc/sys/kernel/osrelease")
 	var line string
@@ -142,6 +148,7 @@ func readHost(root fs.FS, arch Arch, read func() (*kcore.Machine, error)) (*Host
 	if arch.Bounces {
 		h.DMATranslated, h.ConfidentialGuest = r.dmaTranslated(), r.exists("sys/bus/platform/devices/arm-cca-dev")
 	}
+	h.Unread = r.errs
 	return h, nil
 }
 
@@ -189,7 +196,7 @@ func (h *Host) Limit(kind Kind) int {
 }
 
 // memTotal reads MemTotal (Documentation/filesystems/proc.rst, kB = 1024 bytes).
-func (r hostReader) memTotal() uint64 {
+func (r *reader) memTotal() uint64 {
 	for line := range strings.Lines(r.text("proc/meminfo")) {
 		fields := strings.Fields(line)
 		if len(fields) >= 2 && fields[0] == "MemTotal:" {
@@ -202,7 +209,7 @@ func (r hostReader) memTotal() uint64 {
 	return 0
 }
 
-func (r hostReader) capability(number uint) *bool {
+func (r *reader) capability(number uint) *bool {
 	for line := range strings.Lines(r.optional("proc/self/status")) {
 		if hex, ok := strings.CutPrefix(line, "CapEff:"); ok {
 			mask, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
@@ -217,7 +224,7 @@ func (r hostReader) capability(number uint) *bool {
 }
 
 // secureBoot reads the EFI variable: 4 bytes of attributes, then the value.
-func (r hostReader) secureBoot() *bool {
+func (r *reader) secureBoot() *bool {
 	names, err := fs.Glob(r.root, "sys/firmware/efi/efivars/SecureBoot-*")
 	if err != nil || len(names) == 0 {
 		return nil
@@ -230,7 +237,7 @@ func (r hostReader) secureBoot() *bool {
 	return &on
 }
 
-func (r hostReader) cpuFlag(name string) bool {
+func (r *reader) cpuFlag(name string) bool {
 	for line := range strings.Lines(r.optional("proc/cpuinfo")) {
 		key, value, _ := strings.Cut(line, ":")
 		if key = strings.TrimSpace(key); key != "flags" && key != "Features" {
@@ -248,7 +255,7 @@ func (r hostReader) cpuFlag(name string) bool {
 
 // bootAPIC reads the initial APIC ID of processor 0 (arch/x86/kernel/cpu/proc.c; other
 // architectures have no such line). The kernel that the firmware started runs it on the boot CPU.
-func (r hostReader) bootAPIC() *uint32 {
+func (r *reader) bootAPIC() *uint32 {
 	boot := false
 	for line := range strings.Lines(r.optional("proc/cpuinfo")) {
 		key, value, _ := strings.Cut(line, ":")

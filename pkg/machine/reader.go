@@ -8,38 +8,29 @@ import (
 	"strings"
 )
 
-// bootLoadedFiles tell whether a kernel is loaded for a reboot: the first is there
-// since 6.19.
-var bootLoadedFiles = []string{"sys/kernel/kexec/loaded", "sys/kernel/kexec_loaded"}
-
-// BootLoaded tells whether a kernel is loaded for a reboot, nil if the kernel does not.
-func BootLoaded(root fs.FS) *bool { return newReader(root).flag(bootLoadedFiles...) }
-
-type hostReader struct {
+// reader reads small files of a machine.
+type reader struct {
 	root fs.FS
-	h    *Host
+	errs []error // of files that are there and could not be read
 }
 
-// newReader reads single files of a machine, for those who need no Host.
-func newReader(root fs.FS) hostReader {
-	return hostReader{root: root, h: &Host{}}
-}
+func newReader(root fs.FS) *reader { return &reader{root: root} }
 
 // unread keeps the reason why a file could not be read; nil: it was.
-func (r hostReader) unread(err error) {
+func (r *reader) unread(err error) {
 	if err != nil {
-		r.h.Unread = append(r.h.Unread, err)
+		r.errs = append(r.errs, err)
 	}
 }
 
 // read reads a file without the newlines at its end.
-func (r hostReader) read(name string) (string, error) {
+func (r *reader) read(name string) (string, error) {
 	b, err := fs.ReadFile(r.root, name)
 	return strings.TrimRight(string(b), "\n"), err
 }
 
 // optional reads a file that need not be there.
-func (r hostReader) optional(name string) string {
+func (r *reader) optional(name string) string {
 	s, err := r.read(name)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -51,7 +42,7 @@ func (r hostReader) optional(name string) string {
 }
 
 // text reads a file that every machine has.
-func (r hostReader) text(name string) string {
+func (r *reader) text(name string) string {
 	s, err := r.read(name)
 	if err != nil {
 		r.unread(err)
@@ -60,7 +51,7 @@ func (r hostReader) text(name string) string {
 	return s
 }
 
-func (r hostReader) number(name string) *int64 {
+func (r *reader) number(name string) *int64 {
 	s := r.optional(name)
 	if s == "" {
 		return nil
@@ -74,7 +65,7 @@ func (r hostReader) number(name string) *int64 {
 }
 
 // flag reads the first of the names that is there as 0 or 1.
-func (r hostReader) flag(names ...string) *bool {
+func (r *reader) flag(names ...string) *bool {
 	for _, name := range names {
 		if v := r.number(name); v != nil {
 			set := *v != 0
@@ -84,7 +75,7 @@ func (r hostReader) flag(names ...string) *bool {
 	return nil
 }
 
-func (r hostReader) exists(name string) bool {
+func (r *reader) exists(name string) bool {
 	_, err := fs.Stat(r.root, name)
 	return err == nil
 }
@@ -92,6 +83,13 @@ func (r hostReader) exists(name string) bool {
 // ReadText reads a small file of a machine: "" if it is not there or can't be read. The
 // newlines at its end are left out.
 func ReadText(root fs.FS, name string) string { return newReader(root).optional(name) }
+
+// bootLoadedFiles tell whether a kernel is loaded for a reboot: the first is there
+// since 6.19.
+var bootLoadedFiles = []string{"sys/kernel/kexec/loaded", "sys/kernel/kexec_loaded"}
+
+// BootLoaded tells whether a kernel is loaded for a reboot, nil if the kernel does not.
+func BootLoaded(root fs.FS) *bool { return newReader(root).flag(bootLoadedFiles...) }
 
 // CrashLoaded tells whether a crash kernel is loaded, nil if the kernel does
 // not. It reads three times before it believes a 0: while the kernel rewrites a header
@@ -116,5 +114,5 @@ func LoadsUnlimited(root fs.FS, kind Kind) bool {
 		name = "proc/sys/kernel/kexec_load_limit_reboot"
 	}
 	limit := r.number(name)
-	return len(r.h.Unread) == 0 && (limit == nil || *limit == Unlimited)
+	return len(r.errs) == 0 && (limit == nil || *limit == Unlimited)
 }

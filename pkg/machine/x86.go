@@ -79,7 +79,7 @@ func (r hostReader) x86() *X86 {
 
 // efiTables reads lines such as "ACPI20=0x7fb7e014" (drivers/firmware/efi/
 // efi.c, systab_show).
-func (r hostReader) efiTables() map[string]uint64 {
+func (r *reader) efiTables() map[string]uint64 {
 	tables := map[string]uint64{}
 	for line := range strings.Lines(r.optional(efiPath + "/systab")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
@@ -91,7 +91,7 @@ func (r hostReader) efiTables() map[string]uint64 {
 }
 
 // efi is nil without an error on a machine that has no use for it.
-func (r hostReader) efi(params []byte, tables map[string]uint64) (*EFI, error) {
+func (r *reader) efi(params []byte, tables map[string]uint64) (*EFI, error) {
 	if params == nil || binary.LittleEndian.Uint32(params[OffsetEFIMemmapSize:]) == 0 {
 		return nil, nil
 	}
@@ -131,7 +131,7 @@ func (r hostReader) efi(params []byte, tables map[string]uint64) (*EFI, error) {
 	return e, nil
 }
 
-func (r hostReader) efiMemory(dir string) (EFIMemory, error) {
+func (r *reader) efiMemory(dir string) (EFIMemory, error) {
 	var v [5]uint64
 	for i, name := range []string{"type", "phys_addr", "virt_addr", "num_pages", "attribute"} {
 		var err error
@@ -143,7 +143,7 @@ func (r hostReader) efiMemory(dir string) (EFIMemory, error) {
 }
 
 // hex reads a number with 0x before it.
-func (r hostReader) hex(name string) (uint64, error) {
+func (r *reader) hex(name string) (uint64, error) {
 	b, err := fs.ReadFile(r.root, name)
 	if err != nil {
 		return 0, err

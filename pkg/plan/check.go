@@ -202,14 +202,6 @@ func (p *Plan) plainFileSegments(host *machine.Host, initrdMin memmap.PhysAddr) 
 	return segments
 }
 
-// InitrdSize is the size of the initrd as it is loaded, in bytes; 0 without one.
-func (p *Plan) InitrdSize() uint64 {
-	if p.Initrd == nil {
-		return 0
-	}
-	return uint64(p.Initrd.Size)
-}
-
 // checkHalf: an ordinary image may be half of RAM, in all and in each part
 // (kernel/kexec_core.c, sanity_check_segment_list).
 func (p *Plan) checkHalf(host *machine.Host) advice.Finding {

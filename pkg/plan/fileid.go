@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"encoding/json"
 	"io/fs"
 	"path/filepath"
 	"syscall"
@@ -48,34 +47,4 @@ func absolute(path string) string {
 		return abs
 	}
 	return path
-}
-
-// MarshalJSON gives the file's identity. Bytes in memory have a name only.
-func (s *Source) MarshalJSON() ([]byte, error) {
-	id := s.ID
-	if id.Path == "" {
-		id = FileID{Path: absolute(s.Path), Size: int64(len(s.Data))}
-	}
-	return json.Marshal(idJSON{plainID(id), rawText(id.Path)})
-}
-
-// idJSON is FileID with any path.
-type idJSON struct {
-	plainID
-	Path rawText `json:"path"`
-}
-
-type plainID FileID
-
-// UnmarshalJSON reads what MarshalJSON gives. Such a Source can't be read before it
-// is opened again.
-func (s *Source) UnmarshalJSON(b []byte) error {
-	var v idJSON
-	if err := json.Unmarshal(b, &v); err != nil {
-		return err
-	}
-	id := FileID(v.plainID)
-	id.Path = string(v.Path)
-	*s = *SourceOf(id)
-	return nil
 }

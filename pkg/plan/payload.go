@@ -42,3 +42,11 @@ func (p *Payload) bytes(file *Input) ([]byte, error) {
 	}
 	return file.Bytes()
 }
+
+// InitrdSize is the size of the initrd as it is loaded, in bytes; 0 without one.
+func (p *Plan) InitrdSize() uint64 {
+	if p.Initrd == nil {
+		return 0
+	}
+	return uint64(p.Initrd.Size)
+}

@@ -1,5 +1,7 @@
 package plan
 
+import "encoding/json"
+
 // Source names a kernel, an initrd or a device tree: a file, or bytes in memory.
 type Source struct {
 	Path string // as the user named it; what messages call bytes in memory
@@ -23,3 +25,33 @@ func SourceOf(id FileID) *Source { return &Source{Path: id.Path, ID: id} }
 
 // Same tells whether s was the same file with the same content as now.
 func (s *Source) Same(now *Source) bool { return s.ID.same(now.ID) }
+
+// MarshalJSON gives the file's identity. Bytes in memory have a name only.
+func (s *Source) MarshalJSON() ([]byte, error) {
+	id := s.ID
+	if id.Path == "" {
+		id = FileID{Path: absolute(s.Path), Size: int64(len(s.Data))}
+	}
+	return json.Marshal(idJSON{plainID(id), rawText(id.Path)})
+}
+
+// idJSON is FileID with any path.
+type idJSON struct {
+	plainID
+	Path rawText `json:"path"`
+}
+
+type plainID FileID
+
+// UnmarshalJSON reads what MarshalJSON gives. Such a Source can't be read before it
+// is opened again.
+func (s *Source) UnmarshalJSON(b []byte) error {
+	var v idJSON
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	id := FileID(v.plainID)
+	id.Path = string(v.Path)
+	*s = *SourceOf(id)
+	return nil
+}

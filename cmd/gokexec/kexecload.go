@@ -132,9 +132,7 @@ func (k *kexecRun) debugCmdline(p *plan.Plan) {
 }
 
 func (k *kexecRun) printPlan(p *plan.Plan, findings []advice.Finding) {
-	onStderr := *k.env
-	onStderr.stdout = k.stderr
-	onStderr.printPlan(newLoadReport(p, findings, true, true))
+	newLoadReport(p, findings, true, true).printPlan(k.stderr)
 	printFindings(k.stderr, findings)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -338,7 +339,7 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []advice.Finding) e
 		return e.printJSON(r)
 	}
 	if r.DryRun {
-		e.printPlan(r)
+		r.printPlan(e.stdout)
 		printFindings(e.stdout, findings)
 		return e.printed()
 	}
@@ -363,8 +364,7 @@ func (e *env) printLoad(r *loadReport, asJSON bool, findings []advice.Finding) e
 	return nil
 }
 
-func (e *env) printPlan(r *loadReport) {
-	w := e.stdout
+func (r *loadReport) printPlan(w io.Writer) {
 	fmt.Fprintf(w, "would load the %s kernel by %s(%s)\n", r.Kind, r.call(), r.Flags)
 	if r.Why != "" {
 		fmt.Fprintf(w, "because  %s\n", r.Why)

@@ -199,9 +199,3 @@ func (l *Loader) lock(ctx context.Context) (*statedir.Lock, error) {
 	}
 	return lock, err
 }
-
-func (l *Loader) warn(err error) {
-	if err != nil {
-		l.report("warning: " + err.Error())
-	}
-}

@@ -13,7 +13,7 @@ const module = "github.com/gokexec/gokexec/"
 // those of lower layers only.
 func layers() [][]string {
 	return [][]string{
-		{"pkg/kexec", "internal/sysfs", "internal/mapread", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/decompress", "internal/lzo", "pkg/fdt", "pkg/statedir", "pkg/advice", "pkg/cmdline"},
+		{"pkg/kexec", "internal/sysfs", "internal/mapread", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/decompress", "internal/lzo", "internal/zstdpage", "pkg/fdt", "pkg/statedir", "pkg/advice", "pkg/cmdline"},
 		{"pkg/memmap", "pkg/blkid", "pkg/kconfig", "internal/kexecsys"},
 		{"pkg/vmcore", "pkg/kmod"},
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage", "pkg/pagefilter"},

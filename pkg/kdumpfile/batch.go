@@ -63,7 +63,7 @@ type worker struct {
 func newBatches(ctx context.Context, src *source, codec Codec, omit bool, first, last uint64) (*batches, error) {
 	b := &batches{src: src, first: first, last: last, perBatch: max(1, batchBytes/int(src.page))}
 	for range src.workers {
-		enc, err := newEncoder(codec, int(src.page))
+		enc, err := newEncoder(codec)
 		if err != nil {
 			return nil, err
 		}

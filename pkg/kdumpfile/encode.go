@@ -7,9 +7,9 @@ import (
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zlib"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/gokexec/gokexec/internal/lzo"
+	"github.com/gokexec/gokexec/internal/zstdpage"
 )
 
 // Codec is how the pages of a compressed dump are packed.
@@ -52,13 +52,13 @@ func (c Codec) flags() uint32 {
 // encoder packs pages, one at a time.
 type encoder struct {
 	codec Codec
-	zstd  *zstd.Encoder
+	zstd  *zstdpage.Work
 	zlib  *zlib.Writer
 	lzo   *lzo.Work
 	buf   bytes.Buffer // of zlib
 }
 
-func newEncoder(c Codec, page int) (*encoder, error) {
+func newEncoder(c Codec) (*encoder, error) {
 	e := &encoder{codec: c}
 	var err error
 	switch c {
@@ -66,8 +66,7 @@ func newEncoder(c Codec, page int) (*encoder, error) {
 	case CodecZlib:
 		e.zlib, err = zlib.NewWriterLevel(&e.buf, zlib.BestSpeed)
 	case CodecZstd:
-		e.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithWindowSize(max(page, zstd.MinWindowSize)), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+		e.zstd = new(zstdpage.Work)
 	case CodecLZO:
 		e.lzo = new(lzo.Work)
 	default:
@@ -99,7 +98,7 @@ func (e *encoder) appendPage(dst, page []byte) ([]byte, uint32, error) {
 		dst = slices.Grow(dst, s2.MaxEncodedLen(len(page)))
 		dst = dst[:start+len(s2.EncodeSnappy(dst[start:cap(dst)], page))]
 	case CodecZstd:
-		dst = e.zstd.EncodeAll(page, dst)
+		dst = zstdpage.Append(dst, page, e.zstd)
 	}
 	if n := len(dst) - start; n == 0 || n >= len(page) {
 		return append(dst[:start], page...), 0, nil

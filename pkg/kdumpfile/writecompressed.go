@@ -221,7 +221,7 @@ func (k *kdumpWriter) writePages(ctx context.Context) error {
 func (k *kdumpWriter) writeBatch(b *batch) error {
 	zeroes := slices.ContainsFunc(b.out, func(p outPage) bool { return p.flags == pageZero })
 	if zeroes && k.zero.offset == 0 {
-		enc, err := newEncoder(k.opt.Codec, int(k.src.page))
+		enc, err := newEncoder(k.opt.Codec)
 		if err != nil {
 			return err
 		}

@@ -165,8 +165,8 @@ func (h *Header) appendSub(b []byte, l layout) []byte {
 }
 
 // newHeader makes the header of a dump of d. What depends on its pages is not filled in.
-func newHeader(d Dump, opt *WriteOptions, page uint64) *Header {
-	h := &Header{Version: maxVersion, Uname: unameOf(d), Time: time.Now(), BlockSize: uint32(page),
+func newHeader(d Dump, opt *WriteOptions, page uint64, now time.Time) *Header {
+	h := &Header{Version: maxVersion, Uname: unameOf(d), Time: now, BlockSize: uint32(page),
 		Status: opt.Codec.flags() | statusIncomplete, PhysBase: physBaseOf(d), DumpLevel: opt.DumpLevel, CPUs: cpusOf(d), platform: d.Platform()}
 	l := layoutOf(h.platform)
 	sub := uint64(len(h.appendSub(nil, l)))

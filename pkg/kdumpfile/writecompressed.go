@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 )
 
 // WriteCompressed writes the memory of d to w in makedumpfile's compressed format, header version 6, at most a few
@@ -45,7 +46,7 @@ type kdumpWriter struct {
 }
 
 func (k *kdumpWriter) write(ctx context.Context) error {
-	if err := k.begin(); err != nil {
+	if err := k.begin(time.Now()); err != nil {
 		return err
 	}
 	if err := k.src.survey(ctx, k.opt, &k.done, k.writeBits); err != nil {
@@ -59,8 +60,8 @@ func (k *kdumpWriter) write(ctx context.Context) error {
 }
 
 // begin writes what is before the bitmaps.
-func (k *kdumpWriter) begin() error {
-	k.head = newHeader(k.src.d, k.opt, k.src.page)
+func (k *kdumpWriter) begin(now time.Time) error {
+	k.head = newHeader(k.src.d, k.opt, k.src.page, now)
 	if k.once {
 		k.head.Status &^= statusIncomplete
 	}

@@ -40,7 +40,7 @@ func TestWriteHuge(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second")
 	}
-	d := hugeDump{open(t, bigKDump().Core.Bytes()), 12 << 40}
+	d := hugeDump{open(t, bigKDump(5).Core.Bytes()), 12 << 40}
 	filter := filterFunc(func(first uint64, keep []uint64) error {
 		clear(keep)
 		keep[first>>18%uint64(len(keep))] = 0x10001

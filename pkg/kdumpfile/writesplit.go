@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"time"
 )
 
 // WriteSplit is WriteCompressed into several files, as makedumpfile --split: each has the headers and bitmaps, and about as many
@@ -34,10 +35,11 @@ func writeSplit(ctx context.Context, files []io.WriterAt, done []Written, d Dump
 			}
 		}
 	}()
+	now := time.Now() // makedumpfile --reassemble wants equal headers
 	for i, w := range files {
 		k := &kdumpWriter{w: w, opt: opt, src: src}
 		parts[i] = k
-		if err := k.begin(); err != nil {
+		if err := k.begin(now); err != nil {
 			return fmt.Errorf("file %d: %w", i+1, err)
 		}
 	}

@@ -38,3 +38,14 @@ func (d *described) ReadVirtAt(b []byte, addr uint64) (int, error) {
 	}
 	return n, nil
 }
+
+// undescribed is the dump itself.
+func undescribed(d Dump) Dump {
+	for {
+		w, ok := d.(*described)
+		if !ok {
+			return d
+		}
+		d = w.Dump
+	}
+}

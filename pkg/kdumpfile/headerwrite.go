@@ -25,7 +25,7 @@ func layoutOf(p vmcore.Platform) layout {
 // unameOf finds what uname(2) says on the crashed machine: a compressed dump has it in its header, others in
 // the memory of the kernel. Where neither is known, VMCOREINFO has the release.
 func unameOf(d Dump) Uname {
-	if c, ok := d.(*Compressed); ok {
+	if c, ok := undescribed(d).(*Compressed); ok {
 		return c.Header.Uname
 	}
 	u := Uname{Sysname: "Linux", Machine: machineName(d.Platform())}
@@ -56,7 +56,7 @@ func unameOf(d Dump) Uname {
 
 // physBaseOf is the phys_base of the sub header: where the kernel (x86_64) or the memory (others) begins.
 func physBaseOf(d Dump) uint64 {
-	if c, ok := d.(*Compressed); ok {
+	if c, ok := undescribed(d).(*Compressed); ok {
 		return c.Header.PhysBase
 	}
 	p := d.Platform()
@@ -68,7 +68,7 @@ func physBaseOf(d Dump) uint64 {
 			}
 		}
 	}
-	e, ok := d.(*ELF)
+	e, ok := undescribed(d).(*ELF)
 	if !ok {
 		return 0
 	}
@@ -92,7 +92,7 @@ func cpusOf(d Dump) int {
 			n++
 		}
 	}
-	if c, ok := d.(*Compressed); ok && n == 0 {
+	if c, ok := undescribed(d).(*Compressed); ok && n == 0 {
 		n = c.Header.CPUs
 	}
 	return max(n, 1)

@@ -31,7 +31,7 @@ type rawPage struct {
 
 // newRawReader returns nil when pages can't be copied so from a source.
 func newRawReader(s *source, codec Codec) *rawReader {
-	c, ok := s.d.(*Compressed)
+	c, ok := undescribed(s.d).(*Compressed)
 	if !ok || uint64(c.Header.BlockSize) != s.page {
 		return nil
 	}

@@ -171,7 +171,7 @@ func (s *source) find(w *window, pfn uint64) error {
 	if err := s.fill(w.memory, w.first, s.d.NextMemory); err != nil {
 		return err
 	}
-	if _, holes := s.d.(*ELF); holes {
+	if _, holes := undescribed(s.d).(*ELF); holes {
 		// What isn't in the file reads as zeroes, and zeroes it may have been.
 		copy(w.keep, w.memory)
 		return nil
@@ -245,7 +245,7 @@ func (s *source) readPages(b []byte, pfn uint64) (int, error) {
 
 // nextByte returns where memory goes on after addr, which has none, if the dump tells that so exactly.
 func (s *source) nextByte(addr memmap.PhysAddr) (memmap.PhysAddr, bool) {
-	e, ok := s.d.(*ELF)
+	e, ok := undescribed(s.d).(*ELF)
 	if !ok {
 		return 0, false
 	}

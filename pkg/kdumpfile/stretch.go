@@ -16,7 +16,7 @@ func PageSize(d Dump) uint64 {
 	if info, err := d.VMCoreInfo(); err == nil && validPage(info.PageSize) {
 		return info.PageSize
 	}
-	if c, ok := d.(*Compressed); ok {
+	if c, ok := undescribed(d).(*Compressed); ok {
 		return uint64(c.Header.BlockSize)
 	}
 	return memmap.PageSize

@@ -120,7 +120,7 @@ func (e *elfWriter) sizes() (ehdr, phdr int) {
 
 // findLoads takes the PT_LOADs of the source, or makes one of each stretch of memory.
 func (e *elfWriter) findLoads() error {
-	if s, ok := e.src.d.(*ELF); ok {
+	if s, ok := undescribed(e.src.d).(*ELF); ok {
 		e.class = s.Class
 		e.loads = s.Loads
 		return nil
@@ -314,7 +314,7 @@ func (e *elfWriter) appendEhdr(b []byte, phnum int, incomplete bool) []byte {
 		b = e.appendWord(b, v)
 	}
 	flags := uint32(0)
-	if s, ok := e.src.d.(*ELF); ok {
+	if s, ok := undescribed(e.src.d).(*ELF); ok {
 		flags = s.Flags &^ 1
 	}
 	if incomplete {

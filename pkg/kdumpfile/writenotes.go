@@ -22,7 +22,7 @@ func notesOf(d Dump) []writtenNote {
 		n := &notes[i]
 		out[i] = writtenNote{n.Name, n.Type, d.NoteData(n)}
 	}
-	if c, ok := d.(*Compressed); ok && len(out) == 0 && c.info != nil {
+	if c, ok := undescribed(d).(*Compressed); ok && len(out) == 0 && c.info != nil {
 		p := c.parts[0]
 		out = append(out, writtenNote{"VMCOREINFO", 0, io.NewSectionReader(p.file, int64(p.infoOffset), int64(p.infoSize))})
 	}

@@ -32,10 +32,12 @@ func (s *samples) take(first uint64, classes []Class, pages uint64) {
 	}
 	var got [NumClasses]int
 	size := len(classes) / samplesOfWindow
-	for i, c := range classes {
-		if c != Kept && got[c] <= i/size {
-			got[c]++
-			s[c] = append(s[c], first+uint64(i))
+	for part := range samplesOfWindow {
+		for i, c := range classes[part*size:][:size] {
+			if c != Kept && got[c] <= part {
+				got[c]++
+				s[c] = append(s[c], first+uint64(part*size+i))
+			}
 		}
 	}
 }

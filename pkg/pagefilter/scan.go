@@ -281,23 +281,29 @@ func (r *rules) poisoned() uint64 {
 	return ^uint64(0)
 }
 
-// word64 decodes an unsigned long of a struct page.
+// word64 decodes an unsigned long of a struct page. It and int32 are inlined for most kernels.
 func (r *rules) word64(b []byte, at int) uint64 {
 	if r.fast {
 		return binary.LittleEndian.Uint64(b[at:])
 	}
+	return r.slowWord64(b[at:])
+}
+
+func (r *rules) slowWord64(b []byte) uint64 {
 	if r.word == 4 {
-		return uint64(r.order.Uint32(b[at:]))
+		return uint64(r.order.Uint32(b))
 	}
-	return r.order.Uint64(b[at:])
+	return r.order.Uint64(b)
 }
 
 func (r *rules) int32(b []byte, at int) int32 {
 	if r.fast {
 		return int32(binary.LittleEndian.Uint32(b[at:]))
 	}
-	return int32(r.order.Uint32(b[at:]))
+	return r.slowInt32(b[at:])
 }
+
+func (r *rules) slowInt32(b []byte) int32 { return int32(r.order.Uint32(b)) }
 
 // small decodes an unsigned integer of one or two bytes.
 func (r *rules) small(b []byte, at, size int) uint64 {

@@ -21,13 +21,15 @@ type counted struct {
 }
 
 func (c *counted) ReadVirtAt(b []byte, addr uint64) (int, error) {
-	c.bytes.Add(int64(len(b)))
-	return c.Machine.ReadVirtAt(b, addr)
+	n, err := c.Machine.ReadVirtAt(b, addr)
+	c.bytes.Add(int64(n))
+	return n, err
 }
 
 func (c *counted) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
-	c.bytes.Add(int64(len(b)))
-	return c.Machine.ReadPhysAt(b, addr)
+	n, err := c.Machine.ReadPhysAt(b, addr)
+	c.bytes.Add(int64(n))
+	return n, err
 }
 
 // translation are the keys that say where the kernel image is.

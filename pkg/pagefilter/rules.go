@@ -74,8 +74,8 @@ func newRules(p vmcore.Platform, v *vmcore.VMCoreInfo) (rules, error) {
 	if l.Err != nil {
 		return r, l.Err
 	}
-	if r.size < 32 || r.size%4 != 0 {
-		return r, fmt.Errorf("VMCOREINFO: SIZE(page) is %d; want a multiple of 4 of at least 32", r.size)
+	if r.size < 32 || r.size > 512 || r.size%4 != 0 {
+		return r, fmt.Errorf("VMCOREINFO: SIZE(page) is %d; want a multiple of 4 from 32 to 512", r.size)
 	}
 	r.flags = int(flags)
 	r.readOffsets(v)

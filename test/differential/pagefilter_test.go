@@ -139,14 +139,14 @@ func compareLevel(t *testing.T, path string, d kdumpfile.Dump, sel *pagefilter.S
 		}
 		for i := range uint64(kdumpfile.WindowPages) {
 			bit := func(b []uint64) bool { return b[i/64]>>(i%64)&1 != 0 }
-			switch keep := bit(ours); {
+			keep := bit(ours)
+			if keep {
+				kept++
+			}
+			switch {
 			case !bit(memory):
-				continue
 			case keep == bit(held):
 				same++
-				if keep {
-					kept++
-				}
 			case keep:
 				differences["kept, left out by makedumpfile: "+peek.why(first+i)]++
 			default:
@@ -154,7 +154,7 @@ func compareLevel(t *testing.T, path string, d kdumpfile.Dump, sel *pagefilter.S
 			}
 		}
 	}
-	t.Logf("level %2d: %d decisions the same, %d pages kept; different: %.2000s", level, same, kept, fmt.Sprint(differences))
+	t.Logf("level %2d: %d decisions the same, %d pages kept by us; different: %.2000s", level, same, kept, fmt.Sprint(differences))
 	for i, why := range slices.Sorted(maps.Keys(differences)) {
 		if i < 20 && (strings.HasPrefix(why, "LEFT OUT") || strings.HasSuffix(why, "?")) {
 			t.Errorf("level %d: %d pages %s", level, differences[why], why)

@@ -132,9 +132,36 @@ func (c *checker) findNodes(pages []uint64) {
 func (c *checker) freePages(s *Survey) {
 	after, ok := c.f.readZones(c.r, c.nodes)
 	// Unaccepted memory is free for the zones.
-	if n := s.Counts[Free] + s.Counts[Unaccepted] + s.keptFree; ok && c.zones.off(after, n, s.Unreadable) {
+	n := s.Counts[Free] + s.Counts[Unaccepted] + s.keptFree
+	if ok && c.zones.off(after, n, s.Unreadable+c.absent()) {
 		c.refuse(Free, "%d free pages were counted, but the zones of the kernel have counted %d (NR_FREE_PAGES)", n, after.free)
 	}
+}
+
+// absent is how many page frames the nodes span that the dump doesn't know as memory: holes, the
+// memory of the capture kernel, and what was added after that was loaded.
+func (c *checker) absent() (n uint64) {
+	start, ok := c.f.info.Offset("pglist_data.node_start_pfn")
+	spanned, ok2 := c.f.info.Offset("pglist_data.node_spanned_pages")
+	if !ok || !ok2 {
+		return 0
+	}
+	for _, node := range c.nodes {
+		first, err := c.r.Ulong(node+start, "pglist_data.node_start_pfn")
+		pages, err2 := c.r.Ulong(node+spanned, "pglist_data.node_spanned_pages")
+		if err != nil || err2 != nil || first+pages < first || first+pages > 1<<(64-c.f.shift) {
+			continue
+		}
+		n += pages
+		err = c.f.eachMemory(first, first+pages, func(from, to uint64) error {
+			n -= to - from
+			return c.ctx.Err()
+		})
+		if err != nil {
+			return n
+		}
+	}
+	return n
 }
 
 // freeLists checks that free blocks are on a list: that the next element has them as the previous one.

@@ -91,6 +91,17 @@ func TestRefused(t *testing.T) {
 			at := memmap.PhysAddr(b.StructPage(b.slab + 64))
 			b.Hidden = memmap.Range{Start: at, End: at + 64*6000}
 		}, kept, ""},
+		{"zones count more, of memory that the dump lacks", func(b *bench) {
+			b.CountFree(5000)
+			b.Ranges[0].End -= 6000 << memmap.PhysAddr(b.Page)
+		}, kept, ""},
+		{"zones count fewer, and the dump lacks memory", func(b *bench) {
+			for i := range uint64(4) {
+				b.Free(b.slab+1024*(1+i), 10)
+			}
+			b.CountFree(-2560)
+			b.Ranges[0].End -= 6000 << memmap.PhysAddr(b.Page)
+		}, free, "NR_FREE_PAGES"},
 		{"free blocks on no list", func(b *bench) {
 			for i := range uint64(64) {
 				b.Set(b.free+2*i, lruAt, 8, b.struct_(b.slab)+lruAt)

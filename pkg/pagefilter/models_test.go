@@ -141,3 +141,32 @@ func TestHoles(t *testing.T) {
 		t.Errorf("level 24 keeps %d of %d page frames", got, s.Pages)
 	}
 }
+
+// A gigantic page is one page over all the sections that it has, up to a whole window.
+func TestGiganticPage(t *testing.T) {
+	const pfn, order = 1 << 18, 18
+	for _, k := range dumptest.Kernels() {
+		if k.HVO && !k.Mask {
+			k.HVO = false // its vmemmap is as long as the others'
+		}
+		m := dumptest.NewMachine(dumptest.X86Paging(4, 0), k, 2<<30+4<<20)
+		m.Hugetlb(pfn, order, m.Object())
+		m.Flag(pfn+100000, k.HWPoison)
+		f, err := pagefilter.New(m, pagefilter.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range classes(t, f, pfn) {
+			want := user
+			if i == 100000 {
+				want = hwpoison
+			}
+			if c != want {
+				t.Fatalf("%s: page frame %#x is %v; want %v", k.Release, pfn+i, c, want)
+			}
+		}
+		if c := classes(t, f, 2*pfn); c[0] != kept {
+			t.Errorf("%s: the page behind it is %v", k.Release, c[0])
+		}
+	}
+}

@@ -43,7 +43,8 @@ func mixedMachine(size uint64, more ...memmap.Range) *dumptest.Machine {
 }
 
 // The memory that a survey takes doesn't depend on how much the machine has, or over how many
-// addresses that is spread.
+// addresses that is spread. The Makefile runs this without the race detector, with which a sync.Pool
+// forgets a part of what it is given.
 func TestBoundedMemory(t *testing.T) {
 	took := func(mem *dumptest.Machine) uint64 {
 		f, err := pagefilter.New(mem, pagefilter.Options{})

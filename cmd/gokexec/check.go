@@ -23,7 +23,7 @@ what to do about it. It also finds problems that do not prevent loading but woul
 capture fail: an initrd that is too large to be unpacked, made for another kernel, older
 than its modules or without those that the disk needs; a command line that lacks something;
 a running watchdog; encrypted disks; graphics drivers; and a dump target that cannot exist
-in a capture kernel or no longer exists on this machine. Without KERNEL only the machine is
+in a capture kernel, no longer exists on this machine, or has no room for a dump of its memory. Without KERNEL only the machine is
 checked. Nothing is changed, and no kernel lock is taken.`,
 		exits: []exitCode{{exitOK, "no problem was found"}, {exitFailure, "a load would fail, for the first reason that is printed"},
 			{exitStale, "a load would work, but a crash kernel is wanted and none is loaded"}},
@@ -70,6 +70,9 @@ checked. Nothing is changed, and no kernel lock is taken.`,
 					return err
 				}
 				findings = append(findings, more...)
+				if *sysroot == "" && kind == machine.Crash {
+					findings = append(findings, e.roomFindings(ctx, *targets, in.initrd)...)
+				}
 				unarmed, err := e.unarmed(*sysroot, root, host)
 				if err != nil {
 					return err

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/excerpt"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -33,13 +34,10 @@ type dumpOptions struct {
 
 // The values of --format.
 const (
-	formatKdump    = "kdump"
-	formatELF      = "elf"
-	formatFlat     = "flattened"
-	formatFlatELF  = "flattened-elf"
-	defaultFormat  = formatKdump
-	defaultLevels  = "31"
-	defaultPacking = "zstd"
+	formatKdump   = string(capture.FormatKdump)
+	formatELF     = string(capture.FormatELF)
+	formatFlat    = "flattened"
+	formatFlatELF = "flattened-elf"
 )
 
 func dumpCommand() command {
@@ -60,9 +58,9 @@ levels, from a sample of the pages. Without SOURCE that is of the running machin
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var o dumpOptions
 			flags.StringVarP(&o.output, "output", "o", "", "write the dump to `FILE`, which is replaced when it is complete; - is the standard output, flattened if that is a pipe")
-			flags.StringVar(&o.levels, "dump-level", defaultLevels, "`LEVEL` of what is left out, 0 to 31; of a list (1,31) the next is taken when the disk is full")
-			flags.StringVar(&o.format, "format", defaultFormat, "`FORM` of the dump: kdump (makedumpfile's compressed format), elf, flattened, flattened-elf")
-			flags.StringVar(&o.compress, "compress", defaultPacking, "how each page is compressed: `CODEC` zstd, zlib, lzo, snappy or none")
+			flags.StringVar(&o.levels, "dump-level", capture.DefaultDumpLevel, "`LEVEL` of what is left out, 0 to 31; of a list (1,31) the next is taken when the disk is full")
+			flags.StringVar(&o.format, "format", formatKdump, "`FORM` of the dump: kdump (makedumpfile's compressed format), elf, flattened, flattened-elf")
+			flags.StringVar(&o.compress, "compress", capture.DefaultCompress, "how each page is compressed: `CODEC` zstd, zlib, lzo, snappy or none")
 			flags.IntVar(&o.jobs, "jobs", 0, "use `N` CPUs; 0 is all of them")
 			flags.BoolVar(&o.estimate, "estimate", false, "tell how large a dump will be, and write nothing")
 			flags.StringArrayVar(&o.targets, "target", nil, "with --estimate: tell also how much room `TARGET`, as for gokexec initramfs, has (may be repeated)")

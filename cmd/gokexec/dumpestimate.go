@@ -171,12 +171,12 @@ func (e *env) rooms(ctx context.Context, o *dumpOptions) ([]targetRoom, error) {
 	}
 	machine := storage.NewMachine(e.sysroot)
 	for _, t := range targets {
-		free := int64(0)
+		var space capture.Space
 		r, err := machine.Resolve(ctx, t)
 		if err == nil {
-			free, err = machine.Room(r)
+			space, err = machine.Room(r)
 		}
-		rooms = append(rooms, newTargetRoom(t.String(), free, err))
+		rooms = append(rooms, newTargetRoom(t.String(), space.Available, err))
 	}
 	return rooms, nil
 }

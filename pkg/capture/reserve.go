@@ -57,6 +57,9 @@ func (r reserve) of(s Space) int64 {
 	return min(s.Total/100*r.percent, r.bytes)
 }
 
+// Room is how much of a filesystem with that space a dump may take, in bytes.
+func (c Config) Room(s Space) int64 { return max(s.Available-c.reserve().of(s), 0) }
+
 // room is how much more may be written into a filesystem, in bytes. In one that
 // can't say how full it is there is no end.
 func (r reserve) room(sys Files, dir string) (int64, Space, error) {

@@ -18,35 +18,9 @@ import (
 	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
-// Page frames of the memory after the kernel's.
-const firstPage, endPage = 0x3400, 0x3600
-
-// kind is what a page frame after the kernel's is.
-func kind(pfn uint64) int {
-	switch {
-	case pfn >= firstPage && pfn%4 == 3:
-		return dumptest.PageUser
-	case pfn >= firstPage && pfn%4 == 1:
-		return dumptest.PageFree
-	}
-	return dumptest.PageKernel
-}
-
-// zero tells whether a page frame after the kernel's is one of zeroes.
-func zero(pfn uint64) bool { return pfn%8 >= 6 }
-
 // machine is a dump of a kernel, its VMCOREINFO without the lines that match.
 func machine(without string) *dumptest.Core {
-	m := dumptest.NewImage(dumptest.Archs[0], "6.12.107")
-	m.AddLinux("6.12.107", endPage, kind)
-	c := m.Core()
-	data := make([]byte, (endPage-firstPage)*4096)
-	for i := range data {
-		if pfn := uint64(firstPage + i>>12); !zero(pfn) {
-			data[i] = byte(i*i>>5 ^ int(pfn))
-		}
-	}
-	c.Loads = append(c.Loads, dumptest.Load{Phys: firstPage << 12, Virt: 0xffff888000000000 + firstPage<<12, Data: data})
+	c := dumptest.MixedCore()
 	for i := range c.Notes {
 		if n := &c.Notes[i]; n.Name == "VMCOREINFO" && without != "" {
 			n.Desc = regexp.MustCompile(`(?m)^`+without+`.*\n`).ReplaceAll(n.Desc, nil)
@@ -79,10 +53,10 @@ func check(t *testing.T, c *dumptest.Core, d kdumpfile.Dump, level pagefilter.Le
 	t.Helper()
 	load := c.Loads[1]
 	page, zeroes := make([]byte, 4096), make([]byte, 4096)
-	for pfn := uint64(firstPage); pfn < endPage; pfn++ {
-		want := load.Data[(pfn-firstPage)<<12:][:4096]
+	for pfn := uint64(dumptest.MixedFirst); pfn < dumptest.MixedEnd; pfn++ {
+		want := load.Data[(pfn-dumptest.MixedFirst)<<12:][:4096]
 		_, err := d.ReadPhysAt(page, memmap.PhysAddr(pfn<<12))
-		left := kind(pfn) == dumptest.PageUser && level.Excludes(pagefilter.User) || kind(pfn) == dumptest.PageFree && level.Excludes(pagefilter.Free)
+		left := dumptest.MixedKind(pfn) == dumptest.PageUser && level.Excludes(pagefilter.User) || dumptest.MixedKind(pfn) == dumptest.PageFree && level.Excludes(pagefilter.Free)
 		switch {
 		case left && elf:
 			if err != nil || !bytes.Equal(page, zeroes) {

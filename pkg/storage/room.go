@@ -4,34 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/gokexec/gokexec/pkg/capture"
 )
 
 // ErrNotMounted means that a filesystem is not mounted on this machine, so that its room is not known.
 var ErrNotMounted = errors.New("not mounted here")
 
-// Room returns how many bytes a dump may take on a target that Resolve has found: what is available in the
-// filesystem where it is mounted, or the size of the device of a raw target.
-func (m *Machine) Room(r *Resolved) (int64, error) {
+// Room returns how much room a target that Resolve has found has: that of the filesystem, where it is mounted, or
+// the size of the device of a raw target, of which all is available.
+func (m *Machine) Room(r *Resolved) (capture.Space, error) {
 	if len(r.Devices) == 0 {
-		return 0, fmt.Errorf("%s: its device is not known", r.Target)
+		return capture.Space{}, fmt.Errorf("%s: its device is not known", r.Target)
 	}
 	if r.FSType == "" {
 		f, err := m.sys.OpenFile(nodeOf(r.Devices[0]), os.O_RDONLY, 0)
 		if err != nil {
-			return 0, err
+			return capture.Space{}, err
 		}
 		defer f.Close()
-		return f.Size()
+		size, err := f.Size()
+		return capture.Space{Available: size}, err
 	}
 	mounts, err := m.mounts()
 	if err != nil {
-		return 0, err
+		return capture.Space{}, err
 	}
 	for _, c := range mounts {
 		if at, ok := mounts.At(c.Point); ok && at.ID == c.ID && m.isOn(c, r.Devices) {
-			space, err := m.sys.Space(c.Point)
-			return space.Available, err
+			return m.sys.Space(c.Point)
 		}
 	}
-	return 0, fmt.Errorf("%s: %w", r.Target, ErrNotMounted)
+	return capture.Space{}, fmt.Errorf("%s: %w", r.Target, ErrNotMounted)
 }

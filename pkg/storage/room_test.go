@@ -15,6 +15,7 @@ func TestRoom(t *testing.T) {
 	b.disk(pci+"0000:00:06.0/virtio3/block/vdb", disktest.Ext4(dataUUID, ""))
 	b.mkdir("var/crash")
 	room := func(text string) (int64, error) {
+		t.Helper()
 		target, err := capture.ParseTarget(text)
 		if err != nil {
 			t.Fatal(err)
@@ -23,7 +24,8 @@ func TestRoom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return b.Room(r)
+		s, err := b.Room(r)
+		return s.Available, err
 	}
 	space, err := capture.NewSystem().Space(b.dir)
 	if err != nil {
@@ -39,6 +41,6 @@ func TestRoom(t *testing.T) {
 		t.Errorf("Room of a filesystem that is not mounted = %d, %v; want ErrNotMounted", n, err)
 	}
 	if n, err := b.Room(&Resolved{}); err == nil {
-		t.Errorf("Room of no device = %d", n)
+		t.Errorf("Room of no device = %+v", n)
 	}
 }

@@ -132,19 +132,7 @@ func (w *dumpWriting) run(ctx context.Context, source string) error {
 		Unreadable: func(memmap.PhysAddr, error) { unreadable++ },
 	}
 	r, err := writeOutput(w.env, w.output, privateFile, func(f io.Writer) (excerpt.Report, error) {
-		for i, level := range w.levels {
-			w.form.Level = level
-			r, err := w.write(ctx, f, opt)
-			if !errors.Is(err, unix.ENOSPC) || i == len(w.levels)-1 {
-				return r, err
-			}
-			if again := startAgain(f); again != nil {
-				return r, err
-			}
-			w.report.end()
-			fmt.Fprintf(w.stderr, "gokexec: dump level %d: %v; the next is %d\n", level, oneLine(err.Error()), w.levels[i+1])
-		}
-		return excerpt.Report{}, nil // there is at least one level
+		return w.byLevels(func() (excerpt.Report, error) { return w.write(ctx, f, opt) }, func() error { return startAgain(f) })
 	})
 	w.report.end()
 	if err != nil {
@@ -154,6 +142,20 @@ func (w *dumpWriting) run(ctx context.Context, source string) error {
 		fmt.Fprintf(w.stderr, "gokexec: warning: %s: %d pages can't be read; they are saved as zeroes\n", source, unreadable)
 	}
 	return w.summary(source, r, time.Since(start))
+}
+
+// byLevels writes the dump with the first level for which there is room; again empties what was written.
+func (w *dumpWriting) byLevels(write func() (excerpt.Report, error), again func() error) (r excerpt.Report, err error) {
+	for i, level := range w.levels {
+		w.form.Level = level
+		r, err = write()
+		if !errors.Is(err, unix.ENOSPC) || i == len(w.levels)-1 || again() != nil {
+			break
+		}
+		w.report.end()
+		fmt.Fprintf(w.stderr, "gokexec: dump level %d: %s; the next is %d\n", level, oneLine(err.Error()), w.levels[i+1])
+	}
+	return r, err
 }
 
 func (w *dumpWriting) interrupted(err error) error {

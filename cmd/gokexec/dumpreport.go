@@ -94,10 +94,10 @@ func (w *dumpWriting) summary(source string, r excerpt.Report, took time.Duratio
 		return writeJSON(to, s)
 	}
 	fmt.Fprintf(to, "%s: %s of %s of memory, in %s\n", w.output, pagesText(s.Kept, s.PageSize), pagesText(s.Pages, s.PageSize), sizeText(float64(s.Bytes)))
-	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := tabwriter.NewWriter(to, 0, 0, 3, ' ', 0)
 	for c, n := range r.Left {
 		if n > 0 {
-			fmt.Fprintf(t, "  left out: %s\t%s\t\n", pagefilter.Class(c), pagesText(n, s.PageSize))
+			fmt.Fprintf(t, "  left out: %s\t%s\n", pagefilter.Class(c), pagesText(n, s.PageSize))
 		}
 	}
 	return t.Flush()

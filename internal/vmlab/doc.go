@@ -31,7 +31,8 @@
 // what a test needs comes in [Config.Files]; Debian's programs with their
 // libraries come from [Package.GuestProgram]. The agent always answers, with a result
 // or a reason; a missing answer is an error after the time of one step
-// (GOKEXEC_VM_TIMEOUT, 90 s by default). PATH is /bin:/sbin:/usr/bin:/usr/sbin.
+// (GOKEXEC_VM_TIMEOUT, 90 s by default), in which what a busy host keeps QEMU waiting for
+// a CPU does not count. PATH is /bin:/sbin:/usr/bin:/usr/sbin.
 //
 // An ordinary kexec: give the second kernel an initrd of [AgentFiles] by
 // [Initramfs], and [Config.AgentCmdline] on its command line; then
@@ -79,6 +80,7 @@
 //	GOKEXEC_VM_REFRESH   1: ask the archive for newer packages now
 //	GOKEXEC_VM_CACHE     directory for downloads, instead of the user's cache
 //	GOKEXEC_VM_TIMEOUT   of one step, such as "3m"
+//	GOKEXEC_VM_SLOTS     how many machines run at once, of all processes (default: one per CPU)
 //	GOKEXEC_VM_ACCEL     QEMU's -accel (default: tcg)
 //	GOKEXEC_VM_KEEP      1: keep the machines' files
 //

@@ -23,6 +23,7 @@ type suite struct {
 }
 
 var suites = map[string]suite{
+	"bullseye":         {[]string{"bullseye"}, nil, ""},
 	"bookworm":         {[]string{"bookworm", "bookworm-updates"}, []string{"bookworm-security"}, ""},
 	"trixie":           {[]string{"trixie", "trixie-updates"}, []string{"trixie-security"}, ""},
 	"trixie-backports": {[]string{"trixie", "trixie-backports"}, []string{"trixie-security"}, "trixie-backports"},

@@ -41,6 +41,7 @@ type kernelSpec struct {
 }
 
 var kernelSpecs = map[string]kernelSpec{
+	"bullseye-cloud":    {"amd64", "amd64", "bullseye", "linux-image-cloud-amd64"},
 	"bookworm-cloud":    {"amd64", "amd64", "bookworm", "linux-image-cloud-amd64"},
 	"bookworm-generic":  {"amd64", "amd64", "bookworm", "linux-image-amd64"},
 	"trixie-cloud":      {"amd64", "amd64", "trixie", "linux-image-cloud-amd64"},

@@ -8,8 +8,8 @@ const maxHuffman = 11
 // huffman codes literals.
 type huffman struct {
 	counts  [256]uint32
-	codes   [256]uint16
 	lengths [256]uint8
+	codes   [256]uint32 // the length times 65536, and the code
 	sorted  [256]uint32 // symbols by count: the count times 256, and the symbol
 	swap    [256]uint32
 	weights [256]uint8
@@ -186,15 +186,15 @@ func (h *huffman) build(n int) (maxBits int) {
 			i++
 		}
 	}
-	var code [maxHuffman + 2]uint16
+	var code [16]uint16
 	first := uint16(0)
 	for l := maxBits; l > 0; l-- {
 		code[l] = first
 		first = (first + uint16(perLength[l])) >> 1
 	}
 	for s, l := range &h.lengths {
-		h.codes[s] = code[l]
-		code[l]++
+		h.codes[s] = uint32(l)<<16 | uint32(code[l&15])
+		code[l&15]++
 	}
 	return maxBits
 }
@@ -278,16 +278,17 @@ func (h *huffman) appendStream(dst, lits []byte) []byte {
 	b := bitWriter{out: dst}
 	i := len(lits)
 	for ; i&3 != 0; i-- {
-		c := lits[i-1]
-		b.add(uint64(h.codes[c]), uint(h.lengths[c]))
+		c := h.codes[lits[i-1]]
+		b.add(uint64(c&0xffff), uint(c>>16))
 	}
 	b.flush()
 	for ; i >= 4; i -= 4 {
 		p := lits[i-4 : i : i]
-		b.add(uint64(h.codes[p[3]]), uint(h.lengths[p[3]]))
-		b.add(uint64(h.codes[p[2]]), uint(h.lengths[p[2]]))
-		b.add(uint64(h.codes[p[1]]), uint(h.lengths[p[1]]))
-		b.add(uint64(h.codes[p[0]]), uint(h.lengths[p[0]]))
+		c3, c2, c1, c0 := h.codes[p[3]], h.codes[p[2]], h.codes[p[1]], h.codes[p[0]]
+		b.add(uint64(c3&0xffff), uint(c3>>16))
+		b.add(uint64(c2&0xffff), uint(c2>>16))
+		b.add(uint64(c1&0xffff), uint(c1>>16))
+		b.add(uint64(c0&0xffff), uint(c0>>16))
 		b.flush()
 	}
 	return b.close()

@@ -136,3 +136,35 @@ func FuzzAppend(f *testing.F) {
 		}
 	})
 }
+
+// TestAppendLong has sequences with as many bits as there can be: long literals, long matches from far back, next to
+// short ones that give the codes long states.
+func TestAppendLong(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	d := decoder(t)
+	var w zstdpage.Work
+	for _, n := range []int{4096, 16 << 10, 64 << 10, 256 << 10} {
+		for range 200 {
+			p := page(r, n)
+			if r.IntN(2) == 0 {
+				for i := range p[:n/2] {
+					p[i] = byte(r.Uint32())
+				}
+			}
+			for at := 0; at < n; {
+				m := 1 + r.IntN(1<<r.IntN(16))
+				if at > 0 && r.IntN(3) > 0 {
+					at += copy(p[at:min(at+m, n)], p[r.IntN(at):])
+				} else {
+					at += m
+				}
+			}
+			at := n/2 - r.IntN(n/8)
+			copy(p[at:], p[:n/2])
+			out := zstdpage.Append(nil, p, &w)
+			if got, err := d.DecodeAll(out, nil); err != nil || !bytes.Equal(got, p) {
+				t.Fatalf("%d bytes: unpacking = %v, equal %v", n, err, bytes.Equal(got, p))
+			}
+		}
+	}
+}

@@ -83,11 +83,18 @@ func (c *sequenceCoder) append(dst []byte, seqs []sequence) []byte {
 	dst[at] = kind
 	b := bitWriter{out: dst}
 	l, o, m := &c.literals, &c.offsets, &c.matches
+	made := l.table != nil && o.table != nil && m.table != nil
 	ls, os, ms := l.first(), o.first(), m.first()
 	for i := n - 1; ; i-- {
 		s := &seqs[i]
 		lc, oc, mc := l.codes[i], o.codes[i], m.codes[i]
-		if i < n-1 {
+		switch {
+		case i == n-1:
+		case made:
+			os = o.table.next(&b, os, oc)
+			ms = m.table.next(&b, ms, mc)
+			ls = l.table.next(&b, ls, lc)
+		default:
 			if o.table != nil {
 				os = o.table.next(&b, os, oc)
 			}
@@ -98,13 +105,13 @@ func (c *sequenceCoder) append(dst []byte, seqs []sequence) []byte {
 				ls = l.table.next(&b, ls, lc)
 			}
 		}
-		if w := uint(literalBits[lc]); w > 0 {
-			b.add(uint64(s.lits)&(1<<w-1), w)
+		lw, mw, ow := uint(literalBits[lc]), uint(matchBits[mc]), uint(oc)
+		if lw+mw+ow > 63-7-3*maxTableLog {
+			b.flush()
 		}
-		if w := uint(matchBits[mc]); w > 0 {
-			b.add(uint64(s.match-3)&(1<<w-1), w)
-		}
-		b.add(uint64(s.offset)&(1<<oc-1), uint(oc))
+		b.add(uint64(s.lits)&(1<<(lw&31)-1), lw)
+		b.add(uint64(s.match-3)&(1<<(mw&31)-1), mw)
+		b.add(uint64(s.offset)&(1<<(ow&31)-1), ow)
 		b.flush()
 		if i == 0 {
 			break

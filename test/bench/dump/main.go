@@ -30,6 +30,7 @@ func main() {
 	peer := flag.String("makedumpfile", "makedumpfile", "the program to compare with")
 	dir := flag.String("dir", os.TempDir(), "the directory for the dumps")
 	rounds := flag.Int("rounds", 3, "how often each is run")
+	forms := flag.String("options", "-l -d 31,-z -d 31,-c -d 31,-d 31,-E -d 31,-l -d 0,-z -d 0,-c -d 0,-d 0", "makedumpfile's options to compare, separated by commas")
 	cpus := flag.Int("cpus", 0, "CPUs for both, 0: all")
 	flag.Parse()
 	if flag.NArg() != 1 {
@@ -47,7 +48,7 @@ func main() {
 		log.Fatalf("%v: %v\n%s", build, err, out)
 	}
 	fmt.Printf("%-28s %8s %8s %8s %9s   %8s %8s %8s %9s   %5s %5s %5s\n", "", "peer s", "CPU s", "MiB", "file KiB", "own s", "CPU s", "MiB", "file KiB", "time", "CPU", "size")
-	for _, options := range []string{"-l -d 31", "-z -d 31", "-c -d 31", "-d 31", "-E -d 31", "-l -d 0", "-z -d 0", "-c -d 0", "-d 0"} {
+	for _, options := range strings.Split(*forms, ",") {
 		args := strings.Fields(options)
 		var peers, owns result
 		for range *rounds {

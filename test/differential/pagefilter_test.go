@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,7 @@ func makedumpfileFor(t *testing.T, dir string, m elf.Machine) string {
 	name := map[elf.Machine]string{elf.EM_X86_64: "mdf", elf.EM_AARCH64: "mdf-arm64", elf.EM_RISCV: "mdf-riscv64"}[m]
 	run := filepath.Join(dir, name, "run")
 	if _, err := os.Stat(run); err == nil {
+		skipBroken(t, run, m)
 		return run
 	}
 	if path, err := exec.LookPath("makedumpfile"); err == nil && name == "mdf" {
@@ -92,6 +94,21 @@ func makedumpfileFor(t *testing.T, dir string, m elf.Machine) string {
 	t.Skipf("%s does not exist: the page filter is NOT compared on %v", run, m)
 	return ""
 }
+
+// skipBroken skips the test with a makedumpfile that is known to misread dumps of a machine: on riscv64 all up
+// to 1.7.9 take the wrong struct pages, and report whole sections as page cache.
+func skipBroken(t *testing.T, run string, m elf.Machine) {
+	t.Helper()
+	text, err := exec.Command(run, "-v").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s -v: %v\n%s", run, err, text)
+	}
+	if found := brokenOnRISCV.Find(text); m == elf.EM_RISCV && found != nil {
+		t.Skipf("NOT compared: makedumpfile up to 1.7.9 misreads riscv64, and this is %s", found)
+	}
+}
+
+var brokenOnRISCV = regexp.MustCompile(`version 1\.[0-7]\.[0-9]+ `)
 
 // compareLevel compares the pages that a dump of makedumpfile holds with those that the selection keeps.
 func compareLevel(t *testing.T, path string, d kdumpfile.Dump, sel *pagefilter.Selection, level pagefilter.Level, run string, peek *peek) {

@@ -185,3 +185,22 @@ func TestNoMemory(t *testing.T) {
 		t.Error("New() of a machine without memory has no error")
 	}
 }
+
+// Since 4.10 the bit of PG_swapcache means that with PG_swapbacked only: without its number, and with no version
+// that is older, such a page is kept.
+func TestSwapCacheAlone(t *testing.T) {
+	for release, want := range map[string]pagefilter.Class{"6.12.0": kept, "custom": kept, "4.9.0": cache} {
+		ks := dumptest.Kernels()
+		k := ks[len(ks)-1]
+		k.Release, k.Hide = release, []string{"NUMBER(PG_swapbacked)"}
+		m := dumptest.NewMachine(dumptest.X86Paging(4, 0), k, 256<<20)
+		m.Flag(0xc000, k.SwapCache)
+		f, err := pagefilter.New(m, pagefilter.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := classes(t, f, 0)[0xc000]; got != want {
+			t.Errorf("%s: %v; want %v", release, got, want)
+		}
+	}
+}

@@ -201,3 +201,41 @@ func TestStackIsKept(t *testing.T) {
 		})
 	}
 }
+
+// The kernel log in pages that would be left out, in each form that kernels have.
+func TestLogIsKept(t *testing.T) {
+	const pages = 4
+	for name, describe := range map[string]func(b *bench, log uint64){
+		"log_buf": func(b *bench, log uint64) {
+			at := b.Alloc(16, 8)
+			b.Put(at, 8, log)
+			b.Put(at+8, 4, pages<<12)
+			b.Symbol("log_buf", b.Virt(at))
+			b.Symbol("log_buf_len", b.Virt(at+8))
+		},
+		"printk ring buffer": func(b *bench, log uint64) {
+			at := b.Alloc(128, 8)
+			b.Put(at, 8, b.Virt(at+8))
+			b.Put(at+8+8, 8, b.Virt(at))  // descs
+			b.Put(at+8+16, 8, b.Virt(at)) // infos
+			b.Put(at+8+48, 4, 14)         // size_bits of text_data_ring
+			b.Put(at+8+56, 8, log)        // data
+			b.Symbol("prb", b.Virt(at))
+			b.Line("OFFSET(printk_ringbuffer.desc_ring)=0\nOFFSET(printk_ringbuffer.text_data_ring)=48")
+			b.Line("OFFSET(prb_desc_ring.descs)=8\nOFFSET(prb_desc_ring.infos)=16\nOFFSET(prb_data_ring.size_bits)=0\nOFFSET(prb_data_ring.data)=8")
+		},
+	} {
+		for page := range uint64(pages + 1) { // the last is behind it
+			b := newBench(t, dumptest.X86Paging(4, 0))
+			log := b.slab + 16
+			b.Anon(log + page)
+			describe(b, b.direct(log))
+			f, s := survey(t, b)
+			if page == pages {
+				checkRefused(t, f, s, kept, "")
+				continue
+			}
+			t.Run(name, func(t *testing.T) { checkRefused(t, f, s, user, "the kernel log") })
+		}
+	}
+}

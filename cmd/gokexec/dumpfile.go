@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 
+	"github.com/gokexec/gokexec/internal/mapread"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
@@ -39,7 +42,7 @@ func openDump(paths []string) (_ *dumpFile, err error) {
 			return nil, err
 		}
 		d.closers = append(d.closers, f)
-		section, err := d.section(f)
+		section, err := d.section(f, path)
 		if err != nil {
 			return nil, err
 		}
@@ -50,7 +53,7 @@ func openDump(paths []string) (_ *dumpFile, err error) {
 }
 
 // section finds the dump in a file.
-func (d *dumpFile) section(f *os.File) (kdumpfile.File, error) {
+func (d *dumpFile) section(f *os.File, path string) (kdumpfile.File, error) {
 	// The end of a block device is its size, which stat doesn't know.
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -58,6 +61,9 @@ func (d *dumpFile) section(f *os.File) (kdumpfile.File, error) {
 	}
 	if size == 0 {
 		size = math.MaxInt64 // files in /proc may not know their size
+	}
+	if filepath.Clean(path) == vmcoreName {
+		return d.oldMemory(f, size), nil
 	}
 	var head [16]byte
 	if n, _ := f.ReadAt(head[:], 0); kdumpfile.Recognised(head[:n]) {
@@ -71,10 +77,20 @@ func (d *dumpFile) section(f *os.File) (kdumpfile.File, error) {
 	return kdumpfile.NewFile(f, found.Offset, found.Size()), nil
 }
 
+// vmcoreName is the memory of the crashed kernel, in the capture kernel.
+const vmcoreName = "/proc/vmcore"
+
+// oldMemory is /proc/vmcore, which is read through mappings.
+func (d *dumpFile) oldMemory(f *os.File, size int64) kdumpfile.File {
+	m := mapread.New(f, size, runtime.GOMAXPROCS(0)+4)
+	d.closers = append(d.closers, m)
+	return io.NewSectionReader(m, 0, size)
+}
+
 // Close closes the files.
 func (d *dumpFile) Close() error {
 	var errs []error
-	for _, f := range d.closers {
+	for _, f := range slices.Backward(d.closers) {
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)

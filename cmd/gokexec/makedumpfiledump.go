@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/makedumpfilecmd"
+	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/excerpt"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -24,6 +25,11 @@ func (m *makedumpfileRun) create(ctx context.Context) int {
 	for _, path := range m.inv.Outputs {
 		if !m.absent(path) {
 			return makedumpfilecmd.ExitFailed
+		}
+	}
+	if m.inv.Source == vmcoreName {
+		if err := capture.LimitMemory(os.DirFS(m.sysroot)); err != nil {
+			m.warn("%v", err)
 		}
 	}
 	src, live, code := m.source(m.inv.Source)

@@ -54,9 +54,8 @@ type Invocation struct {
 	Split    bool
 	Limit    uint64 // bytes of the output; 0: none
 	Threads  int    // 0: as many as there are CPUs
-	NonMmap  bool
-	Partial  bool // only the log since it was cleared
-	Force    bool // existing files are overwritten
+	Partial  bool   // only the log since it was cleared
+	Force    bool   // existing files are overwritten
 	DryRun   bool
 	Debug    bool
 	Vtop     uint64 // virtual address to translate; 0: none

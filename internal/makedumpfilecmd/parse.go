@@ -88,8 +88,6 @@ func (inv *Invocation) option(item getopt.Item) *Stop {
 		inv.Split = true
 	case optPartialDmesg:
 		inv.Partial = true
-	case optNonMmap:
-		inv.NonMmap = true
 	case optWorkDir:
 		inv.workDir = item.Arg
 	case optNumThreads:

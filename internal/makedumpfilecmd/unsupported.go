@@ -30,6 +30,7 @@ func Unsupported() []Unsupport {
 		{"--xen_phys_start", false, "it tells where Xen's hypervisor is", optXenPhysStart},
 		{"-e", false, "the page structures are kept: debuggers walk them", 'e'},
 		{"-b", false, noBuffers, 'b'},
+		{"--non-mmap", false, "what can't be mapped is read by read(2) anyway", optNonMmap},
 		{"--cyclic-buffer", false, noBuffers, optCyclicBuffer},
 		{"--work-dir", false, noBuffers + "; no file for bitmaps is made", optWorkDir},
 		{"--splitblock-size", false, "the files of --split have equal numbers of pages, to within one", optSplitblockSize},

@@ -279,14 +279,18 @@ func (m *makedumpfileRun) reassemble(ctx context.Context) int {
 	if !ok {
 		return m.fail("%s is not the kdump-compressed format.", m.inv.Source)
 	}
-	start := time.Now()
+	start, missing := time.Now(), 0
 	_, err := m.writeFile(path, func(w io.WriterAt) (r excerpt.Report, err error) {
 		level := pagefilter.Level(c.Header.DumpLevel)
 		r.Written, err = kdumpfile.WriteCompressed(ctx, w, c, kdumpfile.WriteOptions{Codec: c.Header.Codec(), OmitZero: level.Excludes(pagefilter.Zero), DumpLevel: c.Header.DumpLevel,
-			Advance: func(p kdumpfile.Progress) { m.progress(makedumpfilecmd.StepCopy, p.Saved, max(p.Kept, 1), start) }})
+			Advance:    func(p kdumpfile.Progress) { m.progress(makedumpfilecmd.StepCopy, p.Saved, max(p.Kept, 1), start) },
+			Unreadable: func(memmap.PhysAddr, error) { missing++ }})
 		return r, err
 	})
 	m.endProgress()
+	if missing > 0 {
+		m.warn("%s: %d pages are missing, and are zeroes in %s", m.inv.Source, missing, path)
+	}
 	if err != nil {
 		m.dumpFailed(err)
 		return makedumpfilecmd.ExitFailed

@@ -106,6 +106,16 @@ func TestMakedumpfileForms(t *testing.T) {
 	if code := b.makedumpfile(nil, "-f", "--reassemble", parts[2], parts[0], out); code != 1 {
 		t.Errorf("makedumpfile --reassemble without a part = %d", code)
 	}
+	// Of parts that the disk had no room for, the rest is joined.
+	if code := b.makedumpfile(nil, "-f", "--split", "-d", "0", "-L", "150k", core, parts[0], parts[1]); code != 1 {
+		t.Errorf("makedumpfile --split with a limit = %d, %q", code, &b.stderr)
+	}
+	if code := b.makedumpfile(nil, "-f", "--reassemble", parts[1], parts[0], out); code != 0 || !strings.Contains(b.stderr.String(), "pages are missing, and are zeroes") {
+		t.Errorf("makedumpfile --reassemble of incomplete parts = %d, %q", code, &b.stderr)
+	}
+	if d, err := kdumpfile.Open(bytes.NewReader(b.read(out))); err != nil || !d.Incomplete() {
+		t.Errorf("the dump out of incomplete parts: %v; want it to be incomplete", err)
+	}
 }
 
 // What exists stays as it was, unless -f is given; what is written when the room ends can be read.

@@ -65,6 +65,8 @@ func Differences() []Difference {
 		{"a page of the source can't be read", "the dump ends there", "the page is saved as zeroes, and standard error tells how many there are"},
 		{"--dry-run", "prints that the dump is saved", "the same, and the report tells the size it would have"},
 		{"--mem-usage on a machine without memory for a crash kernel", "refused", "answered"},
+		{"--split", "a process for each file writes it", "the files are written one after the other, each by all CPUs"},
+		{"--reassemble of parts that are incomplete", "copies what is there, and may fail", "what is missing is zero, and the dump says that it is incomplete"},
 		{"--reassemble of parts with several dump levels or codecs", "copies the pages as they are", "the same; parts that don't belong together are refused"},
 		{"a number that is followed by other characters, as in -d 31x", "what comes before them is taken", "the same"},
 	}

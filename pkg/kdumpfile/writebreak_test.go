@@ -256,3 +256,37 @@ func (f filterFunc) Filter(_ context.Context, first uint64, keep []uint64) error
 type nowhere struct{}
 
 func (nowhere) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
+
+// What is made of an incomplete dump says so, whatever form it has.
+func TestWriteOfIncomplete(t *testing.T) {
+	k := bigKDump(5)
+	k.Status |= 8
+	src := open(t, k.Bytes())
+	for _, stream := range []bool{false, true} {
+		for name, write := range map[string]func(context.Context, io.WriterAt, kdumpfile.Dump, kdumpfile.WriteOptions) (kdumpfile.Written, error){"compressed": kdumpfile.WriteCompressed, "ELF": kdumpfile.WriteELF} {
+			var f memFile
+			var flat bytes.Buffer
+			w := io.WriterAt(&f)
+			var flattener *kdumpfile.Flattener
+			if stream {
+				var err error
+				if flattener, err = kdumpfile.NewFlattener(&flat); err != nil {
+					t.Fatal(err)
+				}
+				w = flattener
+			}
+			if _, err := write(t.Context(), w, src, kdumpfile.WriteOptions{Codec: kdumpfile.CodecZstd}); err != nil {
+				t.Fatal(err)
+			}
+			if stream {
+				if err := flattener.Close(); err != nil {
+					t.Fatal(err)
+				}
+				f.b = flat.Bytes()
+			}
+			if !open(t, f.b).Incomplete() {
+				t.Errorf("%s, as a stream %v: the dump does not say that it is incomplete", name, stream)
+			}
+		}
+	}
+}

@@ -16,6 +16,8 @@ import (
 // When it can't go on, the error says why, and what is at w is a dump that can be read and says that it is
 // incomplete: the bitmaps come first, and pages that aren't there are known by their descriptors. The writes
 // ascend but for the headers and descriptors, which are in front of the pages. w isn't closed.
+//
+// What is made of an incomplete dump says that it is incomplete, too.
 func WriteCompressed(ctx context.Context, w io.WriterAt, d Dump, opt WriteOptions) (Written, error) {
 	k := &kdumpWriter{w: w, opt: &opt, src: newSource(d, &opt)}
 	// Of what a stream has twice, crash takes the first.
@@ -30,14 +32,15 @@ func WriteCompressed(ctx context.Context, w io.WriterAt, d Dump, opt WriteOption
 
 // kdumpWriter writes one file of a compressed dump.
 type kdumpWriter struct {
-	w    io.WriterAt
-	opt  *WriteOptions
-	src  *source
-	once bool // what is written can't be replaced
-	head *Header
-	lay  layout
-	base uint64 // page frame of bit 0
-	done Written
+	w          io.WriterAt
+	opt        *WriteOptions
+	src        *source
+	once       bool // what is written can't be replaced
+	incomplete bool // the source is
+	head       *Header
+	lay        layout
+	base       uint64 // page frame of bit 0
+	done       Written
 
 	bits        sink   // of the bitmaps
 	bitmapEnd   uint64 // bytes of each bitmap that are written
@@ -62,7 +65,8 @@ func (k *kdumpWriter) write(ctx context.Context) error {
 // begin writes what is before the bitmaps.
 func (k *kdumpWriter) begin(now time.Time) error {
 	k.head = newHeader(k.src.d, k.opt, k.src.page, now)
-	if k.once {
+	k.incomplete = k.src.d.Incomplete()
+	if k.once && !k.incomplete {
 		k.head.Status &^= statusIncomplete
 	}
 	k.lay = layoutOf(k.head.platform)
@@ -94,7 +98,9 @@ func (k *kdumpWriter) finish(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	k.head.Status &^= statusIncomplete
+	if !k.incomplete {
+		k.head.Status &^= statusIncomplete
+	}
 	return k.writeHeader()
 }
 

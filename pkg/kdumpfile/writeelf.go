@@ -23,7 +23,8 @@ import (
 // at w. The program headers are limited to 65534, which every reader knows.
 //
 // When it can't go on, the error says why, and what is at w is a dump that can be read, as far as w
-// still takes writes (a Flattener must: it gets the headers last), and has bit 0 of e_flags set as makedumpfile does it. w isn't closed.
+// still takes writes (a Flattener must: it gets the headers last), and has bit 0 of e_flags set as makedumpfile does it; that of
+// an incomplete dump has it, too. w isn't closed.
 func WriteELF(ctx context.Context, w io.WriterAt, d Dump, opt WriteOptions) (Written, error) {
 	opt.Codec = CodecNone
 	e := &elfWriter{w: w, opt: &opt, src: newSource(d, &opt)}
@@ -105,7 +106,7 @@ func (e *elfWriter) write(ctx context.Context) error {
 		s := &e.segments[i] // of which some may not have been written
 		s.last = min(s.last, s.first+uint64(max(e.data.at-s.off, 0))/e.src.page)
 	}
-	if errHead := e.writeHeader(err != nil); err == nil {
+	if errHead := e.writeHeader(err != nil || e.src.d.Incomplete()); err == nil {
 		err = errHead
 	}
 	return err

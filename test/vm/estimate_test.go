@@ -67,7 +67,7 @@ func TestVMEstimate(t *testing.T) {
 			original := usageOf(t, theirsRun.Stdout)
 			t.Logf("theirs %v", original)
 			for name, n := range original {
-				// Zero pages among the kernel's come and go.
+				// The machine goes on running meanwhile.
 				if got := ours[name]; math.Abs(got-n) > 0.05*float64(estimate.Pages) {
 					t.Errorf("%s: %.0f pages; makedumpfile has %.0f", name, got, n)
 				}

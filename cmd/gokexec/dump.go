@@ -149,7 +149,7 @@ func (w *dumpWriting) byLevels(write func() (excerpt.Report, error), again func(
 	for i, level := range w.levels {
 		w.form.Level = level
 		r, err = write()
-		if !errors.Is(err, unix.ENOSPC) || i == len(w.levels)-1 || again() != nil {
+		if !noRoom(err) || i == len(w.levels)-1 || again() != nil {
 			break
 		}
 		w.report.end()

@@ -112,6 +112,8 @@ func TestDumpLevels(t *testing.T) {
 	}{
 		{[]pagefilter.Level{0, 1, 31}, []error{full, full, nil}, nil, []pagefilter.Level{0, 1, 31}, nil},
 		{[]pagefilter.Level{1, 31}, []error{nil}, nil, []pagefilter.Level{1}, nil},
+		{[]pagefilter.Level{1, 31}, []error{&os.PathError{Op: "write", Err: unix.EFBIG}, nil}, nil, []pagefilter.Level{1, 31}, nil},
+		{[]pagefilter.Level{1, 31}, []error{unix.EDQUOT, nil}, nil, []pagefilter.Level{1, 31}, nil},
 		{[]pagefilter.Level{1, 31}, []error{full, full}, nil, []pagefilter.Level{1, 31}, full},
 		{[]pagefilter.Level{1, 31}, []error{unix.EIO}, nil, []pagefilter.Level{1}, unix.EIO},
 		{[]pagefilter.Level{1, 31}, []error{full}, unix.ESPIPE, []pagefilter.Level{1}, full},

@@ -62,6 +62,7 @@ func Differences() []Difference {
 		{"pages can't be told apart (no VMCOREINFO, tables that can't be read)", "fails", "saves the whole memory, and a line on standard error says so; the exit code is 0"},
 		{"a source that contains the kernel's text twice, as /proc/vmcore does", "counts these pages twice in the report", "counts each page once"},
 		{"the disk is full, -F, and -d has another level", "begins again in the same stream, which can't be read then", "the levels after the first have no effect; the exit code is 1"},
+		{"a quota ends, or the file is as large as the filesystem allows, and -d has another level", "fails", "the next level is tried, as when the disk is full"},
 		{"a page of the source can't be read", "the dump ends there", "the page is saved as zeroes, and standard error tells how many there are"},
 		{"--dry-run", "prints that the dump is saved", "the same, and the report tells the size it would have"},
 		{"--mem-usage on a machine without memory for a crash kernel", "refused", "answered"},

@@ -42,7 +42,7 @@ func (vm *VM) PlantAll(ctx context.Context, pages int) (p Plants, err error) {
 	for _, kind := range []struct {
 		nonce **Nonce
 		name  string
-	}{{&p.Freed, wire.PlantFreed}, {&p.Cache, wire.PlantCache}, {&p.Kernel, wire.PlantKernel}, {&p.User, ""}} {
+	}{{&p.Cache, wire.PlantCache}, {&p.Kernel, wire.PlantKernel}, {&p.User, ""}, {&p.Freed, wire.PlantFreed}} {
 		if *kind.nonce, err = vm.plant(ctx, wire.PlantArgs{Pages: pages, Kind: kind.name}); err != nil {
 			return p, err
 		}

@@ -314,3 +314,20 @@ func TestRawAtEveryMoment(t *testing.T) {
 		}
 	}
 }
+
+// FuzzCmdline: whatever is on a command line, the form stays one that can be written, and what is not taken is told.
+func FuzzCmdline(f *testing.F) {
+	f.Add("quiet gokexec.dump_level=1,31 gokexec.format=elf")
+	f.Add("gokexec.compress=zlib gokexec.compress=lz4 gokexec.format=\"elf")
+	f.Add("gokexec.format=elf gokexec.compress=zstd")
+	f.Fuzz(func(t *testing.T, line string) {
+		cfg, ignored := Config{DumpLevel: "1", Compress: "zlib"}.withCmdline(line)
+		form, err := cfg.form()
+		if err != nil || len(form.levels) == 0 {
+			t.Fatalf("%q: %+v, %v", line, form, err)
+		}
+		if !strings.Contains(line, "gokexec") && (len(ignored) > 1 || form.text(form.levels[0]) != "kdump, zlib, level 1") {
+			t.Errorf("%q: %s, ignored %v; want what was configured", line, form.text(form.levels[0]), ignored)
+		}
+	})
+}

@@ -83,8 +83,8 @@ func (b *bench) panicToSaved(k *vmlab.Kernel) error {
 	if err := b.panicBeside(k, cfg, took-time.Duration(r.Durations.TotalSeconds*float64(time.Second))); err != nil {
 		return err
 	}
-	fmt.Printf("  panic to saved: %.1f s for %.0f MB, %.0f MB/s; gokexec's peak %.1f MB, least available %.0f of %.0f MB\n",
-		took.Seconds(), float64(r.VMCore.SavedBytes)/1e6, float64(r.RateBytesPerSecond)/1e6,
+	fmt.Printf("  panic to saved: %.1f s for %.0f MB of memory, as %.1f MB (%s, level %d); gokexec's peak %.1f MB, least available %.0f of %.0f MB\n",
+		took.Seconds(), float64(r.VMCore.SizeBytes)/1e6, float64(r.VMCore.SavedBytes)/1e6, r.VMCore.Compression, r.VMCore.DumpLevel,
 		float64(r.Memory.PeakRSSBytes)/1e6, float64(r.Memory.MinMemAvailableBytes)/1e6, float64(r.Memory.MemTotalBytes)/1e6)
 	return nil
 }

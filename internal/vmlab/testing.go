@@ -108,14 +108,21 @@ func ArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel)) {
 	runArches(t, archKernels, test)
 }
 
-// MoreArchMatrix is for what the default run has no time for: with
-// GOKEXEC_VM_MATRIX=full it runs on the kernels that are named, and where that
-// variable lists kernels, on those of the same architectures.
-func MoreArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel), names ...string) {
+// NotByDefault skips what the default run has no time for: it needs GOKEXEC_VM_MATRIX,
+// or a kernel of one's own.
+func NotByDefault(t testing.TB) {
 	t.Helper()
 	if os.Getenv("GOKEXEC_VM_MATRIX") == "" && os.Getenv("GOKEXEC_VM_KERNEL") == "" {
 		t.Skip("not in this run: it needs GOKEXEC_VM_MATRIX=full")
 	}
+}
+
+// MoreArchMatrix is ArchMatrix for what is NotByDefault: with
+// GOKEXEC_VM_MATRIX=full it runs on the kernels that are named, and where that
+// variable lists kernels, on those of the same architectures.
+func MoreArchMatrix(t *testing.T, test func(t *testing.T, k *Kernel), names ...string) {
+	t.Helper()
+	NotByDefault(t)
 	runArches(t, names, test)
 }
 

@@ -142,9 +142,7 @@ var segmentField = regexp.MustCompile(`(?m)^segment\[0\]\.(mem|memsz) *= 0x([0-9
 //     and after the small segments in gokexec's, both at a multiple of 2 MiB.
 //   - gokexec's device tree has a new rng-seed and linux,booted-from-kexec.
 func TestVMDifferentialARM64(t *testing.T) {
-	if os.Getenv("GOKEXEC_VM_MATRIX") == "" {
-		t.Skip("not in this run: it needs GOKEXEC_VM_MATRIX=full")
-	}
+	vmlab.NotByDefault(t)
 	kexec := kexecToolsARM64(t)
 	kernel := imagetest.GoodARM64().Bytes()
 	image := filepath.Join(t.TempDir(), "Image")

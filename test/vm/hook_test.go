@@ -14,6 +14,7 @@ import (
 // The disk stops answering during the capture, under the hook of another initramfs: that too
 // ends in the action, although the process that wrote can't be killed, nor waited for.
 func TestVMHookDeadDisk(t *testing.T) {
+	vmlab.NotByDefault(t)
 	t.Parallel()
 	k := vmlab.GetTestKernel(t, "trixie-cloud")
 	disk := emptyDisk(t, "dead.img", 1<<30)

@@ -52,6 +52,7 @@ type seedCount struct{ runs, dropped, busy, stale, unloaded int }
 // whether the header is accurate. GOKEXEC_SEED_RUNS is the number of runs per way;
 // the kernels are those that update the header.
 func TestVMHotplugSeed(t *testing.T) {
+	vmlab.NotByDefault(t)
 	runs := 3
 	if s := os.Getenv("GOKEXEC_SEED_RUNS"); s != "" {
 		var err error

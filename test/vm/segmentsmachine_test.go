@@ -19,6 +19,7 @@ func TestVMSegmentsMachines(t *testing.T) {
 	tests := []struct {
 		name   string
 		on     []string // kernels of the full matrix
+		more   bool     // not by default
 		change func(t *testing.T, k *vmlab.Kernel, cfg *vmlab.Config)
 		load   []string // instead of the kernel and its initrd
 		check  func(t *testing.T, g *vmlab.Guest)
@@ -30,18 +31,21 @@ func TestVMSegmentsMachines(t *testing.T) {
 		}, console: "efi: EFI v"},
 		// RAM ends above 4 GiB: the crash region there has a low one to go with it. Much of
 		// the rest is left out, so that there is less to save.
-		{name: "q35, vmlinux, above 4 GiB, nokaslr, 4-level page tables", on: []string{newest}, change: func(t *testing.T, k *vmlab.Kernel, cfg *vmlab.Config) {
+		{name: "q35, vmlinux, above 4 GiB, nokaslr, 4-level page tables", on: []string{newest}, more: true, change: func(t *testing.T, k *vmlab.Kernel, cfg *vmlab.Config) {
 			cfg.Machine, cfg.CPUFlags, cfg.Cmdline = "q35", []string{"-la57"}, "nokaslr memmap=1280M$512M"
 			cfg.Memory, cfg.CrashKernel = 2816, "160M,high"
 			cfg.Files = append(cfg.Files, vmlinux(t, k))
 		}, load: []string{guestVMLinux, "--initrd", guestInitrd, "--no-checks"}},
-		{name: "pc, many ranges, a UKI", on: []string{oldest, newest}, change: func(t *testing.T, k *vmlab.Kernel, cfg *vmlab.Config) {
+		{name: "pc, many ranges, a UKI", on: []string{oldest, newest}, more: true, change: func(t *testing.T, k *vmlab.Kernel, cfg *vmlab.Config) {
 			cfg.Machine, cfg.Memory, cfg.Cmdline = "pc", 1024, manyRanges()
 			cfg.Files = append(cfg.Files, uki(t, k, cfg))
 		}, load: []string{"/boot/uki.efi"}, check: checkManyRanges},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.more {
+				vmlab.NotByDefault(t)
+			}
 			vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 				cfg := crashMachine(t, k)
 				tt.change(t, k, &cfg)

@@ -11,6 +11,7 @@ import (
 // A hardware watchdog that the crashed kernel has armed, of 30 s, is fed by the capture from its first
 // module on: it waits 40 s for a target that does not come, and then saves all of the memory.
 func TestVMWatchdog(t *testing.T) {
+	vmlab.NotByDefault(t)
 	t.Parallel()
 	k := vmlab.GetTestKernel(t, "trixie-cloud") // bookworm-cloud lacks the driver
 	cfg := crashMachine(t, k, "--set", "nvme", "--module", "i6300esb", "--watchdog", "--device-timeout", "40",

@@ -15,7 +15,7 @@ import (
 
 // slotPatience is how long a machine waits for a slot; then it starts without one.
 // Slots only limit the load, and a test that needs a second machine must not hang.
-const slotPatience = 10 * time.Minute
+const slotPatience = 30 * time.Minute
 
 // slotCount is how many machines run at once, in all processes together: one for each
 // CPU, since an emulated CPU keeps a real one busy, or what GOKEXEC_VM_SLOTS says.
@@ -47,10 +47,12 @@ func (c cache) slot(ctx context.Context, count int, patience time.Duration) (fre
 				return nil, fmt.Errorf("lock slot %d: %w", i, err)
 			}
 		}
+		// Who has waited longer looks more often.
+		pause := 100 * time.Millisecond / (1 + time.Since(began)/(10*time.Second))
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for one of %d slots: %w", count, context.Cause(ctx))
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(max(pause, time.Millisecond)):
 		}
 	}
 	return func() {}, nil

@@ -25,10 +25,11 @@ func TestFilterFails(t *testing.T) {
 		vmcore []byte
 		broken func(read int) bool // of the struct pages
 		says   string
+		checks bool // the classes are known, and each is refused
 	}{
-		{"nothing is known", blind, nil, "VMCOREINFO"},
-		{"panic at the first read", whole, func(n int) bool { return n == 1 }, "planted"},
-		{"panic at a later one", whole, func(n int) bool { return n == 5 }, "planted"},
+		{"nothing is known", blind, nil, "VMCOREINFO", false},
+		{"panic at the first read", whole, func(n int) bool { return n == 1 }, "planted", false},
+		{"panic in the checks", whole, func(n int) bool { return n == 5 }, "planted", true},
 	} {
 		for _, raw := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, raw %v", tt.name, raw), func(t *testing.T) {
@@ -48,6 +49,12 @@ func TestFilterFails(t *testing.T) {
 					t.Fatalf("%+v, %v; want all of it, in the compressed format", res, err)
 				}
 				checkSame(t, got, tt.vmcore)
+				if tt.checks {
+					if len(res.VMCore.Refused) == 0 || !strings.Contains(f.screen.String(), tt.says) {
+						t.Errorf("refused %v, console:\n%s\nwant the reason in both", res.VMCore.Refused, f.screen.String())
+					}
+					return
+				}
 				if said := strings.Join(res.Errors, " "); !strings.Contains(said, tt.says) || !strings.Contains(f.screen.String(), "every page is kept") {
 					t.Errorf("errors %q, console:\n%s\nwant the reason in both", res.Errors, f.screen.String())
 				}

@@ -79,9 +79,6 @@ func New(mem Memory, opt Options) (f *Filter, err error) {
 	return f, nil
 }
 
-// Unknown lists the classes that this kernel's VMCOREINFO tells too little about: their pages are kept.
-func (f *Filter) Unknown() []Refusal { return f.rules.unknown }
-
 // Classify finds the classes of the page frames from first on, one for each element of classes.
 // first is a multiple of WindowPages, and classes has at most WindowPages elements. What is no
 // memory of the machine is Kept. The error is that of ctx or of NextMemory.

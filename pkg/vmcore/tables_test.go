@@ -1,11 +1,13 @@
 package vmcore_test
 
 import (
+	"cmp"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -203,6 +205,26 @@ func TestPageTables(t *testing.T) {
 				phys, run, err := a.Translate(m.virt + off)
 				if err != nil || uint64(phys) != m.phys+off || run != 1<<m.size-off {
 					t.Fatalf("Translate(%#x) = %v, %#x, %v; want %#x, %#x", m.virt+off, phys, run, err, m.phys+off, 1<<m.size-off)
+				}
+			}
+			slices.SortFunc(mapped, func(x, y mapping) int { return cmp.Compare(x.virt, y.virt) })
+			last := mapped[len(mapped)-1]
+			i := 0
+			for m := range a.Mappings(mapped[0].virt, last.virt+1<<last.size-1) {
+				if want := mapped[i]; m.Virt != want.virt || uint64(m.Phys) != want.phys || m.Size != 1<<want.size {
+					t.Fatalf("Mappings(): number %d is %+v; want %+v", i, m, want)
+				}
+				if got, want := len(a.Tables(m.Virt)), p.levels-int(mapped[i].size-p.page)/int(p.index); got != want || a.Tables(m.Virt)[0] != memmap.PhysAddr(root) {
+					t.Fatalf("Tables(%#x) = %v; want %d from %#x on", m.Virt, a.Tables(m.Virt), want, root)
+				}
+				i++
+			}
+			if i != len(mapped) {
+				t.Errorf("Mappings() yields %d; want %d", i, len(mapped))
+			}
+			for m := range a.Mappings(last.virt+1, last.virt+4096) { // a part of a page
+				if m.Virt != last.virt+1 || uint64(m.Phys) != last.phys+1 || m.Size > 4096 {
+					t.Errorf("Mappings() from the middle on = %+v of %+v", m, last)
 				}
 			}
 			for range 100 {

@@ -39,7 +39,7 @@ const (
 )
 
 // predefinedMax is up to how many sequences a table of their own isn't worth its description.
-const predefinedMax = 20
+const predefinedMax = 40
 
 // coded is one of the three things that a sequence has.
 type coded struct {

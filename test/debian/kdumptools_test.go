@@ -48,7 +48,7 @@ func replaceKexecTools(g *vmlab.Guest) {
 	if audit := g.Must("dpkg", "--audit"); audit != "" {
 		g.T.Errorf("dpkg --audit: %s", audit)
 	}
-	for _, name := range []string{"/sbin/kexec", "/usr/sbin/kexec", "/sbin/vmcore-dmesg"} {
+	for _, name := range []string{"/sbin/kexec", "/usr/sbin/kexec", "/sbin/vmcore-dmesg", "/usr/bin/makedumpfile"} {
 		if got := strings.TrimSpace(g.Must("readlink", "-f", name)); got != "/usr/sbin/gokexec" {
 			g.T.Errorf("%s is %s; want /usr/sbin/gokexec", name, got)
 		}

@@ -90,7 +90,7 @@ func makedumpfileMan() string {
 	}
 	b.WriteString(".B gokexec makedumpfile\n" + roff("...") + "\n.SH DESCRIPTION\n")
 	for i, p := range []string{
-		"Under the name makedumpfile, gokexec takes the command line of makedumpfile " + makedumpfileRelease + ". Exit codes are the same, and so are the messages that scripts read. gokexec-dump(8) does the same with a command line of its own.",
+		"Under the name makedumpfile, gokexec takes the command line of makedumpfile " + makedumpfileRelease + ". The exit codes 0 to 2 are the same, and so are the messages that scripts read. gokexec-dump(8) does the same with a command line of its own.",
 		"VMCORE is /proc/vmcore in the capture kernel, or a saved dump: ELF, in makedumpfile's compressed format, or flattened. DUMPFILE is written in the compressed format, or as an ELF core (-E); it must not exist, except with -f. What it leaves out of the memory is said by the dump level (-d).",
 		"Which pages are which is told by the dump itself: its VMCOREINFO and the kernel's page tables. Debug information is not needed.",
 		"Messages go to the standard output, errors and the progress to the standard error; with -F all of them go to the standard error.",

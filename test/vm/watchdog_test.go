@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,8 +15,8 @@ func TestVMWatchdog(t *testing.T) {
 	vmlab.NotByDefault(t)
 	t.Parallel()
 	k := vmlab.GetTestKernel(t, "trixie-cloud") // bookworm-cloud lacks the driver
-	cfg := crashMachine(t, k, "--set", "nvme", "--module", "i6300esb", "--watchdog", "--device-timeout", "40",
-		"raw:PARTUUID=00000000-0000-0000-0000-000000000001", "raw:/dev/nvme0n1")
+	cfg := crashMachine(t, k, append(slices.Clone(wholeMemory), "--set", "nvme", "--module", "i6300esb", "--watchdog", "--device-timeout", "40",
+		"raw:PARTUUID=00000000-0000-0000-0000-000000000001", "raw:/dev/nvme0n1")...)
 	cfg.Args = []string{"-device", "i6300esb", "-action", "watchdog=poweroff"}
 	cfg.Modules = []string{"i6300esb"}
 	g := vmlab.Boot(t, cfg)

@@ -10,9 +10,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/vmlab/wire"
-	"golang.org/x/sys/unix"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // Nonce is a random number that a guest holds in pages of its memory.
@@ -34,20 +37,68 @@ func (vm *VM) PlantBetween(ctx context.Context, pages int, low, high uint64) (*N
 }
 
 // Plants are nonces in memory of each kind that a dump may leave out, and of one that it may not.
-type Plants struct{ User, Cache, Kernel, Freed *Nonce }
+type Plants struct {
+	User, Cache, Kernel, Freed *Nonce
+	image                      memmap.Range // the kernel's
+}
+
+// plantTries is how often pages are planted again, because most got memory that the kernel image has
+// freed while it booted.
+const plantTries = 16
 
 // PlantAll makes the guest fill pages of each kind. Those of the kernel are in a pipe; those that are
-// freed it may have used again when a dump is made: see Intact.
+// freed it may have used again when a dump is made: see Intact. At least half of each kind are Outside.
 func (vm *VM) PlantAll(ctx context.Context, pages int) (p Plants, err error) {
+	text, err := vm.ReadFile(ctx, "/proc/iomem")
+	if err != nil {
+		return p, err
+	}
+	if p.image, err = kernelImage(text); err != nil {
+		return p, err
+	}
 	for _, kind := range []struct {
 		nonce **Nonce
 		name  string
 	}{{&p.Cache, wire.PlantCache}, {&p.Kernel, wire.PlantKernel}, {&p.User, ""}, {&p.Freed, wire.PlantFreed}} {
-		if *kind.nonce, err = vm.plant(ctx, wire.PlantArgs{Pages: pages, Kind: kind.name}); err != nil {
-			return p, err
+		for try := 1; ; try++ {
+			if *kind.nonce, err = vm.plant(ctx, wire.PlantArgs{Pages: pages, Kind: kind.name}); err != nil {
+				return p, err
+			}
+			if kind.name == wire.PlantKernel || len(p.Outside((*kind.nonce).Phys)) >= pages/2 {
+				break
+			}
+			if try == plantTries {
+				return p, fmt.Errorf("most of %d pages are in the kernel image at %v, %d times", pages, p.image, try)
+			}
 		}
 	}
 	return p, vm.find(p.Kernel, pages)
+}
+
+// Outside returns those of the addresses that are not in the kernel image. A dump has all of that,
+// also what the kernel has freed and given to somebody.
+func (p *Plants) Outside(addrs []uint64) []uint64 {
+	return slices.DeleteFunc(slices.Clone(addrs), func(a uint64) bool { return memmap.PhysAddr(a) >= p.image.Start && memmap.PhysAddr(a) < p.image.End })
+}
+
+// kernelImage finds the kernel image in the text of /proc/iomem.
+func kernelImage(text []byte) (image memmap.Range, err error) {
+	iomem, err := memmap.ParseIomem(bytes.NewReader(text))
+	if err != nil {
+		return image, err
+	}
+	for _, name := range []string{"Kernel code", "Kernel rodata", "Kernel data", "Kernel bss"} {
+		for _, r := range iomem.Named(name) {
+			if image.Empty() || r.Start < image.Start {
+				image.Start = r.Start
+			}
+			image.End = max(image.End, r.Range().End)
+		}
+	}
+	if image.Empty() {
+		err = errors.New("/proc/iomem has no kernel image")
+	}
+	return image, err
 }
 
 func (vm *VM) plant(ctx context.Context, args wire.PlantArgs) (*Nonce, error) {

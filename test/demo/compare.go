@@ -33,7 +33,7 @@ func (d *demo) observe() error {
 	if d.before.nonces, err = d.vm.PlantAll(d.ctx, noncePages); err != nil {
 		return err
 	}
-	d.before.freed = d.vm.Intact(d.before.nonces.Freed)
+	d.before.freed = d.before.nonces.Outside(d.vm.Intact(d.before.nonces.Freed))
 	d.say("planted random nonces, in %d pages each: of the kernel (a pipe's, %x...), of a process, of a file, and of memory that is free again",
 		noncePages, d.before.nonces.Kernel.Value[:8])
 	text, err := d.vm.ReadFile(d.ctx, "/proc/iomem")
@@ -105,7 +105,7 @@ func (d *demo) compareNonces(dump kdumpfile.Dump) error {
 		name  string
 		pages []uint64
 		stray int // that may be there: free memory may be in a CPU's list, or in use again
-	}{{"process", n.User.Phys, 0}, {"file", n.Cache.Phys, 0}, {"free memory", d.before.freed, len(d.before.freed) / 4}} {
+	}{{"process", n.Outside(n.User.Phys), 0}, {"file", n.Outside(n.Cache.Phys), 0}, {"free memory", d.before.freed, len(d.before.freed) / 4}} {
 		out := 0
 		for _, phys := range kind.pages {
 			if errors.Is(read(make([]byte, n.User.PageSize), phys), kdumpfile.ErrExcluded) {

@@ -9,8 +9,9 @@ import (
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// batchBytes is how much memory a worker reads, tests and packs at a time: enough to make the hand-over cheap.
-const batchBytes = 256 << 10
+// batchBytes is how much memory a worker reads, tests and packs at a time: little enough for the caches of a CPU, enough to
+// make the hand-over cheap.
+const batchBytes = 64 << 10
 
 // batch is a number of pages of a dump, in order.
 type batch struct {

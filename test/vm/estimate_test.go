@@ -33,7 +33,6 @@ func usageOf(t *testing.T, text string) map[string]float64 {
 // On a running machine the pages of each kind are told as makedumpfile tells them, as far as the machine holds still, and
 // what is estimated is what a dump of it then takes.
 func TestVMEstimate(t *testing.T) {
-	t.Parallel()
 	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		cfg := crashMachine(t, k)
 		cfg.Memory = 768

@@ -57,6 +57,9 @@ func (r *run) surveyed(ctx context.Context, touch func()) *pagefilter.Survey {
 		}
 	}
 	r.say("%d pages: %s", s.Pages, strings.Join(parts, ", "))
+	if s.Unreadable > 0 {
+		r.say("%d pages are kept since what they are used for can't be read", s.Unreadable)
+	}
 	for _, refusal := range s.Refused {
 		r.say("the class %s is kept: %s", refusal.Class, refusal.Reason)
 	}
@@ -73,11 +76,11 @@ func (c *choice) whole() error {
 
 // describe fills in what is known of a dump of a level before it is written.
 func (c *choice) describe(v *SavedVMCore, level pagefilter.Level) {
-	v.Classes, v.Refused = nil, nil
+	v.Classes, v.Refused, v.UnknownPages = nil, nil, 0
 	if c.survey == nil {
 		return
 	}
-	v.Classes = map[string]uint64{}
+	v.Classes, v.UnknownPages = map[string]uint64{}, c.survey.Unreadable
 	for class, n := range c.survey.Counts {
 		if class != int(pagefilter.Zero) {
 			v.Classes[className(pagefilter.Class(class))] = n

@@ -114,6 +114,7 @@ func TestRefusedClass(t *testing.T) {
 	f := newFormTest(t, linuxVMCore(t), Config{DumpLevel: "28"})
 	f.choose.Do(func() {
 		f.choice.survey = f.surveyed(t.Context(), func() {})
+		f.choice.survey.Unreadable = 3
 		f.choice.survey.Refused = []pagefilter.Refusal{{Class: pagefilter.PrivateCache, Reason: "it can't be told"}, {Class: pagefilter.Zero, Reason: "not asked for"}}
 	})
 	res, _, err := f.save(t, false)
@@ -121,7 +122,7 @@ func TestRefusedClass(t *testing.T) {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	v := readResult(t, mustRead(t, f.s.path(res.Location+"/result.json"))).VMCore
-	if len(v.Refused) != 1 || v.Refused[0] != (RefusedClass{"private_cache", "it can't be told"}) || v.Classes["user"] != blockPages || v.Format != FormatKdump || v.Compression != "zstd" || v.DumpLevel != 28 {
+	if len(v.Refused) != 1 || v.Refused[0] != (RefusedClass{"private_cache", "it can't be told"}) || v.Classes["user"] != blockPages || v.Format != FormatKdump || v.Compression != "zstd" || v.DumpLevel != 28 || v.UnknownPages != 3 {
 		t.Errorf("result.json has %+v", v)
 	}
 	for _, want := range []string{"512 user, 512 free", "(level 28, zstd)"} {

@@ -110,6 +110,8 @@ type SavedVMCore struct {
 	// those that are refused.
 	Classes map[string]uint64 `json:"classes,omitempty"`
 	Refused []RefusedClass    `json:"refused,omitempty"`
+	// UnknownPages counts those that are in the class "kept" since what they are used for can't be read.
+	UnknownPages uint64 `json:"unknown_pages"`
 	// IncompletePages counts the pages, of PageSizeBytes each, that could not
 	// be read and are zeros in the dump; the first ones are listed by physical
 	// address (0x...).

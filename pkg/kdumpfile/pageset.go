@@ -17,15 +17,6 @@ func setBits(b []uint64, i, j uint64) {
 	}
 }
 
-// clearBits clears bits i to before j.
-func clearBits(b []uint64, i, j uint64) {
-	for i < j {
-		n := min(64-i%64, j-i)
-		b[i/64] &^= ^uint64(0) >> (64 - n) << (i % 64)
-		i += n
-	}
-}
-
 // onesCount counts the set bits.
 func onesCount(b []uint64) (n uint64) {
 	for _, w := range b {

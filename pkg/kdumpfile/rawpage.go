@@ -107,7 +107,6 @@ func (r *rawReader) load(i int) (n int) {
 	if m, err := first.part.file.ReadAt(r.data, int64(start)); m < len(r.data) {
 		if n > 1 {
 			// Find out which of them it is.
-			end = start + uint64(first.desc.size)
 			r.data, n = r.data[:first.desc.size], 1
 			m, err = first.part.file.ReadAt(r.data, int64(start))
 		}

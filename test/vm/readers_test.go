@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,7 +130,7 @@ func newReaders(t *testing.T, vmlinux, dir string) func(dump string) map[string]
 			if err != nil || len(text) == 0 {
 				t.Errorf("%s %s: %v\n%s%s", q.program, dump, err, text, &stderr)
 			}
-			answers[q.program] = fmt.Sprintf("%s", name.ReplaceAll(text, nil))
+			answers[q.program] = string(name.ReplaceAll(text, nil))
 		}
 		return answers
 	}

@@ -75,7 +75,7 @@ func TestWriterPanics(t *testing.T) {
 			f.s.file(t, "/proc/meminfo", "MemTotal:  100000 kB\nMemAvailable: "+available+" kB\n")
 			var panicked atomic.Bool
 			f.src.dump = &brokenDump{Dump: f.src.dump, do: func(b []byte) {
-				if len(b) >= 1<<18 && panicked.CompareAndSwap(false, true) {
+				if len(b) >= 4*4096 && panicked.CompareAndSwap(false, true) {
 					panic("planted")
 				}
 			}}

@@ -2,14 +2,17 @@ package capture
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/dumptest"
+	"github.com/gokexec/gokexec/pkg/excerpt"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/pagefilter"
@@ -23,22 +26,29 @@ func TestFilterFails(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		vmcore []byte
-		broken func(read int) bool // of the struct pages
+		broken func(read, written int) bool // of the struct pages: counted from the begin, and from the end of the survey
 		says   string
 		checks bool // the classes are known, and each is refused
 	}{
 		{"nothing is known", blind, nil, "VMCOREINFO", false},
-		{"panic at the first read", whole, func(n int) bool { return n == 1 }, "planted", false},
-		{"panic in the checks", whole, func(n int) bool { return n == 5 }, "planted", true},
+		{"panic at the first read", whole, func(n, _ int) bool { return n == 1 }, "planted", false},
+		{"panic in the checks", whole, func(n, _ int) bool { return n == 5 }, "planted", true},
+		{"panic when the dump is begun", whole, func(_, n int) bool { return n == 1 }, "", false}, // the pages that it is about are kept
 	} {
 		for _, raw := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, raw %v", tt.name, raw), func(t *testing.T) {
 				f := newFormTest(t, tt.vmcore, Config{DumpLevel: "30"})
-				reads := 0
+				reads, written := 0, 0
+				var mu sync.Mutex
 				if tt.broken != nil {
 					f.src.dump = &brokenDump{Dump: f.src.dump, do: func(b []byte) {
 						if len(b) > 1<<10 && len(b)%4096 == 0 && len(b) < 1<<18 { // the filter reads 512 of them at once
-							if reads++; tt.broken(reads) {
+							mu.Lock()
+							defer mu.Unlock()
+							if reads++; f.choice.survey != nil {
+								written++
+							}
+							if tt.broken(reads, written) {
 								panic("planted")
 							}
 						}
@@ -49,6 +59,9 @@ func TestFilterFails(t *testing.T) {
 					t.Fatalf("%+v, %v; want all of it, in the compressed format", res, err)
 				}
 				checkSame(t, got, tt.vmcore)
+				if tt.says == "" {
+					return
+				}
 				if tt.checks {
 					if len(res.VMCore.Refused) == 0 || !strings.Contains(f.screen.String(), tt.says) {
 						t.Errorf("refused %v, console:\n%s\nwant the reason in both", res.VMCore.Refused, f.screen.String())
@@ -62,6 +75,37 @@ func TestFilterFails(t *testing.T) {
 					t.Errorf("classes %v, %v; want none", res.VMCore.Classes, res.VMCore.Refused)
 				}
 			})
+		}
+	}
+}
+
+// It is told apart whose error ended a dump: that of the disk goes before all others.
+func TestExplain(t *testing.T) {
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	planted := errors.New("planted")
+	full := &guardedDump{err: syscall.ENOSPC}
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context
+		err  error
+		to   *guardedDump
+		want error
+	}{
+		{"none", t.Context(), nil, &guardedDump{}, nil},
+		{"filter", t.Context(), fmt.Errorf("write: %w: %w", excerpt.ErrFilter, planted), &guardedDump{}, errFilter},
+		{"format", t.Context(), planted, &guardedDump{}, errFormat},
+		{"cancelled", cancelled, fmt.Errorf("write: %w: %w", excerpt.ErrFilter, planted), &guardedDump{}, errSource},
+		{"disk", t.Context(), fmt.Errorf("write: %w: %w", excerpt.ErrFilter, syscall.ENOSPC), full, syscall.ENOSPC},
+	} {
+		err := explain(tt.ctx, tt.err, tt.to)
+		if !errors.Is(err, tt.want) || tt.want == nil && err != nil {
+			t.Errorf("%s: %v; want %v", tt.name, err, tt.want)
+		}
+		for _, other := range []error{errFilter, errFormat, errSource} {
+			if other != tt.want && errors.Is(err, other) {
+				t.Errorf("%s: %v is %v, too", tt.name, err, other)
+			}
 		}
 	}
 }

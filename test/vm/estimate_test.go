@@ -65,8 +65,9 @@ func TestVMEstimate(t *testing.T) {
 		} else {
 			original := usageOf(t, theirsRun.Stdout)
 			t.Logf("theirs %v", original)
-			for name, n := range original {
-				// The machine goes on running meanwhile.
+			// makedumpfile counts the crash memory as pages of zeroes. The machine goes on running meanwhile.
+			for _, name := range []string{"NON_PRI_CACHE", "PRI_CACHE", "USER", "FREE"} {
+				n := original[name]
 				if got := ours[name]; math.Abs(got-n) > 0.05*float64(estimate.Pages) {
 					t.Errorf("%s: %.0f pages; makedumpfile has %.0f", name, got, n)
 				}
@@ -82,15 +83,17 @@ func TestVMEstimate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := estimate.Levels[31]; size < want*8/10 || size > want*12/10 {
+		// The dump is written into the memory of the machine that it is of.
+		if want := estimate.Levels[31]; size < want/2 || size > want*2 {
 			t.Errorf("a dump of the running machine has %d bytes; %d were estimated", size, want)
 		}
 		t.Logf("estimated %d, is %d", estimate.Levels[31], size)
 		if log := g.Must(gokexec, "dmesg", "/live"); !strings.Contains(log, "Linux version") {
 			t.Errorf("the log in the dump of the running machine is %.200q", log)
 		}
-		if out := g.Must(gokexec, "check", "--target", "dir:/"); strings.Contains(out, "dump size: can't be estimated") {
-			t.Errorf("gokexec check: %s", out)
+		// The root directory is in memory: no target for a dump.
+		if r := g.Run(gokexec, "check", "--target", "dir:/"); r.Code != 1 || !strings.Contains(r.Stdout, "a dump of level 31 takes about ") {
+			t.Errorf("gokexec check: exit code %d, %s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	})
 }

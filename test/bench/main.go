@@ -25,7 +25,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	b := &bench{ctx: ctx}
 	flag.IntVar(&b.rounds, "rounds", 7, "how often each process is run")
-	parts := flag.String("parts", "processes,crash,smallest", "what to measure; smallest, the smallest crashkernel=, takes minutes per kernel")
+	parts := flag.String("parts", "processes,crash,dumps,smallest", "what to measure; smallest, the smallest crashkernel=, takes minutes per kernel")
 	flag.Parse()
 	err := b.run(strings.Split(*parts, ","))
 	stop()
@@ -42,10 +42,10 @@ type bench struct {
 }
 
 func (b *bench) run(parts []string) (err error) {
-	all := map[string]func(*vmlab.Kernel) error{"processes": b.processes, "crash": b.panicToSaved, "smallest": b.smallest}
+	all := map[string]func(*vmlab.Kernel) error{"processes": b.processes, "crash": b.panicToSaved, "dumps": b.dumps, "smallest": b.smallest}
 	for _, part := range parts {
 		if all[part] == nil {
-			return fmt.Errorf("-parts %s: it is none of processes, crash and smallest", part)
+			return fmt.Errorf("-parts %s: it is none of processes, crash, dumps and smallest", part)
 		}
 	}
 	if b.dir, err = os.MkdirTemp("", "gokexec-bench-"); err != nil {

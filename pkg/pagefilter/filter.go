@@ -41,6 +41,7 @@ type Filter struct {
 	shift uint           // log2 of the page size in bytes
 	keep  []memmap.Range // ascending: kernel image, Options.Keep
 
+	known   runs      // of Survey
 	batches sync.Pool // *[]byte
 	windows sync.Pool // *[]Class
 }

@@ -41,6 +41,18 @@ func (s *Selection) Filter(ctx context.Context, first uint64, keep []uint64) err
 	if !s.any(keep) {
 		return nil
 	}
+	if known := s.f.known.of(first); known != nil {
+		for at, end := uint64(0), 64*uint64(len(keep)); at < end; {
+			var c Class
+			var n uint64
+			c, n, known = nextRun(known)
+			if n = min(n, end-at); s.excluded[c] {
+				clearBits(keep, at, at+n)
+			}
+			at += n
+		}
+		return nil
+	}
 	buf := s.f.windows.Get().(*[]Class)
 	defer s.f.windows.Put(buf)
 	classes := (*buf)[:64*len(keep)]

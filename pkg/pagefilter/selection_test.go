@@ -37,14 +37,19 @@ func memoryBits(t testing.TB, f *pagefilter.Filter) iter.Seq2[uint64, []uint64] 
 }
 
 // What is left out grows with each bit of the level, level 0 leaves out nothing, and what is no memory
-// isn't touched.
+// isn't touched, whether the survey remembers the classes or not.
 func TestSelectionLevels(t *testing.T) {
 	ks := dumptest.Kernels()
 	s := newStates(dumptest.X86Paging(4, 0), ks[len(ks)-1])
 	f, sv := survey(t, s)
+	fresh, err := pagefilter.New(s, pagefilter.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	window := classes(t, f, 0)
-	for level := range pagefilter.MaxLevel + 1 {
-		sel := f.Selection(level, sv)
+	for i := range 2 * (pagefilter.MaxLevel + 1) {
+		level := i / 2
+		sel := []*pagefilter.Filter{f, fresh}[i%2].Selection(level, sv)
 		for first, keep := range memoryBits(t, f) {
 			before := slices.Clone(keep)
 			if err := sel.Filter(context.Background(), first, keep); err != nil {

@@ -145,6 +145,7 @@ func (f *Filter) surveyWindow(ctx context.Context, first, pages uint64) (part Su
 	if err != nil {
 		return part, some, err
 	}
+	f.known.note(first, classes)
 	part.Unreadable, part.keptFree = n.unreadable, n.keptFree
 	some.take(first, classes, pages)
 	err = f.eachMemory(first, first+WindowPages, func(from, to uint64) error {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -63,10 +65,12 @@ func (d *dumpFile) section(f *os.File, path string) (kdumpfile.File, error) {
 		size = math.MaxInt64 // files in /proc may not know their size
 	}
 	if filepath.Clean(path) == vmcoreName {
-		return d.oldMemory(f, size), nil
+		return d.mapped(f, size, 4), nil
 	}
 	var head [16]byte
-	if n, _ := f.ReadAt(head[:], 0); kdumpfile.Recognised(head[:n]) {
+	if n, _ := f.ReadAt(head[:], 0); bytes.HasPrefix(head[:n], []byte(elf.ELFMAG)) {
+		return d.mapped(f, size, 1), nil
+	} else if kdumpfile.Recognised(head[:n]) {
 		return kdumpfile.NewFile(f, 0, size), nil
 	}
 	found, err := capture.FindInTar(f, size)
@@ -80,11 +84,11 @@ func (d *dumpFile) section(f *os.File, path string) (kdumpfile.File, error) {
 // vmcoreName is the memory of the crashed kernel, in the capture kernel.
 const vmcoreName = "/proc/vmcore"
 
-// oldMemory is /proc/vmcore, which is read through mappings.
-func (d *dumpFile) oldMemory(f *os.File, size int64) kdumpfile.File {
-	m := mapread.New(f, size, runtime.GOMAXPROCS(0)+4)
+// mapped is a file that is read through mappings: a window for each CPU, and more for what is read between.
+func (d *dumpFile) mapped(f *os.File, size int64, more int) kdumpfile.File {
+	m := mapread.New(f, size, runtime.GOMAXPROCS(0)+more)
 	d.closers = append(d.closers, m)
-	return io.NewSectionReader(m, 0, size)
+	return m
 }
 
 // Close closes the files.

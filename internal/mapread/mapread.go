@@ -1,7 +1,7 @@
 // Package mapread reads a file through mappings of parts of it (mmap(2)). That is for /proc/vmcore:
 // there a read maps, copies and unmaps each page of the old memory by itself, and flushes the TLB for
 // it, where a mapping is made once for many pages (kernel: fs/proc/vmcore.c, read_from_oldmem and
-// mmap_vmcore).
+// mmap_vmcore). From a file in the page cache, it saves a copy.
 package mapread
 
 import (
@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,9 @@ type File struct {
 	fd   int
 	size int64
 
+	page     int         // bytes
+	complete atomic.Bool // mappings have all their pages
+
 	mu      sync.Mutex
 	windows []window
 	clock   uint64            // of the uses
@@ -49,8 +53,12 @@ type window struct {
 
 // New reads f, which has size bytes, by up to so many windows; it has to stay open meanwhile.
 func New(f *os.File, size int64, windows int) *File {
-	return &File{file: Pages(f, os.Getpagesize()), fd: int(f.Fd()), size: size, windows: make([]window, max(windows, 1))}
+	page := os.Getpagesize()
+	return &File{file: Pages(f, page), fd: int(f.Fd()), size: size, page: page, windows: make([]window, max(windows, 1))}
 }
+
+// Size returns the size that the file was said to have, in bytes.
+func (f *File) Size() int64 { return f.size }
 
 // Mapped reports whether the file can be mapped, as far as was seen.
 func (f *File) Mapped() bool {
@@ -85,9 +93,28 @@ func (f *File) copy(b []byte, base, offset int64) bool {
 	if w == nil {
 		return false
 	}
+	f.populate(w, int(offset), len(b))
 	ok := copyMapped(b, w.data[offset:])
 	f.release(w)
 	return ok
+}
+
+// InPlace calls use with n bytes at an offset where they are mapped, which are valid until it returns. They
+// may change meanwhile if the file does. false means that they aren't mapped, or that a page of them couldn't be read, so that
+// what use has done is worth nothing: ReadAt tells then what is there.
+func (f *File) InPlace(offset int64, n int, use func(b []byte) error) (ok bool, err error) {
+	base := offset &^ (WindowSize - 1)
+	if offset < 0 || n < 0 || offset-base > WindowSize-int64(n) || offset > f.size-int64(n) {
+		return false, nil
+	}
+	w := f.acquire(base, n)
+	if w == nil {
+		return false, nil
+	}
+	defer f.release(w)
+	f.populate(w, int(offset-base), n)
+	ok = catch(func() { err = use(w.data[offset-base:][:n:n]) })
+	return ok, err
 }
 
 // acquire gives the window at a base, mapped, to read n bytes; nil if that can't be, or doesn't pay.
@@ -126,6 +153,19 @@ func (f *File) acquire(base int64, n int) *window {
 	return free
 }
 
+// populate maps the pages of n bytes at an offset of a window, all at once: a fault for each few of them costs more than
+// what is in them. It is advice: a page that can't be read faults later.
+func (f *File) populate(w *window, offset, n int) {
+	if n < f.page || f.complete.Load() {
+		return
+	}
+	skip := offset & (f.page - 1)
+	if err := unix.Madvise(w.data[offset-skip:][:skip+n], unix.MADV_POPULATE_READ); errors.Is(err, unix.EINVAL) {
+		// The mapping has its pages from the begin, as that of /proc/vmcore, or Linux is older than 5.14.
+		f.complete.Store(true)
+	}
+}
+
 // again reports whether a part was read a short while ago, and remembers it.
 func (f *File) again(base int64) bool {
 	for _, b := range f.read {
@@ -144,9 +184,12 @@ func (f *File) release(w *window) {
 	f.mu.Unlock()
 }
 
-// copyMapped copies mapped memory, and reports whether it could: a page that is broken, or that
+// copyMapped copies mapped memory, and reports whether it could.
+func copyMapped(b, mapped []byte) bool { return catch(func() { copy(b, mapped) }) }
+
+// catch reports whether do ended without a fault: a page of a mapping that is broken, or that
 // the file doesn't have any more, faults (SIGBUS).
-func copyMapped(b, mapped []byte) (ok bool) {
+func catch(do func()) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -157,7 +200,7 @@ func copyMapped(b, mapped []byte) (ok bool) {
 			ok = false
 		}
 	}()
-	copy(b, mapped)
+	do()
 	return true
 }
 

@@ -98,6 +98,49 @@ func TestFault(t *testing.T) {
 	}
 }
 
+// InPlace gives what the file has, where that is within one window; a page that faults, and what is in no
+// mapping, is reported.
+func TestInPlace(t *testing.T) {
+	file, content := testFile(t)
+	f := New(file, int64(len(content)), 2)
+	defer f.Close()
+	var got []byte
+	use := func(b []byte) error {
+		got = append(got[:0], b...)
+		return nil
+	}
+	for _, tt := range []struct {
+		offset, length int
+		want           bool
+	}{
+		{5, worthMapping, true}, {WindowSize - worthMapping, worthMapping, true}, {3*WindowSize + 45, 12300, false}, {3*WindowSize + 45, 12300, true},
+		{WindowSize - 1, worthMapping, false}, {len(content) - 100, 101, false}, {-1, 8, false}, {len(content) + WindowSize, 8, false}, {0, -1, false},
+	} {
+		ok, err := f.InPlace(int64(tt.offset), tt.length, use)
+		if ok != tt.want || err != nil || ok && !bytes.Equal(got, content[tt.offset:][:tt.length]) {
+			t.Errorf("InPlace(%d bytes at %d) = %v, %v; want %v", tt.length, tt.offset, ok, err, tt.want)
+		}
+	}
+	want := errors.New("of the user")
+	if ok, err := f.InPlace(0, 8, func([]byte) error { return want }); !ok || err != want {
+		t.Errorf("InPlace() = %v, %v; want the error of what it called", ok, err)
+	}
+	if err := file.Truncate(4096); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := f.InPlace(0, worthMapping, use); ok || err != nil {
+		t.Errorf("InPlace() = %v, %v after the file has become shorter; want false", ok, err)
+	}
+	if ok, err := f.InPlace(7, 8, use); !ok || err != nil || !bytes.Equal(got, content[7:15]) {
+		t.Errorf("InPlace() = %v, %v of what is still there", ok, err)
+	}
+	for i := range f.windows {
+		if f.windows[i].users != 0 {
+			t.Errorf("window %d is still in use", i)
+		}
+	}
+}
+
 // A mapping is made for a part that is read a second time, or by much at once.
 func TestWorthMapping(t *testing.T) {
 	file, content := testFile(t)

@@ -30,6 +30,20 @@ func (f *File) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 	return n, nil
 }
 
+// Place returns where in the file the memory at a physical address is, and how many bytes from there on are next to
+// each other in both; ok is false for memory that the file doesn't have.
+func (f *File) Place(addr memmap.PhysAddr) (off int64, n uint64, ok bool) {
+	s, ok := findSpan(f.phys, uint64(addr))
+	if !ok || s.off < 0 {
+		return 0, 0, false
+	}
+	skip := uint64(addr) - s.first
+	if off = s.off + int64(skip); off >= f.size {
+		return 0, 0, false
+	}
+	return off, min(s.last-s.first-skip, uint64(f.size-off)-1) + 1, true
+}
+
 // SegmentAt returns the physical addresses of the first PT_LOAD that gives a virtual address
 // by its p_vaddr. That of _stext is the kernel image on machines that don't run it in the direct map
 // (kernel/crash_core.c, crash_prepare_elf64_headers).

@@ -83,6 +83,32 @@ func TestReadPhysAtOverlap(t *testing.T) {
 	}
 }
 
+// TestPlace has two segments, the second with zeroes behind its data, in a file that is cut off in the second.
+func TestPlace(t *testing.T) {
+	c := formats[0].core
+	c.Loads = []dumptest.Load{{Phys: 0x1000, Data: pattern(1, 40)}, {Phys: 0x2000, Data: pattern(2, 80), MemSize: 100}}
+	whole := c.Bytes()
+	for cut := range 80 {
+		f := newFile(t, whole[:len(whole)-cut])
+		for _, addr := range []memmap.PhysAddr{0, 0xfff, 0x1000, 0x1010, 0x1027, 0x1028, 0x2000, 0x204f - memmap.PhysAddr(cut), 0x2050 - memmap.PhysAddr(cut), 0x2050, 0x2063, 0x2064} {
+			off, n, ok := f.Place(addr)
+			want := uint64(0)
+			if addr >= 0x1000 && addr < 0x1028 {
+				want = 0x1028 - uint64(addr)
+			} else if end := 0x2050 - memmap.PhysAddr(cut); addr >= 0x2000 && addr < end {
+				want = uint64(end - addr)
+			}
+			if n != want || ok != (want > 0) {
+				t.Fatalf("cut by %d: Place(%#x) = %d, %d, %v; want %d bytes", cut, addr, off, n, ok, want)
+			}
+			b := make([]byte, n)
+			if m, err := f.ReadPhysAt(b, addr); ok && (m < len(b) || err != nil || !bytes.Equal(b, whole[off:][:n])) {
+				t.Fatalf("cut by %d: what is at %d of the file is not what is at %#x: %v", cut, off, addr, err)
+			}
+		}
+	}
+}
+
 // TestReadTruncated cuts a dump at each length: what is there is read, the rest is
 // io.ErrUnexpectedEOF, and only that.
 func TestReadTruncated(t *testing.T) {

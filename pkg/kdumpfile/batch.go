@@ -161,14 +161,45 @@ func (w *worker) pack(b *batch) error {
 		for n < len(pfns) && pfns[n] == pfns[0]+uint64(n) {
 			n++
 		}
-		in := w.in[:n*page]
-		w.read(b, in, pfns[0])
-		for ; len(in) > 0; in = in[page:] {
-			if err := w.packPage(b, in[:page]); err != nil {
-				return err
-			}
+		ok, err := w.inPlace(b, pfns[0], n*page)
+		if err == nil && !ok {
+			w.read(b, w.in[:n*page], pfns[0])
+			err = w.packPages(b, w.in[:n*page])
+		}
+		if err != nil {
+			return err
 		}
 		pfns = pfns[n:]
+	}
+	return nil
+}
+
+// inPlace packs n bytes of pages where they are mapped, and says whether it could. A page that changes meanwhile
+// (the crashed machine's devices may still write) is packed as something that it was in part, and can be unpacked:
+// the codecs copy what they have to read twice, or do with any contents.
+func (w *worker) inPlace(b *batch, pfn uint64, n int) (bool, error) {
+	if w.src.mapped == nil {
+		return false, nil
+	}
+	off, most, ok := w.src.elf.Place(memmap.PhysAddr(pfn * w.src.page))
+	if !ok || most < uint64(n) {
+		return false, nil
+	}
+	out, data := len(b.out), len(b.data)
+	ok, err := w.src.mapped.InPlace(off, n, func(in []byte) error { return w.packPages(b, in) })
+	if !ok {
+		b.out, b.data = b.out[:out], b.data[:data]
+	}
+	return ok, err
+}
+
+// packPages adds pages to the batch.
+func (w *worker) packPages(b *batch, in []byte) error {
+	page := int(w.src.page)
+	for ; len(in) > 0; in = in[page:] {
+		if err := w.packPage(b, in[:page]); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -59,6 +59,15 @@ type File interface {
 	Size() int64 // bytes
 }
 
+// Mapped is a File that can be mapped into memory, so that it can be written from without a copy.
+type Mapped interface {
+	File
+	// InPlace calls use with n bytes at an offset where they are mapped, which are valid until it returns. They may
+	// change meanwhile. false means that they aren't mapped, or that a page of them couldn't be read, so that what
+	// use has done is worth nothing: ReadAt tells then what is there.
+	InPlace(offset int64, n int, use func(b []byte) error) (ok bool, err error)
+}
+
 // Open reads the headers of a dump: one file, or all the parts of a split one in any order.
 // No memory contents are read. The error is ErrFormat for something else, ErrSplit when parts
 // are missing, or says what is wrong with the headers.
@@ -114,7 +123,7 @@ func open(f File) (Dump, *part, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return newELF(core, damage), nil, nil
+		return newELF(core, f, damage), nil, nil
 	case bytes.HasPrefix(head, []byte(kdumpSignature)):
 		p, err := openPart(f)
 		if err != nil {
@@ -151,14 +160,15 @@ func Recognised(head []byte) bool {
 // p_filesz) reads as zeroes: see elfcore.File.
 type ELF struct {
 	*elfcore.File
+	file   File
 	damage []error // of the stream it came in
 
 	exact        []memmap.Range // the memory, to the byte
 	memory, held []memmap.Range // in whole pages
 }
 
-func newELF(core *elfcore.File, damage []error) *ELF {
-	e := &ELF{File: core, damage: damage}
+func newELF(core *elfcore.File, f File, damage []error) *ELF {
+	e := &ELF{File: core, file: f, damage: damage}
 	page := PageSize(e)
 	e.exact = core.Memory().Ranges()
 	e.memory, e.held = wholePages(e.exact, page), wholePages(core.Held().Ranges(), page)

@@ -24,6 +24,9 @@ const (
 	CodecZstd
 )
 
+// zlibLevel is the fastest that makes dumps no larger than makedumpfile's, which are of zlib's level 1.
+const zlibLevel = 6
+
 var codecNames = [...]string{"none", "zlib", "lzo", "snappy", "zstd"}
 
 // String returns the codec's name: none, zlib, lzo, snappy or zstd.
@@ -64,7 +67,7 @@ func newEncoder(c Codec) (*encoder, error) {
 	switch c {
 	case CodecNone, CodecSnappy:
 	case CodecZlib:
-		e.zlib, err = zlib.NewWriterLevel(&e.buf, zlib.BestSpeed)
+		e.zlib, err = zlib.NewWriterLevel(&e.buf, zlibLevel)
 	case CodecZstd:
 		e.zstd = new(zstdpage.Work)
 	case CodecLZO:

@@ -22,6 +22,8 @@ type source struct {
 	page    uint64 // bytes
 	filter  Filter
 	workers int
+	elf     *ELF   // d, if it is one
+	mapped  Mapped // the file of elf, if it can be mapped
 
 	answers []answer // of the windows with memory, after all were asked for
 	packed  int      // bytes of answers
@@ -43,7 +45,11 @@ type window struct {
 }
 
 func newSource(d Dump, opt *WriteOptions) *source {
-	return &source{d: d, page: PageSize(d), filter: opt.Filter, workers: opt.workers()}
+	s := &source{d: d, page: PageSize(d), filter: opt.Filter, workers: opt.workers()}
+	if s.elf, _ = undescribed(d).(*ELF); s.elf != nil {
+		s.mapped, _ = s.elf.file.(Mapped)
+	}
+	return s
 }
 
 // extent counts the pages of memory, and returns the page frame after the last.
@@ -171,7 +177,7 @@ func (s *source) find(w *window, pfn uint64) error {
 	if err := s.fill(w.memory, w.first, s.d.NextMemory); err != nil {
 		return err
 	}
-	if _, holes := undescribed(s.d).(*ELF); holes {
+	if s.elf != nil {
 		// What isn't in the file reads as zeroes, and zeroes it may have been.
 		copy(w.keep, w.memory)
 		return nil
@@ -245,10 +251,9 @@ func (s *source) readPages(b []byte, pfn uint64) (int, error) {
 
 // nextByte returns where memory goes on after addr, which has none, if the dump tells that so exactly.
 func (s *source) nextByte(addr memmap.PhysAddr) (memmap.PhysAddr, bool) {
-	e, ok := undescribed(s.d).(*ELF)
-	if !ok {
+	if s.elf == nil {
 		return 0, false
 	}
-	r, err := nextRange(e.exact, addr)
+	r, err := nextRange(s.elf.exact, addr)
 	return r.Start, err == nil && r.Start > addr
 }

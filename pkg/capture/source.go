@@ -88,7 +88,11 @@ func (s *source) open() (err error) {
 	if !isCore(head[:]) {
 		return fmt.Errorf("%w: it begins with % x", ErrNotCore, head)
 	}
-	d, err := kdumpfile.Open(io.NewSectionReader(mapread.Pages(s, s.pageSize), 0, s.size))
+	var file kdumpfile.File = io.NewSectionReader(mapread.Pages(s, s.pageSize), 0, s.size)
+	if m, ok := s.ReaderAt.(kdumpfile.Mapped); ok {
+		file = m // which reads page by page itself where it has to
+	}
+	d, err := kdumpfile.Open(file)
 	if core, ok := d.(*kdumpfile.ELF); ok {
 		s.dump, s.core = core, core.File
 		s.damage = append(s.damage, s.core.Damage...)

@@ -57,6 +57,9 @@ type worker struct {
 	in   []byte
 	zero []byte // a page
 	raw  *rawReader
+
+	zeroPacked []byte // packed; nil: not yet
+	zeroFlags  uint32
 }
 
 // newBatches starts the work at the page frames from first to before last. The pages are packed with
@@ -218,16 +221,24 @@ func (w *worker) read(b *batch, in []byte, pfn uint64) {
 	}
 }
 
-// packPage adds one page to the batch.
+// packPage adds one page to the batch. Those of zeroes, which may be most of a machine's memory, are packed once.
 func (w *worker) packPage(b *batch, page []byte) error {
-	if w.omit && binary.NativeEndian.Uint64(page) == 0 && bytes.Equal(page, w.zero) {
+	zero := binary.NativeEndian.Uint64(page) == 0 && bytes.Equal(page, w.zero)
+	switch {
+	case zero && w.omit:
 		b.out = append(b.out, outPage{0, pageZero})
+		return nil
+	case zero && w.zeroPacked != nil:
+		b.data, b.out = append(b.data, w.zeroPacked...), append(b.out, outPage{uint32(len(w.zeroPacked)), w.zeroFlags})
 		return nil
 	}
 	n := len(b.data)
 	data, flags, err := w.enc.appendPage(b.data, page)
 	if err != nil {
 		return fmt.Errorf("pack a page: %w", err)
+	}
+	if zero {
+		w.zeroPacked, w.zeroFlags = bytes.Clone(data[n:]), flags
 	}
 	b.data, b.out = data, append(b.out, outPage{uint32(len(data) - n), flags})
 	return nil

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/dumptest"
@@ -16,13 +17,13 @@ import (
 // mappedFile counts what is taken from a mapped file.
 type mappedFile struct {
 	*mapread.File
-	inPlace int // bytes
+	inPlace atomic.Int64 // bytes
 }
 
 func (c *mappedFile) InPlace(offset int64, n int, use func(b []byte) error) (bool, error) {
 	ok, err := c.File.InPlace(offset, n, use)
 	if ok {
-		c.inPlace += n
+		c.inPlace.Add(int64(n))
 	}
 	return ok, err
 }
@@ -84,8 +85,8 @@ func TestWriteMapped(t *testing.T) {
 		if !bytes.Equal(got.b[4096:], want.b[4096:]) {
 			t.Errorf("%v: the dumps differ", codec)
 		}
-		if c.inPlace < len(data)/2 {
-			t.Errorf("%v: %d bytes of %d were taken in place", codec, c.inPlace, len(data))
+		if n := c.inPlace.Load(); n < int64(len(data)/2) {
+			t.Errorf("%v: %d bytes of %d were taken in place", codec, n, len(data))
 		}
 	}
 	var want, got memFile

@@ -20,7 +20,7 @@ const (
 from drgn.helpers.linux.mm import totalram_pages
 for task in for_each_task(prog):
     print(task.pid.value_(), task.comm.string_().decode(), hex(task.value_()))
-print(prog["jiffies"].value_(), totalram_pages(prog).value_(), prog["init_uts_ns"].name.release.string_().decode())
+print(prog["jiffies"].value_(), totalram_pages(prog), prog["init_uts_ns"].name.release.string_().decode())
 `
 )
 

@@ -112,7 +112,7 @@ func newReaders(t *testing.T, vmlinux, dir string) func(dump string) map[string]
 	}
 	// The name of the dump, and whether it is one that lacks pages, are all that may differ; and of a
 	// flattened ELF core with holes crash says that the stream is shorter than the file in it.
-	name := regexp.MustCompile(`(?m)^ *DUMPFILE: .*\n|\A\nWARNING: .*flattened-elf.*\n(?: .*\n)+\n`)
+	name := regexp.MustCompile(`(?m)^ *DUMPFILE: .*\n|\A\n?WARNING: .*flattened-elf.*\n(?: .*\n)+\n`)
 	return func(dump string) map[string]string {
 		answers := map[string]string{}
 		for _, q := range []struct {

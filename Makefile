@@ -86,13 +86,13 @@ check: build cross
 	@scripts/packaged
 
 # One goroutine at a time works in these, and most of unit's time with the race detector would be theirs.
-NORACE := ^Test(BoundedMemory|HostileUnpack|HostileWrapped|HostileWindow|Protocol)$$
+NORACE := ^Test(BoundedMemory|MakedumpfileCommandLines|HostileUnpack|HostileWrapped|HostileWindow|Protocol)$$
 
 # The race detector needs cgo, the packages under test do not. Hostile files of cmd/gokexec are bounded by
 # address space, of which the detector takes more.
 unit:
 	CGO_ENABLED=1 $(GO) test -race -skip '^TestVM|$(NORACE)' ./...
-	CGO_ENABLED=0 $(GO) test -run 'Hostile|$(NORACE)' ./cmd/gokexec ./pkg/bootimage ./pkg/hotplug ./pkg/pagefilter ./internal/decompress
+	CGO_ENABLED=0 $(GO) test -run 'Hostile|$(NORACE)' ./cmd/gokexec ./pkg/bootimage ./pkg/hotplug ./pkg/pagefilter ./internal/decompress ./test/differential
 
 vm:
 	@scripts/vm-tests

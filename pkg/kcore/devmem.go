@@ -83,7 +83,7 @@ func mapFromVMCoreInfo(v *vmcore.VMCoreInfo, iomem *memmap.Iomem, cmdline []stri
 	if err != nil {
 		return nil, err
 	}
-	if image := kernelImage(iomem); !image.Empty() {
+	if image := iomem.KernelImage(); !image.Empty() {
 		m.Text = elfcore.TextLoad(image, uint64(image.Start)+text)
 	}
 	return m, nil

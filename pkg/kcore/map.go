@@ -147,23 +147,8 @@ func (k *Kcore) textFromVMCoreInfo(iomem *memmap.Iomem) {
 	if err != nil {
 		return // before 4.19
 	}
-	image := kernelImage(iomem)
+	image := iomem.KernelImage()
 	if delta, ok := v.Number(offset); ok && !image.Empty() {
 		k.Map.Text = elfcore.TextLoad(image, uint64(image.Start)+uint64(delta))
 	}
-}
-
-// kernelImage is what of the memory map is the running kernel.
-func kernelImage(iomem *memmap.Iomem) memmap.Range {
-	var image memmap.Range
-	for _, name := range []string{nameKernelCode, "Kernel data", "Kernel bss", "Kernel image"} {
-		for _, res := range iomem.Named(name) {
-			r := res.Range()
-			if image.Empty() {
-				image = r
-			}
-			image = memmap.Range{Start: min(image.Start, r.Start), End: max(image.End, r.End)}
-		}
-	}
-	return image
 }

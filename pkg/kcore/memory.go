@@ -1,7 +1,6 @@
 package kcore
 
 import (
-	"cmp"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -19,9 +18,9 @@ import (
 // have changed by the next read.
 type Memory struct {
 	*Kcore
-	info   *vmcore.VMCoreInfo
-	notes  []vmcore.Note
-	ranges []memmap.Range
+	info  *vmcore.VMCoreInfo
+	notes []vmcore.Note
+	ram   memmap.Set
 }
 
 // OpenMemory opens the memory of the machine that root shows. The error is one of OpenKcore's, or wraps
@@ -61,13 +60,15 @@ func newMemory(k *Kcore, ram memmap.Set) (*Memory, error) {
 	if page < memmap.PageSize || page&(page-1) != 0 {
 		return nil, fmt.Errorf("/%s: VMCOREINFO has PAGESIZE=%d", kcorePath, m.info.PageSize)
 	}
+	var ranges []memmap.Range
 	for _, r := range ram.Intersect(k.Mapped()).Ranges() {
 		// A page that is RAM only in part has no struct page.
 		r.Start, r.End = (r.Start+page-1)&^(page-1), r.End&^(page-1)
 		if r.Start < r.End {
-			m.ranges = append(m.ranges, r)
+			ranges = append(ranges, r)
 		}
 	}
+	m.ram = memmap.NewSet(ranges...)
 	return m, nil
 }
 
@@ -119,12 +120,10 @@ func (m *Memory) ReadVirtAt(b []byte, addr uint64) (int, error) {
 
 // NextMemory returns the first stretch of the memory at or after addr; io.EOF after the last.
 func (m *Memory) NextMemory(addr memmap.PhysAddr) (memmap.Range, error) {
-	i, _ := slices.BinarySearchFunc(m.ranges, addr, func(r memmap.Range, a memmap.PhysAddr) int { return cmp.Compare(r.End-1, a) })
-	if i == len(m.ranges) {
-		return memmap.Range{}, io.EOF
+	r, ok := m.ram.Next(addr)
+	if !ok {
+		return r, io.EOF
 	}
-	r := m.ranges[i]
-	r.Start = max(r.Start, addr)
 	return r, nil
 }
 

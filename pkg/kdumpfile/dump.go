@@ -163,15 +163,15 @@ type ELF struct {
 	file   File
 	damage []error // of the stream it came in
 
-	exact        []memmap.Range // the memory, to the byte
-	memory, held []memmap.Range // in whole pages
+	exact        memmap.Set // the memory, to the byte
+	memory, held memmap.Set // in whole pages
 }
 
 func newELF(core *elfcore.File, f File, damage []error) *ELF {
 	e := &ELF{File: core, file: f, damage: damage}
 	page := PageSize(e)
-	e.exact = core.Memory().Ranges()
-	e.memory, e.held = wholePages(e.exact, page), wholePages(core.Held().Ranges(), page)
+	e.exact = core.Memory()
+	e.memory, e.held = wholePages(e.exact, page), wholePages(core.Held(), page)
 	return e
 }
 

@@ -78,8 +78,8 @@ func physBaseOf(d Dump) uint64 {
 			return uint64(l.Phys) - (l.Virt - t.text)
 		}
 	}
-	if t.memoryBase && len(e.memory) > 0 {
-		return uint64(e.memory[0].Start)
+	if first, ok := e.memory.Next(0); ok && t.memoryBase {
+		return uint64(first.Start)
 	}
 	return 0
 }

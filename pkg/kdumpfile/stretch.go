@@ -1,10 +1,8 @@
 package kdumpfile
 
 import (
-	"cmp"
 	"io"
 	"math/bits"
-	"slices"
 	"sync"
 
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -27,27 +25,25 @@ func validPage(n uint64) bool {
 }
 
 // wholePages returns the ranges, each extended to whole pages.
-func wholePages(exact []memmap.Range, page uint64) []memmap.Range {
-	ranges := make([]memmap.Range, len(exact))
+func wholePages(exact memmap.Set, page uint64) memmap.Set {
+	ranges := exact.Ranges()
 	mask := memmap.PhysAddr(page - 1)
-	for i, r := range exact {
+	for i, r := range ranges {
 		end := r.End &^ mask
 		if end != r.End && end <= ^mask-memmap.PhysAddr(page) {
 			end += memmap.PhysAddr(page)
 		}
 		ranges[i] = memmap.Range{Start: r.Start &^ mask, End: end}
 	}
-	return memmap.NewSet(ranges...).Ranges()
+	return memmap.NewSet(ranges...)
 }
 
-// nextRange returns what of the sorted ranges is at or after addr first.
-func nextRange(ranges []memmap.Range, addr memmap.PhysAddr) (memmap.Range, error) {
-	i, _ := slices.BinarySearchFunc(ranges, addr, func(r memmap.Range, a memmap.PhysAddr) int { return cmp.Compare(r.End, a+1) })
-	if addr == ^memmap.PhysAddr(0) || i == len(ranges) {
-		return memmap.Range{}, io.EOF
+// nextRange returns what of a set is at or after addr first; io.EOF if nothing is.
+func nextRange(set memmap.Set, addr memmap.PhysAddr) (memmap.Range, error) {
+	r, ok := set.Next(addr)
+	if !ok {
+		return r, io.EOF
 	}
-	r := ranges[i]
-	r.Start = max(r.Start, addr)
 	return r, nil
 }
 

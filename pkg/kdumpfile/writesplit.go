@@ -60,7 +60,6 @@ func writeSplit(ctx context.Context, files []io.WriterAt, done []Written, d Dump
 	}
 	kept := src.kept()
 	for i, k := range parts {
-		k.head.Time = parts[0].head.Time // makedumpfile --reassemble wants equal headers
 		k.head.Split, k.head.StartPage, k.head.EndPage = true, 0, k.head.Pages
 		if i > 0 {
 			k.head.StartPage = min(max(bounds[i], k.base)-k.base, k.head.Pages)

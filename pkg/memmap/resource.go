@@ -63,6 +63,22 @@ func (m *Iomem) Named(name string) []*Resource {
 	return rs
 }
 
+// KernelImage is from where to where the running kernel is, its code, data and bss (kernel: the
+// architectures' setup.c); empty where that is not told.
+func (m *Iomem) KernelImage() Range {
+	var image Range
+	for _, name := range []string{"Kernel code", "Kernel data", "Kernel bss", "Kernel image"} {
+		for _, res := range m.Named(name) {
+			r := res.Range()
+			if image.Empty() {
+				image = r
+			}
+			image = Range{Start: min(image.Start, r.Start), End: max(image.End, r.End)}
+		}
+	}
+	return image
+}
+
 const (
 	nameRAM      = "System RAM"
 	nameRAMAlias = "System RAM (boot alias)"

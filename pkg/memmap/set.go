@@ -127,6 +127,19 @@ func (s Set) Find(a PhysAddr) (Range, bool) {
 	return s.r[i-1], true
 }
 
+// Next returns what of the set comes first at or after a: the rest of the range that holds a, or the
+// next one. It is false if there is nothing.
+func (s Set) Next(a PhysAddr) (Range, bool) {
+	i := s.after(a)
+	if i > 0 && s.r[i-1].End > a {
+		return Range{Start: a, End: s.r[i-1].End}, true
+	}
+	if i == len(s.r) {
+		return Range{}, false
+	}
+	return s.r[i], true
+}
+
 // after returns the index of the first range that starts after a.
 func (s Set) after(a PhysAddr) int {
 	i, _ := slices.BinarySearchFunc(s.r, a, func(r Range, a PhysAddr) int {

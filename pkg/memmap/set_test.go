@@ -194,3 +194,23 @@ func FuzzSet(f *testing.F) {
 		}
 	})
 }
+
+func TestSetNext(t *testing.T) {
+	s := NewSet(Range{0x1000, 0x2000}, Range{0x3000, 0x4000})
+	for _, tt := range []struct {
+		at   PhysAddr
+		want Range
+		ok   bool
+	}{
+		{0, Range{0x1000, 0x2000}, true}, {0x1000, Range{0x1000, 0x2000}, true}, {0x1fff, Range{0x1fff, 0x2000}, true},
+		{0x2000, Range{0x3000, 0x4000}, true}, {0x3800, Range{0x3800, 0x4000}, true},
+		{0x4000, Range{}, false}, {^PhysAddr(0), Range{}, false},
+	} {
+		if got, ok := s.Next(tt.at); got != tt.want || ok != tt.ok {
+			t.Errorf("Next(%v) = %v, %v; want %v, %v", tt.at, got, ok, tt.want, tt.ok)
+		}
+	}
+	if got, ok := (Set{}).Next(0); ok {
+		t.Errorf("Next of nothing = %v", got)
+	}
+}

@@ -40,7 +40,11 @@ type apt struct {
 
 // openApt makes, or refreshes, the package lists of one suite and architecture.
 // The caller holds the suite's lock.
-func openApt(ctx context.Context, c cache, suiteName, arch string, sources Sources) (*apt, error) {
+func openApt(ctx context.Context, c cache, suiteName, arch string) (*apt, error) {
+	sources, err := ReadSources(os.DirFS("/"))
+	if err != nil {
+		return nil, err
+	}
 	s, ok := suites[suiteName]
 	if !ok {
 		return nil, fmt.Errorf("unknown Debian suite %q", suiteName)
@@ -156,14 +160,22 @@ func (a *apt) candidate(ctx context.Context, name string) (map[string]string, er
 	return stanzas[0], nil
 }
 
-// download puts the .deb files of exactly these packages ("name=version") into
-// dir.
-func (a *apt) download(ctx context.Context, dir string, packages []string) ([]string, error) {
-	_, err := a.run(ctx, dir, "apt-get", append([]string{"download", "-q"}, packages...)...)
+// download gives use the .deb files of exactly these packages ("name=version"), which are
+// beside a directory that is being filled until it returns.
+func (a *apt) download(ctx context.Context, beside string, packages []string, use func(debs []string) error) error {
+	dir, err := os.MkdirTemp(filepath.Dir(beside), ".debs-*")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return filepath.Glob(filepath.Join(dir, "*.deb"))
+	defer os.RemoveAll(dir)
+	if _, err := a.run(ctx, dir, "apt-get", append([]string{"download", "-q"}, packages...)...); err != nil {
+		return err
+	}
+	debs, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if err != nil {
+		return err
+	}
+	return use(debs)
 }
 
 // downloadAll downloads packages with all they depend on, for a machine that

@@ -93,11 +93,7 @@ func debianKey(versions map[string]string) string {
 }
 
 func installDebian(ctx context.Context, c cache, suiteName string) (debianRecord, error) {
-	sources, err := ReadSources(os.DirFS("/"))
-	if err != nil {
-		return debianRecord{}, err
-	}
-	a, err := openApt(ctx, c, suiteName, "amd64", sources)
+	a, err := openApt(ctx, c, suiteName, "amd64")
 	if err != nil {
 		return debianRecord{}, err
 	}

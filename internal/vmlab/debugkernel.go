@@ -49,27 +49,20 @@ func getDebugKernel(ctx context.Context, k *Kernel) (string, error) {
 
 // fetchDebugKernel unpacks the file want of the newest version of a package into tmp.
 func fetchDebugKernel(ctx context.Context, c cache, spec kernelSpec, name, want, tmp string) error {
-	sources, err := ReadSources(os.DirFS("/"))
+	a, err := openApt(ctx, c, spec.suite, spec.debArch)
 	if err != nil {
 		return err
 	}
-	a, err := openApt(ctx, c, spec.suite, spec.debArch, sources)
-	if err != nil {
-		return err
-	}
-	debDir, err := os.MkdirTemp(filepath.Dir(tmp), ".debs-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(debDir)
-	debs, err := a.download(ctx, debDir, []string{name})
-	if err != nil {
-		return err
-	}
-	for _, deb := range debs {
-		if _, err := runTool(ctx, "", "sh", "-c", `set -e; dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" "./$3"`, "sh", deb, tmp, want); err != nil {
-			return fmt.Errorf("unpack %s: %w", filepath.Base(deb), err)
+	err = a.download(ctx, tmp, []string{name}, func(debs []string) error {
+		for _, deb := range debs {
+			if _, err := runTool(ctx, "", "sh", "-c", `set -e; dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" "./$3"`, "sh", deb, tmp, want); err != nil {
+				return fmt.Errorf("unpack %s: %w", filepath.Base(deb), err)
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	_, err = os.Stat(filepath.Join(tmp, want))
 	return err

@@ -133,11 +133,7 @@ func fetchKernel(ctx context.Context, c cache, spec kernelSpec) (kernelRecord, e
 		return kernelRecord{}, err
 	}
 	defer unlock()
-	sources, err := ReadSources(os.DirFS("/"))
-	if err != nil {
-		return kernelRecord{}, err
-	}
-	a, err := openApt(ctx, c, spec.suite, spec.debArch, sources)
+	a, err := openApt(ctx, c, spec.suite, spec.debArch)
 	if err != nil {
 		return kernelRecord{}, err
 	}
@@ -155,16 +151,7 @@ func fetchKernel(ctx context.Context, c cache, spec kernelSpec) (kernelRecord, e
 	record.Dir = filepath.Join("kernels", spec.debArch,
 		strings.ReplaceAll(packages[0].name+"_"+packages[0].version, ":", "%3a"))
 	err = unpackInto(c.path(record.Dir), func(tmp string) error {
-		debDir, err := os.MkdirTemp(filepath.Dir(tmp), ".debs-*")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(debDir)
-		debs, err := a.download(ctx, debDir, record.Packages)
-		if err != nil {
-			return err
-		}
-		if err := unpack(ctx, debs, tmp); err != nil {
+		if err := a.download(ctx, tmp, record.Packages, func(debs []string) error { return unpack(ctx, debs, tmp) }); err != nil {
 			return err
 		}
 		return prepareModules(ctx, tmp, depmod)

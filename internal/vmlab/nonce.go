@@ -53,8 +53,12 @@ func (vm *VM) PlantAll(ctx context.Context, pages int) (p Plants, err error) {
 	if err != nil {
 		return p, err
 	}
-	if p.image, err = kernelImage(text); err != nil {
+	iomem, err := memmap.ParseIomem(bytes.NewReader(text))
+	if err != nil {
 		return p, err
+	}
+	if p.image = iomem.KernelImage(); p.image.Empty() {
+		return p, errors.New("/proc/iomem has no kernel image")
 	}
 	for _, kind := range []struct {
 		nonce **Nonce
@@ -79,26 +83,6 @@ func (vm *VM) PlantAll(ctx context.Context, pages int) (p Plants, err error) {
 // also what the kernel has freed and given to somebody.
 func (p *Plants) Outside(addrs []uint64) []uint64 {
 	return slices.DeleteFunc(slices.Clone(addrs), func(a uint64) bool { return memmap.PhysAddr(a) >= p.image.Start && memmap.PhysAddr(a) < p.image.End })
-}
-
-// kernelImage finds the kernel image in the text of /proc/iomem.
-func kernelImage(text []byte) (image memmap.Range, err error) {
-	iomem, err := memmap.ParseIomem(bytes.NewReader(text))
-	if err != nil {
-		return image, err
-	}
-	for _, name := range []string{"Kernel code", "Kernel rodata", "Kernel data", "Kernel bss"} {
-		for _, r := range iomem.Named(name) {
-			if image.Empty() || r.Start < image.Start {
-				image.Start = r.Start
-			}
-			image.End = max(image.End, r.Range().End)
-		}
-	}
-	if image.Empty() {
-		err = errors.New("/proc/iomem has no kernel image")
-	}
-	return image, err
 }
 
 func (vm *VM) plant(ctx context.Context, args wire.PlantArgs) (*Nonce, error) {

@@ -58,11 +58,7 @@ func getPackage(ctx context.Context, suiteName, name, arch string) (*Package, er
 }
 
 func fetchPackage(ctx context.Context, c cache, suiteName, name, arch string) (packageRecord, error) {
-	sources, err := ReadSources(os.DirFS("/"))
-	if err != nil {
-		return packageRecord{}, err
-	}
-	a, err := openApt(ctx, c, suiteName, arch, sources)
+	a, err := openApt(ctx, c, suiteName, arch)
 	if err != nil {
 		return packageRecord{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,7 +122,7 @@ type dumpWriting struct {
 
 func (w *dumpWriting) run(ctx context.Context, source string) error {
 	start := time.Now()
-	if w.levels[len(w.levels)-1] != 0 || w.levels[0] != 0 {
+	if slices.Max(w.levels) != 0 {
 		if _, err := w.excerpt.Survey(ctx, func(done, total uint64) { w.report.show("looking at the pages", done, total) }); err != nil {
 			return w.interrupted(err)
 		}

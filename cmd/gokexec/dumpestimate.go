@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -192,7 +191,7 @@ func newTargetRoom(name string, free int64, err error) targetRoom {
 // loadedConfig is the configuration of the capture that was loaded last, the zero one if that is not known.
 func (e *env) loadedConfig() capture.Config {
 	state, err := record.Read(e.stateDir)
-	if errors.Is(err, record.ErrNone) || err != nil || state.Asked == nil || state.Asked.Initrd == nil {
+	if err != nil || state.Asked == nil || state.Asked.Initrd == nil {
 		return capture.Config{}
 	}
 	cfg, err := initrdConfig(state.Asked.Initrd.Path)

@@ -316,7 +316,7 @@ func (m *makedumpfileRun) memUsage(ctx context.Context) int {
 	}
 	// Which pages are zero only reading tells.
 	start := time.Now()
-	r, err := x.Write(ctx, nothing{}, excerpt.Form{Level: pagefilter.MaxLevel}, kdumpfile.WriteOptions{
+	r, err := x.Write(ctx, excerpt.Nowhere{}, excerpt.Form{Level: pagefilter.MaxLevel}, kdumpfile.WriteOptions{
 		Advance: func(p kdumpfile.Progress) { m.progress(makedumpfilecmd.StepCopy, p.Saved, max(p.Kept, 1), start) }, Unreadable: func(memmap.PhysAddr, error) {}})
 	m.endProgress()
 	if err != nil {

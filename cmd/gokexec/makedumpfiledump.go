@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,10 +53,7 @@ func (m *makedumpfileRun) create(ctx context.Context) int {
 			return makedumpfilecmd.ExitOK
 		}
 		full := m.dumpFailed(err)
-		if m.inv.Flatten || m.inv.DryRun {
-			break
-		}
-		if !full {
+		if m.inv.Flatten || m.inv.DryRun || !full {
 			break
 		}
 		if i == len(m.inv.Levels)-1 {
@@ -86,7 +84,7 @@ func (m *makedumpfileRun) refiltered(src *dumpFile, level int) {
 // survey finds the kinds of the pages, if a dump level depends on them.
 func (m *makedumpfileRun) survey(ctx context.Context, x *excerpt.Excerpt) error {
 	m.progress(makedumpfilecmd.StepHoles, 1, 1, time.Time{})
-	if max := m.maxLevel(); max == 0 {
+	if slices.Max(m.inv.Levels) == 0 {
 		return nil
 	}
 	_, err := x.Survey(ctx, func(done, total uint64) { m.progress(makedumpfilecmd.StepExclude, done, total, time.Time{}) })
@@ -94,13 +92,6 @@ func (m *makedumpfileRun) survey(ctx context.Context, x *excerpt.Excerpt) error 
 		m.warn("%s: no page but those of zeroes can be left out: %v", m.inv.Source, x.Whole())
 	}
 	return err
-}
-
-func (m *makedumpfileRun) maxLevel() (level int) {
-	for _, l := range m.inv.Levels {
-		level = max(level, l)
-	}
-	return level
 }
 
 // form is what the command line says of the dump.
@@ -138,7 +129,7 @@ func (m *makedumpfileRun) write(ctx context.Context, x *excerpt.Excerpt, level p
 func (m *makedumpfileRun) writeFiles(ctx context.Context, x *excerpt.Excerpt, form excerpt.Form, opt kdumpfile.WriteOptions) (excerpt.Report, error) {
 	switch {
 	case m.inv.DryRun:
-		return x.Write(ctx, &dumpSink{name: m.outputName(), limit: m.inv.Limit, to: nothing{}}, form, opt)
+		return x.Write(ctx, &dumpSink{name: m.outputName(), limit: m.inv.Limit, to: excerpt.Nowhere{}}, form, opt)
 	case m.inv.Flatten:
 		return x.Stream(ctx, &dumpSink{name: m.outputName(), limit: m.inv.Limit, stream: m.stdout}, form, opt)
 	case m.inv.Split:
@@ -228,11 +219,6 @@ func (s *dumpSink) Write(b []byte) (int, error) {
 	s.at += uint64(n)
 	return s.done(n, err, limit)
 }
-
-// nothing is the file of --dry-run.
-type nothing struct{}
-
-func (nothing) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
 
 // dumpFailed reports why a dump was not finished, and whether the disk is full.
 func (m *makedumpfileRun) dumpFailed(err error) (full bool) {

@@ -41,12 +41,8 @@ func (e *Estimate) ELFBytes(level pagefilter.Level) int64 {
 // sum adds up what the pages that a level keeps take, each of a class so much.
 func (e *Estimate) sum(level pagefilter.Level, perPage func(class int) float64) int64 {
 	n := float64(0)
-	refused := map[pagefilter.Class]bool{}
-	for _, r := range e.Survey.Refused {
-		refused[r.Class] = true
-	}
 	for c, count := range e.Survey.Counts {
-		if !level.Excludes(pagefilter.Class(c)) || refused[pagefilter.Class(c)] {
+		if !e.Survey.LeavesOut(level, pagefilter.Class(c)) {
 			n += float64(count) * perPage(c)
 		}
 	}
@@ -69,7 +65,7 @@ func (e *Excerpt) Estimate(ctx context.Context, codec kdumpfile.Codec) (*Estimat
 	}
 	est := &Estimate{Survey: s}
 	write := func(pages sampled) (kdumpfile.Written, error) {
-		return kdumpfile.WriteCompressed(ctx, nowhere{}, e.dump, kdumpfile.WriteOptions{
+		return kdumpfile.WriteCompressed(ctx, Nowhere{}, e.dump, kdumpfile.WriteOptions{
 			Codec: codec, Filter: pages, OmitZero: true, Workers: e.workers, Unreadable: func(memmap.PhysAddr, error) {},
 		})
 	}
@@ -95,10 +91,11 @@ func (e *Excerpt) Estimate(ctx context.Context, codec kdumpfile.Codec) (*Estimat
 	return est, nil
 }
 
-// nowhere is a file that keeps nothing.
-type nowhere struct{}
+// Nowhere is a file that keeps nothing, for those who only want to know what would be written.
+type Nowhere struct{}
 
-func (nowhere) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
+// WriteAt succeeds.
+func (Nowhere) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
 
 // sampled are page frames by window; as a filter it keeps these.
 type sampled map[uint64][]uint64

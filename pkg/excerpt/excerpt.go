@@ -36,10 +36,7 @@ func New(d kdumpfile.Dump, workers int) *Excerpt {
 		e.whole = errXen
 		return e
 	}
-	e.whole = guard(func() (err error) {
-		e.filter, err = pagefilter.New(d, pagefilter.Options{})
-		return err
-	})
+	e.filter, e.whole = pagefilter.New(d, pagefilter.Options{})
 	return e
 }
 
@@ -120,6 +117,7 @@ func (e *Excerpt) WriteSplit(ctx context.Context, files []io.WriterAt, f Form, o
 	for _, p := range parts {
 		all.Pages = max(all.Pages, p.Pages)
 		all.Kept += p.Kept
+		all.Saved += p.Saved
 		all.Zero += p.Zero
 		all.Unreadable += p.Unreadable
 		all.Bytes += p.Bytes
@@ -196,15 +194,13 @@ func (e *Excerpt) report(level pagefilter.Level, w kdumpfile.Written) Report {
 	if r.Whole = e.whole; r.Whole != nil {
 		return r
 	}
-	refused := map[pagefilter.Class]bool{}
 	for _, f := range e.survey.Refused {
 		if level.Excludes(f.Class) {
 			r.Refused = append(r.Refused, f)
-			refused[f.Class] = true
 		}
 	}
 	for c := pagefilter.Cache; int(c) < pagefilter.NumClasses; c++ {
-		if level.Excludes(c) && !refused[c] {
+		if e.survey.LeavesOut(level, c) {
 			r.Left[c] = e.survey.Counts[c]
 		}
 	}

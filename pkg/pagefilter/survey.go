@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 )
 
@@ -25,20 +26,17 @@ type Survey struct {
 func (s *Survey) KeptAt(level Level) uint64 {
 	n := s.Pages
 	for c, count := range s.Counts {
-		if level.Excludes(Class(c)) && !s.refused(Class(c)) {
+		if s.LeavesOut(level, Class(c)) {
 			n -= count
 		}
 	}
 	return n
 }
 
-func (s *Survey) refused(c Class) bool {
-	for _, r := range s.Refused {
-		if r.Class == c {
-			return true
-		}
-	}
-	return false
+// LeavesOut reports whether a level leaves out the pages of a class: it does so unless the class was
+// refused.
+func (s *Survey) LeavesOut(level Level, c Class) bool {
+	return level.Excludes(c) && !slices.ContainsFunc(s.Refused, func(r Refusal) bool { return r.Class == c })
 }
 
 // Progress is how far a survey is, in page frames of memory.

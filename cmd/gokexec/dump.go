@@ -94,7 +94,7 @@ func (e *env) dump(ctx context.Context, o *dumpOptions, sources []string) error 
 	case o.output == "":
 		return usageError("no -o FILE: name the dump to write, - for the standard output")
 	}
-	src, live, err := e.openSource(sources)
+	src, err := e.openSource(sources)
 	if err != nil {
 		return dumpProblem(strings.Join(sources, ", "), src, err)
 	}
@@ -102,11 +102,7 @@ func (e *env) dump(ctx context.Context, o *dumpOptions, sources []string) error 
 	if missing := src.missing(); missing != "" {
 		fmt.Fprintf(e.stderr, "gokexec: warning: %s: %s\n", strings.Join(sources, ", "), missing)
 	}
-	w := &dumpWriting{env: e, dumpOptions: o, form: form, levels: levels, report: newDumpProgress(e)}
-	w.excerpt = excerpt.New(src.Dump, o.jobs)
-	if live {
-		w.excerpt.Live()
-	}
+	w := &dumpWriting{env: e, dumpOptions: o, form: form, levels: levels, excerpt: src.excerpt(o.jobs), report: newDumpProgress(e)}
 	return w.run(ctx, strings.Join(sources, ", "))
 }
 

@@ -50,15 +50,12 @@ func (e *env) estimate(ctx context.Context, o *dumpOptions, form excerpt.Form, s
 	if len(sources) == 0 {
 		sources = []string{kcoreName}
 	}
-	src, live, err := e.openSource(sources)
+	src, err := e.openSource(sources)
 	if err != nil {
 		return dumpProblem(sources[0], src, err)
 	}
 	defer src.Close()
-	x := excerpt.New(src.Dump, o.jobs)
-	if live {
-		x.Live()
-	}
+	x := src.excerpt(o.jobs)
 	progress := newDumpProgress(e)
 	_, err = x.Survey(ctx, func(done, total uint64) { progress.show("looking at the pages", done, total) })
 	progress.end()
@@ -170,11 +167,7 @@ func (e *env) rooms(ctx context.Context, o *dumpOptions) ([]targetRoom, error) {
 	}
 	machine := storage.NewMachine(e.sysroot)
 	for _, t := range targets {
-		var space capture.Space
-		r, err := machine.Resolve(ctx, t)
-		if err == nil {
-			space, err = machine.Room(r)
-		}
+		space, _, err := machine.RoomOf(ctx, t)
 		rooms = append(rooms, newTargetRoom(t.String(), space.Available, err))
 	}
 	return rooms, nil

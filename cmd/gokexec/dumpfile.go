@@ -16,6 +16,7 @@ import (
 	"github.com/gokexec/gokexec/internal/mapread"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/excerpt"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/printk"
 	"github.com/gokexec/gokexec/pkg/vmcore"
@@ -26,6 +27,16 @@ type dumpFile struct {
 	kdumpfile.Dump
 	closers []io.Closer // of its files
 	cut     bool        // gokexec capture has marked it as incomplete
+	live    bool        // the memory of the running machine
+}
+
+// excerpt prepares to write a part of it by so many goroutines, 0 for as many as there are CPUs.
+func (d *dumpFile) excerpt(jobs int) *excerpt.Excerpt {
+	x := excerpt.New(d.Dump, jobs)
+	if d.live {
+		x.Live()
+	}
+	return x
 }
 
 // openDump opens a dump: a file or device of any form, what gokexec capture wrote

@@ -177,28 +177,28 @@ func (m *makedumpfileRun) openOutput(path string) (*os.File, bool) {
 	return f, err == nil
 }
 
-// source opens the dump to be read, or the memory of the running machine (live). code is the exit code
+// source opens the dump to be read, or the memory of the running machine. code is the exit code
 // if that fails, else 0.
-func (m *makedumpfileRun) source(paths ...string) (d *dumpFile, live bool, code int) {
-	d, live, err := m.openSource(paths)
+func (m *makedumpfileRun) source(paths ...string) (d *dumpFile, code int) {
+	d, err := m.openSource(paths)
 	names := strings.Join(paths, ", ")
 	var path *fs.PathError
 	switch {
 	case errors.As(err, &path) && m.inv.Action == makedumpfilecmd.Reassemble:
-		return nil, live, m.fail("__read_disk_dump_header: Can't open a file(%s). %s", path.Path, strerror(err))
+		return nil, m.fail("__read_disk_dump_header: Can't open a file(%s). %s", path.Path, strerror(err))
 	case errors.As(err, &path):
-		return nil, live, m.fail("open_dump_memory: Can't open the dump memory(%s). %s", path.Path, strerror(err))
+		return nil, m.fail("open_dump_memory: Can't open the dump memory(%s). %s", path.Path, strerror(err))
 	case err != nil:
-		return nil, live, m.fail("%s: %v", names, err)
+		return nil, m.fail("%s: %v", names, err)
 	}
 	if code := m.describe(d, names); code != makedumpfilecmd.ExitOK {
 		d.Close()
-		return nil, live, code
+		return nil, code
 	}
 	if missing := d.missing(); missing != "" {
 		m.warn("%s: %s", names, missing)
 	}
-	return d, live, makedumpfilecmd.ExitOK
+	return d, makedumpfilecmd.ExitOK
 }
 
 // describe takes the VMCOREINFO of -i for a dump that has none itself.
@@ -235,15 +235,6 @@ func (m *makedumpfileRun) describe(d *dumpFile, name string) int {
 // maxInfoFile bounds a file with VMCOREINFO, in bytes.
 const maxInfoFile = 1 << 20
 
-// excerpt prepares to write a part of the source.
-func (m *makedumpfileRun) excerpt(d *dumpFile, live bool) *excerpt.Excerpt {
-	x := excerpt.New(d.Dump, m.inv.Threads)
-	if live {
-		x.Live()
-	}
-	return x
-}
-
 // rearrange makes the dump of the stream on the standard input.
 func (m *makedumpfileRun) rearrange() int {
 	path := m.inv.Outputs[0]
@@ -269,7 +260,7 @@ func (m *makedumpfileRun) reassemble(ctx context.Context) int {
 	if !m.absent(path) {
 		return makedumpfilecmd.ExitFailed
 	}
-	src, _, code := m.source(m.inv.Sources...)
+	src, code := m.source(m.inv.Sources...)
 	if code != makedumpfilecmd.ExitOK {
 		return code
 	}
@@ -301,12 +292,12 @@ func (m *makedumpfileRun) reassemble(ctx context.Context) int {
 
 // memUsage prints how many pages of the machine are of which kind.
 func (m *makedumpfileRun) memUsage(ctx context.Context) int {
-	src, live, code := m.source(m.inv.Source)
+	src, code := m.source(m.inv.Source)
 	if code != makedumpfilecmd.ExitOK {
 		return code
 	}
 	defer src.Close()
-	x := m.excerpt(src, live)
+	x := src.excerpt(m.inv.Threads)
 	s, err := x.Survey(ctx, func(done, total uint64) { m.progress(makedumpfilecmd.StepExclude, done, total, time.Time{}) })
 	if err == nil {
 		err = x.Whole()

@@ -33,14 +33,14 @@ func (m *makedumpfileRun) create(ctx context.Context) int {
 			m.warn("%v", err)
 		}
 	}
-	src, live, code := m.source(m.inv.Source)
+	src, code := m.source(m.inv.Source)
 	if code != makedumpfilecmd.ExitOK {
 		return code
 	}
 	defer src.Close()
 	m.showInfo(src)
 	m.translate(src)
-	x := m.excerpt(src, live)
+	x := src.excerpt(m.inv.Threads)
 	if err := m.survey(ctx, x); err != nil {
 		return m.fail("%s: %v", m.inv.Source, err)
 	}

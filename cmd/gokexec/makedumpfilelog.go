@@ -17,7 +17,7 @@ func (m *makedumpfileRun) dmesg() int {
 			return makedumpfilecmd.ExitFailed
 		}
 	}
-	src, _, code := m.source(m.inv.Source)
+	src, code := m.source(m.inv.Source)
 	if code != makedumpfilecmd.ExitOK {
 		return code
 	}

@@ -5,13 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/capture"
-	"github.com/gokexec/gokexec/pkg/excerpt"
-	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/pagefilter"
 	"github.com/gokexec/gokexec/pkg/storage"
@@ -50,13 +47,9 @@ func (e *env) roomFindings(ctx context.Context, named []string, initrd string) [
 func roomFinding(ctx context.Context, machine *storage.Machine, cfg *capture.Config, t capture.Target, size int64, level pagefilter.Level) advice.Finding {
 	f := advice.Finding{Check: "dump size"}
 	needs := fmt.Sprintf("a dump of level %d takes about %s now", level, sizeText(float64(size)))
-	var space capture.Space
-	r, err := machine.Resolve(ctx, t)
-	if err == nil {
-		space, err = machine.Room(r)
-	}
+	space, raw, err := machine.RoomOf(ctx, t)
 	room := cfg.Room(space)
-	if err == nil && r.FSType == "" {
+	if raw {
 		room = space.Available // nothing is kept free on a device
 	}
 	switch {
@@ -82,16 +75,14 @@ func (e *env) dumpSize(ctx context.Context, cfg *capture.Config) (int64, pagefil
 	if err != nil {
 		return 0, 0, err
 	}
-	memory, err := kcore.OpenMemory(os.DirFS(e.sysroot))
+	memory, err := e.openRunning()
 	if err != nil {
 		return 0, 0, err
 	}
 	defer memory.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, estimateTimeout, errors.New("it takes too long on this machine"))
 	defer cancel()
-	x := excerpt.New(memory, 0)
-	x.Live()
-	est, err := x.Estimate(ctx, codec)
+	est, err := memory.excerpt(0).Estimate(ctx, codec)
 	if err != nil {
 		return 0, 0, err
 	}

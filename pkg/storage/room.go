@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,16 @@ import (
 
 // ErrNotMounted means that a filesystem is not mounted on this machine, so that its room is not known.
 var ErrNotMounted = errors.New("not mounted here")
+
+// RoomOf is Room of a target that is not resolved yet; raw tells that it is a device, all of which may be taken.
+func (m *Machine) RoomOf(ctx context.Context, t capture.Target) (space capture.Space, raw bool, err error) {
+	r, err := m.Resolve(ctx, t)
+	if err != nil {
+		return space, false, err
+	}
+	space, err = m.Room(r)
+	return space, r.FSType == "", err
+}
 
 // Room returns how much room a target that Resolve has found has: that of the filesystem, where it is mounted, or
 // the size of the device of a raw target, of which all is available.

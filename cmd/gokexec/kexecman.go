@@ -18,29 +18,17 @@ func kexecMan() string {
 		"The new kernel gets exactly the command line that is given: unlike gokexec load, kexec does not add what a capture kernel needs. With kexec_load, the address of the elfcorehdr is put before it.",
 		"gokexec keeps what kexec loads accurate, too: see gokexec-status(8), gokexec-reload(8) and gokexec-hotplug(8).",
 	}
-	for i, p := range paragraphs {
-		if i > 0 {
-			b.WriteString(".PP\n")
-		}
-		b.WriteString(roff(p) + "\n")
-	}
+	manParagraphs(&b, paragraphs)
 	b.WriteString(".SH OPTIONS\n")
 	manOptions(&b)
-	b.WriteString(".SH EXIT STATUS\n")
-	for _, x := range kexecExits() {
-		fmt.Fprintf(&b, ".TP\n.B %d\n%s\n", x.code, roff(x.meaning))
-	}
+	manExits(&b, kexecExits())
 	b.WriteString(".SH NOT SUPPORTED\n")
 	for _, u := range kexeccmd.Unsupported() {
-		effect := "Accepted without effect: "
-		if u.Refused {
-			effect = "Refused: "
-		}
-		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff("--"+u.Option), roff(effect+u.Why+"."))
+		manUnsupported(&b, "--"+u.Option, u.Refused, u.Why)
 	}
 	b.WriteString(".SH DIFFERENCES\n" + roff("What gokexec does differently from kexec-tools, on purpose.") + "\n")
 	for _, d := range kexeccmd.Differences() {
-		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n.br\n%s\n", roff(d.When), roff("kexec-tools: "+d.Original+"."), roff("gokexec: "+d.Here+"."))
+		manDifference(&b, d.When, "kexec-tools", d.Original, d.Here)
 	}
 	b.WriteString(".SH SEE ALSO\n.BR gokexec (8),\n.BR gokexec\\-load (8)\n")
 	return b.String()

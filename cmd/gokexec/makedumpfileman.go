@@ -89,36 +89,24 @@ func makedumpfileMan() string {
 		fmt.Fprintf(&b, ".B makedumpfile\n%s\n.br\n", roff(s))
 	}
 	b.WriteString(".B gokexec makedumpfile\n" + roff("...") + "\n.SH DESCRIPTION\n")
-	for i, p := range []string{
+	manParagraphs(&b, []string{
 		"Under the name makedumpfile, gokexec takes the command line of makedumpfile " + makedumpfileRelease + ". The exit codes 0 to 2 are the same, and so are the messages that scripts read. gokexec-dump(8) does the same with a command line of its own.",
 		"VMCORE is /proc/vmcore in the capture kernel, or a saved dump: ELF, in makedumpfile's compressed format, or flattened. DUMPFILE is written in the compressed format, or as an ELF core (-E); it must not exist, except with -f. What it leaves out of the memory is said by the dump level (-d).",
 		"Which pages are which is told by the dump itself: its VMCOREINFO and the kernel's page tables. Debug information is not needed.",
 		"Messages go to the standard output, errors and the progress to the standard error; with -F all of them go to the standard error.",
-	} {
-		if i > 0 {
-			b.WriteString(".PP\n")
-		}
-		b.WriteString(roff(p) + "\n")
-	}
+	})
 	b.WriteString(".SH OPTIONS\n")
 	for _, o := range makedumpfilecmd.Options() {
 		fmt.Fprintf(&b, ".TP\n\\fB%s\\fR\n%s\n", roff(makedumpfileSpelling(&o)), roff(makedumpfileHelp(&o)+"."))
 	}
-	b.WriteString(".SH EXIT STATUS\n")
-	for _, x := range makedumpfileExits() {
-		fmt.Fprintf(&b, ".TP\n.B %d\n%s\n", x.code, roff(x.meaning))
-	}
+	manExits(&b, makedumpfileExits())
 	b.WriteString(".SH NOT SUPPORTED\n")
 	for _, u := range makedumpfilecmd.Unsupported() {
-		effect := "Accepted without effect: "
-		if u.Refused {
-			effect = "Refused: "
-		}
-		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff(u.Option), roff(effect+u.Why+"."))
+		manUnsupported(&b, u.Option, u.Refused, u.Why)
 	}
 	b.WriteString(".SH DIFFERENCES\n" + roff("What gokexec does differently from makedumpfile, on purpose.") + "\n")
 	for _, d := range makedumpfilecmd.Differences() {
-		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n.br\n%s\n", roff(d.When), roff("makedumpfile: "+d.Original+"."), roff("gokexec: "+d.Here+"."))
+		manDifference(&b, d.When, "makedumpfile", d.Original, d.Here)
 	}
 	b.WriteString(".SH SEE ALSO\n.BR gokexec (8),\n.BR gokexec\\-dump (8),\n.BR crash (8)\n")
 	return b.String()

@@ -50,12 +50,7 @@ func (c *command) man() string {
 	var b strings.Builder
 	manHead(&b, "GOKEXEC-"+strings.ToUpper(c.name), "gokexec-"+c.name, c.short)
 	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B gokexec %s\n[options] %s\n.SH DESCRIPTION\n", roff(c.name), roff(c.args))
-	for i, p := range strings.Split(strings.TrimSpace(c.long), "\n\n") {
-		if i > 0 {
-			b.WriteString(".PP\n")
-		}
-		b.WriteString(roff(strings.Join(strings.Fields(p), " ")) + "\n")
-	}
+	manParagraphs(&b, strings.Split(strings.TrimSpace(c.long), "\n\n"))
 	b.WriteString(".SH OPTIONS\n")
 	c.flagSet().VisitAll(func(f *pflag.Flag) {
 		if f.Hidden {
@@ -71,12 +66,40 @@ func (c *command) man() string {
 		}
 		fmt.Fprintf(&b, ".TP\n\\fB%s\\fR%s\n%s\n", roff(name), kind, roff(usage))
 	})
-	b.WriteString(".SH EXIT STATUS\n")
-	for _, x := range c.exitCodes() {
-		fmt.Fprintf(&b, ".TP\n.B %d\n%s\n", x.code, roff(x.meaning))
-	}
+	manExits(&b, c.exitCodes())
 	b.WriteString(".SH SEE ALSO\n.BR gokexec (8)\n")
 	return b.String()
+}
+
+// manParagraphs fills each paragraph.
+func manParagraphs(b *strings.Builder, paragraphs []string) {
+	for i, p := range paragraphs {
+		if i > 0 {
+			b.WriteString(".PP\n")
+		}
+		b.WriteString(roff(strings.Join(strings.Fields(p), " ")) + "\n")
+	}
+}
+
+func manExits(b *strings.Builder, exits []exitCode) {
+	b.WriteString(".SH EXIT STATUS\n")
+	for _, x := range exits {
+		fmt.Fprintf(b, ".TP\n.B %d\n%s\n", x.code, roff(x.meaning))
+	}
+}
+
+// manUnsupported is an option, as it is spelled, of a program that gokexec stands in for.
+func manUnsupported(b *strings.Builder, option string, refused bool, why string) {
+	effect := "Accepted without effect: "
+	if refused {
+		effect = "Refused: "
+	}
+	fmt.Fprintf(b, ".TP\n.B %s\n%s\n", roff(option), roff(effect+why+"."))
+}
+
+// manDifference is what gokexec does differently from the program that it stands in for.
+func manDifference(b *strings.Builder, when, program, original, here string) {
+	fmt.Fprintf(b, ".TP\n.B %s\n%s\n.br\n%s\n", roff(when), roff(program+": "+original+"."), roff("gokexec: "+here+"."))
 }
 
 func manHead(b *strings.Builder, title, name, short string) {

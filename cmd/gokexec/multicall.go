@@ -69,20 +69,12 @@ func (p *programText) man() string {
 	var b strings.Builder
 	manHead(&b, strings.ToUpper(p.name), p.name, p.short)
 	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n%s\n.PP\n.B gokexec %s\n%s\n.SH DESCRIPTION\n", roff(p.name), roff(p.args), roff(p.name), roff(p.args))
-	for i, paragraph := range strings.Split(strings.TrimSpace(p.long), "\n\n") {
-		if i > 0 {
-			b.WriteString(".PP\n")
-		}
-		b.WriteString(roff(strings.Join(strings.Fields(paragraph), " ")) + "\n")
-	}
+	manParagraphs(&b, strings.Split(strings.TrimSpace(p.long), "\n\n"))
 	b.WriteString(".SH DIFFERENCES\nFrom the program of kexec\\-tools:\n")
 	for _, d := range p.differences {
 		b.WriteString(".IP \\(bu 2\n" + roff(strings.Join(strings.Fields(d), " ")) + "\n")
 	}
-	b.WriteString(".SH EXIT STATUS\n")
-	for _, x := range p.exits {
-		fmt.Fprintf(&b, ".TP\n.B %d\n%s\n", x.code, roff(x.meaning))
-	}
+	manExits(&b, p.exits)
 	b.WriteString(".SH SEE ALSO\n.BR gokexec (8)\n")
 	return b.String()
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/gokexec/gokexec/pkg/capture"
@@ -29,6 +31,7 @@ type estimateReport struct {
 }
 
 type classEstimate struct {
+	class pagefilter.Class
 	Class string  `json:"class"`
 	Pages uint64  `json:"pages"`
 	Zero  float64 `json:"zero_share"`          // of the pages, those of zeroes
@@ -80,7 +83,7 @@ func newEstimateReport(source string, codec kdumpfile.Codec, est *excerpt.Estima
 	r := &estimateReport{Source: source, Compress: codec.String(), PageSize: est.Survey.PageSize, Pages: est.Survey.Pages, Refused: map[string]string{}}
 	for c, n := range est.Survey.Counts {
 		if n > 0 {
-			r.Classes = append(r.Classes, classEstimate{pagefilter.Class(c).String(), n, est.Zero[c], est.PerPage[c]})
+			r.Classes = append(r.Classes, classEstimate{pagefilter.Class(c), pagefilter.Class(c).String(), n, est.Zero[c], est.PerPage[c]})
 		}
 	}
 	for level := range pagefilter.MaxLevel + 1 {
@@ -98,7 +101,7 @@ func (r *estimateReport) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "pages\tmemory\tzero\tcompressed to\tleft out by")
 	for _, c := range r.Classes {
-		fmt.Fprintf(w, "%s\t%s\t%.0f %%\t%.0f %%\t%s\n", c.Class, pagesText(c.Pages, r.PageSize), 100*c.Zero, 100*c.Bytes/float64(r.PageSize), r.leftOutBy(c.Class))
+		fmt.Fprintf(w, "%s\t%s\t%.0f %%\t%.0f %%\t%s\n", c.Class, pagesText(c.Pages, r.PageSize), 100*c.Zero, 100*c.Bytes/float64(r.PageSize), r.leftOutBy(c.class))
 	}
 	fmt.Fprintf(w, "\ndump level\t%s\tELF\n", r.Compress)
 	for _, level := range shownLevels {
@@ -121,28 +124,24 @@ func (r *estimateReport) print(out io.Writer) error {
 }
 
 // leftOutBy are the bits of a dump level that leave a class out.
-func (r *estimateReport) leftOutBy(class string) string {
-	if _, refused := r.Refused[class]; refused {
+func (r *estimateReport) leftOutBy(class pagefilter.Class) string {
+	if _, refused := r.Refused[class.String()]; refused {
 		return "none: can't be told"
 	}
-	text := ""
-	for c := range pagefilter.NumClasses {
-		if pagefilter.Class(c).String() != class {
-			continue
-		}
-		for bit := pagefilter.Level(1); bit <= pagefilter.MaxLevel; bit <<= 1 {
-			if bit.Excludes(pagefilter.Class(c)) {
-				text += fmt.Sprintf(", %d", bit)
-			}
+	var bits []string
+	all := pagefilter.Level(0)
+	for bit := pagefilter.Level(1); bit <= pagefilter.MaxLevel; bit <<= 1 {
+		if bit.Excludes(class) {
+			bits, all = append(bits, strconv.Itoa(int(bit))), all|bit
 		}
 	}
-	switch text {
-	case "":
+	switch all {
+	case 0:
 		return "none"
-	case ", 1, 2, 4, 8, 16":
+	case pagefilter.MaxLevel:
 		return "any"
 	}
-	return text[2:]
+	return strings.Join(bits, ", ")
 }
 
 // rooms are those of the file to be written, of the targets that are named, or of those of the loaded crash

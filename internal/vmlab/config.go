@@ -81,6 +81,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.Channel == "uart" && spec.uart == "" {
 		return cfg, fmt.Errorf("%s has no second serial port", cfg.Kernel.Arch)
 	}
+	nvme := 0
 	for i := range cfg.Disks {
 		d := &cfg.Disks[i]
 		if d.Size == 0 {
@@ -92,6 +93,12 @@ func (cfg Config) withDefaults() (Config, error) {
 		if d.Bus != "nvme" && d.Bus != "virtio" {
 			return cfg, fmt.Errorf("disk %d: unknown bus %q", i, d.Bus)
 		}
+		if d.Bus == "nvme" {
+			nvme++
+		}
+	}
+	if strings.HasPrefix(cfg.Root, "/dev/nvme") && nvme > 1 {
+		return cfg, fmt.Errorf("root %s: of %d NVMe disks either may have that name", cfg.Root, nvme)
 	}
 	return cfg, nil
 }

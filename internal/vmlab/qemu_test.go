@@ -82,7 +82,7 @@ func TestQEMUArgs(t *testing.T) {
 		}
 	}
 	for _, bad := range []Config{{}, {Kernel: &Kernel{Arch: "vax"}}, {Kernel: k, Disks: []Disk{{Bus: "ide"}}},
-		{Kernel: &Kernel{Arch: "arm64"}, Channel: "uart"}} {
+		{Kernel: &Kernel{Arch: "arm64"}, Channel: "uart"}, {Kernel: k, Root: "/dev/nvme0n1", Disks: []Disk{{}, {}}}} {
 		if _, err := bad.withDefaults(); err == nil {
 			t.Errorf("withDefaults(%+v) took it", bad)
 		}

@@ -93,8 +93,9 @@ func TestVMEstimate(t *testing.T) {
 		if log := g.Must(gokexec, "dmesg", "/live"); !strings.Contains(log, "Linux version") {
 			t.Errorf("the log in the dump of the running machine is %.200q", log)
 		}
-		// The root directory is in memory: no target for a dump.
-		if r := g.Run(gokexec, "check", "--target", "dir:/"); r.Code != 1 || !strings.Contains(r.Stdout, "a dump of level 31 takes about ") {
+		// The root directory is in memory: no target for a dump. On a busy host the machine is too slow for an estimate.
+		r := g.Run(gokexec, "check", "--target", "dir:/")
+		if r.Code != 1 || !strings.Contains(r.Stdout, "a dump of level 31 takes about ") && !strings.Contains(r.Stdout, "it takes too long on this machine") {
 			t.Errorf("gokexec check: exit code %d, %s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	})

@@ -14,7 +14,7 @@ const module = "github.com/gokexec/gokexec/"
 func layers() [][]string {
 	return [][]string{
 		{"pkg/kexec", "internal/sysfs", "internal/mapread", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/decompress", "internal/lzo", "internal/zstdpage", "pkg/fdt", "pkg/statedir", "pkg/advice", "pkg/cmdline"},
-		{"pkg/memmap", "pkg/blkid", "pkg/kconfig", "internal/kexecsys"},
+		{"pkg/memmap", "pkg/config", "pkg/blkid", "pkg/kconfig", "internal/kexecsys"},
 		{"pkg/vmcore", "pkg/kmod"},
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage", "pkg/pagefilter"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},

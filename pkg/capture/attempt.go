@@ -2,7 +2,6 @@ package capture
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -11,6 +10,7 @@ type attempt struct {
 	result *Result
 	err    error // nil: all of the memory is saved
 	next   bool  // another target may do better
+	sink   sink  // still open, and without its result; nil for none
 }
 
 // watcher is told about an attempt: that it is alive, and what it has saved.
@@ -32,7 +32,7 @@ func (r *run) attempt(ctx context.Context, index int, before []error, w watcher)
 	res.Durations.TargetSeconds = seconds(begin)
 	if err != nil {
 		res.addError(err)
-		return attempt{res, err, true}
+		return attempt{res, err, true, nil}
 	}
 	w.touch()
 	res.Location = s.location()
@@ -48,17 +48,11 @@ func (r *run) attempt(ctx context.Context, index int, before []error, w watcher)
 
 	r.gauge.describe(&res.Memory)
 	res.Durations.TotalSeconds = seconds(r.start)
-	data, jsonErr := res.json()
-	if jsonErr == nil {
-		jsonErr = putBytes(s, ResultName, data)
+	if !r.hooks.none() {
+		r.note(s, res)
+		w.touch()
 	}
-	w.touch()
-	// The dump is on disk: what fails from here on is only told.
-	if err := errors.Join(jsonErr, s.close()); err != nil {
-		res.addError(err)
-		r.say("%v", err)
-	}
-	return attempt{res, err, next}
+	return attempt{res, err, next, s}
 }
 
 func (r *run) saveLog(s sink, res *Result) error {

@@ -89,6 +89,8 @@ type Config struct {
 	// drivers are there to the reboot: one that the crashed kernel armed would
 	// fire in the middle of a dump, and they reset a capture kernel that hangs.
 	Watchdog bool `json:"watchdog,omitempty"`
+	// Hooks are programs to run before and after.
+	Hooks Hooks `json:"hooks,omitzero"`
 }
 
 // ParseConfig reads a JSON configuration, checks it and fills in the defaults.
@@ -173,6 +175,9 @@ func (c Config) Validate() error {
 	}
 	if days := c.KeepDumpDays; days != nil && (*days < 0 || *days > maxDays) {
 		return fmt.Errorf("%w: keep_dump_days is %d; want 0 to %d", ErrConfig, *days, maxDays)
+	}
+	if err := c.Hooks.validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type directorySink struct {
 	sys   Files
 	dir   string
 	shown string // dir as the user knows it
+	now   string // dir as every process can name it
 	keep  reserve
 	after func() error
 }
@@ -55,10 +56,12 @@ func newDirectory(sys Files, parent, prefix string, t time.Time, keep reserve) (
 	if err := sys.SyncDir(parent); err != nil {
 		return nil, fmt.Errorf("sync %s: %w", parent, err)
 	}
-	return &directorySink{sys: sys, dir: dir, shown: path.Join("/", strings.TrimPrefix(dir, prefix)), keep: keep}, nil
+	return &directorySink{sys: sys, dir: dir, now: dir, shown: path.Join("/", strings.TrimPrefix(dir, prefix)), keep: keep}, nil
 }
 
 func (s *directorySink) location() string { return s.shown }
+
+func (s *directorySink) directory() string { return s.now }
 
 // put writes the file under another name first, so that one of this name is
 // whole. What fits of it stays on a full disk.

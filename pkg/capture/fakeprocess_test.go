@@ -12,6 +12,7 @@ type fakeProcess struct {
 	rebootErr  error
 	shellErr   error
 	place      Place
+	child      func(Child) error // nil: exit code 0
 	// screenHang keeps the console from taking anything until it is closed.
 	screenHang chan struct{}
 }
@@ -41,6 +42,15 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func (s *fakeProcess) Shell(argv []string, terminal string) error {
 	s.event("shell %s on %s", strings.Join(argv, " "), terminal)
 	return s.shellErr
+}
+
+func (s *fakeProcess) RunChild(c Child) error {
+	s.event("child %s", c.Path)
+	s.call("RunChild")
+	if s.child == nil {
+		return nil
+	}
+	return s.child(c)
 }
 
 func (s *fakeProcess) Reboot(a Action) error {

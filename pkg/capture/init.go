@@ -23,6 +23,10 @@ const (
 	// panicSeconds is given to kernel.panic when it is 0, so that a capture
 	// kernel that panics itself reboots.
 	panicSeconds = "10"
+	// panicOnOOM makes the kernel panic where it lacks memory (Documentation/admin-guide/sysctl/vm.rst).
+	panicOnOOM = "/proc/sys/vm/panic_on_oom"
+	// hookTemp is the size of /tmp for hooks, as tmpfs takes it.
+	hookTemp = "5%"
 )
 
 // ErrNotInit is returned by [Init] in a process that isn't the init of a capture kernel,
@@ -88,6 +92,7 @@ func Init(opt InitOptions) Ending {
 	})
 	if p.broken {
 		action, code = p.cfg.FailureAction, ExitFailed
+		p.guard("hooks", p.emergency)
 	}
 	end := p.finish(action, code)
 	p.out.Close(flushTimeout)
@@ -179,9 +184,13 @@ func (p *initProcess) capture() (*Result, int) {
 	cfg, err := p.readConfig()
 	if err != nil {
 		p.say("%v", err)
+		p.emergency()
 		return nil, ExitUsage
 	}
 	p.cfg = cfg
+	if !cfg.Hooks.none() {
+		p.prepareHooks()
+	}
 	ctx := context.Background()
 	if cfg.Watchdog {
 		p.dogs = startWatchdogs(p.sys, p.say) // before the modules, which may take long
@@ -203,6 +212,24 @@ func (p *initProcess) capture() (*Result, int) {
 		p.say("%s", res.Summary())
 	}
 	return res, code
+}
+
+// prepareHooks keeps them from using up the memory: the kernel is to kill them rather than to panic, and what they
+// write to /tmp is bounded.
+func (p *initProcess) prepareHooks() {
+	err := p.sys.Mount("tmpfs", "/tmp", "tmpfs", "mode=1777,size="+hookTemp)
+	if panics, readErr := sysfs.ReadString(p.sys.FS(), panicOnOOM[1:]); readErr == nil && strings.TrimSpace(panics) != "0" {
+		err = errors.Join(err, p.write(panicOnOOM, "0"))
+	}
+	if err != nil {
+		p.say("%v", err)
+	}
+}
+
+// emergency runs the hooks for a capture of which nothing came.
+func (p *initProcess) emergency() {
+	h := &hookRunner{p.cfg.Hooks, p.sys, p.say, VMCorePath, p.opt.Version}
+	h.run(HookEmergency, nil, "")
 }
 
 func (p *initProcess) loadModules(ctx context.Context) error {

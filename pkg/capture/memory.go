@@ -84,7 +84,12 @@ func (r *run) noteUnfinished(s sink, res *Result) {
 	early := res.clone()
 	early.addError(errors.New("the capture did not finish"))
 	early.Durations.TotalSeconds = seconds(r.start)
-	data, err := early.json()
+	r.note(s, early)
+}
+
+// note leaves a result behind that is replaced later.
+func (r *run) note(s sink, res *Result) {
+	data, err := res.json()
 	if err == nil {
 		err = s.note(data)
 	}

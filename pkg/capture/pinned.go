@@ -19,6 +19,7 @@ func newPinned(sys Files, parent string, t time.Time, keep reserve) (*directoryS
 		return nil, errors.Join(err, release())
 	}
 	s.shown = path.Join(parent, path.Base(s.dir))
+	s.now = s.shown
 	own, releaseOwn, err := sys.Pin(s.dir, true)
 	if err != nil {
 		return nil, errors.Join(err, release())

@@ -32,7 +32,8 @@ func (*linuxProcess) Console(name string) (io.Writer, error) {
 }
 
 func (s *linuxProcess) BecomeInit() {
-	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2)
+	// Caught, and nobody hears of them: what is ignored would be so in a child too.
+	signal.Notify(make(chan os.Signal), unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.init {
@@ -51,7 +52,7 @@ func (s *linuxProcess) BecomeInit() {
 
 // reap collects every child that has ended.
 func (s *linuxProcess) reap() {
-	// Holding the lock keeps Shell from registering a child too late.
+	// Holding the lock keeps start from registering a child too late.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -84,22 +85,12 @@ func (s *linuxProcess) Shell(argv []string, terminal string) error {
 			attr.Sys.Setctty = true
 		}
 	}
-	s.mu.Lock()
-	p, err := os.StartProcess(argv[0], argv, attr)
+	_, ended, err := s.start(argv, attr)
 	if err != nil {
-		s.mu.Unlock()
 		return err
 	}
-	if !s.init {
-		s.mu.Unlock()
-		_, err := p.Wait()
-		return err
-	}
-	ch := make(chan unix.WaitStatus, 1)
-	s.children[p.Pid] = ch
-	s.mu.Unlock()
-	<-ch
-	return p.Release()
+	<-ended
+	return nil
 }
 
 func (*linuxProcess) Reboot(a Action) error {

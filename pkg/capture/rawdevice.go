@@ -92,6 +92,8 @@ func (s *rawSink) begin(policy rawPolicy) error {
 
 func (s *rawSink) location() string { return s.name }
 
+func (s *rawSink) directory() string { return "" }
+
 func (s *rawSink) zero(offset, length int64) error {
 	_, err := s.file.WriteAt(make([]byte, length), offset)
 	return err

@@ -76,6 +76,9 @@ type Result struct {
 	// CPUs is how many the capture kernel gave.
 	CPUs int `json:"cpus"`
 
+	// Hooks are how the hooks ended, as far as they have run.
+	Hooks []HookResult `json:"hooks,omitempty"`
+
 	// Errors are what went wrong, also with targets tried before.
 	Errors []string `json:"errors"`
 }
@@ -184,6 +187,7 @@ func (r *Result) json() ([]byte, error) {
 func (r *Result) clone() *Result {
 	c := *r
 	c.Errors = append([]string(nil), r.Errors...)
+	c.Hooks = append([]HookResult(nil), r.Hooks...)
 	return &c
 }
 

@@ -54,7 +54,16 @@ func Run(ctx context.Context, cfg Config, opt Options) (*Result, error) {
 	if r.out != opt.Console {
 		defer r.out.Close(flushTimeout)
 	}
-	src, err := within(ctx, cfg.stallTimeout(), "open "+r.opt.Source, func() (*source, error) {
+	res, err := r.save(ctx)
+	if res == nil {
+		r.hooks.run(HookEmergency, nil, "")
+	}
+	return res, err
+}
+
+// save opens the memory, and saves it with its log.
+func (r *run) save(ctx context.Context) (*Result, error) {
+	src, err := within(ctx, r.cfg.stallTimeout(), "open "+r.opt.Source, func() (*source, error) {
 		return openSource(r.sys, r.opt.Source)
 	})
 	if err != nil {
@@ -68,6 +77,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (*Result, error) {
 	src.describe(r.base)
 	r.say("%s: %d MB, kernel %s", r.opt.Source, src.size/1e6, orUnknown(r.base.KernelRelease))
 	r.readLog(ctx)
+	r.base.Hooks = r.hooks.run(HookPre, r.base, "")
 	return r.targets(ctx)
 }
 
@@ -81,6 +91,7 @@ type run struct {
 	gauge  *memoryGauge
 	form   form
 	src    *source
+	hooks  *hookRunner
 	log    *kernelLog // nil when it could not be read
 	base   *Result    // what holds for every target
 	choose sync.Once
@@ -106,6 +117,7 @@ func newRun(cfg Config, opt Options) *run {
 	}
 	r := &run{cfg: cfg, opt: opt, sys: opt.System, out: out, start: time.Now(), gauge: &memoryGauge{root: opt.System.FS()}}
 	r.base = &Result{GokexecVersion: opt.Version, Outcome: Failed, CPUs: runtime.GOMAXPROCS(0), CaptureTime: r.start.UTC().Truncate(time.Second)}
+	r.hooks = &hookRunner{cfg.Hooks, r.sys, r.say, r.opt.Source, opt.Version}
 	r.gauge.sample()
 	return r
 }
@@ -171,13 +183,20 @@ func (r *run) targets(ctx context.Context) (*Result, error) {
 		if best == nil || a.result.better(best) {
 			best = a.result
 		}
+		if a.err != nil {
+			r.say("%v", a.err)
+			errs = append(errs, a.err)
+			before = append(before, fmt.Errorf("target %s: %w", t, a.err))
+		}
+		last := a.err == nil || !a.next || ctx.Err() != nil || i == len(r.cfg.Targets)-1
+		if last {
+			r.runAfter(best, &a)
+		}
+		r.seal(&a)
 		if a.err == nil {
 			return a.result, nil
 		}
-		r.say("%v", a.err)
-		errs = append(errs, a.err)
-		before = append(before, fmt.Errorf("target %s: %w", t, a.err))
-		if !a.next || ctx.Err() != nil {
+		if last {
 			break
 		}
 	}
@@ -210,6 +229,41 @@ func (r *run) try(ctx context.Context, index int, before []error) attempt {
 	}
 	a.result.addError(err)
 	return a
+}
+
+// runAfter runs the hooks that follow the capture, while the last target is still there.
+func (r *run) runAfter(best *Result, a *attempt) {
+	directory := ""
+	if a.sink != nil && a.result == best {
+		directory = a.sink.directory()
+	}
+	ended := r.hooks.after(best, directory)
+	best.Hooks = append(best.Hooks, ended...)
+	if a.result != best {
+		a.result.Hooks = append(a.result.Hooks, ended...)
+	}
+}
+
+// seal stores the result of an attempt and lets go of its target. The dump is on disk: what fails from here on is
+// only told.
+func (r *run) seal(a *attempt) {
+	if a.sink == nil {
+		return
+	}
+	s := a.sink
+	data, err := a.result.json()
+	_, sealErr := bounded(context.Background(), r.cfg.stallTimeout(), "finish "+a.result.Target, func(touch func()) (struct{}, error) {
+		var err error
+		if data != nil {
+			err = putBytes(s, ResultName, data)
+		}
+		touch()
+		return struct{}{}, errors.Join(err, s.close())
+	})
+	if err := errors.Join(err, sealErr); err != nil {
+		a.result.addError(err)
+		r.say("%v", err)
+	}
 }
 
 func seconds(since time.Time) float64 {

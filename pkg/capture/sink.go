@@ -22,6 +22,8 @@ const incompleteSuffix = ".incomplete"
 type sink interface {
 	// location says where, for the result: a directory or a device.
 	location() string
+	// directory is where the files are now; "" if they are in none.
+	directory() string
 	// put stores a small file, makes it durable and returns its size in bytes.
 	put(name string, write func(io.Writer) error) (int64, error)
 	// note stores a result for the case that this is the last thing this

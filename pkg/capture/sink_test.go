@@ -23,6 +23,7 @@ type streamSink struct {
 }
 
 func (s *streamSink) location() string { return "elsewhere" }
+func (s *streamSink) directory() string { return "" }
 func (s *streamSink) put(name string, write func(io.Writer) error) (int64, error) {
 	var b bytes.Buffer
 	err := write(&b)

@@ -3,6 +3,7 @@ package capture
 import (
 	"io"
 	"io/fs"
+	"time"
 )
 
 // System is what capture asks of the operating system. [NewSystem] is the real
@@ -58,6 +59,9 @@ type Process interface {
 	Console(name string) (io.Writer, error)
 	// Place tells where this process is, and changes nothing.
 	Place() Place
+	// RunChild runs a program to its end, or to its time limit. It has a session of its own; what it has started
+	// ends with it; and the kernel takes memory from it first. The error is nil for exit code 0.
+	RunChild(Child) error
 	// BecomeInit ignores the signals that would kill a process and starts
 	// reaping orphaned children.
 	BecomeInit()
@@ -66,6 +70,14 @@ type Process interface {
 	// Reboot reboots, powers off or halts by reboot(2). It returns only an
 	// error.
 	Reboot(Action) error
+}
+
+// Child is a program for RunChild.
+type Child struct {
+	Path   string
+	Env    []string
+	Limit  time.Duration
+	Output io.Writer // gets what it prints; must not block
 }
 
 // File is an open file or device.

@@ -22,7 +22,7 @@ type streamSink struct {
 	dump streamDump
 }
 
-func (s *streamSink) location() string { return "elsewhere" }
+func (s *streamSink) location() string  { return "elsewhere" }
 func (s *streamSink) directory() string { return "" }
 func (s *streamSink) put(name string, write func(io.Writer) error) (int64, error) {
 	var b bytes.Buffer

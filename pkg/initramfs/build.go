@@ -45,6 +45,11 @@ type Config struct {
 	UnpackModules bool
 	// Files are additional files.
 	Files []File
+	// Programs are absolute paths of programs of Machine, which go in under the same paths with what they need to be
+	// started: an ELF file's dynamic linker and libraries, a script's interpreter and what that needs. What they
+	// open or call by themselves has to be named too. A file that is there already stays.
+	Programs []string
+	Machine  fs.FS
 	// Compression is Auto if it is "".
 	Compression Compression
 }
@@ -99,11 +104,17 @@ func Build(w io.Writer, cfg Config) (*Report, error) {
 	if err := a.addModules(&want, &known); err != nil {
 		return nil, err
 	}
-	if err := addInit(l, &cfg, want, known); err != nil {
+	if want, err = addInit(l, &cfg, want, known); err != nil {
 		return nil, err
 	}
 	if err := addBase(l, &cfg); err != nil {
 		return nil, err
+	}
+	programs := &programAdder{l, cfg.Machine, want}
+	for _, name := range cfg.Programs {
+		if err := programs.add(name); err != nil {
+			return nil, err
+		}
 	}
 
 	out := &counter{w: w}
@@ -166,16 +177,17 @@ func addBase(l layout, cfg *Config) error {
 	return nil
 }
 
-func addInit(l layout, cfg *Config, want arch, known bool) error {
+// addInit adds /init, and tells what it is for.
+func addInit(l layout, cfg *Config, want arch, known bool) (arch, error) {
 	if cfg.Init == nil {
-		return errors.New("initramfs: Config.Init is nil")
+		return want, errors.New("initramfs: Config.Init is nil")
 	}
 	have, err := readProgram(cfg.Init, cfg.InitSize)
 	if err != nil {
-		return fmt.Errorf("initramfs: /init: %w", err)
+		return want, fmt.Errorf("initramfs: /init: %w", err)
 	}
 	if known && have != want {
-		return fmt.Errorf("initramfs: /init: it is for %v; kernel %s is for %v", have, cfg.KernelVersion, want)
+		return want, fmt.Errorf("initramfs: /init: it is for %v; kernel %s is for %v", have, cfg.KernelVersion, want)
 	}
-	return l.file(File{Path: "init", Mode: 0o755, Content: cfg.Init, Size: cfg.InitSize})
+	return have, l.file(File{Path: "init", Mode: 0o755, Content: cfg.Init, Size: cfg.InitSize})
 }

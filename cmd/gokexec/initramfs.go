@@ -39,6 +39,7 @@ type initramfsOptions struct {
 	here, feedWatchdogs            bool
 	watchdogs                      []kmod.Watchdog // of this machine, that run
 	limits                         limitOptions
+	hooks                          hookOptions
 }
 
 func initramfsCommand() command {
@@ -59,7 +60,21 @@ LUKS, md, disks over the network and the like) are refused. gokexec finds the mo
 examining the device.
 
 For another machine give --other-machine and name its modules: --set nvme,
---module ext4; --sysroot and --kernel say where they are, --arch its architecture.`,
+--module ext4; --sysroot and --kernel say where they are, --arch its architecture.
+
+A hook is a program of this machine that runs before the capture (--hook-pre), after it
+(--hook-post), or after one that did not save everything (--hook-emergency). It goes in under
+its own path with its dynamic linker and libraries, a script with its interpreter; what it
+calls or opens by itself is added by --add FILE, which brings a program's libraries too. No
+hook can cost the dump: each is killed after --hook-timeout, with all that it has started;
+the kernel takes memory from it first; and how it ended is noted in result.json, and changes
+nothing. Its standard input is empty, its output is shown and the end of it kept. It gets in
+its environment what is known: GOKEXEC_STAGE (pre, post or emergency), GOKEXEC_VMCORE (the
+memory of the crashed kernel, /proc/vmcore), GOKEXEC_VERSION, GOKEXEC_KERNEL_RELEASE and
+GOKEXEC_CRASH_TIME (of the crashed kernel); after the capture GOKEXEC_OUTCOME (complete,
+incomplete, log-only or failed), GOKEXEC_TARGET, GOKEXEC_LOCATION (the directory in the
+target, or the device), and GOKEXEC_DIRECTORY (where the files of the dump are now, if they
+are in a filesystem, which stays mounted until the hooks have ended).`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &initramfsOptions{}
 			flags.StringVarP(&o.output, "output", "o", "", "`FILE` to write, - for standard output; an old file is replaced when the new one is complete")
@@ -77,6 +92,7 @@ For another machine give --other-machine and name its modules: --set nvme,
 			flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when something could not be saved")
 			flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
 			o.limits.register(flags)
+			o.hooks.register(flags)
 			flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
 			flags.Lookup("watchdog").NoOptDefVal = watchdogYes
 			flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
@@ -138,6 +154,9 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 			f.Close()
 		}
 	}()
+	if err := o.addPrograms(e, root, &settings, &cfg); err != nil {
+		return err
+	}
 	to := e.reportOn(o.output)
 	report, err := writeOutput(e, o.output, privateFile, func(w io.Writer) (*initramfs.Report, error) {
 		r, err := initramfs.Build(w, cfg)
@@ -165,6 +184,9 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 	o.limits.apply(&cfg)
 	cfg.FinalAction, cfg.FailureAction = capture.Action(o.final), capture.Action(o.failure)
 	cfg.Watchdog = o.feedWatchdogs
+	if err := o.hooks.apply(&cfg); err != nil {
+		return cfg, err
+	}
 	if (cfg.FinalAction == capture.Shell || cfg.FailureAction == capture.Shell) && o.shell == "" {
 		return cfg, errors.New("the action shell needs --shell FILE, such as a static busybox")
 	}
@@ -253,6 +275,8 @@ func initramfsProblem(err error, o *initramfsOptions) error {
 		p.Hint = "see `ls /lib/modules/" + o.release + "/kernel`; a driver may have another name in this kernel"
 	case errors.Is(err, initramfs.ErrNotStatic):
 		p.Hint = "build gokexec with CGO_ENABLED=0 (make build)"
+	case errors.Is(err, initramfs.ErrProgram):
+		p.Hint = "a hook is an ELF program of this architecture, or a script that begins with #!/PATH, and is executable; what it calls by itself is added by --add FILE"
 	case errors.Is(err, initramfs.ErrCompression):
 		p.Hint = "--compression auto takes what the kernel can unpack"
 	case errors.Is(err, unix.ENOSPC):

@@ -43,12 +43,14 @@ type env struct {
 	kmsg           string        // "" keeps out of the kernel's log
 	absent         time.Duration // hotplug.Handler.WaitForLoad
 	power          power
+	libDir         string // what outlives a boot
+	drill          drillMachine
 	messages       *capture.Console // stderr for commands whose messages may be lost
 	interrupts     *interrupts      // nil: signals are not handled
 }
 
 func systemEnv() *env {
-	return &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}, kmsg: "/dev/kmsg", power: systemPower{}}
+	return &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}, kmsg: "/dev/kmsg", power: systemPower{}, libDir: defaultLibDir, drill: systemDrill{}}
 }
 
 // command is one subcommand; usage, help and man pages are made from it.
@@ -101,6 +103,7 @@ func commands() []command {
 		execCommand(),
 		statusCommand(),
 		checkCommand(),
+		drillCommand(),
 		captureCommand(),
 		dumpCommand(),
 		initramfsCommand(),

@@ -27,6 +27,7 @@ type bench struct {
 	vmlinuz        string
 	initrd         string
 	kmsg           string
+	drill          drillMachine
 	stdout, stderr bytes.Buffer
 }
 
@@ -51,7 +52,8 @@ func (b *bench) file(name string, data []byte) string {
 func (b *bench) run(argv ...string) int {
 	b.stdout.Reset()
 	b.stderr.Reset()
-	e := &env{stdout: &b.stdout, stderr: &b.stderr, sysroot: b.kernel.Dir, stateDir: filepath.Join(b.kernel.Dir, "run/gokexec"), kernel: b.kernel, kmsg: b.kmsg, absent: 50 * time.Millisecond}
+	e := &env{stdout: &b.stdout, stderr: &b.stderr, sysroot: b.kernel.Dir, stateDir: filepath.Join(b.kernel.Dir, "run/gokexec"), kernel: b.kernel, kmsg: b.kmsg, absent: 50 * time.Millisecond,
+		libDir: filepath.Join(b.kernel.Dir, "var/lib/gokexec"), drill: b.drill}
 	return run(context.Background(), e, argv)
 }
 

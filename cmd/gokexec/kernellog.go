@@ -7,8 +7,9 @@ import (
 
 // Levels of the kernel's log (include/linux/kern_levels.h).
 const (
-	kernelError = 3
-	kernelInfo  = 6
+	kernelError   = 3
+	kernelWarning = 4
+	kernelInfo    = 6
 )
 
 // reportEvent reports to stderr and to the kernel log.

@@ -70,6 +70,8 @@ type statusReport struct {
 	Event        bool                   `json:"unattended_event"`          // memory or CPUs have changed, and no process has checked
 	Problem      string                 `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not repair
 
+	LastDrill *lastDrill `json:"last_drill"` // how the last drill ended; null: there was none
+
 	loading bool // a gokexec process is loading or checking
 }
 
@@ -102,6 +104,9 @@ func (e *env) status(sysroot string, asJSON bool) error {
 		r.Noted = nil
 	}
 	r.loading = r.unarmed() && dir.Locked()
+	if sysroot == "" {
+		r.LastDrill, _ = readDrill[lastDrill](e.libDir, lastDrillName) // none is no error
+	}
 	if asJSON {
 		if err := e.printJSON(r); err != nil {
 			return err
@@ -213,6 +218,9 @@ func (r *statusReport) print(w io.Writer) {
 		for _, m := range r.CrashMemory {
 			fmt.Fprintf(w, "               %#x-%#x\n", uint64(m.Start), uint64(m.End)-1)
 		}
+	}
+	if r.LastDrill != nil {
+		fmt.Fprintf(w, "last drill:    %s\n", r.LastDrill.text())
 	}
 }
 

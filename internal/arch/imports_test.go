@@ -19,7 +19,7 @@ func layers() [][]string {
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage", "pkg/pagefilter"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},
 		{"pkg/machine", "pkg/excerpt"},
-		{"pkg/capture"},
+		{"pkg/capture", "pkg/reservation"},
 		{"pkg/plan"},
 		{"pkg/check", "pkg/record"},
 		{"pkg/accuracy"},

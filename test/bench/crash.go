@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"time"
 
@@ -15,13 +16,10 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 )
 
-// cycleTimeout bounds one crash; a capture kernel without memory may hang.
-const cycleTimeout = 75 * time.Second
-
 // cycle loads, panics, and gives the result of the capture and the time from
 // the panic to the reboot after it.
 func (b *bench) cycle(cfg vmlab.Config, load ...string) (*capture.Result, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, cycleTimeout)
+	ctx, cancel := context.WithTimeout(b.ctx, b.timeout)
 	defer cancel()
 	vm, err := vmlab.Launch(ctx, cfg)
 	if err != nil {
@@ -43,14 +41,18 @@ func (b *bench) cycle(cfg vmlab.Config, load ...string) (*capture.Result, time.D
 		return nil, 0, fmt.Errorf("%w: %w", errNoDump, err)
 	}
 	took := time.Since(start)
-	result, err := readResult(vm.Disk(0))
+	result, err := b.readResult(vm.Disk(0))
 	if err != nil || result.Outcome != capture.Complete {
 		return nil, 0, fmt.Errorf("%w: %v", errNoDump, err)
 	}
 	return result, took, nil
 }
 
-func readResult(disk string) (*capture.Result, error) {
+// readResult finds the result of a dump on a raw device, or in a directory of an ext4.
+func (b *bench) readResult(disk string) (*capture.Result, error) {
+	if text, err := exec.CommandContext(b.ctx, "debugfs", "-R", "ls -p /", disk).Output(); err == nil && len(text) > 0 {
+		return b.readResultFile(disk, string(text))
+	}
 	f, err := os.Open(disk)
 	if err != nil {
 		return nil, err
@@ -104,29 +106,5 @@ func (b *bench) panicBeside(k *vmlab.Kernel, cfg vmlab.Config, ours time.Duratio
 	}
 	theirs := took - time.Duration(r.Durations.TotalSeconds*float64(time.Second))
 	fmt.Printf("  panic to capture, and its reboot: gokexec %.1f s, after kexec -p -c %.1f s: %.2fx\n", ours.Seconds(), theirs.Seconds(), ours.Seconds()/theirs.Seconds())
-	return nil
-}
-
-// smallest goes down in steps of 8 MiB until no dump comes.
-func (b *bench) smallest(k *vmlab.Kernel) error {
-	cfg, err := b.machine(k)
-	if err != nil {
-		return err
-	}
-	last := 0
-	for mib := 96; mib >= 48; mib -= 8 {
-		cfg.CrashKernel = fmt.Sprintf("%dM", mib)
-		if _, _, err := b.cycle(cfg); errors.Is(err, errNoDump) {
-			break
-		} else if err != nil {
-			return err
-		}
-		last = mib
-	}
-	if last == 0 {
-		fmt.Println("  smallest crashkernel=: over 96M")
-		return nil
-	}
-	fmt.Printf("  smallest crashkernel=: %dM\n", last)
 	return nil
 }

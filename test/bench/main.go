@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,18 +16,23 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gokexec/gokexec/internal/vmlab"
+	"github.com/gokexec/gokexec/pkg/initramfs"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	b := &bench{ctx: ctx}
+	b := &bench{ctx: ctx, target: targetRaw}
+	flag.DurationVar(&b.timeout, "timeout", 75*time.Second, "how long one crash may take; a capture kernel without memory may hang")
+	targets := flag.String("targets", targetRaw+","+targetExt4, "to what the smallest crashkernel= is to save")
 	flag.IntVar(&b.rounds, "rounds", 7, "how often each process is run")
 	parts := flag.String("parts", "processes,crash,dumps,smallest", "what to measure; smallest, the smallest crashkernel=, takes minutes per kernel")
 	flag.Parse()
+	b.targets = strings.Split(*targets, ",")
 	err := b.run(strings.Split(*parts, ","))
 	stop()
 	if err != nil {
@@ -36,9 +42,13 @@ func main() {
 }
 
 type bench struct {
-	ctx    context.Context
-	rounds int
-	dir    string
+	ctx     context.Context
+	rounds  int
+	timeout time.Duration
+	dir     string
+	targets []string // of smallest
+	target  string   // of captures: targetRaw or targetExt4
+	initrd  initramfs.Report
 }
 
 func (b *bench) run(parts []string) (err error) {
@@ -81,10 +91,20 @@ func (b *bench) machine(k *vmlab.Kernel) (vmlab.Config, error) {
 	if k.Arch == "riscv64" { // see test/vm, archMachine
 		disk.Bus, set, target = "virtio", "virtio_blk", "raw:/dev/vda"
 	}
-	out, err := exec.CommandContext(b.ctx, host, "initramfs", "-o", initrd, "--sysroot", k.ModulesRoot, "--kernel", k.Release,
-		"--arch", k.Arch, "--init", binary, "--set", set, target).CombinedOutput()
+	args := []string{"--set", set, target}
+	if b.target == targetExt4 {
+		if disk.Source, err = b.ext4(); err != nil {
+			return vmlab.Config{}, err
+		}
+		args = []string{"--set", set, "--fstype", "ext4", "fs:" + strings.TrimPrefix(target, "raw:") + ":/"}
+	}
+	out, err := exec.CommandContext(b.ctx, host, append([]string{"initramfs", "-o", initrd, "--json", "--sysroot", k.ModulesRoot, "--kernel", k.Release,
+		"--arch", k.Arch, "--init", binary}, args...)...).Output()
 	if err != nil {
-		return vmlab.Config{}, fmt.Errorf("gokexec initramfs: %w: %s", err, out)
+		return vmlab.Config{}, fmt.Errorf("gokexec initramfs: %w", err)
+	}
+	if err := json.Unmarshal(out, &b.initrd); err != nil {
+		return vmlab.Config{}, fmt.Errorf("gokexec initramfs --json: %w", err)
 	}
 	return vmlab.Config{Kernel: k, Memory: 512, CrashKernel: "128M", Disks: []vmlab.Disk{disk}, Files: []vmlab.File{
 		vmlab.Executable("/bin/gokexec", binary),

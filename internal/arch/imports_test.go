@@ -25,7 +25,7 @@ func layers() [][]string {
 		{"pkg/accuracy"},
 		{"pkg/loader"},
 		{"pkg/hotplug", "pkg/storage", "internal/kexeccmd", "internal/makedumpfilecmd"},
-		{"pkg/bootloader"},
+		{"pkg/bootloader", "pkg/kdumpconf"},
 		{"cmd/gokexec"},
 	}
 }

@@ -72,7 +72,7 @@ func (s *scanner) statement() assignment {
 	a.name = s.name()
 	if a.name == "" || !s.more() || s.text[s.at] != '=' {
 		s.at = start
-		text := strings.TrimSpace(s.endLine())
+		text := strings.TrimRight(s.endLine(), " \t\r")
 		a.name, _, _ = strings.Cut(text, " ")
 		a.value, a.bad = text, "no assignment of a value: only a shell knows what it does"
 		return a

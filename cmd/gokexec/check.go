@@ -65,6 +65,13 @@ checked. Nothing is changed, and no kernel lock is taken.`,
 				} else if kind == machine.Crash {
 					findings = append(findings, check.Capture(root, host, nil, nil)...)
 				}
+				if kind == machine.Crash {
+					size := sizeOptions{initrd: in.initrd, cpus: in.cpus}
+					if len(args) == 1 {
+						size.kernel = args[0]
+					}
+					findings = append(findings, reservationFinding(root, host, &size)...)
+				}
 				more, err := e.targetFindings(ctx, *sysroot, *targets, in.initrd)
 				if err != nil {
 					return err

@@ -110,6 +110,7 @@ func commands() []command {
 		dmesgCommand(),
 		elfcorehdrCommand(),
 		memmapCommand(),
+		estimateCommand(),
 		collectCommand(),
 	}
 }

@@ -183,7 +183,7 @@ const (
 	sectionInitramfs = "Initramfs"
 )
 
-// sort puts the settings of a section together, and the unmatched by file and line.
+// sort puts the settings of a section together, and orders the unmatched by their files and lines.
 func (in *importer) sort() {
 	slices.SortStableFunc(in.out.Settings, func(a, b config.Setting) int {
 		return slices.Index(sections, a.Section) - slices.Index(sections, b.Section)

@@ -7,10 +7,10 @@ import (
 
 // Default is what a distribution reserves unless it is told otherwise.
 type Default struct {
-	Name   string
-	Value  string // of crashkernel=
-	Bytes  uint64 // of this machine; 0: nothing
-	Source string
+	Name   string `json:"name"`
+	Value  string `json:"crashkernel"`
+	Bytes  uint64 `json:"bytes"` // on this machine; 0: nothing
+	Source string `json:"source"`
 }
 
 // defaultRow is a default with the machines that it is for.

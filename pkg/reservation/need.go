@@ -62,7 +62,7 @@ func (m *Machine) parts(above bool) []Part {
 		{Name: "initramfs", Bytes: packed, Why: initrd},
 		{Name: "initramfs, unpacked", Bytes: unpacked, Why: initrd},
 		{Name: "drivers, filter, compression", Bytes: rest, Why: fmt.Sprintf("measured with Linux %s", row.Release)},
-		{Name: "elfcorehdr", Bytes: max(m.Header, 64<<10)},
+		{Name: "elfcorehdr", Bytes: max(m.Header, 64<<10), Why: "the ranges and CPUs of the dump"},
 		{Name: "kernel's own pages", Bytes: m.Control, Why: "identity mapping of the RAM"},
 	}
 	add := func(needed bool, p Part) {

@@ -43,41 +43,78 @@ const (
 
 // Recommend gives the reservation for a machine. It depends on m alone.
 func Recommend(m Machine) Size {
-	var s Size
-	parts := m.Parts()
-	high, low := sums(parts)
+	above := m.above()
+	s := Size{Why: m.why(above)}
+	rest, low := m.size(above)
+	if !above {
+		// One range for everything. The kernel looks above 4 GiB by itself if there is no room below, and then
+		// takes its default below in addition.
+		s.Bytes = rest + low
+		s.Value = sizeText(s.Bytes)
+		return s
+	}
+	s.Bytes = rest + low
+	s.Value, s.Low = sizeText(rest)+string(High), sizeText(low)+string(Low)
+	s.Why = append(s.Why, fmt.Sprintf("below 4 GiB, in addition: %s (bounce buffers, and devices that reach no further)", advice.MiB(low)))
+	return s
+}
+
+// size is what is to be reserved for a crash kernel above 4 GiB, and below for its DMA; or in one range below,
+// and then low is a part of it.
+func (m *Machine) size(above bool) (rest, low uint64) {
+	rest, low = sums(m.parts(above))
+	rest += margin(rest)
+	if d, known := m.unmeasured(); known {
+		rest = max(rest, d.Bytes)
+	}
+	if above {
+		return memmap.RoundUp(rest, step), memmap.RoundUp(max(low, leastLow), 8<<20)
+	}
+	return memmap.RoundUp(rest+low, step) - low, low
+}
+
+func margin(n uint64) uint64 { return max(n/marginPart, marginLeast) }
+
+// unmeasured gives the default of a distribution that counts where nothing was measured.
+func (m *Machine) unmeasured() (d Default, known bool) {
+	if all := Defaults(*m); len(all) > 0 && !measuredOn(m.Arch) {
+		return all[0], true
+	}
+	return d, false
+}
+
+// why explains a size, part by part.
+func (m *Machine) why(above bool) []string {
+	var lines []string
+	parts := m.parts(above)
 	for _, p := range parts {
 		line := fmt.Sprintf("%s: %s", p.Name, advice.MiB(p.Bytes))
 		if p.Why != "" {
 			line += " (" + p.Why + ")"
 		}
-		s.Why = append(s.Why, line)
+		lines = append(lines, line)
 	}
-	margin := max(high/marginPart, marginLeast)
-	s.Why = append(s.Why, fmt.Sprintf("margin: %s", advice.MiB(margin)))
-	high += margin
-	if !measuredOn(m.Arch) {
-		for _, d := range Defaults(m) {
-			if d.Bytes > high {
-				high = d.Bytes
-				s.Why = append(s.Why, fmt.Sprintf("nothing was measured on this architecture: as %s, %s", d.Name, advice.MiB(high)))
-			}
-			break
-		}
+	rest, _ := sums(parts)
+	lines = append(lines, "margin: "+advice.MiB(margin(rest)))
+	if d, known := m.unmeasured(); known && d.Bytes > rest+margin(rest) {
+		lines = append(lines, fmt.Sprintf("nothing was measured on this architecture: as %s, %s", d.Name, advice.MiB(d.Bytes)))
 	}
-	high = memmap.RoundUp(high, step)
-	if !m.above() {
-		// One range for everything. The kernel looks above 4 GiB by itself if there is no room below, and then
-		// takes its default below in addition.
-		s.Bytes = memmap.RoundUp(high+low, step)
-		s.Value = sizeText(s.Bytes)
-	} else {
-		low = memmap.RoundUp(max(low, leastLow), 8<<20)
-		s.Bytes = high + low
-		s.Value, s.Low = sizeText(high)+string(High), sizeText(low)+string(Low)
-		s.Why = append(s.Why, fmt.Sprintf("below 4 GiB, in addition: %s (bounce buffers, and devices that reach no further)", advice.MiB(low)))
+	return lines
+}
+
+// Spare is how much of the crash memory that a crash kernel is loaded into is more than Recommend would have
+// there, in bytes. The part below 4 GiB, beside one above, is left alone.
+func Spare(m Machine) uint64 {
+	if len(m.Crash) == 0 {
+		return 0
 	}
-	return s
+	above := m.Crash[len(m.Crash)-1].End > fourGiB
+	rest, low := m.size(above)
+	if !above {
+		rest += low
+	}
+	region, _ := m.Reserved()
+	return region - min(region, rest)
 }
 
 // measuredOn tells whether anything was measured for an architecture.

@@ -154,3 +154,23 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestSpare(t *testing.T) {
+	size := Recommend(virtual()).Bytes
+	high := Recommend(change(virtual(), func(m *Machine) { m.LowRAM = memmap.NewSet(memmap.Range{End: 300 * mib}) })).Bytes - leastLow
+	for _, tt := range []struct {
+		name  string
+		crash []memmap.Range
+		want  uint64
+	}{
+		{"none", nil, 0},
+		{"exact", []memmap.Range{{Start: gib, End: gib + memmap.PhysAddr(size)}}, 0},
+		{"small", []memmap.Range{{Start: gib, End: gib + 64*mib}}, 0},
+		{"large", []memmap.Range{{Start: gib, End: gib + 512*mib}}, 512*mib - size},
+		{"high, beside a low one", []memmap.Range{{Start: gib, End: gib + 256*mib}, {Start: 8 * gib, End: 9 * gib}}, gib - high},
+	} {
+		if got := Spare(change(virtual(), func(m *Machine) { m.Crash = tt.crash })); got != tt.want {
+			t.Errorf("%s: %d MiB to spare; want %d", tt.name, got/mib, tt.want/mib)
+		}
+	}
+}

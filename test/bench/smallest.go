@@ -79,7 +79,7 @@ func (b *bench) saves(cfg vmlab.Config, mib int) (bool, error) {
 	}
 	r, _, err := b.cycle(cfg)
 	if errors.Is(err, errNoDump) || errors.Is(err, context.DeadlineExceeded) && b.ctx.Err() == nil {
-		fmt.Printf("  %s, %dM: no dump\n", b.target, mib)
+		fmt.Printf("  %s, %dM: %v\n", b.target, mib, err)
 		return false, nil
 	}
 	if err == nil {

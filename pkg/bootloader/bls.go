@@ -11,7 +11,8 @@ type entry struct {
 	path    string // of the file
 	base    string // the directory that paths in it begin at
 	version string
-	linux   string // a kernel, or a UKI: keys linux, efi and uki
+	linux   string // a kernel, or a UKI: keys linux and uki
+	efi     string // any EFI program
 	options string // of all its lines
 }
 
@@ -58,8 +59,10 @@ func parseEntry(name, base, text string) entry {
 		switch key {
 		case "version":
 			e.version = value
-		case "linux", "efi", "uki":
+		case "linux", "uki":
 			e.linux = value
+		case "efi":
+			e.efi = value
 		case "options":
 			e.options = strings.TrimSpace(e.options + " " + value)
 		}

@@ -233,10 +233,9 @@ func (s *search) ofEntries() {
 }
 
 func (s *search) tryEntry(e entry, how string) {
-	if e.linux == "" {
-		return
+	if file := cmp.Or(e.linux, e.efi); file != "" {
+		s.tails([]string{e.base, "/"}, strings.ReplaceAll(file, `\`, "/"), func(at string) { s.try(at, how, e.version == s.release) })
 	}
-	s.tails([]string{e.base, "/"}, strings.ReplaceAll(e.linux, `\`, "/"), func(at string) { s.try(at, how, e.version == s.release) })
 }
 
 // ukis are the UKIs where the Boot Loader Specification has them.

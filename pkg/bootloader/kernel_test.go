@@ -138,3 +138,7 @@ func TestFindKernelRefuses(t *testing.T) {
 		}
 	}
 }
+
+func ukiCmdline(cmdline string) []byte {
+	return imagetest.PE(0x8664, imagetest.Section{Name: ".uname", Data: []byte(running)}, imagetest.Section{Name: ".cmdline", Data: []byte(cmdline)}, imagetest.Section{Name: ".linux", Data: []byte(bzImage(running))})
+}

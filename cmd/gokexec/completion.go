@@ -59,18 +59,21 @@ type completionValue struct {
 }
 
 // optionWords are the values that an option takes one of; those of --arch are machine.Names.
-var optionWords = map[string][]string{
-	"method":         {"auto", "file", "segments"},
-	"reload-method":  {"auto", "file", "segments"},
-	"hotplug":        {"auto", "on", "off"},
-	"compress":       {"zstd", "zlib", "lzo", "snappy", "none"},
-	"format":         {"kdump", "elf", "flattened", "flattened-elf"},
-	"dump-level":     {"31", "1,31", "25", "17", "1", "0"},
-	"compression":    {"auto", "none", "gzip", "xz", "zstd", "lz4"},
-	"final-action":   {"reboot", "poweroff", "halt", "shell"},
-	"failure-action": {"reboot", "poweroff", "halt", "shell"},
-	"fstype":         {"ext4", "xfs", "btrfs", "vfat"},
-	"serial":         {"ttyS0", "ttyS1", "ttyS2", "ttyS3"},
+var optionWords = []struct {
+	option string
+	words  []string
+}{
+	{"method", []string{"auto", "file", "segments"}},
+	{"reload-method", []string{"auto", "file", "segments"}},
+	{"hotplug", []string{"auto", "on", "off"}},
+	{"compress", []string{"zstd", "zlib", "lzo", "snappy", "none"}},
+	{"format", []string{"kdump", "elf", "flattened", "flattened-elf"}},
+	{"dump-level", []string{"31", "1,31", "25", "17", "1", "0"}},
+	{"compression", []string{"auto", "none", "gzip", "xz", "zstd", "lz4"}},
+	{"final-action", []string{"reboot", "poweroff", "halt", "shell"}},
+	{"failure-action", []string{"reboot", "poweroff", "halt", "shell"}},
+	{"fstype", []string{"ext4", "xfs", "btrfs", "vfat"}},
+	{"serial", []string{"ttyS0", "ttyS1", "ttyS2", "ttyS3"}},
 }
 
 func completionSpecs() []completionSpec {
@@ -102,7 +105,12 @@ func newCompletionOption(f *pflag.Flag) completionOption {
 	if !o.takesValue {
 		return o
 	}
-	o.value = completionValue{words: optionWords[f.Name], name: kind}
+	o.value = completionValue{name: kind}
+	for _, w := range optionWords {
+		if w.option == f.Name {
+			o.value.words = w.words
+		}
+	}
 	switch {
 	case f.Name == "set":
 		o.value.words = kmod.SetNames()

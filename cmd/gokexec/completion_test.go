@@ -147,13 +147,13 @@ func TestCompletionWords(t *testing.T) {
 			}
 		}
 	}
-	for name, words := range optionWords {
-		if !used[name] {
-			t.Errorf("optionWords has %q, which is no command's option", name)
+	for _, o := range optionWords {
+		if !used[o.option] {
+			t.Errorf("optionWords has %q, which is no command's option", o.option)
 		}
-		for _, w := range words {
-			if err := parseOptionWord(name, w); err != nil {
-				t.Errorf("--%s %s is offered, but: %v", name, w, err)
+		for _, w := range o.words {
+			if err := parseOptionWord(o.option, w); err != nil {
+				t.Errorf("--%s %s is offered, but: %v", o.option, w, err)
 			}
 		}
 	}

@@ -166,7 +166,7 @@ func (m *makedumpfileRun) writeFile(path string, write func(io.WriterAt) (excerp
 var errSaid = errors.New("reported already")
 
 // errLimit is the size that -L allows.
-var errLimit = fmt.Errorf("size limit: %w", unix.ENOSPC)
+var errLimit = errors.New("size limit")
 
 // dumpSink is what a dump is written to, within a limit. It remembers that an error is its own.
 type dumpSink struct {
@@ -192,7 +192,7 @@ func (s *dumpSink) fits(b []byte, off uint64) ([]byte, error) {
 	if s.limit == 0 || off+uint64(len(b)) <= s.limit {
 		return b, nil
 	}
-	return b[:s.limit-min(off, s.limit)], errLimit
+	return b[:s.limit-min(off, s.limit)], fmt.Errorf("%w: %w", errLimit, unix.ENOSPC)
 }
 
 func (s *dumpSink) done(n int, err, limit error) (int, error) {

@@ -39,6 +39,16 @@ var arches = []arch{
 	{"riscv64", elf.EM_RISCV},
 }
 
+// offsets are those of the code.
+func (a arch) offsets(t testing.TB) codeOffsets {
+	t.Helper()
+	row, err := targetOf(a.machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row.offsets
+}
+
 // chunk is memory with data in it, and zeros up to memSize.
 type chunk struct {
 	addr    uint64

@@ -3,8 +3,8 @@
 package purgatory
 
 // offsets of the code for each GOARCH, in bytes.
-var offsets = map[string]codeOffsets{
-	"amd64":   {params: 0xb40, verify: 0x320},
-	"arm64":   {params: 0xf50, verify: 0x210},
-	"riscv64": {params: 0x8f0, verify: 0xd0},
+var offsets = struct{ amd64, arm64, riscv64 codeOffsets }{
+	amd64:   codeOffsets{params: 0xb40, verify: 0x320},
+	arm64:   codeOffsets{params: 0xf50, verify: 0x210},
+	riscv64: codeOffsets{params: 0x8f0, verify: 0xd0},
 }

@@ -21,10 +21,11 @@ func TestBlob(t *testing.T) {
 		if uint64(len(blob)) > n-4096 || len(blob) > 6<<10 || n%Align != 0 {
 			t.Errorf("%s: %d bytes of code in %d of memory; want up to 6 KiB, and a page left", a.goarch, len(blob), n)
 		}
-		if i := bytes.Index(blob, []byte(paramsMagic)); i != offsets[a.goarch].params {
-			t.Errorf("%s: parameters at %#x; want %#x", a.goarch, i, offsets[a.goarch].params)
+		params := a.offsets(t).params
+		if i := bytes.Index(blob, []byte(paramsMagic)); i != params {
+			t.Errorf("%s: parameters at %#x; want %#x", a.goarch, i, params)
 		}
-		if v := binary.LittleEndian.Uint32(blob[offsets[a.goarch].params+offVersion:]); v != paramsVersion {
+		if v := binary.LittleEndian.Uint32(blob[params+offVersion:]); v != paramsVersion {
 			t.Errorf("%s: parameters of version %d; want %d", a.goarch, v, paramsVersion)
 		}
 		// elfcorehdr updates look for a segment that begins like an ELF file.

@@ -46,15 +46,15 @@ type target struct {
 
 // targetOf looks a machine up.
 func targetOf(machine elf.Machine) (target, error) {
-	row, known := map[elf.Machine]target{
-		elf.EM_X86_64:  {code: codeAMD64, offsets: offsets["amd64"], align: 1, serials: []SerialKind{Serial8250Port}},
-		elf.EM_AARCH64: {code: codeARM64, offsets: offsets["arm64"], align: 4, sme: true, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialPL011}},
-		elf.EM_RISCV:   {code: codeRISCV64, offsets: offsets["riscv64"], align: 2, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialSBI}},
-	}[machine]
-	if !known {
-		return row, fmt.Errorf("%v: %w", machine, ErrUnsupported)
+	switch machine {
+	case elf.EM_X86_64:
+		return target{code: codeAMD64, offsets: offsets.amd64, align: 1, serials: []SerialKind{Serial8250Port}}, nil
+	case elf.EM_AARCH64:
+		return target{code: codeARM64, offsets: offsets.arm64, align: 4, sme: true, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialPL011}}, nil
+	case elf.EM_RISCV:
+		return target{code: codeRISCV64, offsets: offsets.riscv64, align: 2, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialSBI}}, nil
 	}
-	return row, nil
+	return target{}, fmt.Errorf("%v: %w", machine, ErrUnsupported)
 }
 
 // Blob returns a copy of the purgatory for a 64-bit, little-endian machine:

@@ -67,7 +67,7 @@ func (u *userRun) start(t testing.TB, a arch, emulator []string) *exec.Cmd {
 		accel = 1
 	}
 	u.params.Entry = 0x1000
-	off := offsets[a.goarch]
+	off := a.offsets(t)
 	memory := append([]chunk{
 		{userHarness, harness(t, a,
 			harnessBlob, userBlob+uint64(off.params), harnessVerify, userBlob+uint64(off.verify), harnessAccel, accel,

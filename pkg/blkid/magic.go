@@ -50,38 +50,65 @@ var magics = []struct {
 	{PartitionTable, "gpt", -4096, "EFI PART"},
 }
 
-// memberships say what a member is a part of, by its type.
-var memberships = map[string]string{
-	"linux_raid_member":             "an md RAID array",
-	"isw_raid_member":               "an Intel firmware RAID (IMSM)",
-	"ddf_raid_member":               "a DDF RAID",
-	"lsi_mega_raid_member":          "an LSI firmware RAID",
-	"nvidia_raid_member":            "an NVIDIA firmware RAID",
-	"promise_fasttrack_raid_member": "a Promise firmware RAID",
-	"silicon_medley_raid_member":    "a Silicon Image firmware RAID",
-	"via_raid_member":               "a VIA firmware RAID",
-	"adaptec_raid_member":           "an Adaptec firmware RAID",
-	"hpt37x_raid_member":            "a HighPoint firmware RAID",
-	"hpt45x_raid_member":            "a HighPoint firmware RAID",
-	"jmicron_raid_member":           "a JMicron firmware RAID",
-	"LVM1_member":                   "an LVM volume group",
-	"LVM2_member":                   "an LVM volume group",
-	"crypto_LUKS":                   "an encrypted volume (LUKS)",
-	"BitLocker":                     "an encrypted volume (BitLocker)",
-	"bcache":                        "a bcache",
-	"drbd":                          "a DRBD mirror",
-	"drbdmanage_control_volume":     "a DRBD cluster",
-	"drbdproxy_datalog":             "a DRBD mirror",
-	"zfs_member":                    "a ZFS pool",
-	"ceph_bluestore":                "a Ceph cluster",
-	"VMFS":                          "a VMware datastore",
-	"VMFS_volume_member":            "a VMware datastore",
-	"vdo":                           "a VDO volume",
-	"stratis":                       "a Stratis pool",
-	"mpool":                         "an mpool",
-	"oracleasm":                     "an Oracle ASM disk group",
-	"ubi":                           "a UBI volume",
-	"DM_integrity":                  "a dm-integrity volume",
-	"DM_verity_hash":                "a dm-verity volume",
-	"DM_snapshot_cow":               "a device-mapper snapshot",
+// membership says what a member is a part of, by its type; "" if that is not known.
+func membership(typ string) string {
+	switch typ {
+	case "linux_raid_member":
+		return "an md RAID array"
+	case "isw_raid_member":
+		return "an Intel firmware RAID (IMSM)"
+	case "ddf_raid_member":
+		return "a DDF RAID"
+	case "lsi_mega_raid_member":
+		return "an LSI firmware RAID"
+	case "nvidia_raid_member":
+		return "an NVIDIA firmware RAID"
+	case "promise_fasttrack_raid_member":
+		return "a Promise firmware RAID"
+	case "silicon_medley_raid_member":
+		return "a Silicon Image firmware RAID"
+	case "via_raid_member":
+		return "a VIA firmware RAID"
+	case "adaptec_raid_member":
+		return "an Adaptec firmware RAID"
+	case "hpt37x_raid_member", "hpt45x_raid_member":
+		return "a HighPoint firmware RAID"
+	case "jmicron_raid_member":
+		return "a JMicron firmware RAID"
+	case "LVM1_member", "LVM2_member":
+		return "an LVM volume group"
+	case "crypto_LUKS":
+		return "an encrypted volume (LUKS)"
+	case "BitLocker":
+		return "an encrypted volume (BitLocker)"
+	case "bcache":
+		return "a bcache"
+	case "drbd", "drbdproxy_datalog":
+		return "a DRBD mirror"
+	case "drbdmanage_control_volume":
+		return "a DRBD cluster"
+	case "zfs_member":
+		return "a ZFS pool"
+	case "ceph_bluestore":
+		return "a Ceph cluster"
+	case "VMFS", "VMFS_volume_member":
+		return "a VMware datastore"
+	case "vdo":
+		return "a VDO volume"
+	case "stratis":
+		return "a Stratis pool"
+	case "mpool":
+		return "an mpool"
+	case "oracleasm":
+		return "an Oracle ASM disk group"
+	case "ubi":
+		return "a UBI volume"
+	case "DM_integrity":
+		return "a dm-integrity volume"
+	case "DM_verity_hash":
+		return "a dm-verity volume"
+	case "DM_snapshot_cow":
+		return "a device-mapper snapshot"
+	}
+	return ""
 }

@@ -1,6 +1,9 @@
 package blkid
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // mdMagic is MD_SB_MAGIC of include/uapi/linux/raid/md_p.h, little-endian and
 // big-endian.
@@ -64,23 +67,22 @@ func probeMD090(m *medium) (Signature, bool) {
 var firmwareRAIDs = []struct {
 	name    string
 	sectors []int64 // from the end; the signature begins there
-	valid   func(sector []byte) bool
+	magic   string
+	valid   func(sector []byte) bool // nil: the magic is enough
 }{
 	// Intel counts in sectors of the disk's own size: the last but one.
-	{"isw_raid_member", []int64{2, 16}, begins("Intel Raid ISM Cfg Sig. ")},
+	{"isw_raid_member", []int64{2, 16}, "Intel Raid ISM Cfg Sig. ", nil},
 	// SNIA DDF 1.2, 5.4: the anchor is the last block; a spare one 256 before.
-	{"ddf_raid_member", []int64{1, 8, 257}, begins("\xde\x11\xde\x11")},
-	{"lsi_mega_raid_member", []int64{1}, begins("$XIDE$")},
-	{"nvidia_raid_member", []int64{2}, begins("NVIDIA  ")},
-	{"promise_fasttrack_raid_member", []int64{63, 255, 256, 16, 399, 591, 675, 735, 911, 974, 991, 951, 3087}, begins("Promise Technology, Inc.")},
-	{"hpt45x_raid_member", []int64{11}, begins("\xf3\x16\x78\x5a")},
-	{"hpt45x_raid_member", []int64{11}, begins("\xfd\x16\x78\x5a")},
-	{"adaptec_raid_member", []int64{1}, func(b []byte) bool {
-		return string(b[:4]) == "\x37\xfc\x4d\x1e" && string(b[256:260]) == "DPTM"
-	}},
-	{"silicon_medley_raid_member", []int64{1}, validSilicon},
-	{"via_raid_member", []int64{1}, validVIA},
-	{"jmicron_raid_member", []int64{1}, validJMicron},
+	{"ddf_raid_member", []int64{1, 8, 257}, "\xde\x11\xde\x11", nil},
+	{"lsi_mega_raid_member", []int64{1}, "$XIDE$", nil},
+	{"nvidia_raid_member", []int64{2}, "NVIDIA  ", nil},
+	{"promise_fasttrack_raid_member", []int64{63, 255, 256, 16, 399, 591, 675, 735, 911, 974, 991, 951, 3087}, "Promise Technology, Inc.", nil},
+	{"hpt45x_raid_member", []int64{11}, "\xf3\x16\x78\x5a", nil},
+	{"hpt45x_raid_member", []int64{11}, "\xfd\x16\x78\x5a", nil},
+	{"adaptec_raid_member", []int64{1}, "\x37\xfc\x4d\x1e", func(b []byte) bool { return string(b[256:260]) == "DPTM" }},
+	{"silicon_medley_raid_member", []int64{1}, "", validSilicon},
+	{"via_raid_member", []int64{1}, "", validVIA},
+	{"jmicron_raid_member", []int64{1}, "", validJMicron},
 }
 
 func probeFirmwareRAID(m *medium) (Signature, bool) {
@@ -88,7 +90,7 @@ func probeFirmwareRAID(m *medium) (Signature, bool) {
 		for _, n := range f.sectors {
 			offset := m.size&^511 - 512*n
 			b := m.at(offset, 512)
-			if offset < 0 || b == nil || !f.valid(b) || m.table.covers(offset, 512) {
+			if offset < 0 || !bytes.HasPrefix(b, []byte(f.magic)) || f.valid != nil && !f.valid(b) || m.table.covers(offset, 512) {
 				continue
 			}
 			return Signature{Kind: Member, Type: f.name}, true
@@ -101,10 +103,6 @@ func probeFirmwareRAID(m *medium) (Signature, bool) {
 		}
 	}
 	return Signature{}, false
-}
-
-func begins(magic string) func([]byte) bool {
-	return func(b []byte) bool { return string(b[:len(magic)]) == magic }
 }
 
 // validSilicon: a magic of which three bytes are zero needs the checksum, over the

@@ -120,7 +120,7 @@ func (c *Contents) Verdict() Verdict {
 
 // memberOf says what a member is a part of.
 func (v Verdict) memberOf() string {
-	if what, ok := memberships[v.Signature.Type]; ok {
+	if what := membership(v.Signature.Type); what != "" {
 		return what
 	}
 	return "something else"

@@ -81,7 +81,7 @@ func TestMemberWins(t *testing.T) {
 			m.plant(b)
 			c, err := Probe(bytes.NewReader(b), int64(size))
 			v := c.Verdict()
-			if err != nil || v.Kind != Member || v.Signature.Type != m.name || memberships[v.Signature.Type] == "" {
+			if err != nil || v.Kind != Member || v.Signature.Type != m.name || membership(v.Signature.Type) == "" {
 				t.Errorf("%s %s, %d bytes: %+v, %v; want it a member", m.name, m.what, size, v, err)
 			}
 			if b[0x438] == 0x53 && !slices.ContainsFunc(c.Signatures, func(s Signature) bool { return s.UUID == uuid }) {

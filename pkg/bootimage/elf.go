@@ -31,17 +31,32 @@ type ELF struct {
 	Empty   []ELFLoad // PT_LOADs without a memory size: they load nothing
 }
 
-// kernelBase is where the virtual addresses of a kernel begin: what lies lower
+// kernelBases are where the virtual addresses of a kernel begin: what lies lower
 // is a program for user space. 0x40000000 is the lowest PAGE_OFFSET that 32-bit
 // kernels can be configured for.
-var kernelBase = map[elf.Machine]map[elf.Class]uint64{
-	elf.EM_X86_64:    {elf.ELFCLASS64: 1 << 63},
-	elf.EM_AARCH64:   {elf.ELFCLASS64: 1 << 63},
-	elf.EM_RISCV:     {elf.ELFCLASS64: 1 << 63, elf.ELFCLASS32: 0x40000000},
-	elf.EM_LOONGARCH: {elf.ELFCLASS64: 1 << 63},
-	elf.EM_PPC64:     {elf.ELFCLASS64: 1 << 63},
-	elf.EM_386:       {elf.ELFCLASS32: 0x40000000},
-	elf.EM_ARM:       {elf.ELFCLASS32: 0x40000000},
+var kernelBases = [...]struct {
+	machine elf.Machine
+	class   elf.Class
+	base    uint64
+}{
+	{elf.EM_X86_64, elf.ELFCLASS64, 1 << 63},
+	{elf.EM_AARCH64, elf.ELFCLASS64, 1 << 63},
+	{elf.EM_RISCV, elf.ELFCLASS64, 1 << 63},
+	{elf.EM_RISCV, elf.ELFCLASS32, 0x40000000},
+	{elf.EM_LOONGARCH, elf.ELFCLASS64, 1 << 63},
+	{elf.EM_PPC64, elf.ELFCLASS64, 1 << 63},
+	{elf.EM_386, elf.ELFCLASS32, 0x40000000},
+	{elf.EM_ARM, elf.ELFCLASS32, 0x40000000},
+}
+
+// kernelBase is 0 where addresses tell nothing.
+func (f *ELF) kernelBase() uint64 {
+	for _, k := range kernelBases {
+		if k.machine == f.Machine && k.class == f.Class {
+			return k.base
+		}
+	}
+	return 0
 }
 
 // elfLayout is the place of the fields of the two classes.
@@ -136,7 +151,7 @@ func (f *ELF) addProgram(l *elfLayout, b []byte, i int) error {
 	case elf.PT_PHDR:
 		// Where addresses tell nothing: the linker makes one for programs,
 		// and none with the linker scripts of the kernel.
-		if _, ok := kernelBase[f.Machine][f.Class]; ok {
+		if f.kernelBase() != 0 {
 			return nil
 		}
 		return fmt.Errorf("%w: an ELF program for %s (it has a %v)", ErrNotKernel, MachineName(f.Machine), t)
@@ -179,7 +194,7 @@ func (f *ELF) check(size int64) error {
 	if len(f.Loads) == 0 {
 		return fmt.Errorf("%w: an ELF file without a PT_LOAD", ErrNotKernel)
 	}
-	base := kernelBase[f.Machine][f.Class]
+	base := f.kernelBase()
 	isKernel, entry := false, false
 	for i, p := range f.Loads {
 		if p.Offset > uint64(size) || p.FileSize > uint64(size)-p.Offset {

@@ -48,7 +48,7 @@ const (
 	FormatS390                        // s390 image with the S390EP mark (arch/s390/boot/head.S)
 )
 
-var formatNames = map[Format]string{
+var formatNames = [...]string{
 	FormatBzImage:   "bzImage",
 	FormatELF:       "ELF",
 	FormatARM64:     "arm64 Image",
@@ -60,8 +60,8 @@ var formatNames = map[Format]string{
 
 // String returns the usual name of the format, such as "bzImage".
 func (f Format) String() string {
-	if s, ok := formatNames[f]; ok {
-		return s
+	if f > 0 && int(f) < len(formatNames) {
+		return formatNames[f]
 	}
 	return fmt.Sprintf("Format(%d)", int(f))
 }

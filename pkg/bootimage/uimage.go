@@ -16,7 +16,7 @@ const (
 )
 
 // uImageCodecs is ih_comp (u-boot include/image.h); 0 is none.
-var uImageCodecs = map[byte]string{1: "gzip", 2: "bzip2", 3: "lzma", 4: "lzo", 5: "lz4", 6: "zstd"}
+var uImageCodecs = [256]string{1: "gzip", 2: "bzip2", 3: "lzma", 4: "lzo", 5: "lz4", 6: "zstd"}
 
 // wrapUImage returns the kernel in a legacy image of U-Boot, nil when h is the
 // beginning of something else. The payload's own magic tells its compression,

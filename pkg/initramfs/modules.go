@@ -155,4 +155,4 @@ func (a *moduleAdder) addFirmware(module string, patterns []string) error {
 
 // firmwareOptions let the kernel load packed firmware (drivers/base/firmware_loader/Kconfig); without
 // them it is put in unpacked.
-var firmwareOptions = map[kmod.Packing]string{kmod.XZ: "FW_LOADER_COMPRESS_XZ", kmod.Zstd: "FW_LOADER_COMPRESS_ZSTD"}
+var firmwareOptions = [...]string{kmod.XZ: "FW_LOADER_COMPRESS_XZ", kmod.Zstd: "FW_LOADER_COMPRESS_ZSTD"}

@@ -3,7 +3,6 @@ package initramfs
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -142,18 +141,18 @@ const filesystemHead = 1088
 // filesystems are the filesystems by their magic numbers: those of init/do_mounts_rd.c
 // (identify_ramdisk_image), and erofs.
 var filesystems = []struct {
-	at   int // offset in bytes
-	name string
-	le   []byte
+	at    int // offset in bytes
+	name  string
+	magic string
 }{
-	{0, "squashfs", []byte("hsqs")},
-	{0, "cramfs", binary.LittleEndian.AppendUint32(nil, 0x28cd3d45)},
-	{512, "cramfs", binary.LittleEndian.AppendUint32(nil, 0x28cd3d45)},
-	{0, "romfs", []byte("-rom1fs-")},
-	{1024, "erofs", binary.LittleEndian.AppendUint32(nil, 0xe0f5e1e2)},
-	{1024 + 56, "ext2", []byte{0x53, 0xef}},
-	{1024 + 16, "minix", []byte{0x7f, 0x13}},
-	{1024 + 16, "minix", []byte{0x8f, 0x13}},
+	{0, "squashfs", "hsqs"},
+	{0, "cramfs", "\x45\x3d\xcd\x28"},
+	{512, "cramfs", "\x45\x3d\xcd\x28"},
+	{0, "romfs", "-rom1fs-"},
+	{1024, "erofs", "\xe2\xe1\xf5\xe0"},
+	{1024 + 56, "ext2", "\x53\xef"},
+	{1024 + 16, "minix", "\x7f\x13"},
+	{1024 + 16, "minix", "\x8f\x13"},
 }
 
 // filesystem tells the filesystem that br's next bytes are, "" for none, and takes none of them.
@@ -163,7 +162,7 @@ func filesystem(br *bufio.Reader) string {
 		return ""
 	}
 	for _, r := range filesystems {
-		if len(b) >= r.at+len(r.le) && bytes.Equal(b[r.at:r.at+len(r.le)], r.le) {
+		if len(b) >= r.at && bytes.HasPrefix(b[r.at:], []byte(r.magic)) {
 			return r.name
 		}
 	}

@@ -20,8 +20,16 @@ var (
 	ErrSplit = errors.New("part of a split dump")
 	// ErrExcluded means that a page was memory of the machine and a filter left it out. It is an
 	// vmcore.ErrNotInDump.
-	ErrExcluded = fmt.Errorf("page left out by the dump's filter: %w", vmcore.ErrNotInDump)
+	ErrExcluded error = &excludedError{}
 )
+
+type excludedError struct{}
+
+func (*excludedError) Error() string {
+	return "page left out by the dump's filter: " + vmcore.ErrNotInDump.Error()
+}
+
+func (*excludedError) Unwrap() error { return vmcore.ErrNotInDump }
 
 // Dump is the memory of a crashed machine. Its methods may be called concurrently if the files
 // may be read so.

@@ -257,7 +257,7 @@ func (h *Header) check(size int64) error {
 	}
 	// A part without pages ends with the bits of the last ones.
 	if end := h.bitmapOffset() + (h.Pages+7)/8; end > uint64(size) {
-		return fmt.Errorf("%d bytes long, its bitmaps end at %d: %w", size, end, errCut)
+		return fmt.Errorf("%d bytes long, its bitmaps end at %d: %w", size, end, errCut())
 	}
 	return nil
 }

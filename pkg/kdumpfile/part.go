@@ -12,7 +12,7 @@ import (
 )
 
 // errCut means that a file ends too early.
-var errCut = fmt.Errorf("the file is cut off: %w", io.ErrUnexpectedEOF)
+func errCut() error { return fmt.Errorf("the file is cut off: %w", io.ErrUnexpectedEOF) }
 
 // errNotStored means that the dump has no such page.
 var errNotStored = errors.New("page not stored")
@@ -60,7 +60,7 @@ func openPart(f File) (*part, error) {
 		p.damage = append(p.damage, errors.New("its writer marked it as incomplete"))
 	}
 	if h.EraseSize != 0 && (h.eraseAt > uint64(f.Size()) || h.EraseSize > uint64(f.Size())-h.eraseAt) {
-		p.damage = append(p.damage, errCut)
+		p.damage = append(p.damage, errCut())
 	}
 	return p, nil
 }

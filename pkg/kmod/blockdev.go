@@ -76,10 +76,13 @@ type device struct {
 	modules  []string // of its driver, "" if that is built in; and what its kind needs
 }
 
-// byLink are the ways to name a device that udev makes links for.
-var byLink = map[string]string{
-	"UUID": "by-uuid", "LABEL": "by-label", "PARTUUID": "by-partuuid", "PARTLABEL": "by-partlabel",
-	"ID": "by-id",
+// byLink is the directory of the links that udev makes for a way to name a device, "" for none.
+func byLink(tag string) string {
+	switch tag {
+	case "UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID":
+		return "by-" + strings.ToLower(tag)
+	}
+	return ""
 }
 
 // blockDir returns the directory below sys/devices of a block device.
@@ -89,8 +92,8 @@ func blockDir(root fs.FS, dev string) (string, error) {
 	}
 	name := dev
 	if tag, value, ok := strings.Cut(dev, "="); ok {
-		by, known := byLink[tag]
-		if !known {
+		by := byLink(tag)
+		if by == "" {
 			return fail(errors.New("unknown tag; want UUID=, LABEL=, PARTUUID=, PARTLABEL= or ID="))
 		}
 		// The value may be spelled as in the name of the link.
@@ -255,11 +258,18 @@ var dmTargets = []struct {
 	{"DMRAID-", []string{"dm_mirror", "dm_raid"}},
 }
 
-// mdLevels are the modules of md's levels, by md/level
+// mdLevel is the module of a level of md (md/level), "" for none
 // (drivers/md/*.c, MODULE_ALIAS("md-level-...")).
-var mdLevels = map[string]string{
-	"raid0": "raid0", "raid1": "raid1", "raid10": "raid10",
-	"raid4": "raid456", "raid5": "raid456", "raid6": "raid456", "linear": "md_linear",
+func mdLevel(level string) string {
+	switch level {
+	case "raid0", "raid1", "raid10":
+		return level
+	case "raid4", "raid5", "raid6":
+		return "raid456"
+	case "linear":
+		return "md_linear"
+	}
+	return ""
 }
 
 // kind returns the modules of block devices that have no driver in sysfs.
@@ -284,7 +294,7 @@ func (w *walker) kind(dir string) ([]string, error) {
 			return nil, err
 		}
 		modules := []string{"md_mod"}
-		if m, ok := mdLevels[level]; ok {
+		if m := mdLevel(level); m != "" {
 			modules = append(modules, m)
 		}
 		return modules, nil

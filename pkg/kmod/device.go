@@ -171,20 +171,33 @@ type Watchdog struct {
 	Drivers  []string
 }
 
-// watchdogDrivers are the modules of watchdogs that have no device in sysfs, by identity.
-var watchdogDrivers = map[string]string{
-	"IPMI":                        "ipmi_watchdog",
-	"HP Watchdog Timer":           "hpwdt",
-	"HPE iLO2+ HW Watchdog Timer": "hpwdt",
-	"i6300ESB timer":              "i6300esb",
-	"SP5100 TCO timer":            "sp5100_tco",
-	"Software Watchdog":           "softdog",
-	"Intel MEI WDT":               "mei_wdt",
-	"iamt_wdt":                    "mei_wdt",
+// watchdogDriver is the module of a watchdog that has no device in sysfs, by identity; "" if that is
+// not known.
+func watchdogDriver(identity string) string {
+	switch identity {
+	case "IPMI":
+		return "ipmi_watchdog"
+	case "HP Watchdog Timer", "HPE iLO2+ HW Watchdog Timer":
+		return "hpwdt"
+	case "i6300ESB timer":
+		return "i6300esb"
+	case "SP5100 TCO timer":
+		return "sp5100_tco"
+	case "Software Watchdog":
+		return "softdog"
+	case "Intel MEI WDT", "iamt_wdt":
+		return "mei_wdt"
+	}
+	return ""
 }
 
 // watchdogNeeds are modules that a driver works through and doesn't name.
-var watchdogNeeds = map[string][]string{"ipmi_watchdog": {"ipmi_si", "ipmi_ssif", "ipmi_powernv"}}
+func watchdogNeeds(driver string) []string {
+	if driver == "ipmi_watchdog" {
+		return []string{"ipmi_si", "ipmi_ssif", "ipmi_powernv"}
+	}
+	return nil
+}
 
 // Watchdogs lists the watchdogs of the machine at root that run, and those that don't tell
 // (CONFIG_WATCHDOG_SYSFS). Drivers are the names of modules that are loaded now: the device's own and
@@ -234,7 +247,7 @@ func watchdogModules(root fs.FS, dir, identity string) ([]string, error) {
 		names = append(names, NormalizeName(path.Base(mod)))
 	}
 	loaded := func(name string) bool { return isDir(root, "sys/module/"+name) }
-	if known := watchdogDrivers[identity]; len(names) == 0 && known != "" && loaded(known) {
+	if known := watchdogDriver(identity); len(names) == 0 && known != "" && loaded(known) {
 		names = append(names, known)
 	}
 	if own := NormalizeName(identity); len(names) == 0 && validName(own) && loaded(own) && isDir(root, "sys/module/"+own+"/holders") {
@@ -247,7 +260,7 @@ func watchdogModules(root fs.FS, dir, identity string) ([]string, error) {
 		}
 	}
 	for _, n := range names {
-		for _, need := range watchdogNeeds[n] {
+		for _, need := range watchdogNeeds(n) {
 			if loaded(need) {
 				names = append(names, need)
 			}
@@ -306,7 +319,7 @@ func (t *Tree) ModulesForWatchdog(root fs.FS, dog Watchdog) (names []string, kno
 	if own := NormalizeName(dog.Identity); !known && t.Builtin(own) {
 		known = true
 	}
-	if builtin := watchdogDrivers[dog.Identity]; !known && t.Builtin(builtin) {
+	if builtin := watchdogDriver(dog.Identity); !known && t.Builtin(builtin) {
 		known = true
 	}
 	return names, known || len(dog.Drivers) == 0 && isDir(root, dir+"/driver"), nil

@@ -132,16 +132,26 @@ func insertFile(k Kernel, f descriptor, params string) (bool, error) {
 	return true, explain("finit_module", err)
 }
 
-// causes say what init_module(2)'s errno means (kernel/module/main.c,
-// load_module), where the general text misleads.
-var causes = map[unix.Errno]string{
-	unix.ENOENT:       "a symbol it needs is missing: a module it depends on is not loaded, or it is for another kernel",
-	unix.ENOEXEC:      "not a module for this kernel: another version, architecture or a damaged file",
-	unix.EKEYREJECTED: "its signature is not one this kernel accepts",
-	unix.ENOKEY:       "its signature's key is not known to this kernel",
-	unix.EPERM:        "no CAP_SYS_MODULE, or kernel.modules_disabled is 1",
-	unix.ENODEV:       "its device or CPU feature is not in this machine",
-	unix.ENOMEM:       "out of memory: crashkernel= is too small",
+// cause says what an errno of init_module(2) means (kernel/module/main.c, load_module), where the
+// general text misleads; "" elsewhere.
+func cause(errno unix.Errno) string {
+	switch errno {
+	case unix.ENOENT:
+		return "a symbol it needs is missing: a module it depends on is not loaded, or it is for another kernel"
+	case unix.ENOEXEC:
+		return "not a module for this kernel: another version, architecture or a damaged file"
+	case unix.EKEYREJECTED:
+		return "its signature is not one this kernel accepts"
+	case unix.ENOKEY:
+		return "its signature's key is not known to this kernel"
+	case unix.EPERM:
+		return "no CAP_SYS_MODULE, or kernel.modules_disabled is 1"
+	case unix.ENODEV:
+		return "its device or CPU feature is not in this machine"
+	case unix.ENOMEM:
+		return "out of memory: crashkernel= is too small"
+	}
+	return ""
 }
 
 func explain(call string, err error) error {
@@ -149,7 +159,7 @@ func explain(call string, err error) error {
 	if !errors.As(err, &errno) {
 		return fmt.Errorf("%s: %w", call, err)
 	}
-	if cause, ok := causes[errno]; ok {
+	if cause := cause(errno); cause != "" {
 		return fmt.Errorf("%s: %s: %w (%s)", call, unix.ErrnoName(errno), err, cause)
 	}
 	return fmt.Errorf("%s: %s: %w", call, unix.ErrnoName(errno), err)

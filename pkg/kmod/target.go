@@ -9,13 +9,17 @@ import (
 // filesystemExtras are modules that a filesystem asks the kernel for when it
 // is mounted. A capture kernel has no modprobe to answer, so they are loaded
 // beforehand, where they exist.
-var filesystemExtras = map[string][]string{
-	// fs/fat/inode.c loads the tables of its code page and of its I/O character set:
-	// CONFIG_FAT_DEFAULT_CODEPAGE is 437, CONFIG_FAT_DEFAULT_IOCHARSET
-	// iso8859-1 by default, ascii or utf8 in distributions.
-	"vfat":  {"nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"},
-	"msdos": {"nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"},
-	"exfat": {"nls_utf8"},
+func filesystemExtras(fstype string) []string {
+	switch fstype {
+	case "vfat", "msdos":
+		// fs/fat/inode.c loads the tables of its code page and of its I/O character set:
+		// CONFIG_FAT_DEFAULT_CODEPAGE is 437, CONFIG_FAT_DEFAULT_IOCHARSET
+		// iso8859-1 by default, ascii or utf8 in distributions.
+		return []string{"nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"}
+	case "exfat":
+		return []string{"nls_utf8"}
+	}
+	return nil
 }
 
 // ModulesForFilesystem returns the names of the modules of this tree that
@@ -41,7 +45,7 @@ func (t *Tree) ModulesForFilesystem(fstype string) (required, optional []string,
 	if !m.Found() {
 		return nil, nil, fmt.Errorf("filesystem %s: %w", fstype, t.unknown(fstype))
 	}
-	for _, n := range filesystemExtras[fstype] {
+	for _, n := range filesystemExtras(fstype) {
 		if _, ok := t.files[n]; ok {
 			optional = append(optional, n)
 		}
@@ -53,34 +57,37 @@ func (t *Tree) ModulesForFilesystem(fstype string) (required, optional []string,
 // itself can't be looked at: an initramfs for another machine, or for several.
 // What a kernel lacks of them, or has built in, is passed over; they are
 // loaded as optional, since most of them find no device.
-var sets = map[string][]string{
+var sets = []struct {
+	name    string
+	members []string
+}{
 	// NVMe over PCIe. vmd: Intel's controller in front of the disks.
-	"nvme": {"vmd", "nvme"},
+	{"nvme", []string{"vmd", "nvme"}},
 	// virtio: both transports, and its console and block devices.
-	"virtio_blk":     {"virtio_pci", "virtio_mmio", "virtio_blk"},
-	"virtio_console": {"virtio_pci", "virtio_mmio", "virtio_console"},
-	"virtio_scsi":    {"virtio_pci", "virtio_mmio", "virtio_scsi", "sd_mod"},
-	"virtiofs":       {"virtio_pci", "virtio_mmio", "virtiofs"},
+	{"virtio_blk", []string{"virtio_pci", "virtio_mmio", "virtio_blk"}},
+	{"virtio_console", []string{"virtio_pci", "virtio_mmio", "virtio_console"}},
+	{"virtio_scsi", []string{"virtio_pci", "virtio_mmio", "virtio_scsi", "sd_mod"}},
+	{"virtiofs", []string{"virtio_pci", "virtio_mmio", "virtiofs"}},
 	// SCSI disks and what they are usually attached to: SATA, SAS and RAID
 	// controllers, and hypervisors' paravirtual ones.
-	"sd": {
+	{"sd", []string{
 		"ahci", "ata_piix", "ata_generic", "mpt3sas", "megaraid_sas", "aacraid", "smartpqi", "hpsa",
 		"virtio_pci", "virtio_scsi", "vmw_pvscsi", "mptspi", "hv_vmbus", "hv_storvsc", "xen_scsifront", "sd_mod",
-	},
-	"usb":    {"xhci_pci", "ehci_pci", "usb_storage", "uas", "sd_mod"},
-	"mmc":    {"sdhci_pci", "sdhci_acpi", "sdhci_iproc", "mmc_block"},
-	"ufs":    {"ufshcd_pci", "ufshcd_pltfrm", "sd_mod"},
-	"xen":    {"xen_blkfront"},
-	"hyperv": {"hv_vmbus", "hv_storvsc", "sd_mod"},
-	"vmware": {"vmw_pvscsi", "mptspi", "ahci", "nvme", "sd_mod"},
-	"ec2":    {"nvme", "xen_blkfront"},
+	}},
+	{"usb", []string{"xhci_pci", "ehci_pci", "usb_storage", "uas", "sd_mod"}},
+	{"mmc", []string{"sdhci_pci", "sdhci_acpi", "sdhci_iproc", "mmc_block"}},
+	{"ufs", []string{"ufshcd_pci", "ufshcd_pltfrm", "sd_mod"}},
+	{"xen", []string{"xen_blkfront"}},
+	{"hyperv", []string{"hv_vmbus", "hv_storvsc", "sd_mod"}},
+	{"vmware", []string{"vmw_pvscsi", "mptspi", "ahci", "nvme", "sd_mod"}},
+	{"ec2", []string{"nvme", "xen_blkfront"}},
 }
 
 // SetNames returns the names that Set knows, sorted.
 func SetNames() []string {
 	var names []string
-	for n := range sets {
-		names = append(names, n)
+	for _, s := range sets {
+		names = append(names, s.name)
 	}
 	slices.Sort(names)
 	return names
@@ -91,8 +98,13 @@ func SetNames() []string {
 // [Tree.Closure] as optional. A set of which the kernel has nothing, neither
 // as a module nor built in, is an error.
 func (t *Tree) Set(name string) ([]string, error) {
-	members, ok := sets[NormalizeName(name)]
-	if !ok {
+	var members []string
+	for _, s := range sets {
+		if s.name == NormalizeName(name) {
+			members = s.members
+		}
+	}
+	if members == nil {
 		return nil, fmt.Errorf("no set of modules is named %q; there are %s", name, strings.Join(SetNames(), ", "))
 	}
 	var found []string

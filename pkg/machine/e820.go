@@ -22,24 +22,28 @@ const (
 	E820SoftReserved E820Type = 0xefffffff
 )
 
-// e820Names are the names of the types in /proc/iomem and /sys/firmware/memmap
-// (arch/x86/kernel/e820.c, e820_type_to_string), in lower case.
-var e820Names = map[string]E820Type{
-	"system ram":                 E820RAM,
-	"reserved":                   E820Reserved,
-	"acpi tables":                E820ACPI,
-	"acpi non-volatile storage":  E820NVS,
-	"unusable memory":            E820Unusable,
-	"persistent memory":          E820Pmem,
-	"persistent memory (legacy)": E820Pram,
-	"soft reserved":              E820SoftReserved,
-	"unknown e820 type":          E820Reserved,
-}
-
-// E820Named gives the type that /proc/iomem and /sys/firmware/memmap have a name for.
+// E820Named gives the type that /proc/iomem and /sys/firmware/memmap have a name for
+// (arch/x86/kernel/e820.c, e820_type_to_string).
 func E820Named(name string) (E820Type, bool) {
-	t, ok := e820Names[strings.ToLower(name)]
-	return t, ok
+	switch strings.ToLower(name) {
+	case "system ram":
+		return E820RAM, true
+	case "reserved", "unknown e820 type":
+		return E820Reserved, true
+	case "acpi tables":
+		return E820ACPI, true
+	case "acpi non-volatile storage":
+		return E820NVS, true
+	case "unusable memory":
+		return E820Unusable, true
+	case "persistent memory":
+		return E820Pmem, true
+	case "persistent memory (legacy)":
+		return E820Pram, true
+	case "soft reserved":
+		return E820SoftReserved, true
+	}
+	return 0, false
 }
 
 // String gives the name that the kernel prints.

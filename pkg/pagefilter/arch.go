@@ -18,16 +18,22 @@ type arch struct {
 	image func(v *vmcore.VMCoreInfo, stext uint64) (first, last uint64, ok bool)
 }
 
-// arches has the architectures whose filter has been tried.
-var arches = map[elf.Machine]arch{
-	elf.EM_X86_64:  x86,
-	elf.EM_AARCH64: arm64,
-	elf.EM_RISCV:   riscv,
+// archOf is the table of architectures whose filter has been tried.
+func archOf(m elf.Machine) (a arch, known bool) {
+	switch m {
+	case elf.EM_X86_64:
+		return x86, true
+	case elf.EM_AARCH64:
+		return arm64, true
+	case elf.EM_RISCV:
+		return riscv, true
+	}
+	return arch{}, false
 }
 
 // sparseBits returns log2 of the bytes of a section and of all physical addresses.
 func sparseBits(m elf.Machine, v *vmcore.VMCoreInfo) (section, phys uint, err error) {
-	if a, ok := arches[m]; ok {
+	if a, ok := archOf(m); ok {
 		section, phys = a.sparse(v)
 	}
 	if n, ok := v.Number("SECTION_SIZE_BITS"); ok && n > 0 && n < 64 {

@@ -377,15 +377,15 @@ func (f *Filter) cpus() int {
 // stackPointers returns the stack pointer of each CPU that was in the kernel, from its elf_prstatus.
 func (f *Filter) stackPointers() (sps []uint64) {
 	d, ok := f.mem.(noter)
-	at := arches[f.mem.Platform().Machine].stackAt
-	if !ok || at == 0 {
+	a, known := archOf(f.mem.Platform().Machine)
+	if !ok || !known {
 		return nil
 	}
 	for _, note := range d.Notes() {
-		if note.Type != elf.NT_PRSTATUS || note.Name != "CORE" || len(note.Desc) < at+8 || len(sps) >= maxCPUs {
+		if note.Type != elf.NT_PRSTATUS || note.Name != "CORE" || len(note.Desc) < a.stackAt+8 || len(sps) >= maxCPUs {
 			continue
 		}
-		if sp := f.mem.Platform().Order.Uint64(note.Desc[at:]); int64(sp) < 0 {
+		if sp := f.mem.Platform().Order.Uint64(note.Desc[a.stackAt:]); int64(sp) < 0 {
 			sps = append(sps, sp)
 		}
 	}

@@ -21,7 +21,7 @@ func kernelImage(mem Memory, v *vmcore.VMCoreInfo, space *vmcore.AddressSpace) [
 	if !ok {
 		return nil
 	}
-	a, ok := arches[mem.Platform().Machine]
+	a, ok := archOf(mem.Platform().Machine)
 	if !ok {
 		return symbolSpan(v, space, stext)
 	}

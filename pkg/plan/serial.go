@@ -23,9 +23,17 @@ type Serial struct {
 	Addr uint64 `json:"address,omitempty"`
 }
 
-// serialKinds are the ports in memory, by the names that earlycon= has for them.
-var serialKinds = map[string]purgatory.SerialKind{
-	"pl011": purgatory.SerialPL011, "mmio": purgatory.Serial8250MMIO, "mmio32": purgatory.Serial8250MMIO32,
+// serialKind is a port in memory by the name that earlycon= has for it.
+func serialKind(name string) (kind purgatory.SerialKind, known bool) {
+	switch name {
+	case "pl011":
+		return purgatory.SerialPL011, true
+	case "mmio":
+		return purgatory.Serial8250MMIO, true
+	case "mmio32":
+		return purgatory.Serial8250MMIO32, true
+	}
+	return kind, false
 }
 
 // pcPorts are the I/O ports of ttyS0 to ttyS3 (arch/x86/include/asm/serial.h).
@@ -39,7 +47,7 @@ func ParseSerial(text string) (Serial, error) {
 	}
 	name, baud, given := strings.Cut(text, ",")
 	var s Serial
-	if _, known := serialKinds[name]; known {
+	if _, known := serialKind(name); known {
 		addr, err := strconv.ParseUint(baud, 0, 64)
 		if err != nil || addr == 0 {
 			return Serial{}, fmt.Errorf("serial port %q: %q is no address", text, baud)
@@ -107,7 +115,8 @@ func (s Serial) purgatory(host *machine.Host) (purgatory.Serial, error) {
 // memoryPort finds a port in memory: as it is given, or by its name.
 func memoryPort(s Serial, host *machine.Host) (port purgatory.Serial, why string) {
 	if s.Kind != "" {
-		return purgatory.Serial{Kind: serialKinds[s.Kind], Addr: s.Addr}, ""
+		kind, _ := serialKind(s.Kind)
+		return purgatory.Serial{Kind: kind, Addr: s.Addr}, ""
 	}
 	name := s.Name
 	if n := slices.Index(pcPorts[:], s.Port); n >= 0 {
@@ -117,7 +126,8 @@ func memoryPort(s Serial, host *machine.Host) (port purgatory.Serial, why string
 	if !known {
 		return port, "no port in memory of that name is known"
 	}
-	return purgatory.Serial{Kind: serialKinds[found.Kind], Addr: found.Addr}, ""
+	kind, _ := serialKind(found.Kind)
+	return purgatory.Serial{Kind: kind, Addr: found.Addr}, ""
 }
 
 // String gives the port as ParseSerial reads it.

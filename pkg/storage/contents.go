@@ -14,17 +14,21 @@ import (
 
 const btrfs = "btrfs"
 
-// unwritable are filesystem types to which nothing can be saved, and why.
-var unwritable = map[string]string{
-	"squashfs": "is read-only by design", "iso9660": "is read-only by design", "erofs": "is read-only by design",
-	"cramfs": "is read-only by design", "romfs": "is read-only by design",
-	"gfs2": "needs the lock manager of a cluster", "ocfs2": "needs the lock manager of a cluster",
+// unwritable is why nothing can be saved to a filesystem of a type; "" where that is possible.
+func unwritable(fstype string) string {
+	switch fstype {
+	case "squashfs", "iso9660", "erofs", "cramfs", "romfs":
+		return "is read-only by design"
+	case "gfs2", "ocfs2":
+		return "needs the lock manager of a cluster"
+	}
+	return ""
 }
 
 // CheckFSType refuses a filesystem on which no dump can be saved, whatever
 // device it is on.
 func CheckFSType(fstype string) error {
-	if why, ok := unwritable[fstype]; ok {
+	if why := unwritable(fstype); why != "" {
 		return refuse("choose another filesystem, or a disk: raw:DEVICE", "filesystem %s %s", fstype, why)
 	}
 	return nil

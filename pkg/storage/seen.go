@@ -57,23 +57,41 @@ func (m *Machine) see(name string) (seen, error) {
 	return s, nil
 }
 
-// noDisk are the types of filesystems that lie on no block device, and why a
-// dump can't be saved there.
-var noDisk = map[string]string{
-	"overlay": "an overlay, whose changes lie in a directory of another filesystem (upperdir=)",
-	"tmpfs":   "memory (tmpfs), which is gone after a crash", "ramfs": "memory (ramfs), which is gone after a crash",
-	"rootfs": "memory (the initramfs), which is gone after a crash", "devtmpfs": "memory (devtmpfs), which is gone after a crash",
-	"nfs": "a filesystem of the network (NFS)", "nfs4": "a filesystem of the network (NFS)",
-	"cifs": "a filesystem of the network (SMB)", "smb3": "a filesystem of the network (SMB)", "ceph": "a filesystem of the network (Ceph)",
-	"9p": "a directory of the host (9p)", "virtiofs": "a directory of the host (virtiofs)",
-	"zfs": "a ZFS dataset, whose pool is not imported in the capture kernel",
+// noDisk is what a filesystem of a type lies on instead of a block device, so that no dump can be
+// saved there; "" if it lies on one.
+func noDisk(fstype string) string {
+	switch fstype {
+	case "overlay":
+		return "an overlay, whose changes lie in a directory of another filesystem (upperdir=)"
+	case "tmpfs":
+		return "memory (tmpfs), which is gone after a crash"
+	case "ramfs":
+		return "memory (ramfs), which is gone after a crash"
+	case "rootfs":
+		return "memory (the initramfs), which is gone after a crash"
+	case "devtmpfs":
+		return "memory (devtmpfs), which is gone after a crash"
+	case "nfs", "nfs4":
+		return "a filesystem of the network (NFS)"
+	case "cifs", "smb3":
+		return "a filesystem of the network (SMB)"
+	case "ceph":
+		return "a filesystem of the network (Ceph)"
+	case "9p":
+		return "a directory of the host (9p)"
+	case "virtiofs":
+		return "a directory of the host (virtiofs)"
+	case "zfs":
+		return "a ZFS dataset, whose pool is not imported in the capture kernel"
+	}
+	return ""
 }
 
 const elsewhereOnDisk = "name a directory of a filesystem on a plain disk, or a disk: raw:DEVICE"
 
 // onDisk refuses a directory that is on no block device.
 func (s seen) onDisk(name string) error {
-	if why, ok := noDisk[s.mount.FSType]; ok {
+	if why := noDisk(s.mount.FSType); why != "" {
 		return refuse(elsewhereOnDisk, "%s is on %s", name, why)
 	}
 	if strings.HasPrefix(s.mount.FSType, "fuse") && s.mount.FSType != "fuseblk" {

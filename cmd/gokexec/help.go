@@ -14,8 +14,10 @@ var release string
 
 func version() string {
 	v := release
-	if info, ok := debug.ReadBuildInfo(); v == "" && ok {
-		v = info.Main.Version
+	if v == "" {
+		if info, ok := debug.ReadBuildInfo(); ok {
+			v = info.Main.Version
+		}
 	}
 	if v == "" || v == "(devel)" {
 		v = "development version"

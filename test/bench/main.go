@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -31,6 +32,10 @@ func main() {
 	targets := flag.String("targets", targetRaw+","+targetExt4, "to what the smallest crashkernel= is to save")
 	flag.IntVar(&b.rounds, "rounds", 7, "how often each process is run")
 	parts := flag.String("parts", "processes,crash,dumps,smallest", "what to measure; smallest, the smallest crashkernel=, takes minutes per kernel")
+	flag.Func("only", "measure only the processes that a regular expression matches, such as 'kexec_load|reload'", func(text string) (err error) {
+		b.only, err = regexp.Compile(text)
+		return err
+	})
 	flag.Parse()
 	b.targets = strings.Split(*targets, ",")
 	err := b.run(strings.Split(*parts, ","))
@@ -44,6 +49,7 @@ func main() {
 type bench struct {
 	ctx     context.Context
 	rounds  int
+	only    *regexp.Regexp // nil: all
 	timeout time.Duration
 	dir     string
 	targets []string // of smallest

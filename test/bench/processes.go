@@ -69,18 +69,32 @@ func (b *bench) processes(k *vmlab.Kernel) error {
 	g := &guest{bench: b, vm: vm, kexec: kexec.Argv}
 	fmt.Printf("\n%s (%s), kexec-tools %s, medians of %d, in turn\n", k.Name, k.Release, version, b.rounds)
 	fmt.Printf("  %-44s %10s %10s %10s\n", "", "wall", "CPU", "peak RSS")
-	for _, p := range g.pairs() {
-		if err := g.compare(p); err != nil {
-			return err
-		}
+	type row struct {
+		what    string
+		measure func() error
 	}
-	for _, measure := range []func() error{g.digest, g.event, g.unarmed} {
-		if err := measure(); err != nil {
+	var rows []row
+	for _, p := range g.pairs() {
+		rows = append(rows, row{p.what, func() error { return g.compare(p) }})
+	}
+	rows = append(rows, row{digestRow, g.digest}, row{eventRow, g.event}, row{unarmedRow, g.unarmed})
+	for _, r := range rows {
+		if b.only != nil && !b.only.MatchString(r.what) {
+			continue
+		}
+		if err := r.measure(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// The rows that are not of pairs.
+const (
+	digestRow  = "of a load by kexec_load, its digest"
+	eventRow   = "a hotplug event, while another waits"
+	unarmedRow = "no crash kernel in a reload by"
+)
 
 func (g *guest) pairs() []pair {
 	k := g.vm.Config.Kernel
@@ -205,7 +219,7 @@ func (g *guest) event() error {
 			break
 		}
 	}
-	err = g.compare(pair{"a hotplug event, while another waits",
+	err = g.compare(pair{eventRow,
 		program{name: "gokexec", argv: []string{"gokexec", "hotplug"}}, program{name: "empty", argv: []string{"empty"}}, false})
 	if killErr := holder.Signal(g.ctx, 9); err == nil {
 		err = killErr
@@ -219,7 +233,7 @@ func (g *guest) digest() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  %-44s %8.1fms\n", "of a load by kexec_load, its digest", ms(time.Duration(ns)))
+	fmt.Printf("  %-44s %8.1fms\n", digestRow, ms(time.Duration(ns)))
 	return nil
 }
 
@@ -254,7 +268,7 @@ func (g *guest) unarmed() error {
 		}
 	}
 	for i, w := range ways {
-		fmt.Printf("  no crash kernel in a reload by %-33s %8.1fms\n", w.what, ms(median(gaps[i])))
+		fmt.Printf("  "+unarmedRow+" %-33s %8.1fms\n", w.what, ms(median(gaps[i])))
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ type codeOffsets struct {
 
 // target is a machine that there is a purgatory for: a row of the table.
 type target struct {
+	machine elf.Machine
 	code    []byte
 	offsets codeOffsets
 	align   uint64       // of an instruction, in bytes
@@ -46,13 +47,14 @@ type target struct {
 
 // targetOf looks a machine up.
 func targetOf(machine elf.Machine) (target, error) {
-	switch machine {
-	case elf.EM_X86_64:
-		return target{code: codeAMD64, offsets: offsets.amd64, align: 1, serials: []SerialKind{Serial8250Port}}, nil
-	case elf.EM_AARCH64:
-		return target{code: codeARM64, offsets: offsets.arm64, align: 4, sme: true, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialPL011}}, nil
-	case elf.EM_RISCV:
-		return target{code: codeRISCV64, offsets: offsets.riscv64, align: 2, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialSBI}}, nil
+	for _, row := range []target{
+		{machine: elf.EM_X86_64, code: codeAMD64, offsets: offsets.amd64, align: 1, serials: []SerialKind{Serial8250Port}},
+		{machine: elf.EM_AARCH64, code: codeARM64, offsets: offsets.arm64, align: 4, sme: true, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialPL011}},
+		{machine: elf.EM_RISCV, code: codeRISCV64, offsets: offsets.riscv64, align: 2, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialSBI}},
+	} {
+		if row.machine == machine {
+			return row, nil
+		}
 	}
 	return target{}, fmt.Errorf("%v: %w", machine, ErrUnsupported)
 }

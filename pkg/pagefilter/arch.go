@@ -9,6 +9,7 @@ import (
 
 // arch is what must be known of an architecture beyond VMCOREINFO.
 type arch struct {
+	machine elf.Machine
 	// stackAt is the offset of the stack pointer in elf_prstatus.
 	stackAt int
 	// sparse returns SECTION_SIZE_BITS and MAX_PHYSMEM_BITS for kernels that do not export them.
@@ -18,22 +19,22 @@ type arch struct {
 	image func(v *vmcore.VMCoreInfo, stext uint64) (first, last uint64, ok bool)
 }
 
-// archOf is the table of architectures whose filter has been tried.
-func archOf(m elf.Machine) (a arch, known bool) {
-	switch m {
-	case elf.EM_X86_64:
-		return x86, true
-	case elf.EM_AARCH64:
-		return arm64, true
-	case elf.EM_RISCV:
-		return riscv, true
+// arches has the architectures whose filter has been tried.
+var arches = [...]*arch{&x86, &arm64, &riscv}
+
+// archOf looks a machine up, nil for none.
+func archOf(m elf.Machine) *arch {
+	for _, a := range arches {
+		if a.machine == m {
+			return a
+		}
 	}
-	return arch{}, false
+	return nil
 }
 
 // sparseBits returns log2 of the bytes of a section and of all physical addresses.
 func sparseBits(m elf.Machine, v *vmcore.VMCoreInfo) (section, phys uint, err error) {
-	if a, ok := archOf(m); ok {
+	if a := archOf(m); a != nil {
 		section, phys = a.sparse(v)
 	}
 	if n, ok := v.Number("SECTION_SIZE_BITS"); ok && n > 0 && n < 64 {

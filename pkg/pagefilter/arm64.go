@@ -1,6 +1,10 @@
 package pagefilter
 
-import "github.com/gokexec/gokexec/pkg/vmcore"
+import (
+	"debug/elf"
+
+	"github.com/gokexec/gokexec/pkg/vmcore"
+)
 
 // imageSpan is more than a kernel image takes from _stext on, and imageHead than it has before, in bytes.
 const (
@@ -18,6 +22,7 @@ func imageAround(_ *vmcore.VMCoreInfo, stext uint64) (first, last uint64, ok boo
 
 // arm64 has pages of 4, 16 and 64 KiB (arch/arm64/include/asm/sparsemem.h).
 var arm64 = arch{
+	machine: elf.EM_AARCH64,
 	stackAt: 360, // pr_reg.sp of struct elf_prstatus
 	sparse: func(v *vmcore.VMCoreInfo) (section, phys uint) {
 		switch {

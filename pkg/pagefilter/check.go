@@ -377,8 +377,8 @@ func (f *Filter) cpus() int {
 // stackPointers returns the stack pointer of each CPU that was in the kernel, from its elf_prstatus.
 func (f *Filter) stackPointers() (sps []uint64) {
 	d, ok := f.mem.(noter)
-	a, known := archOf(f.mem.Platform().Machine)
-	if !ok || !known {
+	a := archOf(f.mem.Platform().Machine)
+	if !ok || a == nil {
 		return nil
 	}
 	for _, note := range d.Notes() {

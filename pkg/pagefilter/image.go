@@ -21,8 +21,8 @@ func kernelImage(mem Memory, v *vmcore.VMCoreInfo, space *vmcore.AddressSpace) [
 	if !ok {
 		return nil
 	}
-	a, ok := archOf(mem.Platform().Machine)
-	if !ok {
+	a := archOf(mem.Platform().Machine)
+	if a == nil {
 		return symbolSpan(v, space, stext)
 	}
 	if s, ok := mem.(segmenter); ok {
@@ -38,7 +38,7 @@ func kernelImage(mem Memory, v *vmcore.VMCoreInfo, space *vmcore.AddressSpace) [
 
 // mappedImage is kernelImage by the page tables. On x86 it goes on behind _end, up to where the
 // last large page ends.
-func mappedImage(a arch, v *vmcore.VMCoreInfo, space *vmcore.AddressSpace, stext uint64) (image []memmap.Range) {
+func mappedImage(a *arch, v *vmcore.VMCoreInfo, space *vmcore.AddressSpace, stext uint64) (image []memmap.Range) {
 	phys, _, err := space.Translate(stext)
 	if err != nil {
 		return nil

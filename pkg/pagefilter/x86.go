@@ -1,9 +1,14 @@
 package pagefilter
 
-import "github.com/gokexec/gokexec/pkg/vmcore"
+import (
+	"debug/elf"
+
+	"github.com/gokexec/gokexec/pkg/vmcore"
+)
 
 // x86 is x86_64 (arch/x86/include/asm/sparsemem.h, page_64_types.h).
 var x86 = arch{
+	machine: elf.EM_X86_64,
 	stackAt: 264, // pr_reg.sp of struct elf_prstatus
 	sparse: func(v *vmcore.VMCoreInfo) (section, phys uint) {
 		if n, ok := v.Number("pgtable_l5_enabled"); ok && n == 1 {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +51,7 @@ of the running machine: it changes while it is read, so the dump shows no single
 
 The dump level is a sum: 1 leaves out pages of zeroes, 2 page cache without private data, 4 all page cache, 8 the
 memory of processes, 16 free memory. 31 leaves the kernel's own memory, which is what crash(8) needs. Memory that is damaged,
-or that the hypervisor has taken back, is left out at every level but 0. What can't be told is kept, and a line says so.
+or that the hypervisor has taken back, is left out at every level. What can't be told is kept, and a line says so.
 
 With --estimate nothing is written: it tells how many pages are of which kind, and how large a dump will be at the common
 levels, from a sample of the pages. Without SOURCE that is of the running machine.`,
@@ -118,10 +117,8 @@ type dumpWriting struct {
 
 func (w *dumpWriting) run(ctx context.Context, source string) error {
 	start := time.Now()
-	if slices.Max(w.levels) != 0 {
-		if _, err := w.excerpt.Survey(ctx, func(done, total uint64) { w.report.show("looking at the pages", done, total) }); err != nil {
-			return w.interrupted(err)
-		}
+	if _, err := w.excerpt.Survey(ctx, func(done, total uint64) { w.report.show("looking at the pages", done, total) }); err != nil {
+		return w.interrupted(err)
 	}
 	var unreadable uint64
 	opt := kdumpfile.WriteOptions{

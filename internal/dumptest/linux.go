@@ -2,9 +2,10 @@ package dumptest
 
 // Kinds of pages, to be left out by makedumpfile -d.
 const (
-	PageKernel = iota // kept at any level
-	PageUser          // an anonymous page: level 8
-	PageFree          // in the buddy allocator, alone: level 16
+	PageKernel  = iota // kept at any level
+	PageUser           // an anonymous page: level 8
+	PageFree           // in the buddy allocator, alone: level 16
+	PageDamaged        // PG_hwpoison: every level
 )
 
 // AddLinux adds what makedumpfile looks for in the memory of an x86_64 kernel: its name, page tables for
@@ -43,6 +44,8 @@ func (m *Image) AddLinux(release string, pages uint64, kind func(pfn uint64) int
 			m.Put(page+16, 8, 0x1001) // mapping, PAGE_MAPPING_ANON
 		case PageFree:
 			mapCount = -129
+		case PageDamaged:
+			m.Put(page, 8, 1<<21) // flags, PG_hwpoison
 		}
 		m.Put(page+32, 4, uint64(uint32(mapCount)))
 	}
@@ -56,7 +59,7 @@ func (m *Image) AddLinux(release string, pages uint64, kind func(pfn uint64) int
 		"OFFSET(pglist_data.node_zones)=0", "OFFSET(pglist_data.nr_zones)=0", "OFFSET(pglist_data.node_start_pfn)=0",
 		"OFFSET(pglist_data.node_spanned_pages)=0", "OFFSET(zone.free_area)=0", "OFFSET(zone.vm_stat)=0", "OFFSET(zone.spanned_pages)=0",
 		"OFFSET(free_area.free_list)=0", "OFFSET(list_head.next)=0", "OFFSET(list_head.prev)=8", "LENGTH(zone.free_area)=11",
-		"NUMBER(NR_FREE_PAGES)=0", "NUMBER(PG_lru)=5", "NUMBER(PG_private)=12", "NUMBER(PG_swapcache)=10",
+		"NUMBER(NR_FREE_PAGES)=0", "NUMBER(PG_lru)=5", "NUMBER(PG_private)=12", "NUMBER(PG_swapcache)=10", "NUMBER(PG_hwpoison)=21",
 		"NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)=-129"} {
 		m.Line("%s", f)
 	}

@@ -20,9 +20,24 @@ func MixedZero(pfn uint64) bool { return pfn%8 >= 6 }
 
 // MixedCore is the dump of an x86_64 kernel with one line in its log, and with memory of each kind, some of it
 // zero, in its second segment.
-func MixedCore() *Core {
+func MixedCore() *Core { return mixedCore(MixedKind) }
+
+// MixedDamaged is the page frame of DamagedCore that is damaged.
+const MixedDamaged = MixedFirst + 4
+
+// DamagedCore is MixedCore with a page that must not be read.
+func DamagedCore() *Core {
+	return mixedCore(func(pfn uint64) int {
+		if pfn == MixedDamaged {
+			return PageDamaged
+		}
+		return MixedKind(pfn)
+	})
+}
+
+func mixedCore(kind func(pfn uint64) int) *Core {
 	m := NewImage(Archs[0], "6.12.107")
-	m.AddLinux("6.12.107", MixedEnd, MixedKind)
+	m.AddLinux("6.12.107", MixedEnd, kind)
 	r := NewRing(m, RingConfig{CountBits: 4, SizeBits: 10})
 	r.Add(Entry{Time: 42123999000, Text: []byte("Kernel panic - not syncing: sysrq triggered crash")}, Finalized)
 	r.Store()

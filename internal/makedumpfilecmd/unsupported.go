@@ -61,6 +61,8 @@ func Differences() []Difference {
 		{"-E, and few pages in a row are left out", "fewer than 256 are saved nevertheless", "they are a hole in the file"},
 		{"a kernel that is newer than the program", "warns, and may leave out pages that are in use", "checks what it found against the kernel's own counts, and keeps the pages of a kind that does not agree; a line on standard error says which"},
 		{"pages of the kernel image that were freed and hold something else", "left out as other pages", "kept"},
+		{"-d 0 or 1, and memory is damaged or offline", "reads and saves it, which may end the kernel that does so", "it is left out, as at every level"},
+		{"memory was never accepted from the hypervisor", "left out with 16", "left out at every level"},
 		{"pages can't be told apart (no VMCOREINFO, tables that can't be read)", "fails", "saves the whole memory, and a line on standard error says so; the exit code is 0"},
 		{"a source that contains the kernel's text twice, as /proc/vmcore does", "counts these pages twice in the report", "counts each page once"},
 		{"the disk is full, -F, and -d has another level", "begins again in the same stream, which can't be read then", "the levels after the first have no effect; the exit code is 1"},

@@ -35,7 +35,7 @@ func (r *run) surveyed(ctx context.Context, touch func()) *pagefilter.Survey {
 		return nil
 	}
 	r.choice.excerpt = excerpt.New(r.src.dump, r.workers())
-	if !r.form.filters() {
+	if !r.form.chooses() {
 		return nil
 	}
 	bar := newProgress(r.out, "filter", r.opt.ReplaceLine, kdumpfile.PageSize(r.src.dump), time.Now())

@@ -82,9 +82,14 @@ func (c Config) form() (form, error) {
 	return f, nil
 }
 
-// filters reports whether anything but zero pages is to be left out.
+// filters reports whether anything is to be left out but what must not be read.
 func (f form) filters() bool {
 	return slices.ContainsFunc(f.levels, func(l pagefilter.Level) bool { return l != 0 })
+}
+
+// chooses reports whether anything is to be left out.
+func (f form) chooses() bool {
+	return slices.ContainsFunc(f.levels, func(l pagefilter.Level) bool { return !f.plain(l) })
 }
 
 // plain reports whether a dump of a level is the ELF file as it is.

@@ -30,11 +30,14 @@ func kindOf(pfn uint64) int {
 }
 
 // linuxVMCore is a dump of some 8 MiB whose pages can be told apart, and most of which can't be compressed.
-func linuxVMCore(t *testing.T) []byte {
+func linuxVMCore(t *testing.T) []byte { return vmcoreOf(t, kindOf) }
+
+// vmcoreOf is linuxVMCore with other kinds of pages.
+func vmcoreOf(t *testing.T, kind func(pfn uint64) int) []byte {
 	t.Helper()
 	m := dumptest.NewImage(dumptest.Archs[0], testRelease)
 	m.Line("CRASHTIME=%d", testCrashTime.Unix())
-	m.AddLinux(testRelease, endPage, kindOf)
+	m.AddLinux(testRelease, endPage, kind)
 	dumptest.ByteRing(m, 4096, 0, []byte(testLog))
 	c := m.Core()
 	data := make([]byte, (endPage-firstPage)*4096)
@@ -116,6 +119,31 @@ func TestDumpLevels(t *testing.T) {
 			if free := res.VMCore.Classes["free"]; tt.level != "0" && free != blockPages {
 				t.Errorf("%s, level %q: %d pages are free; want %d", format, tt.level, free, blockPages)
 			}
+		}
+	}
+}
+
+// A damaged page is in no dump that is filtered, of level 0 neither. An ELF dump of level 0 is the memory as the
+// kernel gives it.
+func TestDamagedPage(t *testing.T) {
+	vmcore := vmcoreOf(t, func(pfn uint64) int {
+		if pfn == firstPage {
+			return dumptest.PageDamaged
+		}
+		return dumptest.PageKernel
+	})
+	for _, tt := range []struct {
+		level  string
+		format Format
+		want   int
+	}{{"0", FormatKdump, 1}, {"1", FormatELF, 1}, {"31", FormatKdump, 1}, {"0", FormatELF, 0}} {
+		f := newFormTest(t, vmcore, Config{Format: tt.format, DumpLevel: tt.level})
+		res, got, err := f.save(t, false)
+		if err != nil || res.Outcome != Complete || len(res.Errors) > 0 {
+			t.Fatalf("%+v: %+v, %v; want it complete", tt, res, err)
+		}
+		if n, _ := differing(t, got, vmcore); n != tt.want || res.VMCore.Classes["hwpoison"] != uint64(tt.want) || tt.want == 0 && !bytes.Equal(got, vmcore) {
+			t.Errorf("%+v: %d pages are left out, by class %v; want %d", tt, n, res.VMCore.Classes, tt.want)
 		}
 	}
 }

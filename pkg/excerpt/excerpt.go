@@ -85,7 +85,7 @@ type Report struct {
 	Left [pagefilter.NumClasses]uint64
 	// Refused are the classes that were kept although the level leaves them out.
 	Refused []pagefilter.Refusal
-	// Whole says why all but pages of zeroes were kept; nil if that is not so.
+	// Whole says why all but pages of zeroes were kept; nil if that is not so, or was asked for.
 	Whole error
 }
 
@@ -145,12 +145,10 @@ func (e *Excerpt) options(ctx context.Context, f Form, opt *kdumpfile.WriteOptio
 	if opt.Workers == 0 {
 		opt.Workers = e.workers
 	}
-	if f.Level != 0 {
-		if _, err := e.Survey(ctx, nil); err != nil {
-			return err
-		}
+	if _, err := e.Survey(ctx, nil); err != nil {
+		return err
 	}
-	if f.Level != 0 && e.whole == nil {
+	if e.whole == nil {
 		opt.Filter = e.filter.Selection(f.Level, e.survey)
 		if e.live {
 			opt.Filter = &decided{filter: opt.Filter, windows: map[uint64][]uint64{}}
@@ -188,10 +186,10 @@ func (e *Excerpt) effective(level pagefilter.Level) pagefilter.Level {
 func (e *Excerpt) report(level pagefilter.Level, w kdumpfile.Written) Report {
 	r := Report{Written: w}
 	r.Left[pagefilter.Zero] = w.Zero
-	if level == 0 {
-		return r
-	}
-	if r.Whole = e.whole; r.Whole != nil {
+	if e.whole != nil {
+		if level != 0 {
+			r.Whole = e.whole
+		}
 		return r
 	}
 	for _, f := range e.survey.Refused {

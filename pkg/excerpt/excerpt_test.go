@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/dumptest"
@@ -19,8 +20,9 @@ import (
 )
 
 // machine is a dump of a kernel, its VMCOREINFO without the lines that match.
-func machine(without string) *dumptest.Core {
-	c := dumptest.MixedCore()
+func machine(without string) *dumptest.Core { return lacking(dumptest.MixedCore(), without) }
+
+func lacking(c *dumptest.Core, without string) *dumptest.Core {
 	for i := range c.Notes {
 		if n := &c.Notes[i]; n.Name == "VMCOREINFO" && without != "" {
 			n.Desc = regexp.MustCompile(`(?m)^`+without+`.*\n`).ReplaceAll(n.Desc, nil)
@@ -135,6 +137,41 @@ func TestWhole(t *testing.T) {
 	if r, err := x.Write(context.Background(), &file{}, excerpt.Form{}, kdumpfile.WriteOptions{}); err != nil || r.Whole != nil {
 		t.Errorf("Write at level 0 = %+v, %v; want no word of the filter", r, err)
 	}
+}
+
+// A damaged page is in no dump, whatever the level and the form, and nobody reads it; but where a class can't be
+// told, level 0 is the whole memory.
+func TestDamagedPage(t *testing.T) {
+	for without, levels := range map[string][]pagefilter.Level{"": {0, 1, 16, 31}, "LENGTH\\(zone.free_area\\)": {0, 1}} {
+		core := lacking(dumptest.DamagedCore(), without)
+		src := &watched{Dump: open(t, core.Bytes()), at: dumptest.MixedDamaged << 12}
+		x := excerpt.New(src, 2)
+		for _, level := range levels {
+			for _, elf := range []bool{false, true} {
+				want := level > 0 || without == ""
+				src.read.Store(false)
+				var w file
+				r, err := x.Write(context.Background(), &w, excerpt.Form{Level: level, ELF: elf, Codec: kdumpfile.CodecZstd}, kdumpfile.WriteOptions{})
+				if err != nil || r.Whole != nil || (r.Left[pagefilter.HWPoison] == 1) != want || src.read.Load() == want {
+					t.Errorf("without %q, level %d, ELF %v: %+v, %v; the damaged page was read: %v", without, level, elf, r, err, src.read.Load())
+				}
+			}
+		}
+	}
+}
+
+// watched tells whether the page at an address was read.
+type watched struct {
+	kdumpfile.Dump
+	at   memmap.PhysAddr
+	read atomic.Bool
+}
+
+func (w *watched) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
+	if addr <= w.at && w.at < addr+memmap.PhysAddr(len(b)) {
+		w.read.Store(true)
+	}
+	return w.Dump.ReadPhysAt(b, addr)
 }
 
 // The pages of a hypervisor's domains have other numbers than those of the machine.

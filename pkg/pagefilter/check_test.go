@@ -15,8 +15,8 @@ import (
 
 const lruAt = 8 // of struct page; free blocks have no compound_head
 
-// bench is a machine on which the checks have something to look at: 64 free pages on a list, and 64
-// anonymous pages whose anon_vma is in a slab.
+// bench is a machine on which the checks have something to look at: 64 free pages on a list, 64
+// anonymous pages whose anon_vma is in a slab, and a damaged page.
 type bench struct {
 	*dumptest.Machine
 	free, anon, slab uint64 // first page frames
@@ -33,6 +33,7 @@ func newBench(t *testing.T, p dumptest.Paging) *bench {
 		m.Set(b.anon+i, dumptest.PageMapping, 8, b.direct(b.slab)+16*i+1)
 	}
 	m.Slab(b.slab, 0)
+	m.Flag(b.slab+8, ks[len(ks)-1].HWPoison)
 	return b
 }
 
@@ -147,6 +148,9 @@ func checkRefused(t *testing.T, f *pagefilter.Filter, s *pagefilter.Survey, clas
 		if len(s.Refused) != 0 {
 			t.Errorf("Refused = %+v; want none", s.Refused)
 		}
+		if got := keptBy(t, f, f.Selection(0, s)); s.Counts[pagefilter.HWPoison] != 1 || got != s.Pages-1 || s.KeptAt(0) != got {
+			t.Errorf("level 0 keeps %d page frames, counted %d; want all %d but one that is damaged", got, s.KeptAt(0), s.Pages)
+		}
 		return
 	case len(s.Refused) != 1 || s.Refused[0].Class != class || !strings.Contains(s.Refused[0].Reason, reason):
 		t.Errorf("Refused = %+v; want only %v, because of %q", s.Refused, class, reason)
@@ -157,7 +161,7 @@ func checkRefused(t *testing.T, f *pagefilter.Filter, s *pagefilter.Survey, clas
 	for level := range pagefilter.MaxLevel + 1 {
 		want := s.Pages
 		for c, n := range s.Counts {
-			if pagefilter.Class(c) != class && level.Excludes(pagefilter.Class(c)) {
+			if level > 0 && pagefilter.Class(c) != class && level.Excludes(pagefilter.Class(c)) {
 				want -= n
 			}
 		}

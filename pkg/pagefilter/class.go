@@ -3,6 +3,7 @@ package pagefilter
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,21 +37,34 @@ func (c Class) String() string {
 }
 
 // Level is a dump level, a sum of bits as makedumpfile -d takes it: 1 leaves out zero pages, 2 page
-// cache without private data, 4 all page cache, 8 user memory, 16 free memory. 0 leaves out nothing.
+// cache without private data, 4 all page cache, 8 user memory, 16 free memory. Each, 0 too, leaves out
+// pages that must not be read.
 type Level uint8
 
 // MaxLevel has all bits.
 const MaxLevel Level = 31
 
-// levelBits are the bits of which each leaves a class out. Pages that must not be read are left
-// out at every level but 0.
+// always is a bit that each level has: reading a damaged page, or one that the hypervisor has, may end the
+// kernel that reads it.
+const always = MaxLevel + 1
+
+// levelBits are the bits of which each leaves a class out.
 var levelBits = [NumClasses]Level{
 	Kept: 0, Zero: 1, Cache: 2 | 4, PrivateCache: 4, User: 8, Free: 16,
-	HWPoison: MaxLevel, Offline: MaxLevel, Unaccepted: MaxLevel,
+	HWPoison: always, Offline: always, Unaccepted: always,
 }
 
 // Excludes reports whether the level leaves out the pages of a class.
-func (l Level) Excludes(c Class) bool { return int(c) < NumClasses && l&levelBits[c] != 0 }
+func (l Level) Excludes(c Class) bool { return int(c) < NumClasses && (l|always)&levelBits[c] != 0 }
+
+// excludesBut is Excludes where some classes are refused: these are kept. Level 0 then keeps all, as what
+// contradicts the kernel in one class may be wrong about the others.
+func (l Level) excludesBut(c Class, refused []Refusal) bool {
+	if l == 0 && len(refused) > 0 {
+		return false
+	}
+	return l.Excludes(c) && !slices.ContainsFunc(refused, func(r Refusal) bool { return r.Class == c })
+}
 
 // ParseLevel reads a dump level: a decimal number from 0 to 31.
 func ParseLevel(s string) (Level, error) {

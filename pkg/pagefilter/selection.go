@@ -15,19 +15,12 @@ type Selection struct {
 // Selection returns the selection of a level. The classes that s has refused are kept; with a nil s
 // nothing has been checked, and only the classes that VMCOREINFO does not describe are.
 func (f *Filter) Selection(level Level, s *Survey) *Selection {
-	sel := &Selection{f: f}
-	for c := range NumClasses {
-		sel.excluded[c] = level.Excludes(Class(c))
-	}
-	sel.excluded[Kept], sel.excluded[Zero] = false, false
-	refused := f.rules.unknown
+	sel, refused := &Selection{f: f}, f.rules.unknown
 	if s != nil {
 		refused = s.Refused
 	}
-	for _, r := range refused {
-		if int(r.Class) < NumClasses {
-			sel.excluded[r.Class] = false
-		}
+	for c := range NumClasses {
+		sel.excluded[c] = Class(c) != Zero && level.excludesBut(Class(c), refused)
 	}
 	return sel
 }

@@ -36,8 +36,7 @@ func memoryBits(t testing.TB, f *pagefilter.Filter) iter.Seq2[uint64, []uint64] 
 	}
 }
 
-// What is left out grows with each bit of the level, level 0 leaves out nothing, and what is no memory
-// isn't touched, whether the survey remembers the classes or not.
+// What is left out is what the level says, 0 no less than what must not be read, and what is no memory isn't touched, whether the survey remembers the classes or not.
 func TestSelectionLevels(t *testing.T) {
 	ks := dumptest.Kernels()
 	s := newStates(dumptest.X86Paging(4, 0), ks[len(ks)-1])

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"sync"
 )
 
@@ -34,10 +33,8 @@ func (s *Survey) KeptAt(level Level) uint64 {
 }
 
 // LeavesOut reports whether a level leaves out the pages of a class: it does so unless the class was
-// refused.
-func (s *Survey) LeavesOut(level Level, c Class) bool {
-	return level.Excludes(c) && !slices.ContainsFunc(s.Refused, func(r Refusal) bool { return r.Class == c })
-}
+// refused, and level 0 unless any was.
+func (s *Survey) LeavesOut(level Level, c Class) bool { return level.excludesBut(c, s.Refused) }
 
 // Progress is how far a survey is, in page frames of memory.
 type Progress struct{ Done, Total uint64 }

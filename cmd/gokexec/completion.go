@@ -58,7 +58,7 @@ type completionValue struct {
 	name        string // in the usage: FILE, METHOD
 }
 
-// optionWords are the values that an option takes one of; those of --arch are machine.Names.
+// optionWords are the values that an option takes one of, where no package lists them.
 var optionWords = []struct {
 	option string
 	words  []string
@@ -66,8 +66,6 @@ var optionWords = []struct {
 	{"method", []string{"auto", "file", "segments"}},
 	{"reload-method", []string{"auto", "file", "segments"}},
 	{"hotplug", []string{"auto", "on", "off"}},
-	{"compress", []string{"zstd", "zlib", "lzo", "snappy", "none"}},
-	{"format", []string{"kdump", "elf", "flattened", "flattened-elf"}},
 	{"dump-level", []string{"31", "1,31", "25", "17", "1", "0"}},
 	{"compression", []string{"auto", "none", "gzip", "xz", "zstd", "lz4"}},
 	{"final-action", []string{"reboot", "poweroff", "halt", "shell"}},
@@ -82,7 +80,7 @@ func completionSpecs() []completionSpec {
 		spec := completionSpec{name: c.name, short: c.short}
 		c.flagSet().VisitAll(func(f *pflag.Flag) {
 			if !f.Hidden {
-				spec.options = append(spec.options, newCompletionOption(f))
+				spec.options = append(spec.options, newCompletionOption(c.name, f))
 			}
 		})
 		spec.options = append(spec.options, completionOption{long: "help", letter: "h", usage: "explain the command"})
@@ -99,7 +97,7 @@ func completionSpecs() []completionSpec {
 	return specs
 }
 
-func newCompletionOption(f *pflag.Flag) completionOption {
+func newCompletionOption(command string, f *pflag.Flag) completionOption {
 	kind, usage := pflag.UnquoteUsage(f)
 	o := completionOption{long: f.Name, letter: f.Shorthand, usage: usage, takesValue: f.NoOptDefVal == ""}
 	if !o.takesValue {
@@ -114,6 +112,12 @@ func newCompletionOption(f *pflag.Flag) completionOption {
 	switch {
 	case f.Name == "set":
 		o.value.words = kmod.SetNames()
+	case f.Name == "compress":
+		o.value.words = codecNames()
+	case f.Name == "format" && command == "dump":
+		o.value.words = dumpFormats
+	case f.Name == "format":
+		o.value.words = captureFormats()
 	case f.Name == "arch":
 		o.value.words = machine.Names()
 	case strings.HasPrefix(kind, "FILE"):

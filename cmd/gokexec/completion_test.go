@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -142,8 +143,11 @@ func TestCompletionWords(t *testing.T) {
 	used := map[string]bool{}
 	for _, s := range completionSpecs() {
 		for _, o := range s.options {
-			if o.takesValue && len(o.value.words) > 0 {
+			for _, w := range o.value.words {
 				used[o.long] = true
+				if err := parseOptionWord(t, s.name, o.long, w); err != nil {
+					t.Errorf("%s --%s %s is offered, but: %v", s.name, o.long, w, err)
+				}
 			}
 		}
 	}
@@ -151,17 +155,23 @@ func TestCompletionWords(t *testing.T) {
 		if !used[o.option] {
 			t.Errorf("optionWords has %q, which is no command's option", o.option)
 		}
-		for _, w := range o.words {
-			if err := parseOptionWord(o.option, w); err != nil {
-				t.Errorf("--%s %s is offered, but: %v", o.option, w, err)
-			}
+	}
+	for _, name := range []string{"compress", "format", "dump-level"} {
+		if !used[name] {
+			t.Errorf("nothing is offered for --%s", name)
 		}
+	}
+	if parseOptionWord(t, "capture", "format", "flattened") == nil || parseOptionWord(t, "dump", "format", "flattened") != nil {
+		t.Error("the test doesn't tell the formats of capture from those of dump")
 	}
 }
 
-func parseOptionWord(name, word string) error {
+// parseOptionWord has the program take a value of a command's option.
+func parseOptionWord(t *testing.T, command, name, word string) error {
 	var err error
 	switch name {
+	case "compress", "format", "dump-level":
+		return parseFormWord(t, command, name, word)
 	case "method", "reload-method":
 		err = new(plan.Method).UnmarshalText([]byte(word))
 	case "hotplug":
@@ -178,4 +188,20 @@ func parseOptionWord(name, word string) error {
 		err = cfg.ValidateInit()
 	}
 	return err
+}
+
+// parseFormWord is parseOptionWord for the form of a dump.
+func parseFormWord(t *testing.T, command, name, word string) error {
+	if command == "dump" { // of nothing, which is told after what is wrong with the options
+		b := newBench(t)
+		if b.run("dump", "--"+name, word); !strings.Contains(b.stderr.String(), "no SOURCE") {
+			return errors.New(b.stderr.String())
+		}
+		return nil
+	}
+	var o formOptions
+	*map[string]*string{"compress": &o.compress, "format": &o.format, "dump-level": &o.level}[name] = word
+	cfg := capture.Config{Targets: []capture.Target{{Type: capture.TargetRaw, Device: "/dev/null"}}}
+	o.apply(&cfg)
+	return cfg.Validate()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,8 @@ const (
 	formatFlatELF = "flattened-elf"
 )
 
+var dumpFormats = []string{formatKdump, formatELF, formatFlat, formatFlatELF}
+
 func dumpCommand() command {
 	return command{
 		name: "dump", args: "[SOURCE...]", orderly: true,
@@ -59,8 +62,8 @@ levels, from a sample of the pages. Without SOURCE that is of the running machin
 			var o dumpOptions
 			flags.StringVarP(&o.output, "output", "o", "", "write the dump to `FILE`, which is replaced when it is complete; - is the standard output, flattened if that is a pipe")
 			flags.StringVar(&o.levels, "dump-level", capture.DefaultDumpLevel, "`LEVEL` of what is left out, 0 to 31; of a list (1,31) the next is taken when the disk is full")
-			flags.StringVar(&o.format, "format", formatKdump, "`FORM` of the dump: kdump (makedumpfile's compressed format), elf, flattened, flattened-elf")
-			flags.StringVar(&o.compress, "compress", capture.DefaultCompress, "how each page is compressed: `CODEC` zstd, zlib, lzo, snappy or none")
+			flags.StringVar(&o.format, "format", formatKdump, "`FORM` of the dump: "+alternatives(dumpFormats)+"; kdump is makedumpfile's compressed format")
+			flags.StringVar(&o.compress, "compress", capture.DefaultCompress, "how each page is compressed: `CODEC` "+alternatives(codecNames()))
 			flags.IntVar(&o.jobs, "jobs", 0, "use `N` CPUs; 0 is all of them")
 			flags.BoolVar(&o.estimate, "estimate", false, "tell how large a dump will be, and write nothing")
 			flags.StringArrayVar(&o.targets, "target", nil, "with --estimate: tell also how much room `TARGET`, as for gokexec initramfs, has (may be repeated)")
@@ -82,8 +85,8 @@ func (e *env) dump(ctx context.Context, o *dumpOptions, sources []string) error 
 	switch {
 	case o.jobs < 0:
 		return usageError("--jobs %d: want a number of CPUs, or 0", o.jobs)
-	case o.format != formatKdump && o.format != formatELF && o.format != formatFlat && o.format != formatFlatELF:
-		return usageError("--format: %q is none of %s, %s, %s and %s", o.format, formatKdump, formatELF, formatFlat, formatFlatELF)
+	case !slices.Contains(dumpFormats, o.format):
+		return usageError("--format: %q is not %s", o.format, alternatives(dumpFormats))
 	case o.estimate:
 		return e.estimate(ctx, o, form, sources)
 	case len(o.targets) > 0:
@@ -143,7 +146,7 @@ func (w *dumpWriting) byLevels(write func() (excerpt.Report, error), again func(
 	for i, level := range w.levels {
 		w.form.Level = level
 		r, err = write()
-		if !noRoom(err) || i == len(w.levels)-1 || again() != nil {
+		if !capture.NoRoom(err) || i == len(w.levels)-1 || again() != nil {
 			break
 		}
 		w.report.end()

@@ -80,7 +80,7 @@ func TestDumpErrors(t *testing.T) {
 		{exitUsage, "no -o FILE", []string{source}},
 		{exitUsage, "--dump-level: ", []string{source, "-o", out, "--dump-level", "32"}},
 		{exitUsage, "--dump-level: ", []string{source, "-o", out, "--dump-level", "1,x"}},
-		{exitUsage, `--format: "qcow2" is none of kdump`, []string{source, "-o", out, "--format", "qcow2"}},
+		{exitUsage, `--format: "qcow2" is not kdump`, []string{source, "-o", out, "--format", "qcow2"}},
 		{exitUsage, "--compress: ", []string{source, "-o", out, "--compress", "rar"}},
 		{exitUsage, "--jobs -1", []string{source, "-o", out, "--jobs", "-1"}},
 		{exitUsage, "--target goes with --estimate", []string{source, "-o", out, "--target", "/var"}},

@@ -233,13 +233,7 @@ func (m *makedumpfileRun) dumpFailed(err error) (full bool) {
 	default:
 		m.warn("%s: %v", m.inv.Source, err)
 	}
-	return noRoom(err)
-}
-
-// noRoom tells that less would have been written: the disk or its user's share of it is full, or the file is as large
-// as the filesystem allows (4 GiB in FAT).
-func noRoom(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
+	return capture.NoRoom(err)
 }
 
 // created reports what the dump is.

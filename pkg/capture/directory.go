@@ -132,8 +132,8 @@ type directoryDump struct {
 	sink *directorySink
 	name string
 	room int64 // bytes by which it may grow until the next look at the free space
-	// refused is set when the filesystem itself said that it is full: it, or a
-	// quota, has less room than it told.
+	// refused is set when the filesystem itself said that it is full, also for other
+	// files: it, or a quota, has less room than it told.
 	refused bool
 }
 
@@ -167,7 +167,7 @@ func (d *directoryDump) WriteAt(p []byte, offset int64) (int, error) {
 		n, err := d.writeBehind.WriteAt(part, offset)
 		written, offset, p = written+n, offset+int64(n), p[n:]
 		if d.room -= d.size() - before; err != nil {
-			d.refused = isFull(err)
+			d.refused = NoRoom(err) && !errors.Is(err, syscall.EFBIG)
 			return written, err
 		}
 	}

@@ -19,7 +19,8 @@ type fakeFiles struct {
 // fault is what is wrong with a file.
 type fault struct {
 	read     func(offset, length int64) error // fails the whole read
-	capacity int64                            // bytes, then ENOSPC; 0 is no limit
+	capacity int64                            // bytes; 0 is no limit
+	full     error                            // what is beyond it; nil is ENOSPC
 	write    func(offset int64) error
 	sync     error
 	hang     chan struct{} // writes from 1 MiB on wait for its closing
@@ -92,6 +93,9 @@ func (f *faultyFile) WriteAt(p []byte, offset int64) (int, error) {
 	}
 	if f.capacity > 0 && offset+int64(len(p)) > f.capacity {
 		n, _ := f.File.WriteAt(p[:max(0, f.capacity-offset)], offset)
+		if f.full != nil {
+			return n, f.full
+		}
 		return n, syscall.ENOSPC
 	}
 	if f.record != nil {

@@ -30,10 +30,10 @@ func kindOf(pfn uint64) int {
 }
 
 // linuxVMCore is a dump of some 8 MiB whose pages can be told apart, and most of which can't be compressed.
-func linuxVMCore(t *testing.T) []byte { return vmcoreOf(t, kindOf) }
+func linuxVMCore(t *testing.T) []byte { return vmcoreOf(t, endPage, kindOf) }
 
-// vmcoreOf is linuxVMCore with other kinds of pages.
-func vmcoreOf(t *testing.T, kind func(pfn uint64) int) []byte {
+// vmcoreOf is linuxVMCore with pages up to another end, and of other kinds.
+func vmcoreOf(t *testing.T, endPage uint64, kind func(pfn uint64) int) []byte {
 	t.Helper()
 	m := dumptest.NewImage(dumptest.Archs[0], testRelease)
 	m.Line("CRASHTIME=%d", testCrashTime.Unix())
@@ -126,7 +126,7 @@ func TestDumpLevels(t *testing.T) {
 // A damaged page is in no dump that is filtered, of level 0 neither. An ELF dump of level 0 is the memory as the
 // kernel gives it.
 func TestDamagedPage(t *testing.T) {
-	vmcore := vmcoreOf(t, func(pfn uint64) int {
+	vmcore := vmcoreOf(t, endPage, func(pfn uint64) int {
 		if pfn == firstPage {
 			return dumptest.PageDamaged
 		}
@@ -175,16 +175,17 @@ func TestNextLevel(t *testing.T) {
 	}
 }
 
-// Whatever place a disk is full at, what is on it is a dump that can be opened, says that it is incomplete,
-// and has nothing wrong in it; the log and the result are there.
+// Whatever tenth of a dump a disk is full at, what is on it is a dump that can be opened, says that it is
+// incomplete, and has nothing wrong in it; the log and the result are there.
 func TestFullDisk(t *testing.T) {
-	vmcore := linuxVMCore(t)
+	const pages = 2 * (endPage - firstPage)
+	vmcore := vmcoreOf(t, firstPage+pages, kindOf)
 	for _, raw := range []bool{false, true} {
 		for _, format := range Formats() {
-			for tenth := int64(1); tenth < 9; tenth++ {
+			for tenth := range int64(10) {
 				t.Run(fmt.Sprintf("%s, raw %v, %d0%%", format, raw, tenth), func(t *testing.T) {
 					f := newFormTest(t, vmcore, Config{Format: format, DumpLevel: "1"})
-					part := int64(endPage-firstPage) * 4096 * tenth / 10
+					part := max(pages*4096*tenth/10, 64<<10)
 					f.s.faults["vmcore.incomplete"] = &fault{capacity: part + fullSlack} // which is given back
 					f.s.device(t, "vda", part+resultRoom+8192, func(b []byte) {
 						for i := range b {
@@ -203,6 +204,32 @@ func TestFullDisk(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A file that is as large as the filesystem allows: the next level is tried, and of the last one all that fits is a
+// dump that can be read.
+func TestLargestFile(t *testing.T) {
+	vmcore := linuxVMCore(t)
+	const most = 7 << 19
+	for level, want := range map[string]Outcome{"1,8,31": Complete, "1,8": Incomplete} {
+		f := newFormTest(t, vmcore, Config{DumpLevel: level})
+		f.s.faults["vmcore.incomplete"] = &fault{capacity: most, full: syscall.EFBIG}
+		res, got, err := f.save(t, false)
+		if res.Outcome != want || (err == nil) != (want == Complete) || err != nil && !errors.Is(err, syscall.EFBIG) {
+			t.Fatalf("levels %s: %+v, %v; want it %s", level, res, err, want)
+		}
+		if want == Complete {
+			continue
+		}
+		if len(got) != most { // the filesystem has room for the result
+			t.Errorf("levels %s: %d bytes are left of the dump; want %d", level, len(got), most)
+		}
+		d, err := kdumpfile.Open(bytes.NewReader(got))
+		if err != nil || !d.Incomplete() {
+			t.Fatalf("%v; want a dump that is incomplete", err)
+		}
+		checkPart(t, d, vmcore, most)
 	}
 }
 

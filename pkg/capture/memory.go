@@ -52,7 +52,7 @@ func (r *run) writeMemory(ctx context.Context, d dump, c *copying, ch *choice) (
 		switch {
 		case err == nil:
 			return out, nil
-		case isFull(err) && len(levels) > 1:
+		case NoRoom(err) && len(levels) > 1:
 			levels = levels[1:]
 			why = fmt.Sprintf("there is no room for a dump of level %d; trying level %d", level, levels[0])
 		case errors.Is(err, errFilter) && ch.whole() == nil:

@@ -73,9 +73,10 @@ func putBytes(s sink, name string, data []byte) error {
 	return err
 }
 
-// isFull reports whether an error means that no room is left.
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+// NoRoom reports whether an error means that a smaller dump would have been written: the disk or its user's share of
+// it is full, or the file is as large as the filesystem allows (4 GiB in FAT).
+func NoRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 // writeBehindWindow is how much is handed to the disk at a time, in bytes. At

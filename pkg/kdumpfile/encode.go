@@ -47,6 +47,9 @@ func ParseCodec(name string) (Codec, error) {
 	return 0, fmt.Errorf("compression %q is not known: none, zlib, lzo, snappy and zstd are", name)
 }
 
+// Codecs lists all codecs, those that make the smallest dumps first.
+func Codecs() []Codec { return []Codec{CodecZstd, CodecZlib, CodecLZO, CodecSnappy, CodecNone} }
+
 // flags are those of a page's descriptor, and of the header's status.
 func (c Codec) flags() uint32 {
 	return [...]uint32{0, pageZlib, pageLZO, pageSnappy, pageZstd}[c]

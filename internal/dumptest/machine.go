@@ -24,6 +24,8 @@ type Machine struct {
 	Fill func(pfn uint64, page []byte)
 	// Hidden is memory of which reading fails.
 	Hidden memmap.Range
+	// TablesAt is the physical address where Map makes the next page table; 0 is somewhere in the kernel image.
+	TablesAt uint64
 
 	mem     map[uint64]*[4096]byte
 	info    strings.Builder

@@ -120,13 +120,22 @@ func (m *Machine) Map(virt, phys, size uint64) {
 		for l := m.Levels - 1; l > level; l-- {
 			slot := table + 8*((virt+at)>>shift(l)&(1<<index-1))
 			if m.Get(slot) == 0 {
-				m.Put(slot, 8, m.table(m.Alloc(1<<m.Page, 1<<m.Page), l))
+				m.Put(slot, 8, m.table(m.newTable(), l))
 			}
 			table = m.tableAt(slot)
 		}
 		m.Put(table+8*((virt+at)>>shift(level)&(1<<index-1)), 8, m.leaf(phys+at, level))
 		at += 1 << shift(level)
 	}
+}
+
+// newTable returns the physical address of an empty table.
+func (m *Machine) newTable() uint64 {
+	if m.TablesAt == 0 {
+		return m.Alloc(1<<m.Page, 1<<m.Page)
+	}
+	m.TablesAt += 1 << m.Page
+	return m.TablesAt - 1<<m.Page
 }
 
 // tableAt is the physical address of the table that an entry leads to.

@@ -12,6 +12,9 @@ type arch struct {
 	machine elf.Machine
 	// stackAt is the offset of the stack pointer in elf_prstatus.
 	stackAt int
+	// taskAt is the offset there of a register that has the address of the task_struct while the kernel runs;
+	// 0: there is none.
+	taskAt int
 	// sparse returns SECTION_SIZE_BITS and MAX_PHYSMEM_BITS for kernels that do not export them.
 	sparse func(v *vmcore.VMCoreInfo) (section, phys uint)
 	// image returns where the kernel image and nothing else is mapped with one offset, last

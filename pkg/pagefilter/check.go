@@ -2,7 +2,6 @@ package pagefilter
 
 import (
 	"context"
-	"debug/elf"
 	"fmt"
 	"slices"
 
@@ -17,8 +16,6 @@ const (
 	maxSamples      = 2 * samplesOfWindow * sampledWindows
 	everySample     = 4 // of which the struct page's own memory is checked
 	minSamples      = 8 // fewer say nothing
-	maxLogPages     = 1024
-	maxCPUs         = 1 << 13
 )
 
 // samples are some page frames of each class, to be looked at more closely.
@@ -246,87 +243,6 @@ func (c *checker) mappings(class Class, pages []uint64) {
 	}
 }
 
-// essentials checks places without which no dump can be used.
-func (c *checker) essentials() {
-	for _, name := range []string{"swapper_pg_dir", "init_top_pgt", "init_uts_ns", "_stext", "prb", "node_data", "contig_page_data", "mem_section", "mem_map"} {
-		if addr, ok := c.f.info.Symbol(name); ok {
-			c.virtual(addr, name)
-			c.tables(addr)
-		}
-	}
-	for _, node := range c.nodes {
-		c.virtual(node, "a node's pglist_data")
-	}
-	for i, sp := range c.f.stackPointers() {
-		c.tables(sp)
-		c.virtual(sp, fmt.Sprintf("the stack of CPU %d", i))
-	}
-	c.log()
-}
-
-// log checks the pages of the kernel log: log_buf, or the arrays of the printk ring buffer.
-func (c *checker) log() {
-	pages := uint64(maxLogPages)
-	area := func(start, size uint64, name string) {
-		step := uint64(1) << c.f.shift
-		for at := uint64(0); at < size && pages > 0; at += step {
-			c.virtual(start+at, name)
-			pages--
-		}
-	}
-	if buf, ok := c.pointer("log_buf"); ok {
-		if addr, ok := c.f.info.Symbol("log_buf_len"); ok {
-			if n, err := c.r.Uint32(addr, "log_buf_len"); err == nil {
-				area(buf, uint64(n), "the kernel log")
-			}
-		}
-	}
-	prb, ok := c.pointer("prb")
-	l := vmcore.Layout{Info: c.f.info}
-	descs := l.Offset("printk_ringbuffer.desc_ring") + l.Offset("prb_desc_ring.descs")
-	infos := l.Offset("printk_ringbuffer.desc_ring") + l.Offset("prb_desc_ring.infos")
-	text := l.Offset("printk_ringbuffer.text_data_ring") + l.Offset("prb_data_ring.data")
-	sizeBits := l.Offset("printk_ringbuffer.text_data_ring") + l.Offset("prb_data_ring.size_bits")
-	if !ok || l.Err != nil {
-		return
-	}
-	for _, at := range []uint64{descs, infos, text} {
-		if p, err := c.r.Ulong(prb+at, "prb"); err == nil {
-			c.virtual(p, "the kernel log")
-		}
-	}
-	if n, err := c.r.Uint32(prb+sizeBits, "prb"); err == nil && n < 32 {
-		if p, err := c.r.Ulong(prb+text, "prb"); err == nil {
-			area(p, 1<<n, "the kernel log")
-		}
-	}
-}
-
-// pointer reads the pointer variable of a SYMBOL.
-func (c *checker) pointer(name string) (uint64, bool) {
-	addr, ok := c.f.info.Symbol(name)
-	if !ok {
-		return 0, false
-	}
-	p, err := c.r.Ulong(addr, name)
-	return p, err == nil && p != 0
-}
-
-// structPages checks the memory that has the struct page of a page frame, and the page tables to it.
-func (c *checker) structPages(pfn uint64) {
-	if addr, _, ok := c.f.pages.find(pfn); ok {
-		c.virtual(addr, "struct pages")
-		c.tables(addr)
-	}
-}
-
-// tables checks the page tables that translate a virtual address.
-func (c *checker) tables(addr uint64) {
-	for _, t := range c.space.Tables(addr) {
-		c.physical(t, "page tables of the kernel")
-	}
-}
-
 // virtual checks that the page of a virtual address is kept.
 func (c *checker) virtual(addr uint64, what string) {
 	if phys, _, err := c.space.Translate(addr); err == nil {
@@ -337,10 +253,13 @@ func (c *checker) virtual(addr uint64, what string) {
 func (c *checker) physical(phys memmap.PhysAddr, what string) {
 	if pfn := c.f.frame(phys); !c.seen[pfn] {
 		c.seen[pfn] = true
-		if class := c.classOf(phys); class != Kept {
-			c.refuse(class, "the page at %v would be left out, which contains %s", phys, what)
-		}
+		c.lost(c.classOf(phys), phys, what)
 	}
+}
+
+// lost refuses the class of a page that has to be kept.
+func (c *checker) lost(class Class, phys memmap.PhysAddr, what string) {
+	c.refuse(class, "the page at %v would be left out, which contains %s", phys, what)
 }
 
 // classOf returns the class of one page.
@@ -356,38 +275,4 @@ func (c *checker) classOf(phys memmap.PhysAddr) Class {
 		return Kept
 	}
 	return classes[pfn-first]
-}
-
-// noter is a Memory with the ELF notes of a dump.
-type noter interface{ Notes() []vmcore.Note }
-
-// cpus is how many CPUs the machine had, as far as the dump tells.
-func (f *Filter) cpus() int {
-	n := 0
-	if d, ok := f.mem.(noter); ok {
-		for _, note := range d.Notes() {
-			if note.Type == elf.NT_PRSTATUS && note.Name == "CORE" {
-				n++
-			}
-		}
-	}
-	return min(max(n, 1), maxCPUs)
-}
-
-// stackPointers returns the stack pointer of each CPU that was in the kernel, from its elf_prstatus.
-func (f *Filter) stackPointers() (sps []uint64) {
-	d, ok := f.mem.(noter)
-	a := archOf(f.mem.Platform().Machine)
-	if !ok || a == nil {
-		return nil
-	}
-	for _, note := range d.Notes() {
-		if note.Type != elf.NT_PRSTATUS || note.Name != "CORE" || len(note.Desc) < a.stackAt+8 || len(sps) >= maxCPUs {
-			continue
-		}
-		if sp := f.mem.Platform().Order.Uint64(note.Desc[a.stackAt:]); int64(sp) < 0 {
-			sps = append(sps, sp)
-		}
-	}
-	return sps
 }

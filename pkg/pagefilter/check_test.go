@@ -4,6 +4,7 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -57,7 +58,8 @@ func survey(t *testing.T, mem pagefilter.Memory) (*pagefilter.Filter, *pagefilte
 // noted is a machine with the notes of its CPUs.
 type noted struct {
 	*dumptest.Machine
-	sp []uint64
+	sp   []uint64
+	task uint64 // of each, on riscv64
 }
 
 func (n *noted) Notes() (notes []vmcore.Note) {
@@ -65,6 +67,9 @@ func (n *noted) Notes() (notes []vmcore.Note) {
 	for _, sp := range n.sp {
 		desc := make([]byte, 400)
 		binary.LittleEndian.PutUint64(desc[at:], sp)
+		if n.Machine.Machine == elf.EM_RISCV {
+			binary.LittleEndian.PutUint64(desc[144:], n.task)
+		}
 		notes = append(notes, vmcore.Note{Name: "CORE", Type: elf.NT_PRSTATUS, Desc: desc})
 	}
 	return notes
@@ -193,16 +198,41 @@ func keptBy(t *testing.T, f *pagefilter.Filter, sel *pagefilter.Selection) (n ui
 	return n
 }
 
-// The stack of a CPU in a page that would be left out.
+// The stack of a CPU in a page that would be left out, and on riscv64 the task.
 func TestStackIsKept(t *testing.T) {
 	for _, p := range []dumptest.Paging{dumptest.X86Paging(4, 0), dumptest.ARM64Paging(12), dumptest.RISCVPaging(39)} {
-		t.Run(p.Name, func(t *testing.T) {
-			b := newBench(t, p)
-			f, s := survey(t, &noted{b.Machine, []uint64{b.direct(b.slab) + 0x500, 0x7ffc0000}})
-			checkRefused(t, f, s, kept, "")
-			f, s = survey(t, &noted{b.Machine, []uint64{b.direct(b.slab) + 0x500, b.direct(b.anon) + 0xff0}})
-			checkRefused(t, f, s, user, "the stack of CPU 1")
-		})
+		for _, c := range []struct {
+			sp, task, user uint64 // page frames behind the slab; no other of them is the user's
+			refused        string
+		}{
+			{0, 0, 4, ""}, {5, 0, 5, "the stack of CPU 1"}, {5, 0, 7, "the stack of CPU 1"}, {5, 0, 8, ""}, {5, 0, 4, ""},
+			{4, 9, 9, map[bool]string{true: "the task of CPU 0"}[p.Machine == elf.EM_RISCV]},
+		} {
+			t.Run(fmt.Sprintf("%s %+v", p.Name, c), func(t *testing.T) {
+				b := newBench(t, p)
+				b.Anon(b.slab + c.user)
+				f, s := survey(t, &noted{b.Machine, []uint64{b.direct(b.slab) + 0x500, b.direct(b.slab+c.sp) + 0xff0, 0x7ffc0000}, b.direct(b.slab+c.task) + 0x40})
+				checkRefused(t, f, s, user, c.refused)
+			})
+		}
+	}
+}
+
+// Page tables in pages that would be left out, of each level, that lead to nothing else that is looked at.
+func TestPageTablesAreKept(t *testing.T) {
+	for _, p := range []dumptest.Paging{dumptest.X86Paging(5, 0), dumptest.X86Paging(4, 1<<47), dumptest.ARM64Paging(12), dumptest.ARM64Paging(14), dumptest.ARM64Paging(16), dumptest.RISCVPaging(48)} {
+		for n, tables := 0, 1; n < tables; n++ {
+			t.Run(fmt.Sprintf("%s, table %d", p.Name, n), func(t *testing.T) {
+				b := newBench(t, p)
+				first := b.slab + 16
+				b.TablesAt = first << p.Page
+				b.Map(p.ImageVirt&^(1<<30-1)-1<<36, p.ImagePhys, 1<<p.Page)
+				tables = int(b.TablesAt>>p.Page - first)
+				b.Anon(first + uint64(n))
+				f, s := survey(t, b)
+				checkRefused(t, f, s, user, "page tables of the kernel")
+			})
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 var riscv = arch{
 	machine: elf.EM_RISCV,
 	stackAt: 128, // pr_reg.sp of struct elf_prstatus
+	taskAt:  144, // pr_reg.tp
 	sparse:  func(*vmcore.VMCoreInfo) (section, phys uint) { return 27, 56 },
 	image:   imageAround,
 }

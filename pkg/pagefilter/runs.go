@@ -57,6 +57,27 @@ func nextRun(b []byte) (c Class, n uint64, rest []byte) {
 	return Class(b[0]), n, b[1+size:]
 }
 
+// classLookup looks classes up that were noted, those of ascending page frames.
+type classLookup struct {
+	runs *runs
+	run  Class  // of the page frames before end
+	end  uint64 // in a window
+	rest []byte // the runs behind it
+}
+
+// class returns the class of a page frame; ok is false if it was not noted.
+func (l *classLookup) class(pfn uint64) (c Class, ok bool) {
+	if first := pfn &^ (WindowPages - 1); l.end <= first {
+		l.end, l.rest = first, l.runs.of(first)
+	}
+	for l.end <= pfn && len(l.rest) > 0 {
+		var n uint64
+		l.run, n, l.rest = nextRun(l.rest)
+		l.end += n
+	}
+	return l.run, pfn < l.end
+}
+
 // clearBits clears bits i to before j, 0 being the least significant one of the first word.
 func clearBits(b []uint64, i, j uint64) {
 	for i < j {

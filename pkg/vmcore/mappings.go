@@ -40,6 +40,54 @@ func (a *AddressSpace) Mappings(first, last uint64) iter.Seq[Mapping] {
 	}
 }
 
+// KernelTables returns the physical addresses of the kernel's page tables, at most so many, those of each level before
+// those of the next, as far as the dump has them. The last level's, of which there are most, are not read.
+func (a *AddressSpace) KernelTables(most int) []memmap.PhysAddr {
+	t := a.tables
+	if t == nil || most < 1 {
+		return nil
+	}
+	all, seen := []memmap.PhysAddr{memmap.PhysAddr(t.root)}, map[uint64]bool{t.root: true}
+	for level, next := t.levels-1, 0; level > 0; level-- {
+		entries := uint64(1) << t.index
+		if level == t.levels-1 {
+			entries = t.rootEntries()
+		}
+		first := next
+		next = len(all)
+		for _, table := range all[first:next] {
+			for e := range a.entries(table, entries) {
+				phys, size, ok := t.decode(e, level)
+				if !ok || size > 0 || seen[phys] {
+					continue
+				}
+				if len(all) == most {
+					return all
+				}
+				seen[phys] = true
+				all = append(all, memmap.PhysAddr(phys))
+			}
+		}
+	}
+	return all
+}
+
+// entries yields the first entries of a page table, as many as the dump has.
+func (a *AddressSpace) entries(table memmap.PhysAddr, n uint64) iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		var buf [cacheLine]byte
+		for at := uint64(0); at < 8*n; at += cacheLine {
+			b := buf[:min(cacheLine, 8*n-at)]
+			read, _ := a.mem.ReadPhysAt(b, table+memmap.PhysAddr(at)) // the rest of the table may be there
+			for i := 0; i+8 <= read; i += 8 {
+				if !yield(a.cache.order.Uint64(b[i:])) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Tables returns the physical addresses of the page tables that translate a virtual address, the
 // top one first, as far as the dump has them.
 func (a *AddressSpace) Tables(addr uint64) (tables []memmap.PhysAddr) {

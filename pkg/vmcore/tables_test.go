@@ -195,6 +195,10 @@ func TestPageTables(t *testing.T) {
 			if len(mapped) < 100 {
 				t.Fatalf("only %d mappings", len(mapped))
 			}
+			made := []memmap.PhysAddr{memmap.PhysAddr(root)}
+			for _, at := range tables {
+				made = append(made, memmap.PhysAddr(at))
+			}
 			info, err := vmcore.ParseVMCoreInfo([]byte(p.info))
 			if err != nil {
 				t.Fatal(err)
@@ -206,6 +210,15 @@ func TestPageTables(t *testing.T) {
 				if err != nil || uint64(phys) != m.phys+off || run != 1<<m.size-off {
 					t.Fatalf("Translate(%#x) = %v, %#x, %v; want %#x, %#x", m.virt+off, phys, run, err, m.phys+off, 1<<m.size-off)
 				}
+			}
+			found := a.KernelTables(1 << 20)
+			if part := a.KernelTables(len(made) / 2); !slices.Equal(part, found[:len(made)/2]) {
+				t.Errorf("KernelTables() with a bound = %v; want the first of %v", part, found)
+			}
+			slices.Sort(found)
+			slices.Sort(made)
+			if !slices.Equal(found, made) {
+				t.Errorf("KernelTables() = %v; want %v", found, made)
 			}
 			slices.SortFunc(mapped, func(x, y mapping) int { return cmp.Compare(x.virt, y.virt) })
 			last := mapped[len(mapped)-1]

@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
+	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 const filesystemUUID = "6b1f2c1e-8a5d-4f0e-9d52-0c6f5a1d7e11"
@@ -208,27 +211,84 @@ func checkReserve(t *testing.T, disk string) {
 	}
 }
 
-// The only disk disappears during the capture: the failure action ends it, and the log
-// is on the disk.
+// The only disk disappears during the capture: the failure action ends it, the log is on the disk, and what is there
+// of a compressed dump can be read.
 func TestVMCaptureUnplugged(t *testing.T) {
 	t.Parallel()
 	k := vmlab.GetTestKernel(t, "trixie-cloud")
-	cfg := crashMachine(t, k, "--format", "elf", "--dump-level", "0", "--set", "nvme", "--failure-action", "poweroff", "raw:/dev/nvme0n1")
-	disk := emptyDisk(t, "gone.img", 1<<30)
-	cfg.Disks = nil
-	cfg.Args = append(cfg.Args, "-drive", "if=none,id=gone,format=raw,cache=unsafe,throttling.bps-write=20000000,file="+disk, "-device", "nvme,serial=gone,drive=gone")
-	g := vmlab.Boot(t, cfg)
-	loadCrash(t, g)
-	g.Crash()
-	// Into the memory's entry: what is saved so far is on the disk.
-	waitAllocated(g, disk, 16<<20)
-	g.HMP("drive_del gone")
-	if end := g.WaitEnd(); end.Reason != "guest-shutdown" {
-		t.Fatalf("the machine ended by %q; want guest-shutdown, the failure action", end.Reason)
+	for format, form := range map[capture.Format][]string{
+		capture.FormatELF: wholeMemory, capture.FormatKdump: {"--dump-level", "0", "--compress", "none"},
+	} {
+		t.Run(string(format), func(t *testing.T) {
+			t.Parallel()
+			cfg := crashMachine(t, k, append(slices.Clone(form), "--set", "nvme", "--failure-action", "poweroff", "raw:/dev/nvme0n1")...)
+			disk := emptyDisk(t, "gone.img", 1<<30)
+			cfg.Disks = nil
+			cfg.Args = append(cfg.Args, "-drive", "if=none,id=gone,format=raw,cache=unsafe,throttling.bps-write=20000000,file="+disk, "-device", "nvme,serial=gone,drive=gone")
+			g := vmlab.Boot(t, cfg)
+			loadCrash(t, g)
+			g.Crash()
+			// Into the memory's entry: what is saved so far is on the disk.
+			waitAllocated(g, disk, 32<<20)
+			g.HMP("drive_del gone")
+			if end := g.WaitEnd(); end.Reason != "guest-shutdown" {
+				t.Fatalf("the machine ended by %q; want guest-shutdown, the failure action", end.Reason)
+			}
+			entries := readTar(t, disk)
+			if _, found := entries[capture.IncompleteName]; !found || !strings.Contains(string(entries[capture.LogName]), "Kernel panic") {
+				t.Errorf("the disk holds %d entries; want the log and %s", len(entries), capture.IncompleteName)
+			}
+			if format == capture.FormatKdump {
+				checkUnplugged(t, disk)
+			}
+		})
 	}
-	entries := readTar(t, disk)
-	if _, found := entries[capture.IncompleteName]; !found || !strings.Contains(string(entries[capture.LogName]), "Kernel panic") {
-		t.Errorf("the disk holds %d entries; want the log and %s", len(entries), capture.IncompleteName)
+}
+
+// checkUnplugged looks at what is there of a compressed dump.
+func checkUnplugged(t *testing.T, disk string) {
+	t.Helper()
+	saved, err := capture.OpenRaw(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer saved.Close()
+	d, err := kdumpfile.Open(saved)
+	if err != nil || !d.Incomplete() {
+		t.Fatalf("%v; want a dump that is incomplete", err)
+	}
+	readable, page := 0, make([]byte, kdumpfile.PageSize(d))
+	for at := memmap.PhysAddr(0); ; {
+		r, err := d.NextMemory(at)
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for at = r.Start; at < r.End; at += memmap.PhysAddr(len(page)) {
+			if _, err := d.ReadPhysAt(page, at); err == nil {
+				readable++
+			}
+		}
+	}
+	if readable*len(page) < 16<<20 {
+		t.Errorf("%d pages can be read; want what was saved", readable)
+	}
+}
+
+// A capture kernel with 80 MB saves a dump of the default form.
+func TestVMCaptureSmall(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"bookworm-cloud", "trixie-cloud"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := vmlab.GetTestKernel(t, name)
+			cfg := crashMachine(t, k, "--set", "nvme", "raw:/dev/nvme0n1")
+			cfg.CrashKernel, cfg.Memory = "80M", 1024
+			g := vmlab.Boot(t, cfg)
+			loadCrash(t, g)
+			crashFiltered(t, g)
+		})
 	}
 }
 

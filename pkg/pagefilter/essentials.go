@@ -45,11 +45,10 @@ func (c *checker) pageTables() {
 	slices.Sort(tables)
 	known := classLookup{runs: &c.f.known}
 	for _, t := range tables {
-		class, ok := known.class(c.f.frame(t))
-		if !ok {
-			class = c.classOf(t)
+		// A table of a running machine may be newer than the survey.
+		if class, ok := known.class(c.f.frame(t)); !ok || class != Kept {
+			c.lost(c.classOf(t), t, kernelTables)
 		}
-		c.lost(class, t, kernelTables)
 	}
 }
 

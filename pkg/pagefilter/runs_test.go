@@ -1,6 +1,7 @@
 package pagefilter
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -46,5 +47,36 @@ func TestRunsBounded(t *testing.T) {
 	}
 	if size := uint64(len(appendRuns(nil, classes))); known != maxRuns/size || r.size > maxRuns {
 		t.Errorf("%d windows of %d bytes are remembered, in %d bytes; want %d", known, size, r.size, maxRuns/size)
+	}
+}
+
+// Classes are looked up in the windows that were noted, and in no others.
+func TestClassLookup(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var noted runs
+	want := map[uint64]Class{}
+	for _, window := range []uint64{0, 1, 3, 7} {
+		classes := make([]Class, WindowPages)
+		for i := 0; i < WindowPages; {
+			class := Class(r.IntN(NumClasses))
+			for end := min(i+1+r.IntN(1<<14), WindowPages); i < end; i++ {
+				classes[i] = class
+			}
+		}
+		noted.note(window*WindowPages, classes)
+		for range 1000 {
+			i := r.Uint64N(WindowPages)
+			want[window*WindowPages+i] = classes[i]
+		}
+		want[window*WindowPages], want[(window+1)*WindowPages-1] = classes[0], classes[WindowPages-1]
+	}
+	pfns := slices.AppendSeq([]uint64{2 * WindowPages, 2*WindowPages + 5, 9 * WindowPages}, maps.Keys(want))
+	slices.Sort(pfns)
+	l := classLookup{runs: &noted}
+	for _, pfn := range pfns {
+		class, ok := l.class(pfn)
+		if w, known := want[pfn]; ok != known || known && class != w {
+			t.Fatalf("page frame %#x: %v, %v; want %v, %v", pfn, class, ok, w, known)
+		}
 	}
 }

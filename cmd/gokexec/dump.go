@@ -120,6 +120,7 @@ type dumpWriting struct {
 
 func (w *dumpWriting) run(ctx context.Context, source string) error {
 	start := time.Now()
+	w.excerpt.Levels(w.levels...)
 	if _, err := w.excerpt.Survey(ctx, func(done, total uint64) { w.report.show("looking at the pages", done, total) }); err != nil {
 		return w.interrupted(err)
 	}

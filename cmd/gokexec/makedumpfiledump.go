@@ -87,6 +87,11 @@ func (m *makedumpfileRun) survey(ctx context.Context, x *excerpt.Excerpt) error 
 	if slices.Max(m.inv.Levels) == 0 {
 		return nil
 	}
+	var levels []pagefilter.Level
+	for _, level := range m.inv.Levels {
+		levels = append(levels, pagefilter.Level(level))
+	}
+	x.Levels(levels...)
 	_, err := x.Survey(ctx, func(done, total uint64) { m.progress(makedumpfilecmd.StepExclude, done, total, time.Time{}) })
 	if err == nil && x.Whole() != nil {
 		m.warn("%s: no page but those of zeroes can be left out: %v", m.inv.Source, x.Whole())

@@ -18,6 +18,10 @@ import (
 // WindowSize is how much is mapped at a time, in bytes.
 const WindowSize = 4 << 20
 
+// MaxInPlace is how much InPlace always gives if it is mapped at all, in bytes: so much of the next part each window has,
+// too.
+const MaxInPlace = 256 << 10
+
 // A mapping pays when at least so many bytes are read of it, or it is read a second time: it costs
 // as much as some twenty reads.
 const worthMapping = 128 << 10
@@ -99,12 +103,12 @@ func (f *File) copy(b []byte, base, offset int64) bool {
 	return ok
 }
 
-// InPlace calls use with n bytes at an offset where they are mapped, which are valid until it returns. They
+// InPlace calls use with n bytes, at most MaxInPlace, at an offset where they are mapped, which are valid until it returns. They
 // may change meanwhile if the file does. false means that they aren't mapped, or that a page of them couldn't be read, so that
 // what use has done is worth nothing: ReadAt tells then what is there.
 func (f *File) InPlace(offset int64, n int, use func(b []byte) error) (ok bool, err error) {
 	base := offset &^ (WindowSize - 1)
-	if offset < 0 || n < 0 || offset-base > WindowSize-int64(n) || offset > f.size-int64(n) {
+	if offset < 0 || n < 0 || offset-base > WindowSize+MaxInPlace-int64(n) || offset > f.size-int64(n) {
 		return false, nil
 	}
 	w := f.acquire(base, n)
@@ -143,7 +147,7 @@ func (f *File) acquire(base int64, n int) *window {
 		_ = unix.Munmap(free.data) // fails for no mapping only
 		free.data = nil
 	}
-	data, err := unix.Mmap(f.fd, base, int(min(WindowSize, f.size-base)), unix.PROT_READ, unix.MAP_PRIVATE)
+	data, err := unix.Mmap(f.fd, base, int(min(WindowSize+MaxInPlace, f.size-base)), unix.PROT_READ, unix.MAP_PRIVATE)
 	if err != nil {
 		// Only what another part, or another moment, may do better is tried again.
 		f.refused = !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.ENOMEM) && !errors.Is(err, unix.EINVAL)

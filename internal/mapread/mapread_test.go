@@ -98,7 +98,7 @@ func TestFault(t *testing.T) {
 	}
 }
 
-// InPlace gives what the file has, where that is within one window; a page that faults, and what is in no
+// InPlace gives what the file has, where that is not too much; a page that faults, and what is in no
 // mapping, is reported.
 func TestInPlace(t *testing.T) {
 	file, content := testFile(t)
@@ -114,7 +114,7 @@ func TestInPlace(t *testing.T) {
 		want           bool
 	}{
 		{5, worthMapping, true}, {WindowSize - worthMapping, worthMapping, true}, {3*WindowSize + 45, 12300, false}, {3*WindowSize + 45, 12300, true},
-		{WindowSize - 1, worthMapping, false}, {len(content) - 100, 101, false}, {-1, 8, false}, {len(content) + WindowSize, 8, false}, {0, -1, false},
+		{WindowSize - 1, worthMapping, true}, {WindowSize - 1, MaxInPlace, true}, {2*WindowSize - 1, MaxInPlace + 2, false}, {len(content) - 100, 101, false}, {-1, 8, false}, {len(content) + WindowSize, 8, false}, {0, -1, false},
 	} {
 		ok, err := f.InPlace(int64(tt.offset), tt.length, use)
 		if ok != tt.want || err != nil || ok && !bytes.Equal(got, content[tt.offset:][:tt.length]) {

@@ -39,6 +39,7 @@ func (r *run) surveyed(ctx context.Context, touch func()) *pagefilter.Survey {
 		return nil
 	}
 	bar := newProgress(r.out, "filter", r.opt.ReplaceLine, kdumpfile.PageSize(r.src.dump), time.Now())
+	r.choice.excerpt.Levels(r.form.levels...)
 	s, err := r.choice.excerpt.Survey(ctx, func(done, total uint64) {
 		touch()
 		bar.update(step{pages: done, all: total}, time.Now())

@@ -34,14 +34,62 @@ func (f *File) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 // each other in both; ok is false for memory that the file doesn't have.
 func (f *File) Place(addr memmap.PhysAddr) (off int64, n uint64, ok bool) {
 	s, ok := findSpan(f.phys, uint64(addr))
-	if !ok || s.off < 0 {
+	if !ok {
 		return 0, 0, false
 	}
-	skip := uint64(addr) - s.first
+	return f.place(s, uint64(addr))
+}
+
+// place is where in the file an address is that lies in s.
+func (f *File) place(s span, addr uint64) (off int64, n uint64, ok bool) {
+	if s.off < 0 {
+		return 0, 0, false
+	}
+	skip := addr - s.first
 	if off = s.off + int64(skip); off >= f.size {
 		return 0, 0, false
 	}
 	return off, min(s.last-s.first-skip, uint64(f.size-off)-1) + 1, true
+}
+
+// mapped is a file that has its contents in memory; see kdumpfile.Mapped.
+type mapped interface {
+	InPlace(offset int64, n int, use func(b []byte) error) (ok bool, err error)
+}
+
+// ViewVirt calls use with the n bytes at a virtual address where the file is mapped. They are valid until use
+// returns, and may change meanwhile. False means that they are in no mapping, in none that has them one after the
+// other, or can't be read, so that what use has done is worth nothing: ReadVirtAt tells then what is there.
+func (f *File) ViewVirt(addr uint64, n int, use func(b []byte)) bool {
+	m, ok := f.r.(mapped)
+	if !ok || n <= 0 {
+		return false
+	}
+	off, most, ok := f.placeVirt(addr)
+	if !ok || most < uint64(n) {
+		return false
+	}
+	ok, _ = m.InPlace(off, n, func(b []byte) error {
+		use(b)
+		return nil
+	})
+	return ok
+}
+
+// placeVirt is Place for a virtual address.
+func (f *File) placeVirt(addr uint64) (off int64, n uint64, ok bool) {
+	if s, ok := findSpan(f.virt, addr); ok {
+		return f.place(s, addr)
+	}
+	if f.space == nil {
+		return 0, 0, false
+	}
+	phys, run, err := f.space.Translate(addr)
+	if err != nil {
+		return 0, 0, false
+	}
+	off, n, ok = f.Place(phys)
+	return off, min(n, run), ok
 }
 
 // SegmentAt returns the physical addresses of the first PT_LOAD that gives a virtual address

@@ -109,6 +109,59 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// inMemory is a file that has all of its contents in memory, but what faulty has.
+type inMemory struct {
+	*bytes.Reader
+	content []byte
+	faulty  int // offset
+}
+
+func (m inMemory) InPlace(offset int64, n int, use func(b []byte) error) (bool, error) {
+	return m.faulty < int(offset) || m.faulty >= int(offset)+n, use(m.content[offset:][:n:n])
+}
+
+// TestViewVirt looks at memory by the addresses of PT_LOADs and by VMCOREINFO's mapping; what isn't in one piece in the
+// file is not seen.
+func TestViewVirt(t *testing.T) {
+	c := formats[0].core
+	const image = 0xffffffff80000000 // StartKernelMap of x86_64
+	c.Notes = []dumptest.Note{{Name: "VMCOREINFO", Desc: []byte("PAGESIZE=4096\nNUMBER(phys_base)=0\n")}}
+	c.Loads = []dumptest.Load{{Phys: 0x1000, Virt: 0xffff888000001000, Data: pattern(1, 4096)}, {Phys: 0x3000, Data: pattern(2, 4096)},
+		{Phys: 0x2000, Data: pattern(3, 4096), MemSize: 4096}}
+	whole := c.Bytes()
+	file := inMemory{bytes.NewReader(whole), whole, -1}
+	f, err := elfcore.New(file, int64(len(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		addr uint64
+		n    int
+		want bool
+	}{
+		{0xffff888000001000, 4096, true}, {0xffff888000001ff0, 16, true}, {0xffff888000001ff0, 17, false}, {0xffff888000000fff, 8, false},
+		{image + 0x1010, 64, true}, {image + 0x3000, 4096, true}, {image + 0x2ff0, 32, false}, {image + 0x4000, 1, false}, {image, 8, false}, {0, 8, false}, {image + 0x3000, 0, false}, {image + 0x3000, -1, false},
+	} {
+		var got []byte
+		ok := f.ViewVirt(tt.addr, tt.n, func(b []byte) { got = bytes.Clone(b) })
+		want := make([]byte, max(tt.n, 0))
+		if n, err := f.ReadVirtAt(want, tt.addr); ok != tt.want || ok && (n < len(want) || err != nil || !bytes.Equal(got, want)) {
+			t.Errorf("ViewVirt(%d bytes at %#x) = %v, % x; want %v, % x, %v", tt.n, tt.addr, ok, got, tt.want, want, err)
+		}
+	}
+	off, _, _ := f.Place(0x1000)
+	file.faulty = int(off) + 100
+	if f, err = elfcore.New(file, int64(len(whole))); err != nil {
+		t.Fatal(err)
+	}
+	if f.ViewVirt(image+0x1000, 4096, func([]byte) {}) || !f.ViewVirt(image+0x1000, 100, func([]byte) {}) {
+		t.Error("ViewVirt() shows what can't be read, or not what can")
+	}
+	if newFile(t, whole).ViewVirt(image+0x1000, 8, func([]byte) {}) {
+		t.Error("ViewVirt() shows what is in no memory")
+	}
+}
+
 // TestReadTruncated cuts a dump at each length: what is there is read, the rest is
 // io.ErrUnexpectedEOF, and only that.
 func TestReadTruncated(t *testing.T) {

@@ -26,6 +26,7 @@ type Excerpt struct {
 	survey  *pagefilter.Survey
 	whole   error
 	live    bool
+	levels  []pagefilter.Level // nil: any
 }
 
 // New prepares to write a part of d by the given number of goroutines, 0 for as many as there are CPUs.
@@ -48,6 +49,10 @@ var errXen = errors.New("a dump of Xen's hypervisor: its domains' pages are not 
 // memory for each page.
 func (e *Excerpt) Live() { e.live = true }
 
+// Levels tells before the first Survey which levels will be written. The blocks of pages that all of them leave out are
+// then hardly looked at.
+func (e *Excerpt) Levels(levels ...pagefilter.Level) { e.levels = levels }
+
 // PageSize is that of the machine, in bytes.
 func (e *Excerpt) PageSize() uint64 { return kdumpfile.PageSize(e.dump) }
 
@@ -62,7 +67,7 @@ func (e *Excerpt) Survey(ctx context.Context, advance func(done, total uint64)) 
 	if e.whole != nil || e.survey != nil {
 		return e.survey, nil
 	}
-	opt := pagefilter.SurveyOptions{Workers: e.workers}
+	opt := pagefilter.SurveyOptions{Workers: e.workers, Levels: e.levels}
 	if advance != nil {
 		opt.Advance = func(p pagefilter.Progress) { advance(p.Done, p.Total) }
 	}
@@ -144,6 +149,9 @@ func (e *Excerpt) options(ctx context.Context, f Form, opt *kdumpfile.WriteOptio
 	opt.Codec = f.Codec
 	if opt.Workers == 0 {
 		opt.Workers = e.workers
+	}
+	if e.levels == nil {
+		e.levels = []pagefilter.Level{f.Level}
 	}
 	if _, err := e.Survey(ctx, nil); err != nil {
 		return err

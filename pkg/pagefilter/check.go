@@ -56,6 +56,7 @@ type checker struct {
 	nodes   []uint64        // addresses of pglist_data
 	zones   zoneCount
 	counted bool // zones is known
+	known   *runs
 	group   [batchPages]Class
 	refused []Refusal
 }
@@ -92,6 +93,7 @@ func (c *checker) check(s *Survey, picked *samples) error {
 		}
 		s.Refused = c.refused
 	}()
+	c.known = s.known
 	c.findNodes(picked[Free])
 	if c.counted {
 		c.freePages(s)
@@ -271,7 +273,7 @@ func (c *checker) classOf(phys memmap.PhysAddr) Class {
 	if pfn-first >= uint64(len(classes)) {
 		first = pfn &^ (batchPages - 1)
 	}
-	if _, err := c.f.classify(c.ctx, first, classes); err != nil {
+	if _, err := c.f.classify(c.ctx, first, classes, left{}); err != nil {
 		return Kept
 	}
 	return classes[pfn-first]

@@ -43,7 +43,7 @@ func (c *checker) essentials() {
 func (c *checker) pageTables() {
 	tables := c.space.KernelTables(maxTables)
 	slices.Sort(tables)
-	known := classLookup{runs: &c.f.known}
+	known := classLookup{runs: c.known}
 	for _, t := range tables {
 		// A table of a running machine may be newer than the survey.
 		if class, ok := known.class(c.f.frame(t)); !ok || class != Kept {

@@ -21,6 +21,11 @@ type Memory interface {
 	NextMemory(addr memmap.PhysAddr) (memmap.Range, error)
 }
 
+// viewer is a Memory that may have its contents in this process: elfcore.File says how ViewVirt works.
+type viewer interface {
+	ViewVirt(addr uint64, n int, use func(b []byte)) bool
+}
+
 // WindowPages is how many page frames Classify takes at most. No compound page or free block of
 // any kernel crosses a multiple of it (hugetlb: 1 GiB with pages of 4 KiB, 16 GiB with 64 KiB).
 const WindowPages = 1 << 18
@@ -35,13 +40,13 @@ type Options struct {
 // Memory may.
 type Filter struct {
 	mem   Memory
+	view  viewer // mem, if it is one; or nil
 	info  *vmcore.VMCoreInfo
 	rules rules
 	pages pageArray
 	shift uint           // log2 of the page size in bytes
 	keep  []memmap.Range // ascending: kernel image, Options.Keep
 
-	known   runs      // of Survey
 	batches sync.Pool // *[]byte
 	windows sync.Pool // *[]Class
 }
@@ -62,6 +67,7 @@ func New(mem Memory, opt Options) (f *Filter, err error) {
 		return nil, err
 	}
 	f = &Filter{mem: mem, info: info}
+	f.view, _ = mem.(viewer)
 	if info.PageSize < 4096 || info.PageSize > 1<<16 || info.PageSize&(info.PageSize-1) != 0 {
 		return nil, fmt.Errorf("VMCOREINFO: PAGESIZE is %d; want a power of two from 4096 to 65536", info.PageSize)
 	}
@@ -87,9 +93,13 @@ func (f *Filter) Classify(ctx context.Context, first uint64, classes []Class) er
 	if first%WindowPages != 0 || len(classes) > WindowPages {
 		return fmt.Errorf("page filter: %d page frames from %#x are no window", len(classes), first)
 	}
-	_, err := f.classify(ctx, first, classes)
+	_, err := f.classify(ctx, first, classes, left{})
 	return err
 }
+
+// left are classes that are left out anyway: within a free block or a compound page of one of them no page is told
+// apart, though it be damaged, and what belongs to it is hardly looked at.
+type left [NumClasses]bool
 
 // tally is what a classification finds in addition to the classes.
 type tally struct {
@@ -99,7 +109,7 @@ type tally struct {
 
 // classify is Classify for any page frames. A Memory that panics, as a mapped file does where it
 // has become shorter, costs nothing but the classes of these page frames.
-func (f *Filter) classify(ctx context.Context, first uint64, classes []Class) (n tally, err error) {
+func (f *Filter) classify(ctx context.Context, first uint64, classes []Class, left left) (n tally, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			clear(classes)
@@ -107,7 +117,7 @@ func (f *Filter) classify(ctx context.Context, first uint64, classes []Class) (n
 		}
 	}()
 	clear(classes)
-	s := f.newScan(first, classes)
+	s := f.newScan(first, classes, left)
 	defer s.close()
 	err = f.eachMemory(first, first+uint64(len(classes)), func(from, to uint64) error {
 		s.endRun()

@@ -2,6 +2,7 @@ package pagefilter
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 )
 
@@ -16,9 +17,8 @@ type runs struct {
 	size    int               // bytes of windows
 }
 
-// note remembers the classes of a whole window.
-func (r *runs) note(first uint64, classes []Class) {
-	b := appendRuns(nil, classes)
+// note remembers the classes of a whole window, as appendRuns has them.
+func (r *runs) note(first uint64, b []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.windows[first]; ok || r.size+len(b) > maxRuns {
@@ -27,12 +27,15 @@ func (r *runs) note(first uint64, classes []Class) {
 	if r.windows == nil {
 		r.windows = make(map[uint64][]byte)
 	}
-	r.windows[first] = b
+	r.windows[first] = slices.Clip(slices.Clone(b))
 	r.size += len(b)
 }
 
 // of returns the classes of a window as appendRuns has them, nil if they are not known.
 func (r *runs) of(first uint64) []byte {
+	if r == nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.windows[first]

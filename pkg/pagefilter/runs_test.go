@@ -39,7 +39,7 @@ func TestRunsBounded(t *testing.T) {
 	known := uint64(0)
 	for i := range uint64(100) {
 		for range 2 {
-			r.note(i*WindowPages, classes)
+			r.note(i*WindowPages, appendRuns(nil, classes))
 		}
 		if r.of(i*WindowPages) != nil {
 			known++
@@ -63,7 +63,7 @@ func TestClassLookup(t *testing.T) {
 				classes[i] = class
 			}
 		}
-		noted.note(window*WindowPages, classes)
+		noted.note(window*WindowPages, appendRuns(nil, classes))
 		for range 1000 {
 			i := r.Uint64N(WindowPages)
 			want[window*WindowPages+i] = classes[i]

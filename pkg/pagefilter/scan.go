@@ -30,26 +30,38 @@ type scan struct {
 	// last, and have its class.
 	run    Class
 	runEnd uint64
+	// sure: the others needn't be looked at.
+	sure bool
+
+	left left
 
 	unreadable uint64
 }
 
-func (f *Filter) newScan(first uint64, classes []Class) *scan {
-	return &scan{f: f, first: first, classes: classes, buf: f.batches.Get().(*[]byte)}
+func (f *Filter) newScan(first uint64, classes []Class, left left) *scan {
+	return &scan{f: f, first: first, classes: classes, left: left, buf: f.batches.Get().(*[]byte)}
 }
 
 func (s *scan) close() { s.f.batches.Put(s.buf) }
 
-func (s *scan) endRun() { s.run, s.runEnd = Kept, 0 }
+func (s *scan) endRun() { s.run, s.runEnd, s.sure = Kept, 0, false }
 
 // batch classifies the next page frames of [from, to) and returns how many.
 func (s *scan) batch(from, to uint64) uint64 {
 	to = min(to, from&^(batchPages-1)+batchPages)
+	if s.sure && from < s.runEnd {
+		n := min(to, s.runEnd) - from
+		fill(s.classes[from-s.first:][:n], s.run)
+		return n
+	}
 	addr, n, ok := s.f.pages.find(from)
 	n = min(n, to-from)
 	if !ok {
 		s.endRun()
 		s.unreadable += n
+		return n
+	}
+	if s.inPlace(from, addr, n) {
 		return n
 	}
 	b := (*s.buf)[:n*s.f.rules.size]
@@ -76,6 +88,19 @@ func (s *scan) batch(from, to uint64) uint64 {
 	return n
 }
 
+// inPlace classifies n page frames whose struct pages are at a virtual address, if the dump has these in memory.
+func (s *scan) inPlace(pfn, addr, n uint64) bool {
+	if s.f.view == nil {
+		return false
+	}
+	run, end, sure := s.run, s.runEnd, s.sure
+	ok := s.f.view.ViewVirt(addr, int(n*s.f.rules.size), func(b []byte) { s.pages(pfn, addr, b) })
+	if !ok {
+		s.run, s.runEnd, s.sure = run, end, sure
+	}
+	return ok
+}
+
 // pages classifies page frames whose struct pages are at a virtual address and in b.
 func (s *scan) pages(pfn, addr uint64, b []byte) {
 	r := &s.f.rules
@@ -93,6 +118,7 @@ func (s *scan) pages(pfn, addr uint64, b []byte) {
 		}
 		if order > 0 {
 			s.run, s.runEnd = class, min(pfn+1<<order, s.first+uint64(len(s.classes)))
+			s.sure = s.left[class] && (class != Free || r.undivided(order, b[at:]))
 		}
 		pfn, at = pfn+1, at+size
 	}
@@ -105,6 +131,10 @@ func (s *scan) rest(pfn uint64, b []byte) int {
 	size := int(r.size)
 	n := min(s.runEnd-pfn, uint64(len(b)/size))
 	out := s.classes[pfn-s.first:][:n]
+	if s.sure {
+		fill(out, s.run)
+		return len(out)
+	}
 	checkCount := s.run == Free
 	for i := range out {
 		p := b[i*size : (i+1)*size]
@@ -119,6 +149,30 @@ func (s *scan) rest(pfn uint64, b []byte) int {
 		out[i] = class
 	}
 	return len(out)
+}
+
+// undivided reports whether a free block of an order, whose struct pages are in b, has not been divided: the allocator
+// takes what it needs from the front of a block and makes free blocks of the halves behind it (mm/page_alloc.c,
+// expand), so it looks at the first page of each of these.
+func (r *rules) undivided(order uint, b []byte) bool {
+	for i := range order {
+		at := int(r.size) << i
+		if at+int(r.size) > len(b) || r.int32(b[at:], r.refcount) != 0 || r.mapcount != missing && r.buddy.is(r.int32(b[at:], r.mapcount)) {
+			return false
+		}
+	}
+	return true
+}
+
+// fill makes all of out the same.
+func fill(out []Class, c Class) {
+	if len(out) == 0 {
+		return
+	}
+	out[0] = c
+	for n := 1; n < len(out); n *= 2 {
+		copy(out[n:], out[:n])
+	}
 }
 
 // page classifies the first page frame in b, whose struct page is at addr, and returns the

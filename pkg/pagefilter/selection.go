@@ -9,7 +9,8 @@ import (
 // concurrently if the Filter may.
 type Selection struct {
 	f        *Filter
-	excluded [NumClasses]bool
+	excluded left
+	known    *runs // nil: none
 }
 
 // Selection returns the selection of a level. The classes that s has refused are kept; with a nil s
@@ -22,7 +23,20 @@ func (f *Filter) Selection(level Level, s *Survey) *Selection {
 	for c := range NumClasses {
 		sel.excluded[c] = Class(c) != Zero && level.excludesBut(Class(c), refused)
 	}
+	if s != nil && s.left.within(sel.excluded) {
+		sel.known = s.known
+	}
 	return sel
+}
+
+// within reports whether all of l are in m, too.
+func (l left) within(m left) bool {
+	for c := range l {
+		if l[c] && !m[c] {
+			return false
+		}
+	}
+	return true
 }
 
 // Filter clears in keep the bits of the page frames to leave out. Bit i (word i/64, bit i%64) is
@@ -34,7 +48,7 @@ func (s *Selection) Filter(ctx context.Context, first uint64, keep []uint64) err
 	if !s.any(keep) {
 		return nil
 	}
-	if known := s.f.known.of(first); known != nil {
+	if known := s.known.of(first); known != nil {
 		for at, end := uint64(0), 64*uint64(len(keep)); at < end; {
 			var c Class
 			var n uint64
@@ -49,7 +63,7 @@ func (s *Selection) Filter(ctx context.Context, first uint64, keep []uint64) err
 	buf := s.f.windows.Get().(*[]Class)
 	defer s.f.windows.Put(buf)
 	classes := (*buf)[:64*len(keep)]
-	if err := s.f.Classify(ctx, first, classes); err != nil {
+	if _, err := s.f.classify(ctx, first, classes, s.excluded); err != nil {
 		return err
 	}
 	for i, w := range keep {
@@ -69,7 +83,7 @@ func (s *Selection) Filter(ctx context.Context, first uint64, keep []uint64) err
 
 // any reports whether there is a page frame to decide about, and a class to leave out.
 func (s *Selection) any(keep []uint64) bool {
-	if s.excluded == ([NumClasses]bool{}) {
+	if s.excluded == (left{}) {
 		return false
 	}
 	for _, w := range keep {

@@ -41,14 +41,12 @@ func TestSelectionLevels(t *testing.T) {
 	ks := dumptest.Kernels()
 	s := newStates(dumptest.X86Paging(4, 0), ks[len(ks)-1])
 	f, sv := survey(t, s)
-	fresh, err := pagefilter.New(s, pagefilter.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	forgot := *sv
+	forgot.Forget()
 	window := classes(t, f, 0)
 	for i := range 2 * (pagefilter.MaxLevel + 1) {
 		level := i / 2
-		sel := []*pagefilter.Filter{f, fresh}[i%2].Selection(level, sv)
+		sel := f.Selection(level, []*pagefilter.Survey{sv, &forgot}[i%2])
 		for first, keep := range memoryBits(t, f) {
 			before := slices.Clone(keep)
 			if err := sel.Filter(context.Background(), first, keep); err != nil {

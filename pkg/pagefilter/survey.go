@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 )
 
@@ -19,6 +20,8 @@ type Survey struct {
 	Refused []Refusal
 
 	keptFree uint64 // free page frames that are counted as Kept
+	left     left   // classes whose blocks were not looked at page by page
+	known    *runs
 }
 
 // KeptAt returns how many page frames a level keeps. How many of them are zero is not known.
@@ -41,7 +44,10 @@ type Progress struct{ Done, Total uint64 }
 
 // SurveyOptions change how a survey is made. The zero value is the default.
 type SurveyOptions struct {
-	Workers int            // goroutines; 0 means GOMAXPROCS
+	Workers int // goroutines; 0 means GOMAXPROCS
+	// Levels are those that a dump may be written with; nil: any. In the free blocks and compound pages that all of
+	// them leave out, single pages aren't looked at, so that a damaged one there is not counted as HWPoison.
+	Levels  []Level
 	Advance func(Progress) // called after each window, by one goroutine at a time
 }
 
@@ -50,7 +56,7 @@ type SurveyOptions struct {
 // the struct pages, the kernel log and the stacks of the CPUs are kept. A class that fails is refused.
 // The error is that of ctx or of NextMemory.
 func (f *Filter) Survey(ctx context.Context, opt SurveyOptions) (*Survey, error) {
-	s := &Survey{PageSize: 1 << f.shift}
+	s := &Survey{PageSize: 1 << f.shift, left: leftByAll(opt.Levels), known: new(runs)}
 	c, err := f.newChecker(ctx)
 	if err != nil {
 		return nil, err
@@ -78,7 +84,7 @@ func (f *Filter) Survey(ctx context.Context, opt SurveyOptions) (*Survey, error)
 	for range workers {
 		wg.Go(func() {
 			for first := range windows {
-				part, some, err := f.surveyWindow(ctx, first, total)
+				part, some, err := s.window(ctx, f, first, total)
 				mu.Lock()
 				s.add(&part)
 				picked.add(&some)
@@ -126,8 +132,17 @@ func (f *Filter) eachWindow(do func(first uint64) error) error {
 	})
 }
 
-// surveyWindow counts the classes of a window of a machine with pages of memory.
-func (f *Filter) surveyWindow(ctx context.Context, first, pages uint64) (part Survey, some samples, err error) {
+// leftByAll are the classes that all the levels leave out.
+func leftByAll(levels []Level) (l left) {
+	for c := range l {
+		l[c] = len(levels) > 0 && !slices.ContainsFunc(levels, func(level Level) bool { return !level.Excludes(Class(c)) })
+	}
+	l[Zero] = false
+	return l
+}
+
+// window counts the classes of a window of a machine with pages of memory.
+func (s *Survey) window(ctx context.Context, f *Filter, first, pages uint64) (part Survey, some samples, err error) {
 	defer func() {
 		if p := recover(); p != nil { // must not end the program of whoever can do without a filter
 			err = fmt.Errorf("page filter: internal error: %v\n%s", p, debug.Stack())
@@ -136,20 +151,25 @@ func (f *Filter) surveyWindow(ctx context.Context, first, pages uint64) (part Su
 	buf := f.windows.Get().(*[]Class)
 	defer f.windows.Put(buf)
 	classes := *buf
-	n, err := f.classify(ctx, first, classes)
+	n, err := f.classify(ctx, first, classes, s.left)
 	if err != nil {
 		return part, some, err
 	}
-	f.known.note(first, classes)
+	known := appendRuns(nil, classes)
+	s.known.note(first, known)
 	part.Unreadable, part.keptFree = n.unreadable, n.keptFree
 	some.take(first, classes, pages)
+	for len(known) > 0 {
+		var c Class
+		var n uint64
+		c, n, known = nextRun(known)
+		part.Counts[c] += n
+	}
 	err = f.eachMemory(first, first+WindowPages, func(from, to uint64) error {
 		part.Pages += to - from
-		for _, c := range classes[from-first : to-first] {
-			part.Counts[c]++
-		}
 		return nil
 	})
+	part.Counts[Kept] -= WindowPages - part.Pages // what is no memory
 	return part, some, err
 }
 

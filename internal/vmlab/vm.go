@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -72,6 +74,20 @@ func (vm *VM) close() error {
 // Dir is the directory of the machine's files: console.log, disks, QEMU's command
 // line (qemu.txt).
 func (vm *VM) Dir() string { return vm.dir }
+
+// Busy is how long the machine's CPUs have run on the host, whose other work it does not count: that of
+// QEMU's threads that end meanwhile is not in it.
+func (vm *VM) Busy() time.Duration {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", vm.cmd.Process.Pid))
+	total := int64(0)
+	for _, file := range files {
+		text, _ := os.ReadFile(file) // a thread may have ended
+		used, _, _ := strings.Cut(string(text), " ")
+		n, _ := strconv.ParseInt(used, 10, 64)
+		total += n
+	}
+	return time.Duration(total)
+}
 
 // Console is what the kernels have written to their console so far.
 func (vm *VM) Console() string {

@@ -31,11 +31,12 @@ func main() {
 	flag.DurationVar(&b.timeout, "timeout", 75*time.Second, "how long one crash may take; a capture kernel without memory may hang")
 	targets := flag.String("targets", targetRaw+","+targetExt4, "to what the smallest crashkernel= is to save")
 	flag.IntVar(&b.rounds, "rounds", 7, "how often each process is run")
-	parts := flag.String("parts", "processes,crash,dumps,smallest", "what to measure; smallest, the smallest crashkernel=, takes minutes per kernel")
+	parts := flag.String("parts", "processes,crash,dumps,saved,smallest", "what to measure; smallest, the smallest crashkernel=, takes minutes per kernel")
 	flag.Func("only", "measure only the processes that a regular expression matches, such as 'kexec_load|reload'", func(text string) (err error) {
 		b.only, err = regexp.Compile(text)
 		return err
 	})
+	b.register()
 	flag.Parse()
 	b.targets = strings.Split(*targets, ",")
 	err := b.run(strings.Split(*parts, ","))
@@ -55,13 +56,14 @@ type bench struct {
 	targets []string // of smallest
 	target  string   // of captures: targetRaw or targetExt4
 	initrd  initramfs.Report
+	dumpOptions
 }
 
 func (b *bench) run(parts []string) (err error) {
-	all := map[string]func(*vmlab.Kernel) error{"processes": b.processes, "crash": b.panicToSaved, "dumps": b.dumps, "smallest": b.smallest}
+	all := map[string]func(*vmlab.Kernel) error{"processes": b.processes, "crash": b.panicToSaved, "dumps": b.dumps, "saved": b.saved, "smallest": b.smallest}
 	for _, part := range parts {
 		if all[part] == nil {
-			return fmt.Errorf("-parts %s: it is none of processes, crash, dumps and smallest", part)
+			return fmt.Errorf("-parts %s: it is none of processes, crash, dumps, saved and smallest", part)
 		}
 	}
 	if b.dir, err = os.MkdirTemp("", "gokexec-bench-"); err != nil {

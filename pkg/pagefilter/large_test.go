@@ -2,9 +2,11 @@ package pagefilter_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -91,6 +93,125 @@ func BenchmarkClassify(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/pagefilter.WindowPages, "ns/page")
+		})
+	}
+}
+
+// server is a machine as a server is after some weeks, with its struct pages where they can be looked at in place: of
+// 64 blocks of 1024 page frames, 28 are free, 20 anonymous memory, 8 page cache and 4 the kernel's; 4 have several kinds.
+type server struct {
+	*dumptest.Machine
+	blocks, kernel []byte
+	array          [2]uint64 // page frames of the struct pages
+}
+
+const serverPages = 64 << 10
+
+func newServer(size uint64) *server {
+	m := mixedMachine(size)
+	s := &server{Machine: m, array: [2]uint64{m.StructPage(0) >> 12, (m.StructPage(size>>12)-1)>>12 + 1}}
+	kernelPage := dumptest.NewMachine(dumptest.X86Paging(5, 0), m.Kernel, 4<<30).Fill
+	m.Fill = func(pfn uint64, b []byte) {
+		kernelPage(pfn, b)
+		if pfn >= 1<<16 && (pfn < s.array[0] || pfn >= s.array[1]) {
+			s.fill(pfn, b)
+		}
+	}
+	for pfn := uint64(0); pfn < size>>12; pfn += 1 << 10 {
+		if pfn >= 1<<16 && (pfn < s.array[0] || pfn >= s.array[1]) && pfn%serverPages < 28<<10 {
+			m.CountFree(1 << 10)
+		}
+	}
+	s.blocks, s.kernel = make([]byte, 64*serverPages), make([]byte, 64<<12)
+	for i := range uint64(serverPages) {
+		kernelPage(1<<20+i, s.blocks[64*i:][:64])
+		s.fill(1<<20+i, s.blocks[64*i:][:64])
+	}
+	for i := range uint64(len(s.kernel) / 64) {
+		kernelPage(1<<20+i, s.kernel[64*i:][:64])
+	}
+	return s
+}
+
+func (s *server) fill(pfn uint64, b []byte) {
+	k := &s.Kernel
+	put := func(at, v uint64) { binary.LittleEndian.PutUint64(b[at:], v) }
+	lru := binary.LittleEndian.Uint64(b[dumptest.PageFlags:]) | 1<<k.LRU
+	switch block := pfn % serverPages >> 10; {
+	case block < 28:
+		b[dumptest.PageRefcount] = 0
+		if pfn&1023 == 0 {
+			binary.LittleEndian.PutUint32(b[dumptest.PageMapcount:], uint32(k.BuddyType))
+			put(dumptest.PagePrivate, 10)
+			put(lruAt, s.Vmemmap+64*pfn+lruAt) // a list of its own
+			put(lruAt+8, s.Vmemmap+64*pfn+lruAt)
+		}
+	case block < 48, block >= 60 && pfn&8 != 0:
+		put(dumptest.PageFlags, lru)
+		put(dumptest.PageMapping, s.Object()+1)
+	case block < 56:
+		put(dumptest.PageFlags, lru)
+		put(dumptest.PageMapping, s.Object())
+	}
+}
+
+func (s *server) ViewVirt(addr uint64, n int, use func(b []byte)) bool {
+	pfn := (addr - s.Vmemmap) / 64
+	last := pfn + uint64(n)/64
+	switch {
+	case addr < s.Vmemmap || pfn < 1<<16 || n > len(s.kernel):
+		return false
+	case last <= s.array[0] || pfn >= s.array[1]:
+		use(s.blocks[pfn%serverPages*64:][:n])
+	case pfn >= s.array[0] && last <= s.array[1]:
+		use(s.kernel[:n])
+	default:
+		return false
+	}
+	return true
+}
+
+// Whole memory of 4 GiB and of 12 TiB is surveyed, and what a dump of level 31 keeps is found out for its bitmaps and for
+// its pages, as when it is written: the same time for each page frame, in the same memory.
+func BenchmarkPlan(b *testing.B) {
+	for _, size := range []uint64{4 << 30, 12 * tib} {
+		b.Run(fmt.Sprintf("%dGiB", size>>30), func(b *testing.B) {
+			mem := newServer(size)
+			f, err := pagefilter.New(mem, pagefilter.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			keep := make([]uint64, pagefilter.WindowPages/64)
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			var survey, passes time.Duration
+			for b.Loop() {
+				began := time.Now()
+				s, err := f.Survey(context.Background(), pagefilter.SurveyOptions{Workers: 1, Levels: []pagefilter.Level{31}})
+				if err != nil || len(s.Refused) > 0 || s.Pages != size>>12 {
+					b.Fatalf("Survey() = %+v, %v", s, err)
+				}
+				survey += time.Since(began)
+				sel := f.Selection(31, s)
+				for range 2 {
+					for first := uint64(0); first < size>>12; first += pagefilter.WindowPages {
+						for i := range keep {
+							keep[i] = ^uint64(0)
+						}
+						if err := sel.Filter(context.Background(), first, keep); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+				passes += time.Since(began)
+				runtime.ReadMemStats(&after)
+				runtime.KeepAlive(s)
+			}
+			pages := float64(b.N) * float64(size>>12)
+			b.ReportMetric(float64(survey.Nanoseconds())/pages, "survey-ns/page")
+			b.ReportMetric(float64(passes.Nanoseconds())/pages, "all-ns/page")
+			b.ReportMetric(float64(after.HeapSys-before.HeapSys)/(1<<20), "heap-MiB")
 		})
 	}
 }

@@ -6,14 +6,22 @@ import (
 	"sync"
 )
 
-// maxRuns is how many bytes the classes of a machine may take that are remembered: page frames whose classes don't fit
-// are classified again. On servers, a GiB takes 10 to 100 KiB.
-const maxRuns = 4 << 20
+const (
+	// maxRuns is how many bytes the classes of a machine may take that are remembered. On servers, a GiB takes 10 to
+	// 100 KiB. Of what doesn't fit into maxExact, only blocks of one class are remembered, which take 1 KiB at most.
+	maxRuns  = 4 << 20
+	maxExact = 3 << 20
 
-// runs remembers the classes of windows that were classified, so that their struct pages are read once.
+	// blockPages is the size of these blocks: no free block is larger, and few compound pages are.
+	blockPages = 1 << 10
+	// mixed stands for the classes of a block that has several: its page frames are classified again.
+	mixed = Class(NumClasses)
+)
+
+// runs remembers the classes of windows that were classified, so that most of their struct pages are read once.
 type runs struct {
 	mu      sync.Mutex
-	windows map[uint64][]byte // by the first page frame: see appendRuns
+	windows map[uint64][]byte // by the first page frame: see appendRuns, appendBlocks
 	size    int               // bytes of windows
 }
 
@@ -21,6 +29,9 @@ type runs struct {
 func (r *runs) note(first uint64, b []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.size+len(b) > maxExact {
+		b = appendBlocks(nil, b)
+	}
 	if _, ok := r.windows[first]; ok || r.size+len(b) > maxRuns {
 		return
 	}
@@ -51,6 +62,36 @@ func appendRuns(b []byte, classes []Class) []byte {
 		b = binary.AppendUvarint(append(b, byte(classes[i])), uint64(n))
 		i += n
 	}
+	return b
+}
+
+// appendBlocks appends runs of whole blocks that stand for runs: of one class, or mixed.
+func appendBlocks(b, runs []byte) []byte {
+	last, n := mixed, uint64(0)
+	add := func(c Class, pages uint64) {
+		if c != last && n > 0 {
+			b, n = binary.AppendUvarint(append(b, byte(last)), n), 0
+		}
+		last, n = c, n+pages
+	}
+	for at := uint64(0); len(runs) > 0; {
+		var c Class
+		var pages uint64
+		c, pages, runs = nextRun(runs)
+		if part := at % blockPages; part > 0 { // of a block that is mixed already
+			skip := min(blockPages-part, pages)
+			at, pages = at+skip, pages-skip
+		}
+		if whole := pages &^ (blockPages - 1); whole > 0 {
+			add(c, whole)
+			at, pages = at+whole, pages-whole
+		}
+		if pages > 0 {
+			add(mixed, blockPages)
+			at += pages
+		}
+	}
+	add(mixed+1, 0)
 	return b
 }
 

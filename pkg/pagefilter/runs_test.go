@@ -45,8 +45,59 @@ func TestRunsBounded(t *testing.T) {
 			known++
 		}
 	}
-	if size := uint64(len(appendRuns(nil, classes))); known != maxRuns/size || r.size > maxRuns {
-		t.Errorf("%d windows of %d bytes are remembered, in %d bytes; want %d", known, size, r.size, maxRuns/size)
+	exact := uint64(maxExact / len(appendRuns(nil, classes)))
+	if known != 100 || r.size > maxExact+100*16 || len(r.of((exact-1)*WindowPages)) < WindowPages || len(r.of(exact*WindowPages)) > 16 {
+		t.Errorf("%d windows are remembered in %d bytes; want all, %d of them exactly", known, r.size, exact)
+	}
+	for i := range classes {
+		classes[i] = Class(i / blockPages % 2)
+	}
+	// Of windows that differ in each block, not all have room.
+	n := uint64(0)
+	for i := range uint64(4000) {
+		r.note((1000+i)*WindowPages, appendRuns(nil, classes))
+		if r.of((1000+i)*WindowPages) != nil {
+			n++
+		}
+	}
+	if r.size > maxRuns || n < 1000 || n == 4000 {
+		t.Errorf("%d more windows are remembered, in %d bytes", n, r.size)
+	}
+}
+
+// A block has the class that all its page frames have, or is mixed.
+func TestBlocks(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 3))
+	for _, longest := range []int{1, 30, blockPages, 3 * blockPages, WindowPages} {
+		classes := make([]Class, 0, WindowPages)
+		for len(classes) < WindowPages {
+			run := min(1+r.IntN(longest), WindowPages-len(classes))
+			if r.IntN(2) == 0 {
+				run = min((run+blockPages-1)&^(blockPages-1), WindowPages-len(classes))
+			}
+			classes = append(classes, slices.Repeat([]Class{Class(r.IntN(NumClasses))}, run)...)
+		}
+		var got []Class
+		for b := appendBlocks(nil, appendRuns(nil, classes)); len(b) > 0; {
+			c, n, rest := nextRun(b)
+			if n == 0 || n%blockPages != 0 {
+				t.Fatalf("runs of up to %d: a run of %d", longest, n)
+			}
+			got, b = append(got, slices.Repeat([]Class{c}, int(n/blockPages))...), rest
+		}
+		if len(got) != WindowPages/blockPages {
+			t.Fatalf("runs of up to %d: %d blocks", longest, len(got))
+		}
+		for i, c := range got {
+			block := classes[i*blockPages:][:blockPages]
+			want := block[0]
+			if slices.ContainsFunc(block, func(c Class) bool { return c != want }) {
+				want = mixed
+			}
+			if c != want {
+				t.Errorf("runs of up to %d: block %d is %d; want %d", longest, i, c, want)
+			}
+		}
 	}
 }
 

@@ -48,18 +48,30 @@ func (s *Selection) Filter(ctx context.Context, first uint64, keep []uint64) err
 	if !s.any(keep) {
 		return nil
 	}
-	if known := s.known.of(first); known != nil {
-		for at, end := uint64(0), 64*uint64(len(keep)); at < end; {
-			var c Class
-			var n uint64
-			c, n, known = nextRun(known)
-			if n = min(n, end-at); s.excluded[c] {
-				clearBits(keep, at, at+n)
-			}
-			at += n
-		}
-		return nil
+	known := s.known.of(first)
+	if known == nil {
+		return s.classify(ctx, first, keep)
 	}
+	for at, end := uint64(0), 64*uint64(len(keep)); at < end; {
+		var c Class
+		var n uint64
+		c, n, known = nextRun(known)
+		n = min(n, end-at)
+		switch {
+		case c == mixed:
+			if err := s.classify(ctx, first+at, keep[at/64:(at+n)/64]); err != nil {
+				return err
+			}
+		case s.excluded[c]:
+			clearBits(keep, at, at+n)
+		}
+		at += n
+	}
+	return nil
+}
+
+// classify clears the bits of the page frames from first on that their struct pages say are left out.
+func (s *Selection) classify(ctx context.Context, first uint64, keep []uint64) error {
 	buf := s.f.windows.Get().(*[]Class)
 	defer s.f.windows.Put(buf)
 	classes := (*buf)[:64*len(keep)]

@@ -33,9 +33,11 @@ func TestSurveyLevels(t *testing.T) {
 			}
 			forgot := *sv
 			forgot.Forget()
+			coarse := *sv
+			coarse.Coarsen()
 			for _, level := range levels {
 				want := bitsOf(t, f.Selection(level, all), 0)
-				for _, sv := range []*pagefilter.Survey{sv, &forgot} {
+				for _, sv := range []*pagefilter.Survey{sv, &forgot, &coarse} {
 					if !slices.Equal(bitsOf(t, f.Selection(level, sv), 0), want) {
 						t.Errorf("%s: after a survey for %v, the dump of level %d is another", k.Release, of, level)
 					}

@@ -104,6 +104,7 @@ func commands() []command {
 		statusCommand(),
 		checkCommand(),
 		drillCommand(),
+		metricsCommand(),
 		captureCommand(),
 		dumpCommand(),
 		initramfsCommand(),

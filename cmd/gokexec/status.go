@@ -51,12 +51,16 @@ at any time.`,
 		},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			asJSON := flags.Bool("json", false, "report as JSON")
+			plugin := flags.Bool("nagios", false, "print one line, and end with an exit code, as the plugins of Nagios, Icinga and others do: 0 armed, 1 the last drill failed, 2 not armed, 3 unknown")
 			sysroot := flags.String("sysroot", "", "read /proc and /sys under `DIR`, a collected tree")
 			return func(_ context.Context, e *env, args []string) error {
 				if err := noArgs(args); err != nil {
 					return err
 				}
-				return e.status(*sysroot, *asJSON)
+				if *plugin && *asJSON {
+					return usageError("--nagios and --json exclude each other")
+				}
+				return e.status(*sysroot, *asJSON, *plugin)
 			}
 		},
 	}
@@ -75,37 +79,13 @@ type statusReport struct {
 	loading bool // a gokexec process is loading or checking
 }
 
-func (e *env) status(sysroot string, asJSON bool) error {
-	arch, err := machine.NativeArch()
+func (e *env) status(sysroot string, asJSON, plugin bool) error {
+	r, err := e.readStatus(sysroot)
 	if err != nil {
 		return err
 	}
-	host, err := e.host(sysroot, arch)
-	if err != nil {
-		return err
-	}
-	root, err := e.tree(sysroot)
-	if err != nil {
-		return err
-	}
-	dir, done, err := e.notes(sysroot, root)
-	if err != nil {
-		return err
-	}
-	defer done()
-	stateDir := string(dir)
-	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Verification: accuracy.Verify(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
-	r.Wanted = wantedIn(dir)
-	loaded := r.Verification.Accuracy != accuracy.NotLoaded
-	if r.CrashLoaded != nil {
-		r.CrashLoaded = &loaded // which was read twice
-	}
-	if r.Verification.Foreign || !loaded {
-		r.Noted = nil
-	}
-	r.loading = r.unarmed() && dir.Locked()
-	if sysroot == "" {
-		r.LastDrill, _ = readDrill[lastDrill](e.libDir, lastDrillName) // none is no error
+	if plugin {
+		return r.printPlugin(e.stdout)
 	}
 	if asJSON {
 		if err := e.printJSON(r); err != nil {
@@ -122,6 +102,42 @@ func (e *env) status(sysroot string, asJSON bool) error {
 		return &exitError{code: code}
 	}
 	return nil
+}
+
+// readStatus looks at the machine, or at the tree that --sysroot names.
+func (e *env) readStatus(sysroot string) (*statusReport, error) {
+	arch, err := machine.NativeArch()
+	if err != nil {
+		return nil, err
+	}
+	host, err := e.host(sysroot, arch)
+	if err != nil {
+		return nil, err
+	}
+	root, err := e.tree(sysroot)
+	if err != nil {
+		return nil, err
+	}
+	dir, done, err := e.notes(sysroot, root)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	stateDir := string(dir)
+	r := &statusReport{Status: loader.ReadStatus(host, stateDir), Verification: accuracy.Verify(root, stateDir), Event: dir.Marked(), Problem: dir.Problem()}
+	r.Wanted = wantedIn(dir)
+	loaded := r.Verification.Accuracy != accuracy.NotLoaded
+	if r.CrashLoaded != nil {
+		r.CrashLoaded = &loaded // which was read twice
+	}
+	if r.Verification.Foreign || !loaded {
+		r.Noted = nil
+	}
+	r.loading = r.unarmed() && dir.Locked()
+	if sysroot == "" {
+		r.LastDrill, _ = readDrill[lastDrill](e.libDir, lastDrillName) // none is no error
+	}
+	return r, nil
 }
 
 // notes returns the state directory of this machine, or a copy of the one in the tree that --sysroot

@@ -206,7 +206,7 @@ func (m *Machine) find(ctx context.Context, ref blkid.Ref) (device, error) {
 		return device{}, refuse("name the device itself, by /dev/disk/by-id or by-path; or what the members form, if that is a plain disk", "%s: %v", ref, err)
 	}
 	// udev knows more filesystems than this package does.
-	if b, linkErr := m.blockByNode("/dev/disk/by-" + strings.ToLower(ref.Key) + "/" + blkid.LinkName(ref.Value)); linkErr == nil {
+	if b, linkErr := m.blockByNode(linkOf(ref)); linkErr == nil {
 		return m.look(ctx, b)
 	}
 	return device{}, m.absent(ref, err)

@@ -29,6 +29,12 @@ func (m *Machine) Where(ctx context.Context, t capture.Target) (dir, node string
 		}
 		return "", found.Node, nil
 	}
+	// With udev's links no disk is read, which may sleep.
+	if b, err := m.blockByNode(linkOf(ref)); err == nil {
+		if dir, err := m.mountedDir(t, []string{b.name}); err == nil {
+			return dir, "", nil
+		}
+	}
 	d, err := m.find(ctx, ref)
 	if err != nil {
 		return fail(err)
@@ -41,6 +47,14 @@ func (m *Machine) Where(ctx context.Context, t capture.Target) (dir, node string
 		return fail(err)
 	}
 	return dir, "", nil
+}
+
+// linkOf is the node of a device, or udev's link to it.
+func linkOf(ref blkid.Ref) string {
+	if ref.Key == "" {
+		return ref.Value
+	}
+	return "/dev/disk/by-" + strings.ToLower(ref.Key) + "/" + blkid.LinkName(ref.Value)
 }
 
 // mountedDir finds the directory of a filesystem target where the filesystem is mounted.

@@ -38,6 +38,11 @@ func TestWhere(t *testing.T) {
 			t.Errorf("Where(%s) = %q, %q, %v; want %q, %q", tt.target, dir, node, err, tt.dir, tt.node)
 		}
 	}
+	// By udev's link the device is not read.
+	b.link("dev/disk/by-uuid/1234-5678", "../../vdb")
+	if dir, _, err := where("fs:UUID=1234-5678:/dumps", ""); err != nil || dir != "/data" {
+		t.Errorf("Where by a link = %q, %v; want /data", dir, err)
+	}
 	for _, text := range []string{"fs:UUID=" + dataUUID + ":/dumps2", "fs:UUID=" + dataUUID + ":/", "raw:/dev/none", "fs:UUID=00000000-0000-0000-0000-000000000001:/"} {
 		if dir, node, err := where(text, ""); err == nil {
 			t.Errorf("Where(%s) = %q, %q; want an error", text, dir, node)

@@ -51,7 +51,7 @@ func useUnits(g *vmlab.Guest) {
 	if got := accuracy(g); got != "accurate" {
 		g.T.Errorf("after the units' loads the header is %s; want accurate", got)
 	}
-	exposure(g, "gokexec-crash.service", "gokexec-crash-early.service")
+	exposure(g, "gokexec-crash.service", "gokexec-crash-early.service", "gokexec-drill.service", "gokexec-metrics.service")
 	for _, unit := range []string{"gokexec-crash.service", "gokexec-crash-early.service"} {
 		if warnings := g.Must("journalctl", "-b", "-q", "--no-pager", "-p", "warning", "-u", unit); warnings != "" {
 			g.T.Errorf("%s warns: %s", unit, warnings)

@@ -124,4 +124,3 @@ func debianShell(t *testing.T, k *vmlab.Kernel) []vmlab.File {
 	}
 	return files
 }
-

@@ -142,8 +142,13 @@ func (o *drillOptions) plan(ctx context.Context, e *env) (*drillPlan, error) {
 	}
 	p := &drillPlan{Action: cfg.FinalAction, DryRun: o.dryRun, Findings: append([]advice.Finding{accuracyFinding(verified)}, check.Capture(root, host, nil, nil)...)}
 	resolve := storage.NewMachine(e.sysroot).Resolve
-	for _, t := range cfg.Targets {
-		p.Findings = append(p.Findings, targetFinding(resolve(ctx, t)))
+	for i, t := range cfg.Targets {
+		r, err := resolve(ctx, t)
+		p.Findings = append(p.Findings, targetFinding(r, err))
+		if err == nil {
+			// By what stays the same: after the reboot a directory may be there before its filesystem is mounted.
+			cfg.Targets[i] = r.Target
+		}
 	}
 	p.Findings = append(p.Findings, e.drillFindings(root)...)
 	p.Record = &drillRecord{Version: drillVersion, Release: host.Release, Targets: cfg.Targets, PageSize: os.Getpagesize()}

@@ -74,18 +74,18 @@ func metrics() []metric {
 		}
 	}
 	return []metric{
-		{"gokexec_armed", "Whether a crash kernel is loaded and its header matches the machine.", func(r *readings) (float64, bool) { return truth(r.armed()) }},
-		{"gokexec_crash_kernel_loaded", "Whether a crash kernel is loaded.", func(r *readings) (float64, bool) { return truth(r.CrashLoaded) }},
-		{"gokexec_crash_kernel_wanted", "Whether a crash kernel was loaded, and not unloaded on purpose since.", func(r *readings) (float64, bool) { return truth(&r.Wanted) }},
+		{"gokexec_armed", "Whether a crash kernel is loaded and its header matches the machine.", func(r *readings) (float64, bool) { return oneIf(r.armed()) }},
+		{"gokexec_crash_kernel_loaded", "Whether a crash kernel is loaded.", func(r *readings) (float64, bool) { return oneIf(r.CrashLoaded) }},
+		{"gokexec_crash_kernel_wanted", "Whether a crash kernel was loaded, and not unloaded on purpose since.", func(r *readings) (float64, bool) { return oneIf(&r.Wanted) }},
 		{"gokexec_header_accurate", "Whether the header of the crash kernel matches the memory and CPUs of the machine.", func(r *readings) (float64, bool) {
 			if r.Verification.Accuracy == accuracy.NotLoaded {
 				return 0, false
 			}
-			return truth(r.armed())
+			return oneIf(r.armed())
 		}},
 		{"gokexec_hotplug_problem", "Whether the crash kernel could not be made accurate at the last attempt.", func(r *readings) (float64, bool) {
 			problem := r.Problem != ""
-			return truth(&problem)
+			return oneIf(&problem)
 		}},
 		{"gokexec_reserved_bytes", "Memory that is reserved for the crash kernel.", func(r *readings) (float64, bool) { return float64(r.CrashBytes), r.MemoryError == "" }},
 		{"gokexec_last_load_timestamp_seconds", "When gokexec loaded the crash kernel that is loaded.", func(r *readings) (float64, bool) {
@@ -95,7 +95,7 @@ func metrics() []metric {
 			return timestamp(r.Noted.Loaded)
 		}},
 		{"gokexec_last_drill_timestamp_seconds", "When the last drill was requested.", drill(func(d *lastDrill) (float64, bool) { return timestamp(d.Requested) })},
-		{"gokexec_last_drill_success", "Whether the last drill passed.", drill(func(d *lastDrill) (float64, bool) { return truth(&d.Passed) })},
+		{"gokexec_last_drill_success", "Whether the last drill passed.", drill(func(d *lastDrill) (float64, bool) { return oneIf(&d.Passed) })},
 		{"gokexec_last_drill_away_seconds", "How long the machine was away in the last drill.", drill(func(d *lastDrill) (float64, bool) {
 			if d.Away == nil || d.Away.Total == nil {
 				return 0, false
@@ -111,12 +111,13 @@ func metrics() []metric {
 		})},
 		{"gokexec_last_dump_complete", "Whether the newest dump has all that its dump level keeps.", dump(func(d *storedDump) (float64, bool) {
 			complete := d.result != nil && d.result.Outcome == capture.Complete
-			return truth(&complete)
+			return oneIf(&complete)
 		})},
 	}
 }
 
-func truth(b *bool) (float64, bool) {
+// oneIf is 1 for true, 0 for false.
+func oneIf(b *bool) (float64, bool) {
 	switch {
 	case b == nil:
 		return 0, false

@@ -287,7 +287,7 @@ func TestDrillDamagedRecord(t *testing.T) {
 // The newest dumps come first, and what is no dump is not one.
 func TestStoredDumps(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"20260102T000000Z", "20260102T000000Z-2", "20260102T000000Z-10", "20250101T000000Z", "x", "20260102T000000Z.old", "lost+found"} {
+	for _, name := range []string{"20260102T000000Z", "20260102T000000Z-2", "20260102T000000Z-10", "20250101T000000Z", "x", "20260102T000000Z-01", "20260102T000000Z-0", "20261302T000000Z", "20260102T000000Z.old", "lost+found"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -11,8 +11,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,8 +28,25 @@ const (
 	maxResult = 1 << 20
 )
 
-// dumpName is the name of a dump's directory (docs/formats.md).
-var dumpName = regexp.MustCompile(`^(\d{8}T\d{6}Z)(?:-(\d+))?$`)
+// dumpDirName is the name of a dump's directory (docs/formats.md).
+type dumpDirName struct {
+	time   time.Time
+	number int // 0 for the first of that time
+}
+
+func parseDumpDir(name string) (d dumpDirName, ok bool) {
+	stamp, number, numbered := strings.Cut(name, "-")
+	t, err := time.Parse("20060102T150405Z", stamp)
+	if err == nil && numbered {
+		d.number, err = strconv.Atoi(number)
+	}
+	d.time = t
+	return d, err == nil && (!numbered || d.number > 0 && strconv.Itoa(d.number) == number)
+}
+
+func (d dumpDirName) compare(o dumpDirName) int {
+	return cmp.Or(d.time.Compare(o.time), cmp.Compare(d.number, o.number))
+}
 
 // storedDump is a dump that a capture has left at a target.
 type storedDump struct {
@@ -49,12 +66,8 @@ func (d *storedDump) crashed() time.Time {
 	default:
 		return d.result.CaptureTime
 	}
-	if m := dumpName.FindStringSubmatch(filepath.Base(d.path)); m != nil {
-		if t, err := time.Parse("20060102T150405Z", m[1]); err == nil {
-			return t
-		}
-	}
-	return time.Time{}
+	name, _ := parseDumpDir(filepath.Base(d.path))
+	return name.time
 }
 
 // storedDumps lists the newest dumps at targets, the newest first, and the errors about targets that can't be looked
@@ -94,10 +107,14 @@ func directoryDumps(dir string, withLog bool) ([]storedDump, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !e.IsDir() || !dumpName.MatchString(e.Name()) })
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool {
+		_, ok := parseDumpDir(e.Name())
+		return !e.IsDir() || !ok
+	})
 	slices.SortFunc(entries, func(a, b os.DirEntry) int {
-		first, second := dumpName.FindStringSubmatch(a.Name()), dumpName.FindStringSubmatch(b.Name())
-		return cmp.Or(strings.Compare(second[1], first[1]), cmp.Compare(len(second[2]), len(first[2])), strings.Compare(second[2], first[2]))
+		first, _ := parseDumpDir(a.Name())
+		second, _ := parseDumpDir(b.Name())
+		return second.compare(first)
 	})
 	var dumps []storedDump
 	for _, entry := range entries[:min(len(entries), maxDumps)] {

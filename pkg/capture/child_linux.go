@@ -33,6 +33,10 @@ func (s *linuxProcess) RunChild(c Child) error {
 	if s.alone() {
 		// What PID 1 starts inherits it; the kernel never kills PID 1 itself (mm/oom_kill.c, oom_unkillable_task).
 		preferAsVictim("self")
+		// What is written to the root of an initramfs is memory that nobody gets back.
+		if unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, "") == nil {
+			defer func() { _ = unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND, "") }()
+		}
 	}
 	pid, ended, err := s.start([]string{c.Path}, &os.ProcAttr{Env: c.Env, Dir: "/", Files: []*os.File{null, w, w}, Sys: &syscall.SysProcAttr{Setsid: true}})
 	w.Close()

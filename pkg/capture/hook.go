@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -107,8 +108,7 @@ func (h *hookRunner) run(stage HookStage, res *Result, directory string) []HookR
 		child := Child{Path: program, Env: h.environment(stage, res, directory), Limit: h.timeout(), Output: out}
 		// It keeps to its limit by itself, but for what the kernel holds up.
 		_, err := within(context.Background(), child.Limit+hookPatience, "run it", func() (struct{}, error) { return struct{}{}, h.sys.RunChild(child) })
-		out.end()
-		result := HookResult{Stage: stage, Program: program, Seconds: seconds(begin), Output: printable(out.tail)}
+		result := HookResult{Stage: stage, Program: program, Seconds: seconds(begin), Output: printable(out.end())}
 		if err != nil {
 			result.Error = err.Error()
 			h.say("%s hook %s: %v", stage, program, err)
@@ -159,21 +159,23 @@ func (h *hookRunner) environment(stage HookStage, res *Result, directory string)
 
 // hookOutput shows what a hook prints line by line, within bounds, and keeps its end.
 type hookOutput struct {
-	say   func(line string)
+	say func(line string)
+
+	mu    sync.Mutex // a hook that hangs may write later
 	shown int
 	line  []byte
 	tail  []byte
 }
 
 func (o *hookOutput) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.tail = append(o.tail, p[max(0, len(p)-maxHookOutput):]...)
 	o.tail = append([]byte(nil), o.tail[max(0, len(o.tail)-maxHookOutput):]...)
 	for _, c := range p {
-		if c != '\n' && len(o.line) < maxErrorBytes {
-			o.line = append(o.line, c)
-			continue
+		if c == '\n' || len(o.line) == maxErrorBytes {
+			o.show()
 		}
-		o.end()
 		if c != '\n' {
 			o.line = append(o.line, c)
 		}
@@ -181,17 +183,24 @@ func (o *hookOutput) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end shows the last line.
-func (o *hookOutput) end() {
-	if len(o.line) == 0 || o.shown > maxHookConsole {
-		o.line = o.line[:0]
-		return
-	}
-	if o.shown += len(o.line); o.shown > maxHookConsole {
+// end shows the last line, and returns the end of all.
+func (o *hookOutput) end() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.show()
+	return o.tail
+}
+
+// show shows the line.
+func (o *hookOutput) show() {
+	switch room := maxHookConsole - o.shown; {
+	case len(o.line) == 0 || room < 0:
+	case len(o.line) > room:
 		o.say("more of its output is not shown")
-	} else {
+	default:
 		o.say(printable(o.line))
 	}
+	o.shown += len(o.line)
 	o.line = o.line[:0]
 }
 

@@ -14,7 +14,7 @@ import (
 // drillHooks are programs around the capture: Debian's shell with its libraries. One says what it is told, one
 // hangs and leaves a process, one takes all memory.
 var drillHooks = map[string]string{
-	"pre":  "echo told $GOKEXEC_STAGE $GOKEXEC_KERNEL_RELEASE\nread first </proc/version && echo $first\nexit 3\n",
+	"pre":  "echo told $GOKEXEC_STAGE $GOKEXEC_KERNEL_RELEASE\necho x >/full\necho x >/tmp/own && echo own\nexit 3\n",
 	"hang": "trap '' TERM\n(while :; do :; done) &\nwhile :; do :; done\n",
 	"eat":  "x=0123456789abcdef\nwhile :; do x=$x$x; done\n",
 	"post": "echo $GOKEXEC_OUTCOME $GOKEXEC_TARGET >$GOKEXEC_DIRECTORY/post.txt\n",
@@ -90,7 +90,7 @@ func checkDrillHooks(t *testing.T, g *vmlab.Guest, dir string) {
 		t.Fatalf("%s, %v; want four hooks", text, err)
 	}
 	for i, want := range []struct{ program, err, output string }{
-		{"pre", "exit code 3", "told pre "}, {"hang", "killed after 20s, its time limit", ""}, {"eat", "killed by signal 9", ""}, {"post", "", ""},
+		{"pre", "exit code 3", "Read-only file system\nown\n"}, {"hang", "killed after 20s, its time limit", ""}, {"eat", "killed by signal 9", ""}, {"post", "", ""},
 	} {
 		h := result.Hooks[i]
 		if h.Program != "/usr/local/sbin/"+want.program || h.Error != want.err || !strings.Contains(h.Output, want.output) {

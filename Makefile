@@ -141,9 +141,9 @@ install: $(BINARY) man completions
 		for name in kexec vmcore-dmesg; do ln -sfn gokexec $(DESTDIR)$(SBINDIR)/$$name || exit 1; done; \
 		mkdir -p $(DESTDIR)$(MAKEDUMPFILEDIR) && ln -sfnr $(DESTDIR)$(SBINDIR)/gokexec $(DESTDIR)$(MAKEDUMPFILEDIR)/makedumpfile || exit 1; \
 	fi
-	for page in bin/man/*.8; do \
+	for page in bin/man/*.[58]; do \
 		case $$page in */gokexec*) ;; *) [ "$(DROPIN)" = yes ] || continue ;; esac; \
-		install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man8/$$(basename $$page) || exit 1; \
+		install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$(basename $$page) || exit 1; \
 	done
 	install -D -m 0644 bin/completions/gokexec $(DESTDIR)$(BASHDIR)/gokexec
 	install -D -m 0644 bin/completions/_gokexec $(DESTDIR)$(ZSHDIR)/_gokexec
@@ -155,7 +155,6 @@ install: $(BINARY) man completions
 	$(call install_dist,dist/sandbox/gokexec-sandbox.conf,$(LIBDIR),0644)
 	$(call install_dist,dist/openrc/gokexec-hotplug,$(DATADIR)/openrc,0755)
 	$(call install_dist,dist/sh/gokexec-hotplug.sh,$(DATADIR),0755)
-	$(call install_dist,dist/gokexec.default,$(DATADIR),0644)
 	$(call install_dist,dist/initramfs/gokexec-capture,$(LIBDIR),0755)
 	for script in dist/dracut/50gokexec/*; do $(call install_dist,$$script,$(DRACUTDIR)/50gokexec,0755) || exit 1; done
 	$(call install_dist,dist/initramfs-tools/hooks/gokexec,$(INITRAMFSTOOLSDIR)/hooks,0755)

@@ -29,6 +29,7 @@ checked. Nothing is changed, and no kernel lock is taken.`,
 			{exitStale, "a load would work, but a crash kernel is wanted and none is loaded"}},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var in inputFlags
+			flags.StringVar(&in.initrd, "initrd", "", "`FILE` with the initramfs")
 			in.declare(flags)
 			boot := flags.Bool("boot", false, "check for an ordinary kexec, not for a crash kernel")
 			asJSON := flags.Bool("json", false, "report as JSON")

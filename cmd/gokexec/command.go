@@ -96,6 +96,8 @@ func usageError(format string, args ...any) error {
 
 func commands() []command {
 	return []command{
+		armCommand(),
+		disarmCommand(),
 		loadCommand(),
 		unloadCommand(),
 		reloadCommand(),
@@ -108,6 +110,7 @@ func commands() []command {
 		captureCommand(),
 		dumpCommand(),
 		initramfsCommand(),
+		configCommand(),
 		dmesgCommand(),
 		elfcorehdrCommand(),
 		memmapCommand(),

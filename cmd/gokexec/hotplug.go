@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
+	"github.com/gokexec/gokexec/pkg/config"
 	"github.com/gokexec/gokexec/pkg/hotplug"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/loader"
@@ -39,6 +41,9 @@ program may be loading one, and the kernel drops updates that arrive during a lo
 With --daemon it listens to the kernel itself and needs no udev. Between events it
 sleeps. It checks once when it starts, and tells the service manager when it is ready.
 
+How to reload is set in [Hotplug] of gokexec.conf(5), which is read when the command starts;
+--reload-command, --reload-timeout and --reload-method count instead of it.
+
 With --reload-command the shell command CMD loads the crash kernel, for instance a
 distribution's script (kdumpctl reload, kdump-config try-reload). gokexec decides when
 to run it, and runs one at a time. If CMD takes longer than --reload-timeout, its
@@ -62,39 +67,73 @@ gokexec tries again at the next event; the daemon also tries again by itself, af
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &hotplugOptions{}
 			flags.BoolVar(&o.daemon, "daemon", false, "keep running and handle all events")
-			flags.StringVar(&o.command, "reload-command", "", "shell command `CMD` that loads the crash kernel")
-			flags.DurationVar(&o.timeout, "reload-timeout", reloadTimeout, "how long --reload-command may take")
+			o.declare(flags)
 			flags.StringVar(&o.unit, "hand-over", "", "have systemd start `UNIT`, which runs gokexec hotplug, unless another process handles the event")
-			o.method.declare(flags)
-			return o.run
+			return func(ctx context.Context, e *env, args []string) error {
+				o.given = flags.Changed("reload-command") || flags.Changed("reload-timeout") || flags.Changed("reload-method")
+				return o.run(ctx, e, args)
+			}
 		},
 	}
 }
 
 type hotplugOptions struct {
 	daemon  bool
+	given   bool // how to reload: else the configuration tells
 	command string
 	unit    string
 	method  reloadMethod
 	timeout time.Duration
 }
 
-func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
-	if err := noArgs(args); err != nil {
-		return err
-	}
+// declare declares how to reload, for gokexec hotplug and gokexec.conf alike.
+func (o *hotplugOptions) declare(flags *pflag.FlagSet) {
+	flags.StringVar(&o.command, "reload-command", "", "shell command `CMD` that loads the crash kernel")
+	flags.DurationVar(&o.timeout, "reload-timeout", reloadTimeout, "how long --reload-command may take")
+	o.method.declare(flags)
+}
+
+// validate checks the options that declare declares.
+func (o *hotplugOptions) validate() error {
 	method, err := o.method.parse()
 	if err != nil {
 		return err
-	}
-	if o.unit != "" && (o.daemon || o.command != "" || method != plan.Auto) {
-		return usageError("--hand-over takes no other options: give them to the command of the unit")
 	}
 	if o.timeout <= 0 {
 		return usageError("--reload-timeout is %v; give a time above 0, such as 5m", o.timeout)
 	}
 	if o.command != "" && method != plan.Auto {
 		return usageError("--reload-method has no effect with --reload-command: the command chooses the method")
+	}
+	return nil
+}
+
+// configure takes the options from [Hotplug] of gokexec.conf. What is wrong there must not keep events from
+// being handled: it is reported, and the defaults count. Other sections have no say here.
+func (o *hotplugOptions) configure(e *env) {
+	f, err := config.Read(os.DirFS(e.sysroot))
+	if err == nil {
+		known, _ := knownSettings(f.Settings())
+		var c *configured
+		c, err = configure(slices.DeleteFunc(known, func(s config.Setting) bool { return s.Section != "Hotplug" }))
+		if err == nil {
+			o.command, o.timeout, o.method = c.hotplug.command, c.hotplug.timeout, c.hotplug.method
+		}
+	}
+	if err != nil {
+		e.reportEvent(true, "the configuration is wrong, and [Hotplug] has no effect: "+err.Error())
+	}
+}
+
+func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
+	if err := noArgs(args); err != nil {
+		return err
+	}
+	if err := o.validate(); err != nil {
+		return err
+	}
+	if o.unit != "" && (o.daemon || o.given) {
+		return usageError("--hand-over takes no other options: give them to the command of the unit")
 	}
 	if !o.daemon {
 		coalesced, err := (&hotplug.Handler{Dir: statedir.Dir(e.stateDir)}).Announce()
@@ -113,6 +152,13 @@ func (o *hotplugOptions) run(ctx context.Context, e *env, args []string) error {
 		}
 	} else {
 		ctx = e.interrupts.orderly(ctx)
+	}
+	if !o.given {
+		o.configure(e)
+	}
+	method, err := o.method.parse()
+	if err != nil {
+		return err
 	}
 	arch, err := machine.NativeArch()
 	if err != nil {

@@ -35,6 +35,7 @@ type initramfsOptions struct {
 	otherMachine                   bool
 	final, failure                 string
 	overwrite, list, json          bool
+	fast                           bool // to build and to unpack, before small: initramfs.Config.Fast
 	watchdog                       string
 	here, feedWatchdogs            bool
 	watchdogs                      []kmod.Watchdog // of this machine, that run
@@ -80,74 +81,91 @@ are in a filesystem, which stays mounted until the hooks have ended).`,
 			flags.StringVarP(&o.output, "output", "o", "", "`FILE` to write, - for standard output; an old file is replaced when the new one is complete")
 			flags.StringVarP(&o.release, "kernel", "k", "", "`RELEASE` of the capture kernel (uname -r); the running one by default")
 			flags.StringVar(&o.sysroot, "sysroot", "/", "directory `DIR` with the modules and the configuration of that kernel")
-			flags.StringArrayVarP(&o.modules, "module", "m", nil, "additional kernel module `NAME` to load (may be repeated)")
-			flags.StringArrayVar(&o.optional, "optional-module", nil, "kernel module `NAME` to load if it exists (may be repeated)")
-			flags.StringArrayVar(&o.sets, "set", nil, "the modules for a kind of disk, by `NAME` (may be repeated): "+strings.Join(kmod.SetNames(), ", "))
-			flags.StringVar(&o.fstype, "fstype", "", "`TYPE` of the filesystem of fs: targets; what the device holds by default")
-			flags.StringVar(&o.mountOptions, "mount-options", "", "`OPTIONS` to mount fs: targets with, as the filesystem takes them (subvol=NAME); what PATH needs by default")
 			flags.BoolVar(&o.otherMachine, "other-machine", false, "the targets are on another machine: do not look for them here; name the modules")
-			flags.StringArrayVar(&o.add, "add", nil, "additional `FILE[:PATH]` to put in (may be repeated)")
-			flags.StringVar(&o.shell, "shell", "", "static `FILE` that becomes /bin/sh, for the action shell")
-			flags.StringVar(&o.final, "final-action", string(capture.Reboot), "`ACTION` when everything is saved: reboot, poweroff, halt or shell")
-			flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when something could not be saved")
-			flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
-			o.limits.register(flags)
-			o.hooks.register(flags)
-			flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
-			flags.Lookup("watchdog").NoOptDefVal = watchdogYes
-			flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
-			flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` that becomes init")
 			flags.StringVar(&o.arch, "arch", "", "for a machine of architecture `NAME`: init is gokexec-GOARCH in the directory of this program, unless --init names it")
 			flags.BoolVar(&o.list, "list", false, "list what is in it")
 			flags.BoolVar(&o.json, "json", false, "report as JSON")
+			o.declare(flags)
 			return o.run
 		},
 	}
+}
+
+// declare declares what goes into an initramfs, for gokexec initramfs and gokexec.conf alike.
+func (o *initramfsOptions) declare(flags *pflag.FlagSet) {
+	flags.StringArrayVarP(&o.modules, "module", "m", nil, "additional kernel module `NAME` to load (may be repeated)")
+	flags.StringArrayVar(&o.optional, "optional-module", nil, "kernel module `NAME` to load if it exists (may be repeated)")
+	flags.StringArrayVar(&o.sets, "set", nil, "the modules for a kind of disk, by `NAME` (may be repeated): "+strings.Join(kmod.SetNames(), ", "))
+	flags.StringVar(&o.fstype, "fstype", "", "`TYPE` of the filesystem of fs: targets; what the device holds by default")
+	flags.StringVar(&o.mountOptions, "mount-options", "", "`OPTIONS` to mount fs: targets with, as the filesystem takes them (subvol=NAME); what PATH needs by default")
+	flags.StringArrayVar(&o.add, "add", nil, "additional `FILE[:PATH]` to put in (may be repeated)")
+	flags.StringVar(&o.shell, "shell", "", "static `FILE` that becomes /bin/sh, for the action shell")
+	flags.StringVar(&o.final, "final-action", string(capture.Reboot), "`ACTION` when everything is saved: reboot, poweroff, halt or shell")
+	flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when something could not be saved")
+	flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
+	o.limits.register(flags)
+	o.hooks.register(flags)
+	flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
+	flags.Lookup("watchdog").NoOptDefVal = watchdogYes
+	flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
+	flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` that becomes init")
 }
 
 func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error {
 	if o.output == "" {
 		return usageError("give the file to write: -o FILE")
 	}
-	if err := o.chooseInit(); err != nil {
+	to := e.reportOn(o.output)
+	report, _, err := o.build(ctx, e, args, func(write func(io.Writer) (*initramfs.Report, error)) (*initramfs.Report, error) {
+		return writeOutput(e, o.output, privateFile, write)
+	})
+	if err != nil {
 		return err
+	}
+	return o.print(e, to, report)
+}
+
+// build finds out what the targets need and builds the initramfs: into calls write when all is known.
+func (o *initramfsOptions) build(ctx context.Context, e *env, names []string, into func(write func(io.Writer) (*initramfs.Report, error)) (*initramfs.Report, error)) (*initramfs.Report, []*storage.Resolved, error) {
+	if err := o.chooseInit(); err != nil {
+		return nil, nil, err
 	}
 	if err := o.findWatchdogs(e); err != nil {
-		return err
+		return nil, nil, err
 	}
-	settings, err := o.settings(args)
+	settings, err := o.settings(names)
 	if err != nil {
-		return usageError("%w", err)
+		return nil, nil, usageError("%w", err)
 	}
 	targets, err := o.resolveTargets(ctx, e, &settings)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := settings.ValidateInit(); err != nil {
-		return usageError("%w", err)
+		return nil, nil, usageError("%w", err)
 	}
 	root, err := e.tree(strings.TrimSuffix(o.sysroot, "/"))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if o.release == "" {
 		if o.release, err = runningRelease(); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
-	cfg := initramfs.Config{Root: root, KernelVersion: o.release}
+	cfg := initramfs.Config{Root: root, KernelVersion: o.release, Fast: o.fast}
 	if cfg.Compression, err = initramfs.ParseCompression(o.compression); err != nil {
-		return usageError("--compression: %w", err)
+		return nil, nil, usageError("--compression: %w", err)
 	}
 	if cfg.Settings, err = json.MarshalIndent(settings, "", "  "); err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := o.findModules(e, root, targets, &cfg); err != nil {
-		return err
+		return nil, nil, err
 	}
 	files, err := o.openFiles(&cfg)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer func() {
 		for _, f := range files {
@@ -155,10 +173,9 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 		}
 	}()
 	if err := o.addPrograms(e, root, &settings, &cfg); err != nil {
-		return err
+		return nil, nil, err
 	}
-	to := e.reportOn(o.output)
-	report, err := writeOutput(e, o.output, privateFile, func(w io.Writer) (*initramfs.Report, error) {
+	report, err := into(func(w io.Writer) (*initramfs.Report, error) {
 		r, err := initramfs.Build(w, cfg)
 		if err != nil && o.init != selfExecutable {
 			err = fmt.Errorf("with --init %s: %w", o.init, err)
@@ -166,9 +183,9 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 		return r, err
 	})
 	if err != nil {
-		return initramfsProblem(err, o)
+		return nil, nil, initramfsProblem(err, o)
 	}
-	return o.print(e, to, report)
+	return report, targets, nil
 }
 
 func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {

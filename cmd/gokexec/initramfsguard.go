@@ -18,10 +18,17 @@ const (
 	watchdogNo   = "no"
 )
 
-// findWatchdogs decides whether the capture feeds watchdogs: by default it does so when one runs.
-func (o *initramfsOptions) findWatchdogs(e *env) error {
+func (o *initramfsOptions) checkWatchdog() error {
 	if !slices.Contains([]string{watchdogAuto, watchdogYes, watchdogNo}, o.watchdog) {
 		return usageError("--watchdog: %q is none of auto, yes and no", o.watchdog)
+	}
+	return nil
+}
+
+// findWatchdogs decides whether the capture feeds watchdogs: by default it does so when one runs.
+func (o *initramfsOptions) findWatchdogs(e *env) error {
+	if err := o.checkWatchdog(); err != nil {
+		return err
 	}
 	elsewhere, err := o.elsewhere()
 	if err != nil {

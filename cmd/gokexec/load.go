@@ -61,7 +61,6 @@ type inputFlags struct {
 }
 
 func (in *inputFlags) declare(flags *pflag.FlagSet) {
-	flags.StringVar(&in.initrd, "initrd", "", "`FILE` with the initramfs")
 	flags.StringVar(&in.cmdline, "cmdline", "", "kernel command line `TEXT`")
 	flags.BoolVar(&in.reuse, "reuse-cmdline", false, "use the running kernel's command line, without what does not apply to the new one")
 	flags.StringVar(&in.append, "append", "", "`TEXT` to append to the command line")
@@ -163,6 +162,7 @@ times; it loads again if its options or files have changed or the crash kernel w
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			o := &loadOptions{}
 			o.kind.declare(flags)
+			flags.StringVar(&o.inputs.initrd, "initrd", "", "`FILE` with the initramfs")
 			o.inputs.declare(flags)
 			flags.BoolVar(&o.inputs.force, "force", false, "load the initrd even if it is damaged or no initramfs")
 			o.segments.declare(flags)
@@ -300,6 +300,7 @@ func (e *env) loader(arch machine.Arch, wait time.Duration) *loader.Loader {
 	return &loader.Loader{Kernel: e.kernel, Root: os.DirFS(e.sysroot), Arch: arch, StateDir: e.stateDir, Wait: wait,
 		Lock:   func(ctx context.Context) (*statedir.Lock, error) { return e.lockReload(ctx, wait) },
 		Begin:  e.interrupts.loading,
+		Build:  e.buildArmed,
 		Report: func(line string) { fmt.Fprintln(e.stderr, "gokexec:", line) }}
 }
 

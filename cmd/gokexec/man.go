@@ -8,13 +8,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// manPages writes gokexec.8 and a page per command into a directory.
+// manPages writes gokexec.8, gokexec.conf.5 and a page per command into a directory.
 func manPages(e *env, args []string) int {
 	if len(args) != 1 {
 		fmt.Fprintln(e.stderr, "gokexec: help --man takes the directory for the pages")
 		return exitUsage
 	}
-	pages := map[string]string{"gokexec.8": manOverview()}
+	pages := map[string]string{"gokexec.8": manOverview(), configManPage: configMan()}
 	for _, c := range commands() {
 		pages["gokexec-"+c.name+".8"] = c.man()
 	}
@@ -34,7 +34,7 @@ func manOverview() string {
 	manHead(&b, "GOKEXEC", "gokexec", "load crash kernels, keep them accurate, and save the dump")
 	b.WriteString(".SH SYNOPSIS\n.B gokexec\n.I COMMAND\n[options] [arguments]\n.SH DESCRIPTION\n")
 	b.WriteString(roff("gokexec loads a crash kernel (kdump) or an ordinary one (kexec), shows what is loaded, builds the initramfs of the capture kernel, and is its init. Each command has its own page.") + "\n.SH COMMANDS\n")
-	var seeAlso []string
+	seeAlso := []string{".BR gokexec.conf (5)"}
 	for _, c := range commands() {
 		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff(c.name), roff(c.short))
 		seeAlso = append(seeAlso, fmt.Sprintf(".BR gokexec\\-%s (8)", c.name))
@@ -102,8 +102,10 @@ func manDifference(b *strings.Builder, when, program, original, here string) {
 	fmt.Fprintf(b, ".TP\n.B %s\n%s\n.br\n%s\n", roff(when), roff(program+": "+original+"."), roff("gokexec: "+here+"."))
 }
 
-func manHead(b *strings.Builder, title, name, short string) {
-	fmt.Fprintf(b, ".TH %s 8\n.SH NAME\n%s \\- %s\n", roff(title), roff(name), roff(short))
+func manHead(b *strings.Builder, title, name, short string) { manHeadOf(b, 8, title, name, short) }
+
+func manHeadOf(b *strings.Builder, section int, title, name, short string) {
+	fmt.Fprintf(b, ".TH %s %d\n.SH NAME\n%s \\- %s\n", roff(title), section, roff(name), roff(short))
 }
 
 // roff escapes what troff would interpret (groff_man(7)).

@@ -23,9 +23,9 @@ const (
 	maxDropIns = 512       // in all directories
 )
 
-// directories are where a file may lie, by falling precedence (UAPI group, Configuration Files
+// Directories are where a file may lie, by falling precedence (UAPI group, Configuration Files
 // Specification; systemd's standard-conf has /usr/local/lib for what is installed locally).
-func directories() []string { return []string{"etc", "run", "usr/local/lib", "usr/lib"} }
+func Directories() []string { return []string{"etc", "run", "usr/local/lib", "usr/lib"} }
 
 // File is the configuration that is in force.
 type File struct {
@@ -49,7 +49,7 @@ func (f *File) Paths() []string { return slices.Clone(f.paths) }
 // No file at all is no error. A SyntaxError says where a file is wrong.
 func Read(root fs.FS) (*File, error) {
 	f := &File{}
-	for _, dir := range directories() {
+	for _, dir := range Directories() {
 		read, err := f.add(root, path.Join(dir, Name))
 		if err != nil {
 			return nil, err
@@ -59,7 +59,7 @@ func Read(root fs.FS) (*File, error) {
 		}
 	}
 	dropIns := map[string]string{} // by name
-	for _, dir := range directories() {
+	for _, dir := range Directories() {
 		dir = path.Join(dir, Name+".d")
 		entries, err := fs.ReadDir(root, dir)
 		if errors.Is(err, fs.ErrNotExist) {

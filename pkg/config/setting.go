@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -121,7 +122,7 @@ func split(path string, text []byte) ([]statement, error) {
 // checkText refuses what is no text: a damaged file, or one of another kind.
 func checkText(line string) error {
 	if !utf8.ValidString(line) {
-		return fmt.Errorf("the line is not UTF-8")
+		return errors.New("the line is not UTF-8")
 	}
 	for _, r := range line {
 		if unicode.IsControl(r) && r != '\t' {

@@ -50,6 +50,9 @@ type Config struct {
 	// open or call by themselves has to be named too. A file that is there already stays.
 	Programs []string
 	Machine  fs.FS
+	// Fast takes the compressor's quickest level that is worth it: an archive that is built at each arm
+	// is not kept, and time counts more than its size.
+	Fast bool
 	// Compression is Auto if it is "".
 	Compression Compression
 }
@@ -95,7 +98,7 @@ func Build(w io.Writer, cfg Config) (*Report, error) {
 			return nil, fmt.Errorf("initramfs: kernel configuration: %w", err)
 		}
 	}
-	if report.Compression, err = choose(cfg.Compression, config); err != nil {
+	if report.Compression, err = choose(cfg.Compression, config, cfg.Fast); err != nil {
 		return nil, fmt.Errorf("initramfs: %w", err)
 	}
 	want, known := configArch(config)
@@ -118,7 +121,7 @@ func Build(w io.Writer, cfg Config) (*Report, error) {
 	}
 
 	out := &counter{w: w}
-	z, err := compressor(out, report.Compression)
+	z, err := compressor(out, report.Compression, cfg.Fast)
 	if err != nil {
 		return nil, fmt.Errorf("initramfs: %w", err)
 	}

@@ -354,7 +354,7 @@ func TestChoose(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got, err := choose(tt.c, c)
+		got, err := choose(tt.c, c, false)
 		if got != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("choose(%q, %q) = %q, %v; want %q, %v", tt.c, tt.config, got, err, tt.want, tt.err)
 		}

@@ -42,21 +42,23 @@ func ParseCompression(s string) (Compression, error) {
 	return "", fmt.Errorf("compression %q: want auto, none, gzip, xz, zstd or lz4", s)
 }
 
-// options are the kernel's configuration options (usr/Kconfig), in the order
-// in which Auto tries them.
-var options = []struct {
+// option is a kernel's configuration option (usr/Kconfig).
+type option struct {
 	compression Compression
 	option      string
-}{
-	{Zstd, "RD_ZSTD"},
-	{XZ, "RD_XZ"},
-	{Gzip, "RD_GZIP"},
-	{LZ4, "RD_LZ4"},
+}
+
+// options are in the order in which Auto tries them: fast, the time to build counts more than the size.
+func options(fast bool) []option {
+	if fast {
+		return []option{{Zstd, "RD_ZSTD"}, {LZ4, "RD_LZ4"}, {Gzip, "RD_GZIP"}, {XZ, "RD_XZ"}}
+	}
+	return []option{{Zstd, "RD_ZSTD"}, {XZ, "RD_XZ"}, {Gzip, "RD_GZIP"}, {LZ4, "RD_LZ4"}}
 }
 
 // choose turns Auto into a compression and checks any other against the
 // kernel's configuration, which is nil if it is not known.
-func choose(c Compression, config kconfig.Config) (Compression, error) {
+func choose(c Compression, config kconfig.Config, fast bool) (Compression, error) {
 	if c == "" {
 		c = Auto
 	}
@@ -67,7 +69,7 @@ func choose(c Compression, config kconfig.Config) (Compression, error) {
 		return c, nil
 	}
 	allowed := []string{string(None)}
-	for _, o := range options {
+	for _, o := range options(fast) {
 		if !config.BuiltIn(o.option) {
 			continue
 		}
@@ -88,24 +90,33 @@ func choose(c Compression, config kconfig.Config) (Compression, error) {
 const window = 1 << 20
 
 // compressor returns a writer that compresses to w; closing it does not close
-// w. All of them use one thread: the result must not depend on the machine.
-func compressor(w io.Writer, c Compression) (io.WriteCloser, error) {
+// w. All of them use one thread: the result must not depend on the machine. With fast, zstd takes a
+// tenth of the time for an archive that is 4 % larger.
+func compressor(w io.Writer, c Compression, fast bool) (io.WriteCloser, error) {
+	level := struct {
+		gzip int
+		zstd zstd.EncoderLevel
+		lz4  lz4.CompressionLevel
+	}{gzip.BestCompression, zstd.SpeedBestCompression, lz4.Level9}
+	if fast {
+		level.gzip, level.zstd, level.lz4 = gzip.DefaultCompression, zstd.SpeedDefault, lz4.Fast
+	}
 	switch c {
 	case None:
 		return nopCloser{w}, nil
 	case Gzip:
-		return gzip.NewWriterLevel(w, gzip.BestCompression)
+		return gzip.NewWriterLevel(w, level.gzip)
 	case XZ:
 		// The kernel's decoder knows no other check than CRC32
 		// (Documentation/staging/xz.rst).
 		return xz.WriterConfig{CheckSum: xz.CRC32, DictCap: window}.NewWriter(w)
 	case Zstd:
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression),
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(level.zstd),
 			zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
 	case LZ4:
 		// lib/decompress_unlz4.c reads legacy frames only.
 		z := lz4.NewWriter(w)
-		if err := z.Apply(lz4.LegacyOption(true), lz4.CompressionLevelOption(lz4.Level9), lz4.ConcurrencyOption(1)); err != nil {
+		if err := z.Apply(lz4.LegacyOption(true), lz4.CompressionLevelOption(level.lz4), lz4.ConcurrencyOption(1)); err != nil {
 			return nil, err
 		}
 		return z, nil

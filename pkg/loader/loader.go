@@ -11,6 +11,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
 
@@ -43,6 +44,9 @@ type Loader struct {
 	// Check, if set, judges a plan before it is loaded, instead of check.Load and
 	// check.Initrd, of which a failure is an error.
 	Check func(*machine.Host, *plan.Inputs, *plan.Plan) ([]advice.Finding, error)
+	// Build, if set, builds again what a recorded load had built in memory (plan.Spec.Recipe): it gives
+	// the Spec for the machine as it is now.
+	Build func(context.Context, *plan.Spec) (*plan.Spec, error)
 	// Begin, if set, is called when a load has the lock, and what it returns at its end.
 	Begin func() (end func())
 	// Report, if set, receives what happens apart from success, one line each.
@@ -66,6 +70,19 @@ func (l *Loader) report(line string) {
 	if l.Report != nil {
 		l.Report(line)
 	}
+}
+
+// openRecorded opens what a recorded load was made of, and builds again what was built.
+func (l *Loader) openRecorded(ctx context.Context, state *record.State) (*plan.Inputs, error) {
+	spec := state.Spec()
+	if spec.Initrd != nil && spec.Initrd.Built != "" && l.Build != nil {
+		built, err := l.Build(ctx, spec)
+		if err != nil {
+			return nil, err
+		}
+		spec = built
+	}
+	return plan.Open(spec)
 }
 
 func (l *Loader) warn(err error) {

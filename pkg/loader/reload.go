@@ -80,10 +80,13 @@ func (l *Loader) reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *ac
 	case now.Accuracy == accuracy.NotLoaded && !opt.Lost:
 		return nil, nil, &advice.Problem{What: "nothing is reloaded: no crash kernel is loaded", Err: record.ErrNone, Hint: "gokexec load --crash loads one"}
 	}
-	in, err := plan.Open(state.Spec())
+	in, err := l.openRecorded(ctx, state)
 	if err != nil {
-		return nil, nil, &advice.Problem{What: "the noted load can't be made again: " + err.Error(), Err: err,
-			Hint: "its files are gone or unreadable; load with gokexec load --crash"}
+		hint := advice.Hint(err)
+		if hint == "" {
+			hint = "its files are gone or unreadable; load with gokexec arm or gokexec load --crash"
+		}
+		return nil, nil, &advice.Problem{What: "the noted load can't be made again: " + err.Error(), Err: err, Hint: hint}
 	}
 	defer in.Close()
 	changed := state.ChangedFiles(in.Spec)

@@ -43,7 +43,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if err != nil {
 		return "", "", err
 	}
-	in, err := plan.Open(state.Spec())
+	in, err := l.openRecorded(ctx, state)
 	if err != nil {
 		return "", "", err
 	}

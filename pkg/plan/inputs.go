@@ -119,6 +119,9 @@ func (s *Source) open() (*Input, FileID, error) {
 	if s.Data != nil {
 		return &Input{Path: s.Path, Size: int64(len(s.Data)), ReaderAt: bytes.NewReader(s.Data), data: s.Data}, FileID{}, nil
 	}
+	if s.Built != "" {
+		return nil, FileID{}, &fs.PathError{Op: "load", Path: s.Path, Err: ErrBuilt}
+	}
 	// Stat first: opening a FIFO for reading would wait for a writer.
 	info, err := os.Stat(s.Path)
 	if err != nil {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"crypto/rand"
+	"encoding/json"
 
 	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
@@ -31,6 +32,10 @@ type Spec struct {
 	// FileFlags are more flags for kexec_file_load, in addition to those that the load
 	// needs: debug output, no CMA, the device tree given to this kernel.
 	FileFlags kexec.FileFlags `json:"file_flags,omitempty"`
+
+	// Recipe is what Initrd was built from, if it was built in memory: as the caller wants it kept, for
+	// building it again. Nothing here reads it.
+	Recipe json.RawMessage `json:"recipe,omitempty"`
 
 	// Force loads an initrd that check.Initrd finds to be none, or damaged.
 	Force bool `json:"force,omitempty"`

@@ -49,6 +49,7 @@ func TestStateKeepsEachFieldOfSpec(t *testing.T) {
 	spec := &plan.Spec{}
 	fill(t, reflect.ValueOf(spec).Elem(), "\xff\xc3(") // texts and paths are any bytes
 	spec.Kind = machine.Crash                          // only crash loads are recorded
+	spec.Recipe = []byte(`{"made":["of"]}`)            // it is JSON already
 	in, err := plan.Open(spec)
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +73,10 @@ func TestStateKeepsEachFieldOfSpec(t *testing.T) {
 	for i := range was.NumField() {
 		name := was.Type().Field(i).Name
 		switch want := was.Field(i).Interface().(type) {
+		case json.RawMessage:
+			if got := is.Field(i).Bytes(); string(got) != string(want) {
+				t.Errorf("%s came back as %s; want %s", name, got, want)
+			}
 		case *plan.Source:
 			got, _ := is.Field(i).Interface().(*plan.Source)
 			if got == nil || got.Path != want.Path || !got.Same(want) || got.ID.Inode == 0 {

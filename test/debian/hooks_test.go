@@ -22,7 +22,7 @@ func stage(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		filled := strings.NewReplacer("@SBINDIR@", root+"/sbin", "@LIBDIR@", root+"/lib", "/etc/default/gokexec", root+"/default",
+		filled := strings.NewReplacer("@SBINDIR@", root+"/sbin", "@LIBDIR@", root+"/lib",
 			"/usr/bin/makedumpfile", root+"/bin/makedumpfile",
 			"/usr/share/initramfs-tools/hook-functions", root+"/hook-functions").Replace(string(text))
 		if err := os.WriteFile(filepath.Join(root, hook.to), []byte(filled), 0o755); err != nil {
@@ -38,7 +38,15 @@ func stage(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(root, "sbin/gokexec"), nil, 0o755); err != nil {
+	const gokexec = `#!/bin/sh
+cd "${0%/*}/.."
+case "$*" in
+"config --targets") if [ -e refused ]; then echo "gokexec: config: refused" >&2; exit 1; fi; cat targets 2>/dev/null || : ;;
+"config --get Initramfs.UpdateInitramfs") cat update 2>/dev/null || : ;;
+*) echo "gokexec $*: not expected" ;;
+esac
+`
+	if err := os.WriteFile(filepath.Join(root, "sbin/gokexec"), []byte(gokexec), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(os.Symlink("gokexec", filepath.Join(root, "sbin/kexec")), os.Symlink("../sbin/gokexec", filepath.Join(root, "bin/makedumpfile"))); err != nil {
@@ -60,7 +68,7 @@ func TestBuilderHooks(t *testing.T) {
 	tests := []struct {
 		name, script string
 		environment  string // targets in the environment
-		file         string // of /etc/default/gokexec
+		files        map[string]string // what gokexec config says: targets, update; refused if the targets can't be there
 		want         string
 		not          string
 		code         int
@@ -73,19 +81,28 @@ func TestBuilderHooks(t *testing.T) {
 		{name: "dracut links", script: "initdir=$PWD/image moddir=/mod; . ./module-setup.sh; install; readlink image/usr/sbin/kexec; ls image/usr/sbin", want: "gokexec\nkexec\nmakedumpfile\n", not: "vmcore-dmesg"},
 		{name: "dracut only if asked", script: ". ./module-setup.sh; check", code: 255},
 		{name: "dracut without gokexec", script: "rm sbin/gokexec; . ./module-setup.sh; check", code: 1},
-		{name: "mkinitcpio", script: "BUILDROOT=$PWD/image; . ./mkinitcpio; build", file: "GOKEXEC_CAPTURE_TARGETS='raw:/dev/sdb1'\n",
+		{name: "dracut with configured targets", script: "initdir=$PWD/image moddir=/mod; . ./module-setup.sh; install", files: map[string]string{"targets": "raw:/dev/sdb1\n"},
+			want: "inst_hook pre-mount 05 /mod/gokexec-hook.sh", listed: "raw:/dev/sdb1\n"},
+		{name: "dracut for another tree", script: "dracutsysrootdir=/other initdir=$PWD/image moddir=/mod; . ./module-setup.sh; install", files: map[string]string{"targets": "raw:/dev/sdb1\n"},
+			want: "inst_binary", not: "inst_hook"},
+		{name: "dracut with a bad target", script: "initdir=$PWD/image moddir=/mod; . ./module-setup.sh; install", files: map[string]string{"refused": "y"}, want: "config: refused", not: "inst_hook", code: 1},
+		{name: "mkinitcpio", script: "BUILDROOT=$PWD/image; . ./mkinitcpio; build", files: map[string]string{"targets": "raw:/dev/sdb1\n"},
 			want: "add_runscript", listed: "raw:/dev/sdb1\n"},
-		{name: "mkinitcpio without targets", script: "BUILDROOT=$PWD/image; . ./mkinitcpio; build", want: "is not set", not: "add_runscript", code: 1},
-		{name: "initramfs-tools", script: "export DESTDIR=$PWD/image; ./initramfs-tools", file: "GOKEXEC_CAPTURE_TARGETS='" + targets + "'\n",
+		{name: "mkinitcpio without targets", script: "BUILDROOT=$PWD/image; . ./mkinitcpio; build", want: "has no Target=", not: "add_runscript", code: 1},
+		{name: "mkinitcpio with a bad target", script: "BUILDROOT=$PWD/image; . ./mkinitcpio; build", files: map[string]string{"refused": "y"}, want: "config: refused", not: "add_runscript", code: 1},
+		{name: "initramfs-tools", script: "export DESTDIR=$PWD/image; ./initramfs-tools", files: map[string]string{"update": "yes\n", "targets": strings.ReplaceAll(targets, " ", "\n")},
 			want: "gokexec-capture", listed: "fs:UUID=1-2:/var/crash\nraw:/dev/sdb1\n"},
-		{name: "initramfs-tools without targets", script: "export DESTDIR=$PWD/image; ./initramfs-tools", file: "GOKEXEC_CRASH_OPTIONS='x'\n", not: "copy"},
+		{name: "initramfs-tools by its environment", script: "export DESTDIR=$PWD/image; ./initramfs-tools", environment: targets,
+			want: "gokexec-capture", listed: "fs:UUID=1-2:/var/crash\nraw:/dev/sdb1\n"},
+		{name: "initramfs-tools not asked", script: "export DESTDIR=$PWD/image; ./initramfs-tools", files: map[string]string{"targets": targets}, not: "copy"},
+		{name: "initramfs-tools with a bad target", script: "export DESTDIR=$PWD/image; ./initramfs-tools", files: map[string]string{"update": "yes\n", "refused": "y"}, want: "saves no dumps", not: "copy"},
 		{name: "initramfs-tools prereqs", script: "./initramfs-tools prereqs", environment: targets, not: "copy"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			root := stage(t)
-			if tt.file != "" {
-				if err := os.WriteFile(filepath.Join(root, "default"), []byte(tt.file), 0o644); err != nil {
+			for name, text := range tt.files {
+				if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}

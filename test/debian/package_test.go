@@ -136,30 +136,43 @@ func TestPackageScripts(t *testing.T) {
 	}
 }
 
-// The hotplug units are in a sandbox, unless another program loads.
+// The hotplug units are in a sandbox, unless another program loads; and the units that arm wait for what the
+// targets lie on.
 func TestGenerator(t *testing.T) {
 	text, err := os.ReadFile("../../dist/systemd-generator/gokexec-generator")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for options, want := range map[string]int{
-		"": 3, "GOKEXEC_HOTPLUG_OPTIONS='--reload-method file'\n": 3, "# GOKEXEC_HOTPLUG_OPTIONS='--reload-command \"kdumpctl reload\"'\n": 3,
-		"GOKEXEC_HOTPLUG_OPTIONS='--reload-command \"kdumpctl reload\"'\n": 0, " GOKEXEC_HOTPLUG_OPTIONS=--reload-command=x\n": 0,
+	const noTargets = ""
+	for _, tt := range []struct {
+		command, targets string // as gokexec config prints them
+		sandboxes        int
+		mounts           string
+	}{
+		{"", noTargets, 3, ""},
+		{"kdumpctl reload\n", noTargets, 0, ""},
+		{"", "/var/crash\nraw:/dev/sdb\ndir:/data/x\nfs:UUID=1:/y\n", 3, "[Unit]\nRequiresMountsFor=/var/crash\nRequiresMountsFor=/data/x\n"},
+		{"", "fs:UUID=1:/y\n", 3, ""},
+		{"", "/a b\n/a%i\n", 3, ""}, // systemd would read them otherwise
 	} {
 		dir := t.TempDir()
-		if options != "" {
-			if err := os.WriteFile(dir+"/default", []byte(options), 0o644); err != nil {
-				t.Fatal(err)
-			}
+		gokexec := "#!/bin/sh\ncase \"$*\" in\n'config --get Hotplug.ReloadCommand') printf '%s' '" + tt.command + "' ;;\n'config --get Capture.Target') printf '%s' '" + tt.targets + "' ;;\n*) echo \"$*\" >&2 ;;\nesac\n"
+		if err := os.WriteFile(dir+"/gokexec", []byte(gokexec), 0o755); err != nil {
+			t.Fatal(err)
 		}
-		script := strings.NewReplacer("@LIBDIR@", "/usr/lib/gokexec", "/etc/default/gokexec", dir+"/default").Replace(string(text))
+		script := strings.NewReplacer("@LIBDIR@", "/usr/lib/gokexec", "@SBINDIR@", dir).Replace(string(text))
 		cmd := exec.Command("sh", "-s", dir)
 		cmd.Stdin = strings.NewReader(script)
 		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-			t.Errorf("%q: %v: %s", options, err, out)
+			t.Errorf("%+v: %v: %s", tt, err, out)
 		}
-		if links, _ := filepath.Glob(dir + "/*.service.d/*.conf"); len(links) != want {
-			t.Errorf("%q: %q; want %d drop-ins", options, links, want)
+		if links, _ := filepath.Glob(dir + "/*.service.d/50-gokexec-sandbox.conf"); len(links) != tt.sandboxes {
+			t.Errorf("%+v: %q; want %d sandboxes", tt, links, tt.sandboxes)
+		}
+		for _, unit := range []string{"gokexec-crash", "gokexec-crash-early"} {
+			if mounts, _ := os.ReadFile(dir + "/" + unit + ".service.d/50-gokexec-targets.conf"); string(mounts) != tt.mounts {
+				t.Errorf("%+v: %s waits for %q; want %q", tt, unit, mounts, tt.mounts)
+			}
 		}
 	}
 }
@@ -177,7 +190,7 @@ func TestUnits(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := string(b)
-		for _, want := range []string{"KeyringMode=shared", "TimeoutStopSec=", "EnvironmentFile="} {
+		for _, want := range []string{"KeyringMode=shared", "TimeoutStopSec="} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s lacks %s", unit, want)
 			}
@@ -189,7 +202,7 @@ func TestUnits(t *testing.T) {
 			t.Errorf("%s decides by a note whether something is loaded", unit)
 		}
 		if strings.Contains(filepath.Base(unit), "-crash") {
-			for _, want := range []string{"--unless-loaded", "ExecReload=@SBINDIR@/gokexec load --crash $GOKEXEC_CRASH_OPTIONS", "ProtectSystem=strict", "CapabilityBoundingSet="} {
+			for _, want := range []string{"gokexec arm --unless-armed\n", "ExecReload=@SBINDIR@/gokexec arm\n", "ProtectSystem=strict", "CapabilityBoundingSet=", "DeviceAllow=block-* r"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%s lacks %s", unit, want)
 				}

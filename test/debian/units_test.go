@@ -7,12 +7,12 @@ import (
 	"github.com/gokexec/gokexec/internal/vmlab"
 )
 
-// useUnits loads by gokexec's own units, in their sandbox: a restart loads what has
-// changed, and only that; a reload always loads.
+// useUnits arms by gokexec's own units, in their sandbox: a restart takes up what has
+// changed, and only that; a reload always arms.
 func useUnits(g *vmlab.Guest) {
 	g.T.Helper()
 	options := func(word string) {
-		g.WriteFile("/etc/default/gokexec", "GOKEXEC_CRASH_OPTIONS='/var/lib/kdump/vmlinuz --initrd /var/lib/kdump/initrd.img --append \"console=ttyS0 "+word+"\"'\n")
+		g.WriteFile("/etc/gokexec.conf", "[Kernel]\nAppend=console=ttyS0 "+word+"\n")
 	}
 	loaded := func() (text, when string) {
 		return g.ReadFile("/run/gokexec/crash.json"), strings.TrimSpace(g.Must("stat", "-c", "%y", "/run/gokexec/crash.json"))

@@ -1,7 +1,7 @@
 #!/bin/bash
 # dracut module: installs gokexec, also as kexec, vmcore-dmesg and makedumpfile if the system has
-# it under these names. It saves the memory of a crashed kernel if targets are named
-# (GOKEXEC_CAPTURE_TARGETS in /etc/default/gokexec or in the environment).
+# it under these names. It saves the memory of a crashed kernel if targets are named: Target= in
+# gokexec.conf(5), or GOKEXEC_CAPTURE_TARGETS in the environment. The module is not needed for gokexec arm.
 #
 #   dracut --add gokexec /boot/gokexec-capture.img
 #
@@ -10,12 +10,11 @@
 
 # shellcheck disable=SC2154 # dracut's own variables
 gokexec_targets() {
-	local targets=${GOKEXEC_CAPTURE_TARGETS-}
-	if [[ -z $targets && -r ${dracutsysrootdir-}/etc/default/gokexec ]]; then
-		# shellcheck source=/dev/null
-		targets=$(. "${dracutsysrootdir-}/etc/default/gokexec" && printf '%s' "${GOKEXEC_CAPTURE_TARGETS-}")
+	if [[ ${GOKEXEC_CAPTURE_TARGETS-} || ${dracutsysrootdir-} ]]; then
+		printf '%s' "${GOKEXEC_CAPTURE_TARGETS-}"
+	else
+		@SBINDIR@/gokexec config --targets
 	fi
-	printf '%s' "$targets"
 }
 
 check() {
@@ -36,7 +35,7 @@ install() {
 			ln -sfn gokexec "$initdir/usr/sbin/${file##*/}"
 		fi
 	done
-	targets=$(gokexec_targets)
+	targets=$(gokexec_targets) || return 1
 	[[ $targets ]] || return 0
 	inst_script @LIBDIR@/gokexec-capture /usr/sbin/gokexec-capture
 	mkdir -p "$initdir/etc/gokexec"

@@ -157,11 +157,21 @@ func (vm *VM) launch(ctx context.Context) error {
 	return nil
 }
 
+// writeInitramfs writes the guest's initramfs, or the disk that brings the same to a system that starts by itself.
 func (vm *VM) writeInitramfs(ctx context.Context) error {
 	cfg := &vm.Config
-	files, err := AgentFiles(ctx, cfg.Kernel, cfg.neededModules()...)
-	if err != nil {
-		return err
+	var files []File
+	if cfg.BootDisk {
+		agent, err := Build(ctx, agentPackage, cfg.Kernel.Arch)
+		if err != nil {
+			return err
+		}
+		files = []File{Executable("/run/lab/agent", agent)}
+	} else {
+		var err error
+		if files, err = AgentFiles(ctx, cfg.Kernel, cfg.neededModules()...); err != nil {
+			return err
+		}
 	}
 	f, err := os.Create(filepath.Join(vm.dir, initramfsName))
 	if err != nil {

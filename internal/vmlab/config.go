@@ -41,6 +41,10 @@ type Config struct {
 	// are copied to the disk before. See [GetDebian].
 	Root string
 
+	// BootDisk: the firmware starts what the first disk holds; see [GetBootable]. Files are copied
+	// to it at each start. CrashKernel and Cmdline are its boot loader's affair.
+	BootDisk bool
+
 	Init string // guest path to start instead of the agent, which then isn't waited for
 	Dir  string // for the VM's files; a temporary one by default
 }
@@ -180,7 +184,12 @@ func (cfg *Config) qemuArgs(dir string, firmware []string, major int) []string {
 		"-chardev", "file,id=console,path=" + escape(filepath.Join(dir, consoleName)), "-serial", "chardev:console",
 		"-chardev", "socket,id=channel,fd=" + strconv.Itoa(channelFD),
 		"-chardev", "socket,id=monitor,fd=" + strconv.Itoa(monitorFD), "-mon", "chardev=monitor,mode=control",
-		"-kernel", cfg.Kernel.Image, "-initrd", filepath.Join(dir, initramfsName), "-append", cfg.cmdline(),
+	}
+	if cfg.BootDisk {
+		args = append(args, "-drive", "if=none,id=vmlab,format=raw,readonly=on,file="+escape(filepath.Join(dir, initramfsName)),
+			"-device", "virtio-blk-pci,drive=vmlab,serial=vmlab")
+	} else {
+		args = append(args, "-kernel", cfg.Kernel.Image, "-initrd", filepath.Join(dir, initramfsName), "-append", cfg.cmdline())
 	}
 	if cfg.Channel == "uart" {
 		args = append(args, "-serial", "chardev:channel")
@@ -196,6 +205,9 @@ func (cfg *Config) qemuArgs(dir string, firmware []string, major int) []string {
 		device := fmt.Sprintf("nvme,id=disk%ddev,serial=gokexec%d,drive=disk%d", i, i, i)
 		if d.Bus == "virtio" {
 			device = fmt.Sprintf("virtio-blk-pci,id=disk%ddev,serial=gokexec%d,drive=disk%d", i, i, i)
+		}
+		if cfg.BootDisk && i == 0 {
+			device += ",bootindex=0"
 		}
 		args = append(args, "-drive", drive, "-device", device)
 	}

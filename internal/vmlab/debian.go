@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// Debian is an installed Debian with kdump-tools, makedumpfile, initramfs-tools,
-// dracut and a cloud kernel of its own: the disk of a machine, never started.
+// Debian is an installed Debian with a cloud kernel of its own: the disk of a machine, never started.
 type Debian struct {
 	Suite    string
 	Kernel   *Kernel           // the installed one
@@ -26,30 +25,70 @@ type Debian struct {
 // debianKernels names what the suites' own kernels are called here.
 var debianKernels = map[string]string{"bookworm": "bookworm-cloud", "trixie": "trixie-cloud"}
 
-// debianPackages are those whose versions tell one installation from another.
-var debianPackages = []string{"kdump-tools", "kexec-tools", "makedumpfile", "initramfs-tools-core", "dracut-core", "systemd", "linux-image-cloud-amd64"}
-
 //go:embed debian.sh
 var debianRecipe string
+
+//go:embed bootable.sh
+var bootableRecipe string
+
+// installation is a way to install a Debian.
+type installation struct {
+	name     string // of its directory in the cache
+	recipe   string // shell script: SUITE SOURCES APTCONF and argument
+	argument string
+	packages []string // whose versions tell one installation from another
+}
+
+// withKdumpTools has Debian's own kdump, initramfs-tools and dracut. Its disk is an ext4.
+func withKdumpTools() installation {
+	return installation{name: "debian", recipe: debianRecipe,
+		packages: []string{"kdump-tools", "kexec-tools", "makedumpfile", "initramfs-tools-core", "dracut-core", "systemd", "linux-image-cloud-amd64"}}
+}
+
+// bootable has partitions and a boot loader.
+func bootable(loader string) (installation, error) {
+	own, ok := map[string][]string{"grub": {"grub-pc"}, "uki": {"systemd-boot", "systemd-ukify"}}[loader]
+	if !ok {
+		return installation{}, fmt.Errorf("no boot loader %q is known here", loader)
+	}
+	return installation{name: "debian-" + loader, recipe: bootableRecipe, argument: loader,
+		packages: append(own, "initramfs-tools-core", "systemd", "linux-image-cloud-amd64")}, nil
+}
 
 type debianRecord struct {
 	Versions map[string]string `json:"versions"`
 	recorded
 }
 
-// GetDebian returns the Debian of a suite ("bookworm", "trixie"), for amd64, and
+// GetDebian returns the Debian of a suite ("bookworm", "trixie"), for amd64, with kdump-tools,
+// makedumpfile, initramfs-tools and dracut, and
 // installs it when it isn't in the cache: less than a minute, by mmdebstrap, which
 // has to run as root. Newer versions of the packages are looked for at most once a
 // day.
 func GetDebian(ctx context.Context, suiteName string) (*Debian, error) {
-	d, err := getDebian(ctx, suiteName)
+	d, err := withKdumpTools().get(ctx, suiteName)
 	if err != nil {
 		return nil, fmt.Errorf("install Debian %s: %w", suiteName, err)
 	}
 	return d, nil
 }
 
-func getDebian(ctx context.Context, suiteName string) (*Debian, error) {
+// GetBootable returns a Debian of a suite whose disk has partitions and a boot loader that starts
+// it ([Config.BootDisk]): "grub" by BIOS, "uki" (systemd-boot and a unified kernel image) by UEFI.
+// It has no kdump of Debian's.
+func GetBootable(ctx context.Context, suiteName, loader string) (*Debian, error) {
+	how, err := bootable(loader)
+	if err != nil {
+		return nil, err
+	}
+	d, err := how.get(ctx, suiteName)
+	if err != nil {
+		return nil, fmt.Errorf("install Debian %s with %s: %w", suiteName, loader, err)
+	}
+	return d, nil
+}
+
+func (how installation) get(ctx context.Context, suiteName string) (*Debian, error) {
 	name, ok := debianKernels[suiteName]
 	if !ok {
 		return nil, errors.New("no such suite is known here")
@@ -63,11 +102,11 @@ func getDebian(ctx context.Context, suiteName string) (*Debian, error) {
 		return nil, err
 	}
 	defer unlock()
-	good := func(r debianRecord) bool { return strings.HasSuffix(r.Dir, debianKey(r.Versions)) }
-	record, err := current(ctx, c, c.path("debian", suiteName+".json"), good, func() (debianRecord, error) {
-		newer, err := installDebian(ctx, c, suiteName)
+	good := func(r debianRecord) bool { return strings.HasSuffix(r.Dir, how.key(r.Versions)) }
+	record, err := current(ctx, c, c.path(how.name, suiteName+".json"), good, func() (debianRecord, error) {
+		newer, err := how.install(ctx, c, suiteName)
 		if err == nil {
-			removeOlder(c.path("debian", suiteName), c.path(newer.Dir))
+			removeOlder(c.path(how.name, suiteName), c.path(newer.Dir))
 		}
 		return newer, err
 	})
@@ -82,30 +121,30 @@ func getDebian(ctx context.Context, suiteName string) (*Debian, error) {
 	return &Debian{Suite: suiteName, Kernel: k, Versions: record.Versions, disk: c.path(record.Dir, "disk.img")}, nil
 }
 
-// debianKey is of what the disk was made by and of.
-func debianKey(versions map[string]string) string {
+// key is of what the disk was made by and of.
+func (how installation) key(versions map[string]string) string {
 	h := sha256.New()
-	fmt.Fprintln(h, debianRecipe)
-	for _, name := range debianPackages {
+	fmt.Fprintln(h, how.recipe)
+	for _, name := range how.packages {
 		fmt.Fprintln(h, name, versions[name])
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-func installDebian(ctx context.Context, c cache, suiteName string) (debianRecord, error) {
+func (how installation) install(ctx context.Context, c cache, suiteName string) (debianRecord, error) {
 	a, err := openApt(ctx, c, suiteName, "amd64")
 	if err != nil {
 		return debianRecord{}, err
 	}
 	record := debianRecord{Versions: map[string]string{}, recorded: recorded{Resolved: time.Now()}}
-	for _, name := range debianPackages {
+	for _, name := range how.packages {
 		fields, err := a.candidate(ctx, name)
 		if err != nil {
 			return debianRecord{}, err
 		}
 		record.Versions[name] = fields["version"]
 	}
-	record.Dir = filepath.Join("debian", suiteName, debianKey(record.Versions))
+	record.Dir = filepath.Join(how.name, suiteName, how.key(record.Versions))
 	if os.Geteuid() != 0 {
 		if _, err := os.Stat(c.path(record.Dir)); err != nil {
 			return debianRecord{}, errors.New("mmdebstrap and mke2fs need root, to give files their owners")
@@ -120,7 +159,7 @@ func installDebian(ctx context.Context, c cache, suiteName string) (debianRecord
 		if err := os.WriteFile(aptConf, []byte(transportOptions(options)), 0o644); err != nil {
 			return err
 		}
-		_, err = runTool(ctx, tmp, "sh", "-eu", "-c", debianRecipe, "debian.sh", suiteName, filepath.Join(a.dir, "parts", "debian.sources"), aptConf)
+		_, err = runTool(ctx, tmp, "sh", "-eu", "-c", how.recipe, how.name, suiteName, filepath.Join(a.dir, "parts", "debian.sources"), aptConf, how.argument)
 		return err
 	})
 	return record, err

@@ -21,8 +21,16 @@ func DebianSuites() []string {
 }
 
 // DebianMatrix runs a test as a subtest for each of the suites that is among
-// DebianSuites.
+// DebianSuites, on GetDebian's.
 func DebianMatrix(t *testing.T, suites []string, test func(t *testing.T, d *Debian)) {
+	t.Helper()
+	SuiteMatrix(t, suites, func(t *testing.T, suite string) {
+		test(t, getTestDebian(t, func() (*Debian, error) { return GetDebian(t.Context(), suite) }))
+	})
+}
+
+// SuiteMatrix runs a test as a subtest for each of the suites that is among DebianSuites.
+func SuiteMatrix(t *testing.T, suites []string, test func(t *testing.T, suite string)) {
 	t.Helper()
 	t.Parallel()
 	run := 0
@@ -31,7 +39,7 @@ func DebianMatrix(t *testing.T, suites []string, test func(t *testing.T, d *Debi
 			run++
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				test(t, getTestDebian(t, name))
+				test(t, name)
 			})
 		}
 	}
@@ -40,13 +48,19 @@ func DebianMatrix(t *testing.T, suites []string, test func(t *testing.T, d *Debi
 	}
 }
 
-func getTestDebian(t *testing.T, suiteName string) *Debian {
+// TestBootable is GetBootable for a test.
+func TestBootable(t *testing.T, suiteName, loader string) *Debian {
+	t.Helper()
+	return getTestDebian(t, func() (*Debian, error) { return GetBootable(t.Context(), suiteName, loader) })
+}
+
+func getTestDebian(t *testing.T, get func() (*Debian, error)) *Debian {
 	t.Helper()
 	Require(t, "amd64")
 	if missing := DebianPrerequisites(); len(missing) > 0 {
 		unable(t, "missing %v; %s", missing, InstallHint(missing))
 	}
-	d, err := GetDebian(t.Context(), suiteName)
+	d, err := get()
 	if err != nil {
 		unable(t, "%v", err)
 	}

@@ -159,6 +159,45 @@ func fetchKernel(ctx context.Context, c cache, spec kernelSpec) (kernelRecord, e
 	return record, err
 }
 
+// KernelPackages downloads the .deb files of a kernel of that name, and the linux-base of its suite,
+// into a directory, for a guest that installs them itself.
+func KernelPackages(ctx context.Context, name, dir string) ([]string, error) {
+	k, err := GetKernel(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := openCache()
+	if err != nil {
+		return nil, err
+	}
+	spec := kernelSpecs[name]
+	var record kernelRecord
+	if spec.meta == "" || !readRecord(c.path("kernels", name+".json"), &record) {
+		return nil, fmt.Errorf("kernel %s (%s) is of no package", name, k.Release)
+	}
+	unlock, err := c.lock(ctx, "apt-"+spec.suite+"-"+spec.debArch)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	a, err := openApt(ctx, c, spec.suite, spec.debArch)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	err = a.download(ctx, filepath.Join(dir, "debs"), append(slices.Clone(record.Packages), "linux-base"), func(debs []string) error {
+		for _, deb := range debs {
+			file := filepath.Join(dir, filepath.Base(deb))
+			if err := os.Rename(deb, file); err != nil {
+				return err
+			}
+			files = append(files, file)
+		}
+		return nil
+	})
+	return files, err
+}
+
 // pkg is a package at a version.
 type pkg struct{ name, version string }
 

@@ -17,7 +17,7 @@ func (vm *VM) step(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // patience is for what a whole system does, where one runs.
 func (vm *VM) patience() time.Duration {
-	if vm.Config.Root != "" {
+	if vm.Config.Root != "" || vm.Config.BootDisk {
 		return 3 * stepTimeout()
 	}
 	return stepTimeout()

@@ -67,7 +67,7 @@ func TestBuilderHooks(t *testing.T) {
 	const targets = "fs:UUID=1-2:/var/crash raw:/dev/sdb1"
 	tests := []struct {
 		name, script string
-		environment  string // targets in the environment
+		environment  string            // targets in the environment
 		files        map[string]string // what gokexec config says: targets, update; refused if the targets can't be there
 		want         string
 		not          string

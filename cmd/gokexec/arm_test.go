@@ -270,3 +270,79 @@ func TestArmUnknownKey(t *testing.T) {
 		t.Errorf("stderr %s names a key that is for others", &b.stderr)
 	}
 }
+
+// status and check say what is armed, and what has changed since.
+func TestArmedStatus(t *testing.T) {
+	b := newArmBench(t)
+	b.want(exitOK, "", "", "load", "--crash", b.vmlinuz)
+	b.want(exitOK, "", "", "status")
+	if strings.Contains(b.stdout.String(), "armed:") {
+		t.Errorf("what gokexec load has loaded is armed: %s", &b.stdout)
+	}
+	b.want(exitOK, "", "", "arm")
+	same := func() {
+		t.Helper()
+		b.want(exitOK, "armed:         for kernel 6.12.1", "", "status")
+		if strings.Contains(b.stdout.String(), "changed since") || !strings.Contains(b.stdout.String(), "configured by /etc/gokexec.conf") {
+			t.Errorf("status: %s", &b.stdout)
+		}
+		b.want(exitOK, "ok       armed: for kernel 6.12.1; dumps go to "+armedDisk+":/srv/dumps", "", "check")
+		b.want(exitOK, `"changed_since": []`, "", "status", "--json")
+	}
+	same()
+	b.configure("# only a comment\n")
+	same()
+	b.want(exitOK, `ok       target: dir:/var/crash is taken as `, "", "check")
+	for want, change := range map[string]func(b *bench){
+		"the configuration\n": func(b *bench) { b.configure("[Capture]\nDumpLevel=1\n") },
+		"the configuration, which is wrong now: /etc/gokexec.conf:4: ": func(b *bench) { b.configure("[Capture]\nDumpLevel=x\n") },
+		"the targets: " + armedDisk + ":/srv/other": func(b *bench) {
+			b.kernel.Remove("var/crash")
+			if err := os.Symlink("../srv/other", filepath.Join(b.kernel.Dir, "var/crash")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the targets: target dir:/var/crash: /var/crash is on memory": func(b *bench) {
+			b.kernel.Write("proc/self/mountinfo", "22 1 254:0 / / rw - ext4 /dev/vda rw\n23 22 0:5 / /srv rw - tmpfs tmpfs rw\n")
+		},
+		"is gone, and can't be loaded again": func(b *bench) { b.kernel.Remove("boot/vmlinuz-6.12.1") },
+		"is another file now":                func(b *bench) { b.kernel.Write("boot/vmlinuz-6.12.1", "other") },
+	} {
+		b := newArmBench(t)
+		b.want(exitOK, "", "", "arm")
+		change(b)
+		b.want(exitOK, "changed since: ", "", "status")
+		if !strings.Contains(b.stdout.String(), want) {
+			t.Errorf("status: %s; want %s", &b.stdout, want)
+		}
+		calls := b.kernel.Calls
+		b.run("check")
+		if !strings.Contains(b.stdout.String(), "warning  armed: for kernel") || b.kernel.Calls != calls {
+			t.Errorf("check: %s", &b.stdout)
+		}
+	}
+	// A dump's size is estimated for the level that is armed.
+	b.configure("[Capture]\nDumpLevel=17\n")
+	b.want(exitOK, "", "", "arm")
+	e := &env{stateDir: filepath.Join(b.kernel.Dir, "run/gokexec")}
+	if got := e.loadedConfig(); got.DumpLevel != "17" || len(got.Targets) != 1 {
+		t.Errorf("the configuration that is armed is %+v", got)
+	}
+}
+
+// gokexec hotplug reloads as [Hotplug] says; what is wrong elsewhere does not matter, and its own options count first.
+func TestHotplugConfigured(t *testing.T) {
+	b := newArmBench(t)
+	b.want(exitOK, "", "", "arm")
+	ran := filepath.Join(b.dir, "ran")
+	b.configure("[Capture]\nDumpLevel=x\n[Hotplug]\nReloadCommand=touch " + ran + "; exit 3\n")
+	b.kernel.AddMemory(kexectest.DIMM())
+	b.want(exitStale, "", "exit status 3", "hotplug")
+	if _, err := os.Stat(ran); err != nil {
+		t.Error(err)
+	}
+	b.want(exitOK, "", "", "hotplug", "--reload-method", "auto")
+	b.configure("[Hotplug]\nReloadMethod=x\n")
+	b.kernel.RemoveMemory(kexectest.DIMM())
+	b.want(exitOK, "", "[Hotplug] has no effect: /etc/gokexec.conf:4: ", "hotplug")
+}

@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 
 	"github.com/spf13/pflag"
 
+	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 func checkCommand() command {
@@ -24,7 +27,7 @@ capture fail: an initrd that is too large to be unpacked, made for another kerne
 than its modules or without those that the disk needs; a command line that lacks something;
 a running watchdog; encrypted disks; graphics drivers; and a dump target that cannot exist
 in a capture kernel, no longer exists on this machine, or has no room for a dump of its memory. Without KERNEL only the machine is
-checked. Nothing is changed, and no kernel lock is taken.`,
+checked, and what gokexec arm has armed with the targets of gokexec.conf(5). Nothing is changed, and no kernel lock is taken.`,
 		exits: []exitCode{{exitOK, "no problem was found"}, {exitFailure, "a load would fail, for the first reason that is printed"},
 			{exitStale, "a load would work, but a crash kernel is wanted and none is loaded"}},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
@@ -73,6 +76,11 @@ checked. Nothing is changed, and no kernel lock is taken.`,
 					}
 					findings = append(findings, reservationFinding(root, host, &size)...)
 				}
+				if *sysroot == "" && kind == machine.Crash && len(args) == 0 && in.initrd == "" && len(*targets) == 0 {
+					var more []advice.Finding
+					more, *targets = e.armedFindings(host)
+					findings = append(findings, more...)
+				}
 				more, err := e.targetFindings(ctx, *sysroot, *targets, in.initrd)
 				if err != nil {
 					return err
@@ -106,6 +114,26 @@ func (e *env) unarmed(sysroot string, root fs.FS, host *machine.Host) (bool, err
 	}
 	defer done()
 	return wantedIn(dir) && host.CrashLoaded != nil && !*host.CrashLoaded, nil
+}
+
+// armedFindings are about what gokexec arm has loaded, and what it would load now. The targets that are configured
+// are checked like those that are named.
+func (e *env) armedFindings(host *machine.Host) (findings []advice.Finding, targets []string) {
+	if host.CrashLoaded == nil || !*host.CrashLoaded {
+		return nil, nil
+	}
+	state, err := record.Read(e.stateDir)
+	if err != nil {
+		return nil, nil
+	}
+	a := e.armedOf(state, true)
+	if a == nil || accuracy.Verify(os.DirFS(e.sysroot), e.stateDir).Foreign {
+		return nil, nil
+	}
+	if c, _, _, err := readConfig(os.DirFS(e.sysroot)); err == nil {
+		targets = c.dumpTargets()
+	}
+	return []advice.Finding{a.finding()}, targets
 }
 
 func unarmedFinding() advice.Finding {

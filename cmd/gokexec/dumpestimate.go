@@ -186,6 +186,15 @@ func (e *env) loadedConfig() capture.Config {
 	if err != nil || state.Asked == nil || state.Asked.Initrd == nil {
 		return capture.Config{}
 	}
+	if made := recipeOf(state); made != nil {
+		known, _ := knownSettings(made.Settings)
+		c, err := configure(known)
+		if err != nil {
+			return capture.Config{}
+		}
+		cfg, _ := c.initramfs.settings(c.dumpTargets())
+		return cfg
+	}
 	cfg, err := initrdConfig(state.Asked.Initrd.Path)
 	if err != nil {
 		return capture.Config{}

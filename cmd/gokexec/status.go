@@ -32,7 +32,9 @@ func statusCommand() command {
 		name:  "status",
 		short: "show what is loaded, whether it is accurate, and where the crash memory is",
 		long: `Says whether a crash kernel and a kernel for an ordinary kexec are loaded, and
-which memory is reserved for the crash kernel.
+which memory is reserved for the crash kernel. Of one that gokexec arm has loaded it says for
+which kernel, targets and configuration, and what has changed since: the configuration, the
+kernel's file, or where the targets lie (as root). That does not change the exit code.
 
 A capture kernel learns the memory and CPUs of the crashed kernel from the elfcorehdr,
 which must be updated when they are hot-added or hot-removed. status reads the loaded
@@ -71,6 +73,7 @@ type statusReport struct {
 	*loader.Status
 	Verification *accuracy.Verification `json:"elfcorehdr"`
 	Wanted       bool                   `json:"wanted"`                    // a crash kernel was loaded, and not explicitly unloaded since
+	Armed        *armed                 `json:"armed,omitempty"`           // what gokexec arm has loaded
 	Event        bool                   `json:"unattended_event"`          // memory or CPUs have changed, and no process has checked
 	Problem      string                 `json:"hotplug_problem,omitempty"` // what gokexec hotplug could not repair
 
@@ -87,6 +90,7 @@ func (e *env) status(sysroot string, asJSON, plugin bool) error {
 	if plugin {
 		return r.printPlugin(e.stdout)
 	}
+	r.Armed = e.armedOf(r.Noted, sysroot == "")
 	if asJSON {
 		if err := e.printJSON(r); err != nil {
 			return err
@@ -221,6 +225,9 @@ func (r *statusReport) print(w io.Writer) {
 		fmt.Fprintf(w, "               last loaded by gokexec: %s, %s\n", r.Noted.Asked.Kernel.Path, r.Noted.Loaded.Format("2006-01-02 15:04:05 MST"))
 	case r.Verification.Foreign:
 		fmt.Fprintln(w, "               loaded by another program since gokexec did")
+	}
+	if r.Armed != nil {
+		r.Armed.print(w)
 	}
 	r.printTruth(w)
 	fmt.Fprintf(w, "boot kernel:   %s\n", loadedWord(r.BootLoaded))

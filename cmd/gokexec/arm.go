@@ -24,6 +24,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/reservation"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
 
@@ -126,8 +127,12 @@ func (e *env) arm(ctx context.Context, o *armOptions) error {
 	}
 	known, _ := knownSettings(f.Settings())
 	made := &recipe{Files: orEmpty(f.Paths()), Settings: orEmpty(known)}
-	if err := e.armable(arch); err != nil {
+	host, err := e.host("", arch)
+	if err != nil {
 		return err
+	}
+	if err := advice.FirstFailure(check.Host(host, machine.Crash)); err != nil {
+		return err // before time is spent on an initramfs
 	}
 	spec, built, err := e.armSpec(ctx, c, made, o.dryRun)
 	if err != nil {
@@ -143,6 +148,7 @@ func (e *env) arm(ctx context.Context, o *armOptions) error {
 		return failure
 	}
 	if out.Plan != nil {
+		out.Findings = append(out.Findings, sizeFinding(root, host, spec, built))
 		report.loadReport = newLoadReport(out.Plan, out.Findings, o.dryRun, o.json)
 		report.Loaded, report.Verification = report.Armed, out.Verification
 	}
@@ -152,13 +158,15 @@ func (e *env) arm(ctx context.Context, o *armOptions) error {
 	return failure
 }
 
-// armable finds what no configuration can help, before time is spent on an initramfs.
-func (e *env) armable(arch machine.Arch) error {
-	host, err := e.host("", arch)
-	if err != nil {
-		return err
+// sizeFinding tells whether what is reserved is enough for what is armed, before a crash tells.
+func sizeFinding(root fs.FS, host *machine.Host, spec *plan.Spec, built *initramfs.Report) advice.Finding {
+	m := reservation.Of(root, host)
+	m.CPUs = max(1, spec.CPUs)
+	m.Packed, m.Unpacked = uint64(built.Size), uint64(built.Unpacked)
+	if image, err := imageMemory(spec.Kernel.Path); err == nil {
+		m.Image = image
 	}
-	return advice.FirstFailure(check.Host(host, machine.Crash))
+	return reservation.Check(m)
 }
 
 // armSpec builds the initramfs and gives what is to be loaded. It completes the recipe.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -59,7 +58,6 @@ type demo struct {
 	start  time.Time
 	kernel *vmlab.Kernel
 	binary string
-	initrd string
 	vm     *vmlab.VM
 	before observed
 }
@@ -90,27 +88,23 @@ func (d *demo) prepare() error {
 	if d.binary, err = vmlab.Build(d.ctx, "./cmd/gokexec", d.kernel.Arch); err != nil {
 		return err
 	}
-	d.initrd = filepath.Join(d.dir, "capture.img")
-	args := []string{"initramfs", "-o", d.initrd, "--sysroot", d.kernel.ModulesRoot, "--kernel", d.kernel.Release, "--other-machine", "--set", "nvme", "raw:/dev/nvme0n1"}
-	out, err := exec.CommandContext(d.ctx, d.binary, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("gokexec initramfs: %w: %s", err, out)
-	}
-	d.say("$ gokexec initramfs -o capture.img --other-machine --set nvme raw:/dev/nvme0n1")
-	indent(strings.ReplaceAll(string(out), d.dir+"/", ""))
 	return nil
 }
 
 func (d *demo) boot() error {
 	d.say("booting it in QEMU: 512 MiB of RAM, crashkernel=128M, an NVMe disk for the dump")
-	var err error
+	modules, err := d.kernel.ModuleTree("nvme")
+	if err != nil {
+		return err
+	}
 	d.vm, err = vmlab.Launch(d.ctx, vmlab.Config{
 		Kernel: d.kernel, Memory: 512, CrashKernel: "128M", Disks: []vmlab.Disk{{}},
-		Files: []vmlab.File{
+		Files: append(modules,
 			vmlab.Executable("/bin/gokexec", d.binary),
-			{Path: "/boot/vmlinuz", Source: d.kernel.Image},
-			{Path: "/boot/capture.img", Source: d.initrd},
-		}})
+			vmlab.File{Path: "/boot/vmlinuz-" + d.kernel.Release, Source: d.kernel.Image},
+			vmlab.File{Path: "/boot/config-" + d.kernel.Release, Source: filepath.Join(d.kernel.ModulesRoot, "boot/config-"+d.kernel.Release)},
+			vmlab.File{Path: "/etc/gokexec.conf", Data: []byte(configuration)},
+		)})
 	return err
 }
 
@@ -128,10 +122,13 @@ func (d *demo) guest(argv ...string) error {
 	return nil
 }
 
+// configuration is the machine's gokexec.conf.
+const configuration = "[Kernel]\nAppend=console=ttyS0\n\n[Capture]\nTarget=raw:/dev/nvme0n1\n"
+
 func (d *demo) load() error {
 	for _, argv := range [][]string{
-		{"gokexec", "status"},
-		{"gokexec", "load", "--crash", "/boot/vmlinuz", "--initrd", "/boot/capture.img", "--append", "console=ttyS0"},
+		{"gokexec", "config"},
+		{"gokexec", "arm"},
 		{"gokexec", "status"},
 	} {
 		if err := d.guest(argv...); err != nil {

@@ -1,9 +1,7 @@
 package vm
 
 import (
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,7 +9,6 @@ import (
 
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
-	"github.com/gokexec/gokexec/pkg/kmod"
 )
 
 // The initramfs is built on the machine itself, for the directory that its
@@ -101,29 +98,9 @@ func TestVMCaptureSeen(t *testing.T) {
 // files, and the modules with all that they need.
 func moduleTree(t *testing.T, k *vmlab.Kernel, names ...string) []vmlab.File {
 	t.Helper()
-	root := os.DirFS(k.ModulesRoot)
-	tree, err := kmod.Open(root, k.Release)
+	files, err := k.ModuleTree(names...)
 	if err != nil {
 		t.Fatal(err)
-	}
-	needed, err := tree.Closure(nil, names)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var files []vmlab.File
-	add := func(name string) {
-		guest := path.Join("/lib/modules", k.Release, strings.TrimPrefix(name, tree.Dir()))
-		files = append(files, vmlab.File{Path: guest, Source: filepath.Join(k.ModulesRoot, name)})
-	}
-	for _, m := range needed {
-		add(m.Path)
-	}
-	index, err := fs.Glob(root, tree.Dir()+"/modules.*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range index {
-		add(name)
 	}
 	return files
 }

@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,6 +106,11 @@ func TestPackageScripts(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "systemctl"), []byte("#!/bin/sh\necho \"systemctl $*\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	// An older version's configuration is named, and stays.
+	old := filepath.Join(root, "etc/default/gokexec")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(old), 0o755), os.WriteFile(old, []byte("# x\nGOKEXEC_CRASH_OPTIONS='/boot/vmlinuz'\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
 	hidden := func() int {
 		found, _ := filepath.Glob(root + "/etc/udev/rules.d/*")
 		return len(found)
@@ -118,7 +124,7 @@ func TestPackageScripts(t *testing.T) {
 		not    string
 	}{
 		{"postinst", []string{"configure", ""}, 4, enable, ""},
-		{"postinst", []string{"configure", "1.0"}, 4, "hidden", enable},
+		{"postinst", []string{"configure", "1.0"}, 4, "/etc/default/gokexec is not read any more", enable},
 		{"prerm", []string{"upgrade", "1.1"}, 4, "", "systemctl"},
 		{"prerm", []string{"remove"}, 0, "no longer hidden", ""},
 		{"postinst", []string{"abort-remove"}, 4, "hidden", enable},

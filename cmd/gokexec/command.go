@@ -45,12 +45,13 @@ type env struct {
 	power          power
 	libDir         string // what outlives a boot
 	drill          drillMachine
+	programs       runner
 	messages       *capture.Console // stderr for commands whose messages may be lost
 	interrupts     *interrupts      // nil: signals are not handled
 }
 
 func systemEnv() *env {
-	return &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}, kmsg: "/dev/kmsg", power: systemPower{}, libDir: defaultLibDir, drill: systemDrill{}}
+	return &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, sysroot: "/", stateDir: loader.DefaultStateDir, kernel: kexecsys.Kernel{}, kmsg: "/dev/kmsg", power: systemPower{}, libDir: defaultLibDir, drill: systemDrill{}, programs: systemRunner{}}
 }
 
 // command is one subcommand; usage, help and man pages are made from it.
@@ -96,6 +97,7 @@ func usageError(format string, args ...any) error {
 
 func commands() []command {
 	return []command{
+		setupCommand(),
 		armCommand(),
 		disarmCommand(),
 		loadCommand(),

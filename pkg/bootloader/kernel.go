@@ -191,8 +191,8 @@ func (s *search) named() {
 		}
 	}
 	for _, dir := range []string{"/usr/lib/modules/", "/lib/modules/"} {
-		// vmlinuz, Image (SUSE), vmlinuz-virt.efi (RHEL's UKI). An ELF file is the last choice: x86 does not load it
-		// by kexec_file_load, and it has no signature.
+		// vmlinuz, Image (SUSE), vmlinuz-virt.efi (RHEL's UKI). An ELF file is the last choice: kexec_file_load of x86
+		// does not take it, and it has no signature.
 		files := s.list(dir + s.release)
 		slices.SortStableFunc(files, func(a, b string) int { return cmp.Compare(elfName(a), elfName(b)) })
 		for _, name := range files {

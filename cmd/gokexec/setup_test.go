@@ -38,7 +38,7 @@ func newSetupMachine(t *testing.T) *setupMachine {
 		"etc/default/grub":       "GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"\"\n",
 		grubCfgPath:              "menuentry 'Debian' {\n\tlinux\t/boot/vmlinuz-6.12.1 root=/dev/vda1 ro quiet\n}\n",
 		"usr/sbin/grub-mkconfig": "for x in ${sysconfdir}/default/grub.d/*.cfg ; do\n", "usr/sbin/update-grub": "#!/bin/sh\n", "usr/bin/systemctl": "x", "run/systemd/system/x": "",
-		"usr/lib/systemd/system/kdump-tools.service": "", "usr/lib/systemd/system/gokexec-arm.service": "", "usr/lib/systemd/system/gokexec-hotplug.service": "", "usr/lib/systemd/system/gokexec-hotplug-check.timer": "",
+		"usr/lib/systemd/system/kdump-tools.service": "", "usr/lib/systemd/system/gokexec-crash.service": "", "usr/lib/systemd/system/gokexec-hotplug.service": "", "usr/lib/systemd/system/gokexec-hotplug-check.timer": "",
 		"var/log/x": "",
 	} {
 		m.kernel.Write(name, text)
@@ -135,7 +135,7 @@ func TestSetup(t *testing.T) {
 		t.Errorf("--dry-run changed the machine; it ran %q", m.ran)
 	}
 	m.setup(exitOK, "reboot: the memory is reserved by the next boot", "")
-	if want := []string{"update-grub", "systemctl disable kdump-tools.service", "systemctl enable gokexec-arm.service", "systemctl enable gokexec-hotplug.service", "systemctl enable gokexec-hotplug-check.timer"}; !slices.Equal(m.ran, want) {
+	if want := []string{"update-grub", "systemctl disable kdump-tools.service", "systemctl enable gokexec-crash.service", "systemctl enable gokexec-hotplug.service", "systemctl enable gokexec-hotplug-check.timer"}; !slices.Equal(m.ran, want) {
 		t.Errorf("setup ran %q; want %q", m.ran, want)
 	}
 	word := grubWord.FindString(m.read(setupDropin))
@@ -155,7 +155,7 @@ func TestSetup(t *testing.T) {
 		t.Errorf("setup again ran %q", m.ran)
 	}
 	m.reserved()
-	m.setup(exitOK, "start gokexec-arm.service", "")
+	m.setup(exitOK, "start gokexec-crash.service", "")
 	if !m.active[armUnit] || len(m.ran) != 1 {
 		t.Errorf("after the boot setup ran %q; want the unit started", m.ran)
 	}
@@ -270,9 +270,9 @@ func TestSetupFails(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		m.setup(exitByHand, "enable gokexec-arm.service", "hint: add crashkernel=")
+		m.setup(exitByHand, "enable gokexec-crash.service", "hint: add crashkernel=")
 		m.reserved()
-		m.setup(exitOK, "start gokexec-arm.service", "crashkernel=128M is in /proc/cmdline already and stays")
+		m.setup(exitOK, "start gokexec-crash.service", "crashkernel=128M is in /proc/cmdline already and stays")
 	})
 	t.Run("a file that is not understood", func(t *testing.T) {
 		m := newSetupMachine(t)

@@ -129,7 +129,10 @@ func (o *openrcInit) command(verb, name string) string {
 	return "rc-service " + openrcName(name) + " " + verb
 }
 
-const armUnit = "gokexec-arm.service"
+const armUnit = "gokexec-crash.service"
+
+// earlyUnit may take its place.
+const earlyUnit = "gokexec-crash-early.service"
 
 // setupUnits are gokexec's, in the order in which they are enabled. The first loads the crash kernel.
 var setupUnits = []string{armUnit, "gokexec-hotplug.service", "gokexec-hotplug-check.timer"}
@@ -147,10 +150,18 @@ func (s *setup) planUnits(ctx context.Context) error {
 		return nil
 	}
 	configured := slices.ContainsFunc(s.report.Steps, func(step setupStep) bool { return step.Object == setupConfigPath })
+	early := false
+	if s.init.installed(earlyUnit) {
+		var err error
+		if early, err = s.init.enabled(ctx, earlyUnit); err != nil {
+			return err
+		}
+	}
 	units, load := setupUnits, true
-	if s.options.keepKdump {
+	if s.options.keepKdump || early {
 		units, load = units[1:], false
-	} else {
+	}
+	if !s.options.keepKdump {
 		for _, name := range kdumpUnits {
 			if err := s.planUnit(ctx, name, false); err != nil {
 				return err

@@ -23,6 +23,7 @@ type setupMachine struct {
 	enabled, active map[string]bool
 	ran             []string
 	fail            string // a command that fails
+	rules           bool   // the distribution's udev rules are in force
 }
 
 const (
@@ -32,14 +33,14 @@ const (
 )
 
 func newSetupMachine(t *testing.T) *setupMachine {
-	m := &setupMachine{bench: newBench(t), enabled: map[string]bool{"kdump-tools.service": true}, active: map[string]bool{}}
+	m := &setupMachine{bench: newBench(t), enabled: map[string]bool{"kdump-tools.service": true}, active: map[string]bool{}, rules: true}
 	for name, text := range map[string]string{
 		"proc/cmdline": notReserved, "proc/iomem": strings.Replace(kexectest.Iomem, "  36000000-3dffffff : Crash kernel\n", "", 1),
 		"etc/default/grub":       "GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"\"\n",
 		grubCfgPath:              "menuentry 'Debian' {\n\tlinux\t/boot/vmlinuz-6.12.1 root=/dev/vda1 ro quiet\n}\n",
 		"usr/sbin/grub-mkconfig": "for x in ${sysconfdir}/default/grub.d/*.cfg ; do\n", "usr/sbin/update-grub": "#!/bin/sh\n", "usr/bin/systemctl": "x", "run/systemd/system/x": "",
 		"usr/lib/systemd/system/kdump-tools.service": "", "usr/lib/systemd/system/gokexec-crash.service": "", "usr/lib/systemd/system/gokexec-hotplug.service": "", "usr/lib/systemd/system/gokexec-hotplug-check.timer": "",
-		"var/log/x": "",
+		"var/log/x": "", "usr/lib/gokexec/gokexec-hide-rules": "x",
 	} {
 		m.kernel.Write(name, text)
 	}
@@ -57,7 +58,7 @@ var grubWord = regexp.MustCompile(` crashkernel=[0-9A-Za-z,:-]+`)
 // run is the programs.
 func (m *setupMachine) run(_ context.Context, argv ...string) (string, error) {
 	line := strings.Join(argv, " ")
-	query := argv[0] == "systemctl" && strings.HasPrefix(argv[1], "is-")
+	query := len(argv) > 1 && (strings.HasPrefix(argv[1], "is-") || argv[1] == "shown")
 	if !query {
 		m.ran = append(m.ran, line)
 	}
@@ -75,6 +76,11 @@ func (m *setupMachine) run(_ context.Context, argv ...string) (string, error) {
 		}
 		text := grubWord.ReplaceAllString(m.read(grubCfgPath), "")
 		m.kernel.Write(grubCfgPath, strings.Replace(text, "quiet", "quiet"+words, 1))
+	case argv[0] == hideRules && argv[1] == "shown" && m.rules:
+		return "50-kdump-tools.rules\n", nil
+	case argv[0] == hideRules && argv[1] != "shown":
+		m.rules = argv[1] == "show"
+	case argv[0] == hideRules:
 	case argv[1] == "is-enabled" && m.enabled[unit]:
 		return "enabled\n", nil
 	case argv[1] == "is-enabled":
@@ -135,7 +141,7 @@ func TestSetup(t *testing.T) {
 		t.Errorf("--dry-run changed the machine; it ran %q", m.ran)
 	}
 	m.setup(exitOK, "reboot: the memory is reserved by the next boot", "")
-	if want := []string{"update-grub", "systemctl disable kdump-tools.service", "systemctl enable gokexec-crash.service", "systemctl enable gokexec-hotplug.service", "systemctl enable gokexec-hotplug-check.timer"}; !slices.Equal(m.ran, want) {
+	if want := []string{"update-grub", "systemctl disable kdump-tools.service", "/usr/lib/gokexec/gokexec-hide-rules hide", "systemctl enable gokexec-crash.service", "systemctl enable gokexec-hotplug.service", "systemctl enable gokexec-hotplug-check.timer"}; !slices.Equal(m.ran, want) {
 		t.Errorf("setup ran %q; want %q", m.ran, want)
 	}
 	word := grubWord.FindString(m.read(setupDropin))
@@ -156,7 +162,7 @@ func TestSetup(t *testing.T) {
 	}
 	m.reserved()
 	m.setup(exitOK, "start gokexec-crash.service", "")
-	if !m.active[armUnit] || len(m.ran) != 1 {
+	if want := []string{"systemctl daemon-reload", "systemctl start " + armUnit}; !m.active[armUnit] || !slices.Equal(m.ran, want) {
 		t.Errorf("after the boot setup ran %q; want the unit started", m.ran)
 	}
 	m.setup(exitOK, "nothing to do\n", "")
@@ -174,7 +180,7 @@ func TestSetup(t *testing.T) {
 		}
 	}
 	maps.DeleteFunc(m.enabled, func(_ string, on bool) bool { return !on })
-	if !maps.Equal(m.enabled, wasEnabled) || m.active[armUnit] {
+	if !maps.Equal(m.enabled, wasEnabled) || m.active[armUnit] || !m.rules {
 		t.Errorf("undone, enabled are %v, active %v; want %v and none", m.enabled, m.active, wasEnabled)
 	}
 	m.setup(exitOK, "nothing to do", "", "--undo")
@@ -216,6 +222,17 @@ func TestSetupKeeps(t *testing.T) {
 		m.setup(exitOK, "", "", "--keep-kdump")
 		if !m.enabled["kdump-tools.service"] || m.enabled[armUnit] || !m.enabled["gokexec-hotplug-check.timer"] {
 			t.Errorf("enabled: %v; want kdump-tools, and all of ours but %s", m.enabled, armUnit)
+		}
+		if !m.rules {
+			t.Error("the rules are hidden")
+		}
+		m.setup(exitOK, "", "")
+		if m.enabled["kdump-tools.service"] || !m.enabled[armUnit] {
+			t.Errorf("without it, enabled: %v; want ours", m.enabled)
+		}
+		m.setup(exitOK, "", "", "--keep-kdump")
+		if !m.enabled["kdump-tools.service"] || m.enabled[armUnit] {
+			t.Errorf("with it again, enabled: %v; want kdump-tools", m.enabled)
 		}
 	})
 	t.Run("what was edited since", func(t *testing.T) {
@@ -345,7 +362,7 @@ func TestSetupReport(t *testing.T) {
 	if err := json.NewDecoder(bytes.NewReader(m.stdout.Bytes())).Decode(&r); err != nil {
 		t.Fatal(err)
 	}
-	if r.Loader != "GRUB" || r.Crashkernel != "crashkernel=1G,high crashkernel=72M,low" || !r.Reboot || !r.DryRun || len(r.Steps) != 7 || r.Steps[0].Action != "write" || r.Steps[0].Object != "/"+setupDropin {
+	if r.Loader != "GRUB" || r.Crashkernel != "crashkernel=1G,high crashkernel=72M,low" || !r.Reboot || !r.DryRun || len(r.Steps) != 8 || r.Steps[0].Action != "write" || r.Steps[0].Object != "/"+setupDropin {
 		t.Errorf("report = %+v", r)
 	}
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/gokexec/gokexec/pkg/advice"
@@ -27,10 +25,8 @@ type setupRecord struct {
 	Files       []setupRecordFile        `json:"files,omitempty"`
 	Directories []string                 `json:"directories,omitempty"` // created, those above first
 	Units       []setupRecordUnit        `json:"units,omitempty"`
-	Undo        [][]string               `json:"undo,omitempty"` // commands that follow when the files are back
-	// Ran are the commands that ran in the boot BootID: their effect may show after the next boot only.
-	Ran    [][]string `json:"ran,omitempty"`
-	BootID string     `json:"boot_id,omitempty"`
+	Undo        [][]string               `json:"undo,omitempty"`         // commands that follow when the files are back
+	RulesHidden bool                     `json:"rules_hidden,omitempty"` // the distributions' udev rules
 }
 
 // setupRecordFile is a file that was written.
@@ -111,13 +107,4 @@ func (r *setupRecord) unit(name string, was, enabled bool) *setupRecordUnit {
 // owns tells whether setup has written a file.
 func (r *setupRecord) owns(name string) bool {
 	return slices.ContainsFunc(r.Files, func(f setupRecordFile) bool { return f.Path == name })
-}
-
-// bootID tells boots apart; "" if the kernel does not say.
-func bootID(root fs.FS) string {
-	b, err := fs.ReadFile(root, "proc/sys/kernel/random/boot_id")
-	if errors.Is(err, fs.ErrNotExist) || err != nil {
-		return ""
-	}
-	return string(b)
 }

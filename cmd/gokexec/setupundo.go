@@ -21,6 +21,12 @@ func (s *setup) planUndo(ctx context.Context) error {
 	if err := s.undoUnits(ctx); err != nil {
 		return err
 	}
+	if r.RulesHidden && s.fileExists(hideRules) {
+		s.step(setupStep{Action: "run", Object: hideRules + " show", do: func(ctx context.Context) error {
+			_, err := s.env.programs.run(ctx, hideRules, "show")
+			return err
+		}})
+	}
 	restored, err := s.undoFiles()
 	if err != nil {
 		return err

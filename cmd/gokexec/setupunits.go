@@ -17,6 +17,8 @@ type initSystem interface {
 	active(ctx context.Context, name string) bool
 	enable(ctx context.Context, name string, on bool) error
 	start(ctx context.Context, verb, name string) error // start, stop or restart
+	// reload has it read what generators make of the configuration.
+	reload(ctx context.Context) error
 	// command is what an administrator types.
 	command(verb, name string) string
 }
@@ -82,6 +84,11 @@ func (s *systemdInit) start(ctx context.Context, verb, name string) error {
 	return err
 }
 
+func (s *systemdInit) reload(ctx context.Context) error {
+	_, err := s.programs.run(ctx, "systemctl", "daemon-reload")
+	return err
+}
+
 func (s *systemdInit) command(verb, name string) string { return "systemctl " + verb + " " + name }
 
 type openrcInit struct {
@@ -118,6 +125,8 @@ func (o *openrcInit) start(ctx context.Context, verb, name string) error {
 	_, err := o.programs.run(ctx, "rc-service", openrcName(name), verb)
 	return err
 }
+
+func (o *openrcInit) reload(context.Context) error { return nil }
 
 func (o *openrcInit) command(verb, name string) string {
 	switch verb {
@@ -161,12 +170,13 @@ func (s *setup) planUnits(ctx context.Context) error {
 	if s.options.keepKdump || early {
 		units, load = units[1:], false
 	}
-	if !s.options.keepKdump {
-		for _, name := range kdumpUnits {
-			if err := s.planUnit(ctx, name, false); err != nil {
-				return err
-			}
+	for _, name := range kdumpUnits {
+		if err := s.planKdump(ctx, name); err != nil {
+			return err
 		}
+	}
+	if err := s.planRules(ctx); err != nil {
+		return err
 	}
 	for _, name := range units {
 		if err := s.planUnit(ctx, name, true); err != nil {
@@ -184,6 +194,58 @@ func (s *setup) planUnits(ctx context.Context) error {
 		s.planStart("restart", armUnit)
 	}
 	return nil
+}
+
+// planKdump plans that a unit of the distribution's kdump no longer loads; or with --keep-kdump, that it does as before.
+func (s *setup) planKdump(ctx context.Context, name string) error {
+	if !s.options.keepKdump {
+		return s.planUnit(ctx, name, false)
+	}
+	for _, u := range s.recordedUnits() {
+		if u.Name == name && u.Was && !u.Enabled {
+			if err := s.planUnit(ctx, name, true); err != nil {
+				return err
+			}
+			return s.planUnit(ctx, armUnit, false)
+		}
+	}
+	return nil
+}
+
+func (s *setup) recordedUnits() []setupRecordUnit {
+	if s.record == nil {
+		return nil
+	}
+	return s.record.Units
+}
+
+// hideRules is the program that hides the distributions' udev rules.
+const hideRules = "/usr/lib/gokexec/gokexec-hide-rules"
+
+// planRules plans to hide the distributions' udev rules that reload the crash kernel.
+func (s *setup) planRules(ctx context.Context) error {
+	if s.options.keepKdump || !s.fileExists(hideRules) {
+		return nil
+	}
+	shown, err := s.env.programs.run(ctx, hideRules, "shown")
+	if err != nil || shown == "" {
+		return err
+	}
+	s.step(setupStep{Action: "run", Object: hideRules + " hide", Detail: splitLines(shown), hint: "run it by hand", do: func(ctx context.Context) error {
+		r := s.recorded()
+		r.RulesHidden = true
+		if err := r.save(s.files); err != nil {
+			return err
+		}
+		_, err := s.env.programs.run(ctx, hideRules, "hide")
+		return err
+	}})
+	return nil
+}
+
+func (s *setup) fileExists(name string) bool {
+	content, err := s.files.read(name)
+	return err == nil && content != nil
 }
 
 // planUnit plans to enable or disable a unit.
@@ -222,6 +284,9 @@ func (s *setup) planStart(verb, name string) {
 			r.unit(name, is, is).Started = true
 		}
 		if err := r.save(s.files); err != nil {
+			return err
+		}
+		if err := s.init.reload(ctx); err != nil {
 			return err
 		}
 		return s.init.start(ctx, verb, name)

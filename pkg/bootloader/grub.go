@@ -80,7 +80,7 @@ func (m *machine) mkconfig() string {
 func (m *machine) grubUpdate() []string {
 	config := m.grubConfig()
 	switch {
-	case m.readOnlyRoot() && m.has("transactional-update"):
+	case m.transactional():
 		return []string{"transactional-update", "--continue", "grub.cfg"}
 	case m.has("update-grub"):
 		return []string{"update-grub"}
@@ -185,8 +185,8 @@ GRUB_CMDLINE_LINUX_DEFAULT="$(gokexec_others "$GRUB_CMDLINE_LINUX_DEFAULT")"
 // grubStale tells whether grub.cfg lacks what its sources have, so that it was not made since, or has what they lack.
 func (m *machine) grubStale(e *edit) bool {
 	text := m.text(m.grubConfig())
-	if text == "" {
-		return false
+	if text == "" || m.transactional() {
+		return false // there it is made in a snapshot that the next boot has
 	}
 	made := map[string]bool{}
 	for _, line := range grubLinux.FindAllString(text, -1) {

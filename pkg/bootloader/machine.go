@@ -72,8 +72,8 @@ func (m *machine) program(name string) string {
 // has tells whether a program is installed.
 func (m *machine) has(name string) bool { return m.program(name) != "" }
 
-// readOnlyRoot tells whether the root filesystem is mounted read-only.
-func (m *machine) readOnlyRoot() bool {
+// transactional tells whether the root is a read-only snapshot, and transactional-update (SUSE) makes the next one.
+func (m *machine) transactional() bool {
 	root, ok := m.mounts().At("/")
-	return ok && slices.Contains(strings.Split(root.Options, ","), "ro")
+	return ok && slices.Contains(strings.Split(root.Options, ","), "ro") && m.has("transactional-update")
 }

@@ -2,6 +2,7 @@ package bootloader
 
 import (
 	"errors"
+	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
@@ -161,4 +162,27 @@ func FuzzVariable(f *testing.F) {
 			t.Errorf("%q became %q: reservations %q; want %q", text, changed, reserved, e.add)
 		}
 	})
+}
+
+// The drop-in is a shell script for grub-mkconfig: what a shell makes of it is what kernels get.
+func TestGRUBDropinInShell(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no shell")
+	}
+	for _, tt := range []struct {
+		defaults string
+		others   bool
+		want     string
+	}{
+		{"GRUB_CMDLINE_LINUX_DEFAULT=quiet", false, "<><quiet crashkernel=256M>"},
+		{"", false, "<>< crashkernel=256M>"},
+		{"GRUB_CMDLINE_LINUX='crashkernel=1G,high a=* b'\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet crashkernel=512M-:192M\"", true, "<a=* b ><quiet  crashkernel=256M>"},
+		{"set -eu\nGRUB_CMDLINE_LINUX=\nGRUB_CMDLINE_LINUX_DEFAULT=", true, "<>< crashkernel=256M>"},
+	} {
+		script := tt.defaults + "\n" + grubDropinText([]string{want}, tt.others) + `printf '<%s><%s>' "$GRUB_CMDLINE_LINUX" "$GRUB_CMDLINE_LINUX_DEFAULT"`
+		if out, err := exec.Command(sh, "-c", script).CombinedOutput(); err != nil || string(out) != tt.want {
+			t.Errorf("%q: the shell makes %q, %v; want %q", tt.defaults, out, err, tt.want)
+		}
+	}
 }

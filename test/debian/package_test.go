@@ -41,7 +41,13 @@ func TestHideRules(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if shown := strings.Fields(play("shown")); len(shown) != len(hiddenRules) || len(listed()) > 0 {
+		t.Errorf("shown are %q; want all, and no change", shown)
+	}
 	said := play("hide")
+	if shown := play("shown"); shown != "" {
+		t.Errorf("hidden, shown are %q", shown)
+	}
 	if got := listed(); !slices.Equal(got, hiddenRules) || !strings.Contains(said, "98-kexec.rules") {
 		t.Errorf("hidden are %q, said %q; want %q, also before their packages come", got, said, hiddenRules)
 	}

@@ -343,6 +343,16 @@ func TestSetupConfig(t *testing.T) {
 	m := newSetupMachine(t)
 	before := m.files()
 	m.kernel.Write("etc/default/kdump-tools", "USE_KDUMP=1\nKDUMP_COREDIR=\"/srv/crash\"\nKDUMP_FAIL_CMD=\"true\"\n")
+	m.kernel.Write("data/x", "")
+	before["/data/x"] = ""
+	m.setup(exitFailure, "", "target dir:/nowhere: there is no such directory", "--target", "/nowhere")
+	m.kernel.Write("etc/gokexec.conf", "[Capture]\nTarget=/elsewhere\nDumpLevel=lots\n")
+	m.setup(exitFailure, "", "/etc/gokexec.conf:3: [Capture] DumpLevel=lots", "--target", "/data")
+	m.kernel.Write("etc/gokexec.conf", "[Capture]\nTarget=/elsewhere\n")
+	before["/etc/gokexec.conf"] = m.read("etc/gokexec.conf")
+	if after := m.files(); after["/etc/gokexec.conf.d/50-setup.conf"] != "" || after["/"+setupDropin] != "" {
+		t.Errorf("a setup that was refused changed %v", differing(before, after))
+	}
 	m.setup(exitOK, "write /etc/gokexec.conf.d/50-setup.conf", "not imported: /etc/default/kdump-tools:3: KDUMP_FAIL_CMD", "--import", "--target", "/data")
 	if text := m.read("etc/gokexec.conf.d/50-setup.conf"); !strings.Contains(text, "[Capture]\nTarget=\nTarget=/data\n") {
 		t.Errorf("50-setup.conf = %q", text)

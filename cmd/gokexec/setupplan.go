@@ -16,11 +16,8 @@ import (
 	"github.com/gokexec/gokexec/pkg/reservation"
 )
 
-const (
-	// setupConfigPath is the part of gokexec.conf that setup writes, so that it changes no file of the administrator's.
-	setupConfigPath = "/etc/" + config.Name + ".d/50-setup.conf"
-	setupTargetDir  = "/var/crash"
-)
+// setupConfigPath is the part of gokexec.conf that setup writes, so that it changes no file of the administrator's.
+const setupConfigPath = "/etc/" + config.Name + ".d/50-setup.conf"
 
 // plan makes the steps that set the machine up.
 func (s *setup) plan(ctx context.Context) error {
@@ -37,10 +34,7 @@ func (s *setup) plan(ctx context.Context) error {
 	if err := s.planReservation(root, machine, imported); err != nil {
 		return err
 	}
-	if err := s.planConfig(imported); err != nil {
-		return err
-	}
-	if err := s.planTarget(); err != nil {
+	if err := s.planConfig(root, imported); err != nil {
 		return err
 	}
 	return s.planUnits(ctx)
@@ -221,54 +215,75 @@ func (s *setup) verifyLast(check func() error) {
 	}
 }
 
-// planConfig plans the drop-in of gokexec.conf with the targets and what is imported.
-func (s *setup) planConfig(imported *kdumpconf.Imported) error {
+// planConfig plans the drop-in of gokexec.conf with the targets and what is imported, and the directory where dumps go by
+// default. What arm would refuse is refused here.
+func (s *setup) planConfig(root fs.FS, imported *kdumpconf.Imported) error {
 	settings := slices.Clone(imported.Settings)
+	isTarget := func(c config.Setting) bool { return c.Section == "Capture" && c.Key == "Target" }
 	if len(s.options.targets) > 0 {
-		settings = slices.DeleteFunc(settings, func(c config.Setting) bool { return c.Section == "Capture" && c.Key == "Target" })
+		settings = slices.DeleteFunc(settings, isTarget)
 		for _, t := range s.options.targets {
-			settings = append(settings, config.Setting{Section: "Capture", Key: "Target", Value: t})
+			settings = append(settings, config.Setting{Section: "Capture", Key: "Target", Value: t, Origin: "--target"})
 		}
 	}
-	if len(settings) == 0 {
-		return nil
-	}
-	if i := slices.IndexFunc(settings, func(c config.Setting) bool { return c.Section == "Capture" && c.Key == "Target" }); i >= 0 {
+	if i := slices.IndexFunc(settings, isTarget); i >= 0 {
 		// An empty value takes those of other files away.
 		settings = slices.Insert(settings, i, config.Setting{Section: "Capture", Key: "Target"})
 	}
-	text, err := config.Format(settings, "Made by gokexec setup, which replaces it; gokexec setup --undo removes it.")
+	c, err := s.withSettings(root, settings)
 	if err != nil {
 		return err
 	}
-	old, err := s.files.read(setupConfigPath)
-	if err != nil {
+	if err := s.env.checkArmTargets(c); err != nil {
 		return err
 	}
-	if string(old) == string(text) {
-		return nil
+	if len(settings) > 0 {
+		text, err := config.Format(settings, "Made by gokexec setup, which replaces it; gokexec setup --undo removes it.")
+		if err != nil {
+			return err
+		}
+		old, err := s.files.read(setupConfigPath)
+		if err != nil {
+			return err
+		}
+		if string(old) != string(text) {
+			s.planFile(bootloader.File{Path: setupConfigPath, Old: old, New: text}, publicFile, "write the settings to "+config.LocalPath, func() {})
+		}
 	}
-	s.planFile(bootloader.File{Path: setupConfigPath, Old: old, New: text}, publicFile, "write the settings to "+config.LocalPath, func() {})
-	return nil
+	return s.planTarget(c)
 }
 
-// planTarget plans the directory where dumps go by default.
-func (s *setup) planTarget() error {
-	if len(s.options.targets) > 0 {
-		return nil // it must be there: the mount may be missing
+// withSettings is the configuration that is in force with these settings in the drop-in, checked.
+func (s *setup) withSettings(root fs.FS, settings []config.Setting) (*configured, error) {
+	c, f, warnings, err := readConfig(root)
+	for _, w := range warnings {
+		s.note("warning: %s", w)
 	}
-	real, err := s.files.real(setupTargetDir)
+	if err != nil || len(settings) == 0 {
+		return c, err
+	}
+	others := slices.DeleteFunc(f.Settings(), func(c config.Setting) bool { return strings.HasPrefix(c.Origin, setupConfigPath+":") })
+	known, _ := knownSettings(append(others, settings...))
+	return configure(known)
+}
+
+// planTarget plans the default target's directory.
+func (s *setup) planTarget(c *configured) error {
+	if !slices.Contains(c.dumpTargets(), defaultTarget) {
+		return nil
+	}
+	real, err := s.files.real(defaultTarget)
 	if err != nil {
 		return err
 	}
 	if info, err := fs.Stat(s.files.tree, real); err == nil {
 		if !info.IsDir() {
-			return &advice.Problem{What: setupTargetDir + " is no directory", Hint: "remove it, or name another target: --target"}
+			return &advice.Problem{What: defaultTarget + " is no directory", Hint: "remove it, or name another target: --target"}
 		}
 		return nil
 	}
-	s.step(setupStep{Action: "create", Object: setupTargetDir, hint: "create it, or name another target: --target", do: func(context.Context) error {
-		made, err := s.files.makeDirs(setupTargetDir, 0o700)
+	s.step(setupStep{Action: "create", Object: defaultTarget, hint: "create it, or name another target: --target", do: func(context.Context) error {
+		made, err := s.files.makeDirs(defaultTarget, 0o700)
 		if err != nil {
 			return err
 		}

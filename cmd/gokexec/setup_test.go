@@ -174,7 +174,7 @@ func TestSetup(t *testing.T) {
 	if after := m.files(); !maps.Equal(after, before) {
 		t.Errorf("undone, the machine differs: %v", differing(before, after))
 	}
-	for _, dir := range []string{"var/crash", "etc/default/grub.d"} {
+	for _, dir := range []string{"var/crash", "etc/default/grub.d", "var/lib"} {
 		if _, err := os.Stat(filepath.Join(m.kernel.Dir, dir)); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("undone, %s is there: %v", dir, err)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	setupRecordPath    = "/var/lib/gokexec/setup.json"
+	setupRecordPath    = defaultLibDir + "/setup.json"
 	setupRecordVersion = 1
 )
 
@@ -61,15 +61,11 @@ func readSetupRecord(files *machineFiles) (*setupRecord, error) {
 }
 
 func (r *setupRecord) save(files *machineFiles) error {
-	made, err := files.makeDirs("/var/lib/gokexec", 0o755)
+	made, err := files.makeDirs(defaultLibDir, 0o700)
 	if err != nil {
 		return err
 	}
-	for _, dir := range made {
-		if !slices.Contains(r.Directories, dir) && dir != "/var/lib/gokexec" {
-			r.Directories = append(r.Directories, dir)
-		}
-	}
+	r.Directories = append(r.Directories, made...)
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err

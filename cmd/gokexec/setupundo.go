@@ -27,31 +27,28 @@ func (s *setup) planUndo(ctx context.Context) error {
 			return err
 		}})
 	}
-	restored, err := s.undoFiles()
-	if err != nil {
+	if err := s.undoFiles(); err != nil {
 		return err
 	}
-	later, err := s.undoLater()
-	if err != nil {
+	if err := s.undoLater(); err != nil {
 		return err
 	}
-	if restored || later || len(r.Undo) > 0 {
-		for _, command := range r.Undo {
-			s.step(setupStep{Action: "run", Object: strings.Join(command, " "), hint: "run it by hand, then gokexec setup --undo again", do: func(ctx context.Context) error {
-				_, err := s.env.programs.run(ctx, command...)
-				return err
-			}})
-		}
+	for _, command := range r.Undo { // also if an earlier --undo has put the files back, and then broke off
+		s.step(setupStep{Action: "run", Object: strings.Join(command, " "), hint: "run it by hand, then gokexec setup --undo again", do: func(ctx context.Context) error {
+			_, err := s.env.programs.run(ctx, command...)
+			return err
+		}})
 	}
 	s.step(setupStep{Action: "remove", Object: setupRecordPath, do: func(context.Context) error {
-		for _, dir := range slices.Backward(r.Directories) {
-			real, err := s.files.real(dir)
-			if err != nil {
-				return err
-			}
-			_ = s.files.root.Remove(real) // one with dumps in it stays
+		if err := s.files.remove(setupRecordPath); err != nil {
+			return err
 		}
-		return s.files.remove(setupRecordPath)
+		for _, dir := range slices.Backward(r.Directories) {
+			if real, err := s.files.real(dir); err == nil {
+				_ = s.files.root.Remove(real) // one that holds something by now stays
+			}
+		}
+		return nil
 	}})
 	return nil
 }
@@ -82,11 +79,11 @@ func (s *setup) undoUnits(ctx context.Context) error {
 }
 
 // undoFiles puts files back that are as setup has left them.
-func (s *setup) undoFiles() (restored bool, err error) {
+func (s *setup) undoFiles() error {
 	for _, f := range slices.Backward(s.record.Files) {
 		now, err := s.files.read(f.Path)
 		if err != nil {
-			return restored, err
+			return err
 		}
 		switch digest(now) {
 		case digest(f.Old):
@@ -96,7 +93,6 @@ func (s *setup) undoFiles() (restored bool, err error) {
 			s.note("%s was changed since and stays as it is; take %s out of it", f.Path, strings.Join(s.record.Words, " "))
 			continue
 		}
-		restored = true
 		file := bootloader.File{Path: f.Path, Old: now, New: f.Old}
 		step := setupStep{Action: "write", Object: f.Path, Detail: changedLines(string(now), string(f.Old))}
 		if f.Old == nil {
@@ -106,27 +102,26 @@ func (s *setup) undoFiles() (restored bool, err error) {
 		step.do = func(context.Context) error { return s.putBack(file) }
 		s.step(step)
 	}
-	return restored, nil
+	return nil
 }
 
 // undoLater takes the words out of files that came later, such as the boot entry of a newer kernel.
-func (s *setup) undoLater() (changed bool, err error) {
+func (s *setup) undoLater() error {
 	r := s.record
 	if len(r.Words) == 0 {
-		return false, nil
+		return nil
 	}
 	c, err := bootloader.Remove(os.DirFS(s.env.sysroot), r.Words)
 	if err != nil || c.Loader != r.Loader {
-		return false, err
+		return err
 	}
 	for _, f := range c.Files {
 		if r.owns(f.Path) || slices.ContainsFunc(r.Present, func(p bootloader.Reservation) bool { return p.Path == f.Path }) {
 			continue
 		}
-		changed = true
 		s.step(setupStep{Action: "write", Object: f.Path, Detail: changedLines(string(f.Old), string(f.New)), hint: c.Manual, do: func(context.Context) error { return s.putBack(f) }})
 	}
-	return changed, nil
+	return nil
 }
 
 // putBack writes or removes a file that nobody has changed meanwhile.

@@ -144,7 +144,7 @@ const armUnit = "gokexec-crash.service"
 const earlyUnit = "gokexec-crash-early.service"
 
 // setupUnits are gokexec's, in the order in which they are enabled. The first loads the crash kernel.
-var setupUnits = []string{armUnit, "gokexec-hotplug.service", "gokexec-hotplug-check.timer"}
+var setupUnits = []string{armUnit, "gokexec-hotplug.service", "gokexec-hotplug-check.timer", "gokexec-drill.service"}
 
 // kdumpUnits are those by which distributions load their crash kernel: Debian's and Ubuntu's, Fedora's and SUSE's, and SUSE's that
 // load it early and rewrite the boot loader's configuration.

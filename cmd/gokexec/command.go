@@ -111,6 +111,7 @@ func commands() []command {
 		metricsCommand(),
 		captureCommand(),
 		dumpCommand(),
+		tidyCommand(),
 		initramfsCommand(),
 		configCommand(),
 		dmesgCommand(),

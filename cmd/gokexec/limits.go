@@ -12,6 +12,7 @@ import (
 type limitOptions struct {
 	keepFree      string
 	keepDump      int
+	keepDumps     int
 	device, stall int // seconds; 0 is the default
 	form          formOptions
 }
@@ -19,6 +20,7 @@ type limitOptions struct {
 func (o *limitOptions) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.keepFree, "keep-free", "", "`SIZE` (512M, 2G) or part (10%) of a filesystem that a dump leaves free; 5% or 1G by default, whichever is less")
 	flags.IntVar(&o.keepDump, "keep-dump", capture.DefaultKeepDumpDays, fmt.Sprintf("`DAYS` for which raw: targets do not overwrite a complete dump, but leave it to the next target; %d by default", capture.DefaultKeepDumpDays))
+	flags.IntVar(&o.keepDumps, "keep-dumps", 0, "`N` dumps that a directory keeps with their memory, the new one among them: of older ones it is removed, beyond that number and where the new one has no room; log and result stay, and so does the newest of the old ones. By default all stay")
 	flags.IntVar(&o.device, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
 	flags.IntVar(&o.stall, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
 	o.form.register(flags)
@@ -26,12 +28,12 @@ func (o *limitOptions) register(flags *pflag.FlagSet) {
 
 // given reports whether one of them differs from the default.
 func (o *limitOptions) given() bool {
-	return o.keepFree != "" || o.keepDump != capture.DefaultKeepDumpDays || o.device != 0 || o.stall != 0 || o.form.given()
+	return o.keepFree != "" || o.keepDump != capture.DefaultKeepDumpDays || o.keepDumps != 0 || o.device != 0 || o.stall != 0 || o.form.given()
 }
 
 func (o *limitOptions) apply(cfg *capture.Config) {
 	o.form.apply(cfg)
-	cfg.KeepFree = o.keepFree
+	cfg.KeepFree, cfg.KeepDumps = o.keepFree, o.keepDumps
 	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds = o.device, o.stall
 	if o.keepDump != capture.DefaultKeepDumpDays {
 		cfg.KeepDumpDays = &o.keepDump

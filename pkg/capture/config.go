@@ -24,6 +24,9 @@ const DefaultKeepDumpDays = 7
 // maxDays bounds Config.KeepDumpDays: a century.
 const maxDays = 36525
 
+// maxKeepDumps bounds Config.KeepDumps.
+const maxKeepDumps = 10000
+
 // maxConfigSize bounds what ParseConfig reads, in bytes.
 const maxConfigSize = 1 << 20
 
@@ -85,6 +88,11 @@ type Config struct {
 	// overwritten: of a machine that crashes again and again, the first dump is the
 	// one to look at. 0 is not at all. Default: 7.
 	KeepDumpDays *int `json:"keep_dump_days,omitempty"`
+	// KeepDumps is how many dumps with their memory a directory of a target keeps, the new one among them. Of older ones
+	// the memory is removed: beyond that number, and where a dump has no room, the oldest first. The newest
+	// of the old ones stays. Log and result stay. 0: nothing is removed. Only dumps that a capture has made are
+	// counted and removed.
+	KeepDumps int `json:"keep_dumps,omitempty"`
 	// Watchdog makes Init open and feed all hardware watchdogs, from when their
 	// drivers are there to the reboot: one that the crashed kernel armed would
 	// fire in the middle of a dump, and they reset a capture kernel that hangs.
@@ -176,6 +184,9 @@ func (c Config) Validate() error {
 	if days := c.KeepDumpDays; days != nil && (*days < 0 || *days > maxDays) {
 		return fmt.Errorf("%w: keep_dump_days is %d; want 0 to %d", ErrConfig, *days, maxDays)
 	}
+	if err := c.validKeepDumps(); err != nil {
+		return err
+	}
 	if err := c.Hooks.validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -196,6 +207,13 @@ func (c Config) ValidateInit() error {
 		if why := k.lost(t); why != "" {
 			return fmt.Errorf("%w: targets[%d]: %s", ErrConfig, i, why)
 		}
+	}
+	return nil
+}
+
+func (c Config) validKeepDumps() error {
+	if n := c.KeepDumps; n < 0 || n > maxKeepDumps {
+		return fmt.Errorf("%w: keep_dumps is %d; want 0 to %d", ErrConfig, n, maxKeepDumps)
 	}
 	return nil
 }

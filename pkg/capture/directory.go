@@ -34,13 +34,14 @@ type directorySink struct {
 	shown string // dir as the user knows it
 	now   string // dir as every process can name it
 	keep  reserve
+	old   *tidying // what may be removed to make room; nil: nothing
 	after func() error
 }
 
 // newDirectory makes the directory for a dump of the given time inside parent.
 // prefix is cut from the names shown to users: the mount point. keep is what a
-// dump leaves free of the filesystem.
-func newDirectory(sys Files, parent, prefix string, t time.Time, keep reserve) (*directorySink, error) {
+// dump leaves free of the filesystem, and dumps how many are kept.
+func newDirectory(sys Files, parent, prefix string, t time.Time, keep reserve, dumps keepDumps) (*directorySink, error) {
 	base := path.Join(parent, t.UTC().Format(timeLayout))
 	dir := base
 	for i := 1; ; i++ {
@@ -56,7 +57,9 @@ func newDirectory(sys Files, parent, prefix string, t time.Time, keep reserve) (
 	if err := sys.SyncDir(parent); err != nil {
 		return nil, fmt.Errorf("sync %s: %w", parent, err)
 	}
-	return &directorySink{sys: sys, dir: dir, now: dir, shown: path.Join("/", strings.TrimPrefix(dir, prefix)), keep: keep}, nil
+	s := &directorySink{sys: sys, dir: dir, now: dir, shown: path.Join("/", strings.TrimPrefix(dir, prefix)), keep: keep}
+	s.old = dumps.of(sys, parent, path.Base(dir))
+	return s, nil
 }
 
 func (s *directorySink) location() string { return s.shown }
@@ -102,8 +105,9 @@ func (s *directorySink) rename(from, to string) error {
 func (s *directorySink) note(data []byte) error { return putBytes(s, ResultName, data) }
 
 func (s *directorySink) create(int64) (dump, error) {
+	s.old.beforeDump()
 	// Without room nothing is begun; the log is there by now.
-	if room, space, err := s.keep.room(s.sys, s.dir); err == nil && room <= 0 {
+	if room, space, err := s.roomFor(1); err == nil && room <= 0 {
 		return nil, s.full(space)
 	}
 	name := path.Join(s.dir, IncompleteName)
@@ -114,6 +118,17 @@ func (s *directorySink) create(int64) (dump, error) {
 	return &directoryDump{newWriteBehind(f, 0), s, name, 0, false}, nil
 }
 
+// roomFor is how much more may be written, in bytes. If that is less than growth, old dumps make room, as far as
+// they may be removed.
+func (s *directorySink) roomFor(growth int64) (int64, Space, error) {
+	for {
+		room, space, err := s.keep.room(s.sys, s.dir)
+		if err != nil || room >= growth || !s.old.makeRoom() {
+			return room, space, err
+		}
+	}
+}
+
 // full says that the rest of the filesystem is kept free.
 func (s *directorySink) full(space Space) error {
 	return fmt.Errorf("%s: of %d MB, %d MB are free, and %d MB are to stay so (keep-free): %w",
@@ -121,10 +136,11 @@ func (s *directorySink) full(space Space) error {
 }
 
 func (s *directorySink) close() error {
+	err := s.old.close()
 	if s.after == nil {
-		return nil
+		return err
 	}
-	return s.after()
+	return errors.Join(err, s.after())
 }
 
 type directoryDump struct {
@@ -155,7 +171,7 @@ func (d *directoryDump) WriteAt(p []byte, offset int64) (int, error) {
 	for len(p) > 0 {
 		part := p[:min(int64(len(p)), writeBehindWindow)]
 		if growth := offset + int64(len(part)) - d.size(); growth > d.room {
-			room, space, err := d.sink.keep.room(d.sink.sys, d.sink.dir)
+			room, space, err := d.sink.roomFor(growth)
 			if over := growth - room; err == nil && over > 0 {
 				if part = part[:max(int64(len(part))-over, 0)]; len(part) == 0 {
 					return written, d.sink.full(space)

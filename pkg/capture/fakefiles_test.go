@@ -51,6 +51,7 @@ func (s *fakeFiles) fault(name string) *fault {
 }
 
 func (s *fakeFiles) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(s.path(name), perm) }
+func (s *fakeFiles) Root(name string) (*os.Root, error)        { return os.OpenRoot(s.path(name)) }
 func (s *fakeFiles) Rename(from, to string) error              { return os.Rename(s.path(from), s.path(to)) }
 func (s *fakeFiles) Pin(name string, own bool) (string, func() error, error) {
 	_, release, err := s.real.Pin(s.path(name), own)

@@ -29,6 +29,7 @@ func (linuxFiles) OpenFile(name string, flag int, perm fs.FileMode) (File, error
 }
 
 func (linuxFiles) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(name, perm) }
+func (linuxFiles) Root(name string) (*os.Root, error)        { return os.OpenRoot(name) }
 func (linuxFiles) Rename(oldname, newname string) error      { return os.Rename(oldname, newname) }
 func (linuxFiles) Stat(name string) (fs.FileInfo, error)     { return os.Stat(name) }
 func (linuxFiles) Lstat(name string) (fs.FileInfo, error)    { return os.Lstat(name) }

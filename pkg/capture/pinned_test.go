@@ -69,7 +69,7 @@ func TestPinned(t *testing.T) {
 			if tt.early != nil {
 				r.act = func(string) error { return tt.early(dir, victim) }
 			}
-			s, err := newPinned(r, dir, when, reserve{})
+			s, err := newPinned(r, dir, when, reserve{}, keepDumps{})
 			if errors.Is(r.err, fs.ErrPermission) {
 				t.Skipf("only root can play another user: %v", r.err)
 			}

@@ -59,7 +59,7 @@ func TestFormatAndSink(t *testing.T) {
 		}{
 			{"directory", func(s *fakeSystem) (sink, error) {
 				s.file(t, "/crash/x", "")
-				return newDirectory(s, "/crash", "", testCrashTime, reserve{})
+				return newDirectory(s, "/crash", "", testCrashTime, reserve{}, keepDumps{})
 			}, func(s *fakeSystem) []byte { return mustRead(t, s.path("/crash/"+testDirName+"/vmcore")) }},
 			{"raw", func(s *fakeSystem) (sink, error) {
 				s.device(t, "vda", 8<<20, func(b []byte) { // the remains of something

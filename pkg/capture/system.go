@@ -3,6 +3,7 @@ package capture
 import (
 	"io"
 	"io/fs"
+	"os"
 	"time"
 )
 
@@ -28,6 +29,8 @@ type Files interface {
 	// Pin opens a directory and returns a name that stays its own wherever it is moved, and what
 	// gives it up. With own the directory must be this user's, and no link leads to it.
 	Pin(name string, own bool) (pinned string, release func() error, err error)
+	// Root is os.OpenRoot: what is reached through it is below that directory.
+	Root(name string) (*os.Root, error)
 	// Rename is os.Rename.
 	Rename(oldname, newname string) error
 	// SyncDir makes the names in a directory durable.

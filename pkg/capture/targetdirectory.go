@@ -35,7 +35,7 @@ func openDirectory(_ context.Context, o *opening) (sink, error) {
 	case !info.IsDir():
 		return nil, fmt.Errorf("%s: %w", dir, syscall.ENOTDIR)
 	}
-	s, err := newPinned(o.sys, dir, o.when, o.cfg.reserve())
+	s, err := newPinned(o.sys, dir, o.when, o.cfg.reserve(), o.keepDumps())
 	if err != nil {
 		return nil, err
 	}

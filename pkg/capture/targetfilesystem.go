@@ -100,7 +100,7 @@ func (o *opening) mount(device *blkid.Device, options string) (sink, error) {
 	if err != nil {
 		return nil, errors.Join(err, unmount())
 	}
-	s, err := newDirectory(o.sys, dir, point, o.when, o.cfg.reserve())
+	s, err := newDirectory(o.sys, dir, point, o.when, o.cfg.reserve(), o.keepDumps())
 	if err != nil {
 		return nil, errors.Join(err, unmount())
 	}

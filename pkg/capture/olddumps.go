@@ -1,0 +1,194 @@
+package capture
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxResult bounds the result.json of an old dump, in bytes.
+const maxResult = 1 << 20
+
+// oldDump is a dump that a capture has left in a directory.
+type oldDump struct {
+	name     string // of its directory
+	when     time.Time
+	number   int   // of several of one second
+	bytes    int64 // that its memory takes on the disk; 0: it has none
+	complete bool
+}
+
+// parseDumpName reads the name of a dump's directory, as newDirectory makes it.
+func parseDumpName(name string) (when time.Time, number int, ok bool) {
+	base, suffix, suffixed := strings.Cut(name, "-")
+	when, err := time.Parse(timeLayout, base)
+	if err != nil || when.Format(timeLayout) != base {
+		return when, 0, false
+	}
+	if suffixed {
+		number, err = strconv.Atoi(suffix)
+		if err != nil || number < 1 || number > maxSuffix || strconv.Itoa(number) != suffix {
+			return when, 0, false
+		}
+	}
+	return when, number, true
+}
+
+// compare orders dumps by age, the oldest first.
+func (d oldDump) compare(o oldDump) int {
+	if c := d.when.Compare(o.when); c != 0 {
+		return c
+	}
+	return d.number - o.number
+}
+
+// listDumps lists the dumps of gokexec in a directory, the oldest first: its directories with such a name and
+// a result, that belong to this user alone. No link is followed.
+func listDumps(root *os.Root) ([]oldDump, error) {
+	dir, err := root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var dumps []oldDump
+	for _, name := range names {
+		when, number, ok := parseDumpName(name)
+		if !ok {
+			continue
+		}
+		if d, ok := readDump(root, oldDump{name: name, when: when, number: number}); ok {
+			dumps = append(dumps, d)
+		}
+	}
+	slices.SortFunc(dumps, oldDump.compare)
+	return dumps, nil
+}
+
+// readDump tells whether a directory is a dump, and fills in what it has.
+func readDump(root *os.Root, d oldDump) (oldDump, bool) {
+	info, err := root.Lstat(d.name)
+	if err != nil || !info.IsDir() || !own(info) {
+		return d, false
+	}
+	sub, err := root.OpenRoot(d.name)
+	if err != nil {
+		return d, false
+	}
+	defer sub.Close()
+	if !hasResult(sub) {
+		return d, false
+	}
+	for _, name := range []string{VMCoreName, IncompleteName} {
+		if info, err := sub.Lstat(name); err == nil && info.Mode().IsRegular() {
+			d.bytes += onDisk(info)
+			d.complete = d.complete || name == VMCoreName
+		}
+	}
+	return d, true
+}
+
+// own tells whether a file is this user's, and nobody else may change it.
+func own(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
+}
+
+// onDisk is what removing a file gives back, in bytes: at least 1, so that it is not nothing.
+func onDisk(info fs.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return max(st.Blocks*512, 1)
+	}
+	return max(info.Size(), 1)
+}
+
+// hasResult tells whether a directory has the result of a capture.
+func hasResult(dir *os.Root) bool {
+	info, err := dir.Lstat(ResultName)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := dir.OpenFile(ResultName, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxResult+1))
+	var r Result
+	if err != nil || len(data) > maxResult || json.Unmarshal(data, &r) != nil || r.CaptureTime.IsZero() {
+		return false
+	}
+	switch r.Outcome {
+	case Failed, LogOnly, Incomplete, Complete:
+		return true
+	}
+	return false
+}
+
+// removeMemory removes the memory of a dump; its log and its result stay.
+func removeMemory(root *os.Root, d oldDump) error {
+	sub, err := root.OpenRoot(d.name)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	for _, name := range []string{VMCoreName, IncompleteName} {
+		if err := sub.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
+	}
+	return syncRoot(sub)
+}
+
+func syncRoot(root *os.Root) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return err
+	}
+	return nil
+}
+
+// expendable are the dumps with memory that may be removed, the oldest first: not the newest, nor the newest that is
+// complete, nor the one named own, which is being written.
+func expendable(dumps []oldDump, own string) []oldDump {
+	dumps = slices.DeleteFunc(slices.Clone(dumps), func(d oldDump) bool { return d.bytes == 0 || d.name == own })
+	newest, complete := len(dumps)-1, -1
+	for i, d := range dumps {
+		if d.complete {
+			complete = i
+		}
+	}
+	var list []oldDump
+	for i, d := range dumps {
+		if i != newest && i != complete {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// withMemory counts the dumps that have their memory, without the one named own.
+func withMemory(dumps []oldDump, own string) int {
+	n := 0
+	for _, d := range dumps {
+		if d.bytes > 0 && d.name != own {
+			n++
+		}
+	}
+	return n
+}

@@ -69,13 +69,6 @@ checked, and what gokexec arm has armed with the targets of gokexec.conf(5). Not
 				} else if kind == machine.Crash {
 					findings = append(findings, check.Capture(root, host, nil, nil)...)
 				}
-				if kind == machine.Crash {
-					size := sizeOptions{initrd: in.initrd, cpus: in.cpus}
-					if len(args) == 1 {
-						size.kernel = args[0]
-					}
-					findings = append(findings, reservationFinding(root, host, &size)...)
-				}
 				if *sysroot == "" && kind == machine.Crash && len(args) == 0 && in.initrd == "" && len(*targets) == 0 {
 					var more []advice.Finding
 					more, *targets = e.armedFindings(host)

@@ -138,19 +138,6 @@ func sizedMachine(root fs.FS, host *machine.Host, o *sizeOptions) (m reservation
 	return m, err
 }
 
-// reservationFinding tells whether what is reserved is enough for a capture with such a kernel and initramfs. Without
-// a reservation there is none: the check of the crash memory says so.
-func reservationFinding(root fs.FS, host *machine.Host, o *sizeOptions) []advice.Finding {
-	if len(host.Crash) == 0 {
-		return nil
-	}
-	m, err := sizedMachine(root, host, o)
-	if err != nil {
-		return []advice.Finding{advice.NotKnown(reservation.CheckID, "%v", err)}
-	}
-	return []advice.Finding{reservation.Check(m)}
-}
-
 // imageMemory is what a kernel needs to start, in bytes.
 func imageMemory(name string) (uint64, error) {
 	f, err := os.Open(name)

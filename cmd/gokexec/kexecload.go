@@ -74,7 +74,7 @@ func (k *kexecRun) check(host *machine.Host, in *plan.Inputs, p *plan.Plan) ([]a
 		k.printPlan(p, policy)
 		k.debugCmdline(p)
 	}
-	for _, f := range check.Initrd(in, p, host) {
+	for _, f := range check.Initrd(nil, in, p, host) {
 		if f.Level >= advice.Warning { // kexec-tools loads any file
 			fmt.Fprintln(k.stderr, "gokexec: warning:", f.Detail)
 		}

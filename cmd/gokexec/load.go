@@ -280,7 +280,11 @@ func (o *loadOptions) plan(e *env, l *loader.Loader, spec *plan.Spec) (*loader.O
 	if err != nil {
 		return &loader.Outcome{}, err
 	}
-	findings := append(check.Load(host, p), check.Initrd(in, p, host)...)
+	root, err := e.tree(o.sysroot)
+	if err != nil {
+		return &loader.Outcome{}, err
+	}
+	findings := append(check.Load(host, p), check.Initrd(root, in, p, host)...)
 	return &loader.Outcome{Plan: p, Findings: findings}, advice.FirstFailure(findings)
 }
 

@@ -95,7 +95,7 @@ func TestPains(t *testing.T) {
 			b.kernel.Write("proc/cmdline", "root=/dev/vda1\n")
 		}, crash("K"), 1, []string{"without crashkernel=", "add crashkernel=256M"}},
 		{"reservation failed, by KASLR", region(noRegion, ""), crash("K"), 1, []string{"although the kernel was booted with crashkernel=128M", "nokaslr", `",high"`}},
-		{"crash kernel runs out of memory", region("36000000-3dffffff", "36000000-39ffffff"), []string{"check"}, 0, []string{"only 64 MiB is reserved", "use crashkernel=128M or more"}},
+		{"crash kernel runs out of memory", region("36000000-3dffffff", "36000000-39ffffff"), []string{"check"}, 0, []string{"64 MiB are reserved, a capture of this machine needs about", "may run out of memory", "boot with crashkernel="}},
 		{"kernel and initrd do not fit", func(b *bench) { b.initrd = b.file("initrd", make([]byte, 100<<20)) }, crash("K", "--initrd", "I"), 1,
 			[]string{"do not fit the crash memory of 128 MiB", "enlarge crashkernel= to 192 MiB", "smaller initrd"}},
 		{"no free area", fails(unix.EADDRNOTAVAIL), crash("K"), 1, []string{"enlarge crashkernel="}},

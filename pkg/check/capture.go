@@ -28,6 +28,7 @@ func Capture(root fs.FS, host *machine.Host, in *plan.Inputs, plan *plan.Plan) [
 		}
 		findings = append(findings, c.cmdline())
 	}
+	findings = append(findings, Reservation(root, host, plan, c.initrd)...)
 	return append(findings, c.watchdogs(), c.hotMemory(), c.encryption(), c.graphics(), c.reloads())
 }
 

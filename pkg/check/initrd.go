@@ -3,6 +3,7 @@ package check
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -28,8 +29,9 @@ const maxUnpacked = 4 << 30
 // Initrd reads all of a crash kernel's initrd as the kernel will, and tells what no load refuses
 // and each capture fails by: a Failure is a file that is no initramfs, or a damaged one (with
 // Spec.Force a Warning), a Warning one that is too large or whose modules are another kernel's. It finds nothing to say of
-// an ordinary kexec, or of a plan without an initrd. in is what p was made of.
-func Initrd(in *plan.Inputs, p *plan.Plan, host *machine.Host) []advice.Finding {
+// an ordinary kexec, or of a plan without an initrd. in is what p was made of. With root, the tree that host was read
+// from, it also tells whether the reservation is enough for a capture with such a kernel and initramfs.
+func Initrd(root fs.FS, in *plan.Inputs, p *plan.Plan, host *machine.Host) []advice.Finding {
 	if p.Kind != machine.Crash || p.Initrd == nil {
 		return nil
 	}
@@ -40,7 +42,11 @@ func Initrd(in *plan.Inputs, p *plan.Plan, host *machine.Host) []advice.Finding 
 	release := in.Release()
 	room := checkUnpacked(p, release, host, contents)
 	room.Level = min(room.Level, advice.Warning) // an estimate: no reason to be without a crash kernel
-	return []advice.Finding{f, room, checkKernelOfInitrd(p, release, contents)}
+	findings := []advice.Finding{f, room, checkKernelOfInitrd(p, release, contents)}
+	if root != nil {
+		findings = append(findings, Reservation(root, host, p, contents)...)
+	}
+	return findings
 }
 
 // PrepareInitrd does the part of Initrd that takes memory, and gives that back. Before a plan is made that

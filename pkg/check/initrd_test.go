@@ -41,7 +41,7 @@ func TestInitrd(t *testing.T) {
 				t.Fatal(err)
 			}
 			worst := advice.Finding{}
-			for _, f := range Initrd(in, p, host) {
+			for _, f := range Initrd(nil, in, p, host) {
 				if f.Level > worst.Level {
 					worst = f
 				}
@@ -49,7 +49,7 @@ func TestInitrd(t *testing.T) {
 			if worst.Level != tt.level || !strings.Contains(worst.Detail, tt.text) {
 				t.Errorf("Initrd() = %+v; want %v, %q", worst, tt.level, tt.text)
 			}
-			if p.Kind = machine.Boot; Initrd(in, p, host) != nil {
+			if p.Kind = machine.Boot; Initrd(nil, in, p, host) != nil {
 				t.Error("Initrd() of an ordinary kexec finds something")
 			}
 		})
@@ -94,7 +94,7 @@ func TestPrepareInitrd(t *testing.T) {
 		t.Fatal(err)
 	}
 	read.n = 0
-	if findings := Initrd(in, p, host); len(findings) != 3 || !strings.Contains(findings[2].Detail, "5.10.0-x") || read.n != 0 {
+	if findings := Initrd(nil, in, p, host); len(findings) != 3 || !strings.Contains(findings[2].Detail, "5.10.0-x") || read.n != 0 {
 		t.Errorf("Initrd() = %+v, and has read %d bytes; want what was prepared, and none", findings, read.n)
 	}
 	spec.Kind = machine.Boot

@@ -39,7 +39,7 @@ func (l *Loader) judgeChanged(host *machine.Host, in *plan.Inputs, p *plan.Plan,
 		return nil
 	}
 	initrd := p.Initrd != nil && slices.ContainsFunc(changed, func(path string) bool { return samePath(path, p.Initrd.Path) })
-	for _, f := range check.Initrd(in, p, host) {
+	for _, f := range check.Initrd(nil, in, p, host) {
 		if !initrd && f.Check != check.InitrdKernel {
 			continue // it was taken as it is
 		}

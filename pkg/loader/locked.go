@@ -79,7 +79,7 @@ func (l *Loader) planInputs(in *plan.Inputs) (*plan.Plan, *machine.Host, []advic
 		findings, err := l.Check(host, in, p)
 		return p, host, findings, err
 	}
-	findings := append(check.Load(host, p), check.Initrd(in, p, host)...)
+	findings := append(check.Load(host, p), check.Initrd(l.Root, in, p, host)...)
 	return p, host, findings, advice.FirstFailure(findings)
 }
 

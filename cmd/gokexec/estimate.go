@@ -14,14 +14,13 @@ import (
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/machine"
-	"github.com/gokexec/gokexec/pkg/record"
 	"github.com/gokexec/gokexec/pkg/reservation"
 )
 
 // sizeOptions are what the memory that a capture needs depends on, beside the machine.
 type sizeOptions struct {
-	kernel, initrd string // "": the running kernel, and what was loaded last
-	cpus           int
+	kernel, initrd string // "": what gokexec arm would load
+	cpus           int    // 0: those of the configuration, or one
 }
 
 func estimateCommand() command {
@@ -33,8 +32,8 @@ unpacked, what drivers, filter and compression took where it was measured, the C
 kernel, devices, larger pages, bounce buffers below 4 GiB, and a margin. It prints the crashkernel= that follows,
 what is reserved now, and what distributions reserve by default on such a machine.
 
-KERNEL and --initrd are what is to be loaded; by default the kernel that runs, and the initramfs that was
-loaded last or one as gokexec makes it. What a physical machine takes beyond that is an estimate, not measured.
+KERNEL and --initrd are what is to be loaded; by default what gokexec arm would load by gokexec.conf, or
+where that can't be told the running kernel and a usual initramfs. What a physical machine takes beyond that is an estimate, not measured.
 
 --shrink gives back the crash memory that is more than is recommended, through
 /sys/kernel/kexec_crash_size, until the next boot. Nothing may be loaded meanwhile, so unload before and load
@@ -46,7 +45,7 @@ lock, which no other command does.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			var o sizeOptions
 			flags.StringVar(&o.initrd, "initrd", "", "capture initramfs `FILE` that is to be loaded")
-			flags.IntVar(&o.cpus, "cpus", 1, "`N` CPUs of the capture kernel")
+			flags.IntVar(&o.cpus, "cpus", 0, "`N` CPUs of the capture kernel; those of the configuration by default, or one")
 			shrink := flags.Bool("shrink", false, "give back crash memory that is not needed, until the next boot")
 			asJSON := flags.Bool("json", false, "report as JSON")
 			sysroot := flags.String("sysroot", "", "read /proc and /sys under `DIR`, a collected tree")
@@ -55,7 +54,7 @@ lock, which no other command does.`,
 				switch {
 				case len(args) > 1:
 					return usageError("one KERNEL at most; there are %d arguments", len(args))
-				case o.cpus < 1 || o.cpus > maxCaptureCPUs:
+				case flags.Changed("cpus") && (o.cpus < 1 || o.cpus > maxCaptureCPUs):
 					return usageError("--cpus %d: want 1 to %d", o.cpus, maxCaptureCPUs)
 				case *shrink && *sysroot != "":
 					return usageError("--shrink is about this machine; leave --sysroot out")
@@ -70,7 +69,7 @@ lock, which no other command does.`,
 				if *shrink {
 					return e.shrinkReservation(ctx, &o, *asJSON)
 				}
-				m, err := e.reservationMachine(*sysroot, arch, &o)
+				m, err := e.reservationMachine(ctx, *sysroot, arch, &o)
 				if err != nil {
 					return err
 				}
@@ -93,7 +92,7 @@ lock, which no other command does.`,
 const maxCaptureCPUs = 8192
 
 // reservationMachine reads what a reservation depends on.
-func (e *env) reservationMachine(sysroot string, arch machine.Arch, o *sizeOptions) (reservation.Machine, error) {
+func (e *env) reservationMachine(ctx context.Context, sysroot string, arch machine.Arch, o *sizeOptions) (reservation.Machine, error) {
 	root, err := e.tree(sysroot)
 	if err != nil {
 		return reservation.Machine{}, err
@@ -105,28 +104,37 @@ func (e *env) reservationMachine(sysroot string, arch machine.Arch, o *sizeOptio
 	if host.IomemErr != nil {
 		return reservation.Machine{}, &advice.Problem{What: host.IomemErr.Error(), Hint: machine.ReadHint(host.IomemErr, ""), Err: host.IomemErr}
 	}
+	m := reservation.Of(root, host)
 	if sysroot == "" && o.initrd == "" {
-		o.initrd = e.lastInitrd()
+		e.sizeArmed(ctx, root, &m)
 	}
-	return sizedMachine(root, host, o)
+	return o.apply(m)
 }
 
-// lastInitrd is the initramfs that was loaded last, "" if it is not there any more.
-func (e *env) lastInitrd() string {
-	state, err := record.Read(e.stateDir)
-	if err != nil || state.Asked == nil || state.Asked.Initrd == nil {
-		return ""
+// sizeArmed fills in what gokexec arm would load by the configuration; what can't be found out stays as it is: what
+// is usual counts then.
+func (e *env) sizeArmed(ctx context.Context, root fs.FS, m *reservation.Machine) {
+	c, _, _, err := readConfig(root)
+	if err != nil {
+		return
 	}
-	if info, err := os.Stat(state.Asked.Initrd.Path); err != nil || !info.Mode().IsRegular() {
-		return ""
+	quiet := *e // arm says what there is to say
+	quiet.stderr = io.Discard
+	spec, built, err := quiet.armSpec(ctx, c, &recipe{}, true)
+	if err != nil {
+		return
 	}
-	return state.Asked.Initrd.Path
+	m.Packed, m.Unpacked, m.CPUs = uint64(built.Size), uint64(built.Unpacked), spec.CPUs
+	if size, err := imageMemory(spec.Kernel.Path); err == nil && size > 0 {
+		m.Image = size
+	}
 }
 
-// sizedMachine is a machine with what is to be loaded on it.
-func sizedMachine(root fs.FS, host *machine.Host, o *sizeOptions) (m reservation.Machine, err error) {
-	m = reservation.Of(root, host)
-	m.CPUs = o.cpus
+// apply fills in what is named.
+func (o *sizeOptions) apply(m reservation.Machine) (_ reservation.Machine, err error) {
+	if o.cpus > 0 {
+		m.CPUs = o.cpus
+	}
 	if o.kernel != "" {
 		if m.Image, err = imageMemory(o.kernel); err != nil {
 			return m, err

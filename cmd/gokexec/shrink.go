@@ -40,7 +40,7 @@ func (e *env) shrinkReservation(ctx context.Context, o *sizeOptions, asJSON bool
 		return err
 	}
 	defer lock.Release()
-	m, err := e.reservationMachine("", arch, o)
+	m, err := e.reservationMachine(ctx, "", arch, o)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (e *env) shrinkReservation(ctx context.Context, o *sizeOptions, asJSON bool
 		if err := e.writeCrashSize(region, all, region-spare); err != nil {
 			return err
 		}
-		after, err := e.reservationMachine("", arch, o)
+		after, err := e.reservationMachine(ctx, "", arch, o)
 		if err != nil {
 			return err
 		}

@@ -42,7 +42,7 @@ func defaultRows() []defaultRow {
 			return uint64(m.AllCPUs) << 20
 		}, kdumpUtilsSource},
 		{"RHEL 9", x86, "1G-2G:192M,2G-64G:256M,64G-:512M", nil, "kexec-tools of RHEL 9"},
-		{"Ubuntu 24.10 to 26.04", nil, "2G-4G:320M,4G-32G:512M,32G-64G:1024M,64G-128G:2048M,128G-:4096M", nil, "Ubuntu Server's documentation"},
+		{"Ubuntu 24.10 to 26.04", []elf.Machine{elf.EM_X86_64, elf.EM_AARCH64, elf.EM_PPC64, elf.EM_S390}, "2G-4G:320M,4G-32G:512M,32G-64G:1024M,64G-128G:2048M,128G-:4096M", nil, "Ubuntu Server's documentation"},
 		{"Debian, kdump-tools", nil, "512M-:192M", nil, "grub.d/kdump-tools.cfg"},
 		{"SUSE, not calibrated", []elf.Machine{elf.EM_X86_64, elf.EM_AARCH64, elf.EM_S390, elf.EM_RISCV}, "192M", nil, "kdump, calibrate.cc"},
 		{"SUSE, not calibrated", []elf.Machine{elf.EM_PPC64}, "384M", nil, "kdump, calibrate.cc"},

@@ -18,6 +18,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/bootloader"
+	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/config"
 	"github.com/gokexec/gokexec/pkg/initramfs"
@@ -257,6 +258,16 @@ func (e *env) buildArmed(ctx context.Context, recorded *plan.Spec) (*plan.Spec, 
 	quiet.stderr = io.Discard
 	spec, _, err := quiet.armSpec(ctx, c, &made, false)
 	return spec, err
+}
+
+// capture is the configuration of the capture, its targets as they are configured.
+func (r *recipe) capture() (capture.Config, error) {
+	known, _ := knownSettings(r.Settings)
+	c, err := configure(known)
+	if err != nil {
+		return capture.Config{}, err
+	}
+	return c.initramfs.settings(c.dumpTargets())
 }
 
 func (e *env) printArm(r *armReport, o *armOptions, spec *plan.Spec) error {

@@ -20,6 +20,7 @@ var configSections = []struct{ name, about string }{
 	{"Hooks", "Programs of this machine that the capture kernel runs before and after the capture."},
 	{"Initramfs", "What is in the initramfs of the capture kernel, in addition to what the targets need."},
 	{"Hotplug", "How gokexec hotplug loads the crash kernel again."},
+	{"Metrics", "What gokexec-metrics.service writes for Prometheus."},
 }
 
 // configKeys is the table of keys. A key has the name of its option.
@@ -69,6 +70,8 @@ var configKeys = []configKey{
 	{section: "Hotplug", key: "ReloadCommand", command: "hotplug", flag: "reload-command"},
 	{section: "Hotplug", key: "ReloadTimeout", command: "hotplug", flag: "reload-timeout"},
 	{section: "Hotplug", key: "ReloadMethod", command: "hotplug", flag: "reload-method"},
+
+	{section: "Metrics", key: "File", flag: "metrics-file"},
 }
 
 // notConfigured are the options of those commands that are no keys, and why.
@@ -90,10 +93,12 @@ type configOptions struct {
 	image           string
 	targets         []string
 	updateInitramfs bool
+	metricsFile     string
 }
 
 func (o *configOptions) declare(flags *pflag.FlagSet) {
 	flags.StringVar(&o.image, "image", "", "`FILE` of the crash kernel; by default that of the running kernel, which gokexec finds")
 	flags.StringArrayVar(&o.targets, "target", []string{defaultTarget}, "`TARGET` of the dump, as for gokexec initramfs (may be repeated: the first with room for all of it counts). A directory, except for "+defaultTarget+", must be there, and the mount that /etc/fstab has for it must be mounted")
 	flags.BoolVar(&o.updateInitramfs, "update-initramfs", false, "whether update-initramfs of Debian's initramfs-tools puts gokexec and the targets into each initramfs that it makes, for capture kernels that are loaded with one of those; gokexec arm does not need it")
+	flags.StringVar(&o.metricsFile, "metrics-file", defaultMetricsFile, "`FILE` for gokexec metrics --write, an absolute path; nothing is written where its directory is not there")
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -208,6 +209,12 @@ func (c *configured) validate() error {
 	}
 	if err := c.initramfs.checkWatchdog(); err != nil {
 		return err
+	}
+	if err := c.initramfs.hooks.absolute(); err != nil {
+		return err
+	}
+	if !filepath.IsAbs(c.metricsFile) {
+		return fmt.Errorf("%q is no absolute path", c.metricsFile)
 	}
 	if _, err := initramfs.ParseCompression(c.initramfs.compression); err != nil {
 		return err

@@ -180,22 +180,19 @@ func newTargetRoom(name string, free int64, err error) targetRoom {
 	return t
 }
 
-// loadedConfig is the configuration of the capture that was loaded last, the zero one if that is not known.
+// loadedConfig is the configuration of the capture that was loaded last, the zero one if that is not known. Its targets
+// are as the capture kernel finds them, or, of an armed one, as they are configured.
 func (e *env) loadedConfig() capture.Config {
 	state, err := record.Read(e.stateDir)
 	if err != nil || state.Asked == nil || state.Asked.Initrd == nil {
 		return capture.Config{}
 	}
+	var cfg capture.Config
 	if made := recipeOf(state); made != nil {
-		known, _ := knownSettings(made.Settings)
-		c, err := configure(known)
-		if err != nil {
-			return capture.Config{}
-		}
-		cfg, _ := c.initramfs.settings(c.dumpTargets())
-		return cfg
+		cfg, err = made.capture()
+	} else {
+		cfg, err = initrdConfig(state.Asked.Initrd.Path)
 	}
-	cfg, err := initrdConfig(state.Asked.Initrd.Path)
 	if err != nil {
 		return capture.Config{}
 	}

@@ -29,6 +29,16 @@ func (o *hookOptions) register(flags *pflag.FlagSet) {
 	flags.IntVar(&o.timeout, "hook-timeout", 0, fmt.Sprintf("`SECONDS` after which a hook is killed; %d by default", int(capture.DefaultHookTimeout.Seconds())))
 }
 
+// absolute is for those of a configuration, which knows no current directory.
+func (o *hookOptions) absolute() error {
+	for _, name := range slices.Concat(o.pre, o.post, o.emergency) {
+		if !filepath.IsAbs(name) {
+			return fmt.Errorf("%q is no absolute path", name)
+		}
+	}
+	return nil
+}
+
 // apply puts the hooks into a configuration, by absolute paths.
 func (o *hookOptions) apply(cfg *capture.Config) error {
 	cfg.Hooks.TimeoutSeconds = o.timeout

@@ -62,3 +62,36 @@ func TestInitramfsHooks(t *testing.T) {
 		t.Errorf("%v; want the file as it was", err)
 	}
 }
+
+// An armed machine has the hooks of its configuration, and a drill knows its targets.
+func TestArmHooks(t *testing.T) {
+	b := newArmBench(t)
+	d := &fakeDrill{dir: filepath.Join(b.kernel.Dir, "var/lib/gokexec")}
+	b.drill = d
+	b.kernel.Write("proc/sysrq-trigger", "")
+	b.kernel.Write("proc/sys/kernel/random/boot_id", "first\n")
+	for name, content := range map[string]string{"opt/hook": "#!/opt/sh -e\n", "opt/sh": string(imagetest.GoodELF(elf.EM_X86_64, binary.LittleEndian).Bytes())} {
+		b.kernel.Write(name, content)
+		if err := os.Chmod(filepath.Join(b.kernel.Dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.configure("[Hooks]\nPre=/opt/hook\nTimeout=7\n")
+	b.want(exitOK, "", "", "arm")
+	if got := b.armedConfig(); !strings.Contains(got, `"/opt/hook"`) || !strings.Contains(got, `"timeout_seconds": 7`) {
+		t.Errorf("the configuration in the initramfs is %s", got)
+	}
+	loaded := b.kernel.Crash
+	b.configure("[Hooks]\nPost=opt/hook\n")
+	b.want(exitFailure, "", "/etc/gokexec.conf:4: [Hooks] Post=opt/hook", "arm")
+	b.configure("[Hooks]\nPost=/opt/none\n")
+	b.want(exitFailure, "", "/opt/none: program can't be taken over", "arm")
+	if b.kernel.Crash != loaded {
+		t.Error("an arm that failed has changed what is loaded")
+	}
+	b.want(exitOK, "the dump is expected at "+armedDisk+":/srv/dumps", "", "drill", "--dry-run")
+	b.want(exitFailure, "", "not in a test", "drill", "--yes", "--delay", "0")
+	if !strings.Contains(string(d.record), `"path": "/srv/dumps"`) {
+		t.Errorf("the record at the crash: %s", d.record)
+	}
+}

@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -21,17 +25,28 @@ func metricsCommand() command {
 		short: "write the state of the crash kernel for Prometheus",
 		long: `Prints gauges in the text format of Prometheus: whether the machine is armed, whether the
 header of the crash kernel is accurate, the reserved memory, and when the last load, drill and
-dump were. With -o they replace a file, for the textfile collector of node_exporter.
-gokexec-metrics.timer does that from time to time, for the directory that Debian's
-prometheus-node-exporter reads, where that is there.
+dump were. With -o they replace a file, for the textfile collector of node_exporter; with
+--write the one that [Metrics] File= of gokexec.conf(5) names, by default in the directory that
+Debian's prometheus-node-exporter reads. gokexec-metrics.timer does that from time to time.
 
 What is not known has no value: it is not printed. The newest dump is looked for at the
 targets of the crash kernel that is loaded, where they are mounted now.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
 			output := flags.StringP("output", "o", "-", "`FILE` to replace, such as /var/lib/prometheus/node-exporter/gokexec.prom; - is the standard output")
+			write := flags.Bool("write", false, "replace the file that is configured; do nothing where its directory is not there")
 			return func(ctx context.Context, e *env, args []string) error {
 				if err := noArgs(args); err != nil {
 					return err
+				}
+				if *write {
+					if flags.Changed("output") {
+						return usageError("--write and --output exclude each other")
+					}
+					file, err := e.metricsFile()
+					if err != nil || file == "" {
+						return err
+					}
+					*output = file
 				}
 				text, err := e.metrics(ctx)
 				if err != nil {
@@ -41,6 +56,22 @@ targets of the crash kernel that is loaded, where they are mounted now.`,
 			}
 		},
 	}
+}
+
+// defaultMetricsFile is in the directory of Debian's prometheus-node-exporter.
+const defaultMetricsFile = "/var/lib/prometheus/node-exporter/gokexec.prom"
+
+// metricsFile is the file that is configured; "" where its directory is not there.
+func (e *env) metricsFile() (string, error) {
+	c, _, _, err := readConfig(os.DirFS(e.sysroot))
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(e.sysroot, c.metricsFile)
+	if _, err := os.Stat(filepath.Dir(file)); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return file, nil
 }
 
 // readings are what the metrics are made of.

@@ -121,6 +121,29 @@ gokexec_reserved_bytes 134217728
 	b.want(exitFailure, "", "no such file", "metrics", "-o", filepath.Join(b.dir, "none/gokexec.prom"))
 }
 
+// The configured file is written where its directory is there.
+func TestMetricsWrite(t *testing.T) {
+	b := newBench(t)
+	b.want(exitUsage, "", "exclude each other", "metrics", "--write", "-o", "x")
+	b.want(exitOK, "", "", "metrics", "--write")
+	if b.stdout.Len() > 0 {
+		t.Errorf("it printed %s", &b.stdout)
+	}
+	b.kernel.Write("var/lib/prometheus/node-exporter/x", "")
+	b.want(exitOK, "", "", "metrics", "--write")
+	b.kernel.Write("etc/gokexec.conf", "[Metrics]\nFile=/srv/own.prom\n")
+	b.kernel.Write("srv/x", "")
+	b.want(exitOK, "", "", "metrics", "--write")
+	for _, name := range []string{"var/lib/prometheus/node-exporter/gokexec.prom", "srv/own.prom"} {
+		text, err := os.ReadFile(filepath.Join(b.kernel.Dir, name))
+		if err != nil || parseMetrics(t, string(text))["gokexec_build_info"] != 1 {
+			t.Errorf("%s: %s, %v", name, text, err)
+		}
+	}
+	b.kernel.Write("etc/gokexec.conf", "[Metrics]\nFile=own.prom\n")
+	b.want(exitFailure, "", "/etc/gokexec.conf:2: [Metrics] File=own.prom", "metrics", "--write")
+}
+
 // Each metric, and each key of status --json, is in docs/formats.md.
 func TestMonitoringIsDocumented(t *testing.T) {
 	b, err := os.ReadFile("../../docs/formats.md")

@@ -20,6 +20,17 @@ var drillHooks = map[string]string{
 	"post": "echo $GOKEXEC_OUTCOME $GOKEXEC_TARGET >$GOKEXEC_DIRECTORY/post.txt\n",
 }
 
+const drillConfig = `[Kernel]
+Image=` + guestKernel + `
+Append=console=ttyS0
+[Hooks]
+Pre=/usr/local/sbin/pre
+Pre=/usr/local/sbin/hang
+Pre=/usr/local/sbin/eat
+Post=/usr/local/sbin/post
+Timeout=20
+`
+
 // TestVMDrill proves the whole chain as its user does: armed, drill, capture with hooks, of which two do what must
 // not cost the dump, second boot from the same disk, verified.
 func TestVMDrill(t *testing.T) {
@@ -36,19 +47,11 @@ func TestVMDrill(t *testing.T) {
 		return g
 	}
 	g := machine()
-	argv := []string{gokexec, "initramfs", "-o", guestInitrd, "--hook-timeout", "20"}
-	for _, name := range []string{"pre", "hang", "eat", "post"} {
-		stage := "--hook-pre"
-		if name == "post" {
-			stage = "--hook-post"
-		}
-		argv = append(argv, stage, "/usr/local/sbin/"+name)
-	}
-	t.Logf("%s", strings.TrimSpace(g.Must(append(argv, "/var/crash")...)))
 	if r := g.Run(gokexec, "drill", "--yes"); r.Code != 3 {
 		t.Errorf("a drill without a crash kernel: exit code %d; want 3\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	g.Must(gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", "console=ttyS0")
+	g.WriteFile("/etc/gokexec.conf", drillConfig)
+	t.Logf("%s", g.Must(gokexec, "arm"))
 	t.Logf("%s", g.Must(gokexec, "drill", "--dry-run"))
 	g.Start(gokexec, "drill", "--yes", "--delay", "1s") // it never answers
 	if end := g.WaitEnd(); end.Reason != "guest-reset" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -181,10 +182,7 @@ func (e *env) armSpec(ctx context.Context, c *configured, made *recipe, dryRun b
 		return nil, nil, err
 	}
 	c.initramfs.release = made.Release
-	var archive bytes.Buffer
-	built, targets, err := c.initramfs.build(ctx, e, c.dumpTargets(), func(write func(io.Writer) (*initramfs.Report, error)) (*initramfs.Report, error) {
-		return write(&archive)
-	})
+	built, targets, archive, err := e.buildForArm(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -197,9 +195,31 @@ func (e *env) armSpec(ctx context.Context, c *configured, made *recipe, dryRun b
 	if err := c.segments.apply(spec, dryRun); err != nil {
 		return nil, nil, err
 	}
-	spec.Initrd = plan.FromBuilt(armedInitrd, archive.Bytes())
+	spec.Initrd = plan.FromBuilt(armedInitrd, archive)
 	spec.Recipe, err = json.Marshal(made)
 	return spec, built, err
+}
+
+// buildForArm builds the initramfs in memory. A hook that can't be taken over, as one that was removed since, must not
+// leave the machine without a crash kernel: it is left out, loudly.
+func (e *env) buildForArm(ctx context.Context, c *configured) (*initramfs.Report, []*storage.Resolved, []byte, error) {
+	again := e
+	for {
+		var archive bytes.Buffer
+		built, targets, err := c.initramfs.build(ctx, again, c.dumpTargets(), func(write func(io.Writer) (*initramfs.Report, error)) (*initramfs.Report, error) {
+			return write(&archive)
+		})
+		var bad *initramfs.ProgramError
+		if !errors.As(err, &bad) || !c.initramfs.without(bad.Path) {
+			return built, targets, archive.Bytes(), err
+		}
+		line := fmt.Sprintf("warning: the capture goes without %s: %s", bad.Path, oneLine(bad.Err.Error()))
+		fmt.Fprintln(e.stderr, "gokexec:", line)
+		e.kernelLog(kernelWarning, line)
+		quiet := *e // the rest was said
+		quiet.stderr = io.Discard
+		again = &quiet
+	}
 }
 
 func targetNames(targets []*storage.Resolved) []string {

@@ -57,6 +57,20 @@ func (o *hookOptions) apply(cfg *capture.Config) error {
 	return nil
 }
 
+// without leaves out a program, and tells whether it was there. A file that is added stays, without its libraries.
+func (o *initramfsOptions) without(program string) bool {
+	found := false
+	for _, list := range []*[]string{&o.hooks.pre, &o.hooks.post, &o.hooks.emergency} {
+		rest := slices.DeleteFunc(slices.Clone(*list), func(name string) bool { return filepath.Clean(name) == program })
+		found = found || len(rest) < len(*list)
+		*list = rest
+	}
+	if slices.Contains(o.add, program) && !slices.Contains(o.plain, program) {
+		found, o.plain = true, append(o.plain, program)
+	}
+	return found
+}
+
 // addPrograms names what goes in with its libraries: the hooks, and of the additional files the programs that keep
 // their place. For another machine they are taken from the tree of that.
 func (o *initramfsOptions) addPrograms(e *env, root fs.FS, settings *capture.Config, cfg *initramfs.Config) error {
@@ -74,7 +88,7 @@ func (o *initramfsOptions) addPrograms(e *env, root fs.FS, settings *capture.Con
 		}
 	}
 	for _, f := range cfg.Files {
-		if !elsewhere && slices.Contains(o.add, "/"+f.Path) && isProgram(f) {
+		if name := "/" + f.Path; !elsewhere && slices.Contains(o.add, name) && !slices.Contains(o.plain, name) && isProgram(f) {
 			cfg.Programs = append(cfg.Programs, "/"+f.Path)
 		}
 	}

@@ -84,10 +84,24 @@ func TestArmHooks(t *testing.T) {
 	loaded := b.kernel.Crash
 	b.configure("[Hooks]\nPost=opt/hook\n")
 	b.want(exitFailure, "", "/etc/gokexec.conf:4: [Hooks] Post=opt/hook", "arm")
-	b.configure("[Hooks]\nPost=/opt/none\n")
-	b.want(exitFailure, "", "/opt/none: program can't be taken over", "arm")
 	if b.kernel.Crash != loaded {
 		t.Error("an arm that failed has changed what is loaded")
+	}
+	// What can't be taken over does not keep the machine from being armed, nor from being so later.
+	b.configure("[Hooks]\nPre=/opt/hook\nPost=/opt/none\nPost=/opt/sh\n")
+	b.want(exitOK, "armed with kernel", "gokexec: warning: the capture goes without /opt/none: ", "arm")
+	if got := b.armedConfig(); strings.Contains(got, "none") || !strings.Contains(got, `"/opt/hook"`) || !strings.Contains(got, `"/opt/sh"`) {
+		t.Errorf("the configuration in the initramfs is %s", got)
+	}
+	if err := os.Remove(filepath.Join(b.kernel.Dir, "opt/hook")); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitOK, "", "", "reload", "--reload-method", "file")
+	if got := b.armedConfig(); strings.Contains(got, `"/opt/hook"`) || !strings.Contains(got, `"/opt/sh"`) {
+		t.Errorf("after a hook was removed the configuration in the initramfs is %s", got)
+	}
+	if log, err := os.ReadFile(b.kmsg); err != nil || !strings.Contains(string(log), "the capture goes without /opt/hook") {
+		t.Errorf("kernel log = %s, %v; want the hook that is left out", log, err)
 	}
 	b.want(exitOK, "the dump is expected at "+armedDisk+":/srv/dumps", "", "drill", "--dry-run")
 	b.want(exitFailure, "", "not in a test", "drill", "--yes", "--delay", "0")

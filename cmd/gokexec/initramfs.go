@@ -41,6 +41,7 @@ type initramfsOptions struct {
 	watchdogs                      []kmod.Watchdog // of this machine, that run
 	limits                         limitOptions
 	hooks                          hookOptions
+	plain                          []string // of add: what goes in without its libraries
 }
 
 func initramfsCommand() command {

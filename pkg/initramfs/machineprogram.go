@@ -35,10 +35,24 @@ type programAdder struct {
 	want   arch // of /init
 }
 
+// ProgramError says which of Config.Programs can't be taken over. It wraps ErrProgram.
+type ProgramError struct {
+	Path string
+	Err  error // why
+}
+
+// Error names the program and the reason.
+func (e *ProgramError) Error() string {
+	return fmt.Sprintf("initramfs: %s: %v: %v", e.Path, ErrProgram, e.Err)
+}
+
+// Unwrap gives ErrProgram and the reason.
+func (e *ProgramError) Unwrap() []error { return []error{ErrProgram, e.Err} }
+
 // add adds a program by its absolute path, and what it needs.
 func (a *programAdder) add(name string) error {
 	if err := a.program(name, 0); err != nil {
-		return fmt.Errorf("initramfs: %s: %w: %w", name, ErrProgram, err)
+		return &ProgramError{name, err}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/gokexec/gokexec/internal/rootfs"
 )
@@ -247,6 +248,39 @@ func FuzzScript(f *testing.F) {
 		}
 		if !strings.Contains(string(head), name) || !strings.Contains(string(head), argument) {
 			t.Errorf("parseScript(%q) = %q, %q: not in it", head, name, argument)
+		}
+	})
+}
+
+// Whatever is named as a program, the archive has it and all else under valid paths, or nothing is written.
+func FuzzProgram(f *testing.F) {
+	f.Add(dynamicFile(elf.EM_X86_64, "/lib64/ld.so", elf.DT_NEEDED, "libc.so.6", elf.DT_RUNPATH, "$ORIGIN/../lib:/x"), []byte("/usr/lib/a\ninclude *.conf\n"))
+	f.Add(dynamicFile(elf.EM_X86_64, "/lib/ld-musl-x86_64.so.1", elf.DT_NEEDED, "/lib/../x"), []byte("include ../etc/ld.so.conf"))
+	f.Add([]byte("#!/bin/p\n"), []byte{})
+	f.Fuzz(func(t *testing.T, program, conf []byte) {
+		library := dynamicFile(elf.EM_X86_64, "")
+		tree := fstest.MapFS{"bin/p": {Data: program, Mode: 0o755}, "etc/ld.so.conf": {Data: conf}, "lib64/ld.so": {Data: library, Mode: 0o755},
+			"lib/ld-musl-x86_64.so.1": {Data: library, Mode: 0o755}, "lib/libc.so.6": {Data: library}, "usr/lib/a/libc.so.6": {Data: library}}
+		var b bytes.Buffer
+		r, err := Build(&b, config(func(c *Config) {
+			c.Modules, c.KernelVersion, c.Root = nil, "", nil
+			c.Machine, c.Programs = tree, []string{"/bin/p"}
+		}))
+		if err != nil {
+			if b.Len() > 0 {
+				t.Errorf("%d bytes are written, and then %v", b.Len(), err)
+			}
+			return
+		}
+		found := false
+		for _, e := range r.Entries {
+			found = found || e.Path == "bin/p"
+			if _, there := tree[e.Path]; e.Mode.IsRegular() && !there && e.Path != "init" && e.Path != ConfigPath {
+				t.Errorf("/%s is no file of the machine", e.Path)
+			}
+		}
+		if !found {
+			t.Error("the program is not there")
 		}
 	})
 }

@@ -92,6 +92,9 @@ type writeBehind struct {
 	offset  int64 // the end of what is written
 	started int64 // everything before is being written back
 	waited  int64 // everything before is on the disk
+
+	// What was written again since, from before started: the tables of a dump.
+	again, againEnd int64
 }
 
 func newWriteBehind(f File, offset int64) *writeBehind {
@@ -112,8 +115,14 @@ func (w *writeBehind) WriteAt(p []byte, offset int64) (int, error) {
 		return 0, fmt.Errorf("write %d bytes at %d of a dump: %w", len(p), offset, syscall.EINVAL)
 	}
 	n, err := w.file.WriteAt(p, w.start+offset)
-	if n > 0 {
-		w.offset = max(w.offset, w.start+offset+int64(n))
+	if end := w.start + offset + int64(n); n > 0 {
+		if end-int64(n) < w.started {
+			if w.again == w.againEnd {
+				w.again, w.againEnd = end-int64(n), end
+			}
+			w.again, w.againEnd = min(w.again, end-int64(n)), max(w.againEnd, end)
+		}
+		w.offset = max(w.offset, end)
 	}
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
@@ -124,8 +133,15 @@ func (w *writeBehind) WriteAt(p []byte, offset int64) (int, error) {
 	return n, w.writeBack()
 }
 
-// writeBack hands the last window to the disk.
+// writeBack hands the last window to the disk, and what tells readers of the ones before: without it
+// they would be lost with the disk.
 func (w *writeBehind) writeBack() error {
+	if size := w.againEnd - w.again; size > 0 {
+		if err := w.file.WriteBack(w.again, size, false); err != nil {
+			return err
+		}
+		w.again, w.againEnd = 0, 0
+	}
 	if err := w.file.WriteBack(w.started, w.offset-w.started, false); err != nil {
 		return err
 	}

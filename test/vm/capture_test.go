@@ -229,7 +229,7 @@ func TestVMCaptureUnplugged(t *testing.T) {
 			loadCrash(t, g)
 			g.Crash()
 			// Into the memory's entry: what is saved so far is on the disk.
-			waitAllocated(g, disk, 32<<20)
+			waitAllocated(g, disk, 48<<20)
 			g.HMP("drive_del gone")
 			if end := g.WaitEnd(); end.Reason != "guest-shutdown" {
 				t.Fatalf("the machine ended by %q; want guest-shutdown, the failure action", end.Reason)
@@ -284,10 +284,18 @@ func TestVMCaptureSmall(t *testing.T) {
 			t.Parallel()
 			k := vmlab.GetTestKernel(t, name)
 			cfg := crashMachine(t, k, "--set", "nvme", "raw:/dev/nvme0n1")
-			cfg.CrashKernel, cfg.Memory = "80M", 1024
+			cfg.CrashKernel = "80M"
 			g := vmlab.Boot(t, cfg)
-			loadCrash(t, g)
-			crashFiltered(t, g)
+			t.Log(g.Must(gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", k.ConsoleArg()))
+			g.Crash()
+			if end := g.WaitEnd(); end.Reason != "guest-reset" {
+				t.Fatalf("the machine ended by %q; want guest-reset, the capture's reboot", end.Reason)
+			}
+			d := openDump(t, g.VM.Disk(0))
+			checkDefault(t, &d.result)
+			if !strings.Contains(d.log, "Kernel panic") {
+				t.Errorf("the log lacks the panic; it ends:\n%s", lastLines(d.log, 15))
+			}
 		})
 	}
 }

@@ -17,7 +17,7 @@ type entry struct {
 }
 
 // counter is what boot counting puts at the end of an entry's name (systemd.io/AUTOMATIC_BOOT_ASSESSMENT).
-var counter = regexp.MustCompile(`\+[0-9]+(-[0-9]+)?$`)
+func counter() *regexp.Regexp { return regexp.MustCompile(`\+[0-9]+(-[0-9]+)?$`) }
 
 // id is the name of the entry as the boot loader tells it.
 func (e entry) id() string { return entryID(path.Base(e.path)) }
@@ -28,7 +28,7 @@ func entryID(name string) string {
 			name = name[:len(name)-len(ext)]
 		}
 	}
-	return counter.ReplaceAllString(name, "")
+	return counter().ReplaceAllString(name, "")
 }
 
 // entries reads the entries of type 1 below the directories of bootDirs.

@@ -157,7 +157,7 @@ type row struct {
 // first.
 func rows() []row {
 	return []row{
-		ostree, unifiedImage, sdbootutil, grubby, typeOne, raspberryPi, armbian, ubootMenu, updateExtlinux, extlinux, flashKernel, zipl, grub,
+		ostree, unifiedImage, sdbootutil, grubby, typeOne, raspberryPi, armbian, ubootMenu, updateExtlinux(), extlinux, flashKernel(), zipl, grub,
 	}
 }
 

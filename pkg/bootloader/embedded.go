@@ -55,14 +55,14 @@ var armbian = row{
 	plan: func(m *machine, e *edit) error {
 		e.manual("the line extraargs= of "+armbianEnv, "")
 		return m.edited(e, armbianEnv, func(text string) (string, error) {
-			return editKeyed(e, armbianEnv, text, extraargs, "extraargs="), nil
+			return editKeyed(e, armbianEnv, text, extraargs(), "extraargs="), nil
 		})
 	},
 }
 
 const armbianEnv = "/boot/armbianEnv.txt"
 
-var extraargs = regexp.MustCompile(`(?m)^extraargs=`)
+func extraargs() *regexp.Regexp { return regexp.MustCompile(`(?m)^extraargs=`) }
 
 // extlinux is a menu of SYSLINUX, which U-Boot reads too.
 var extlinux = row{
@@ -71,16 +71,16 @@ var extlinux = row{
 	plan: func(m *machine, e *edit) error {
 		name := m.extlinuxMenu()
 		e.manual("each line \"append\" of "+name, "")
-		return m.edited(e, name, func(text string) (string, error) { return editEach(e, name, text, appendLine), nil })
+		return m.edited(e, name, func(text string) (string, error) { return editEach(e, name, text, appendLine()), nil })
 	},
 }
 
-var appendLine = regexp.MustCompile(`(?mi)^[ \t]*append(?:[ \t]+|$)`)
+func appendLine() *regexp.Regexp { return regexp.MustCompile(`(?mi)^[ \t]*append(?:[ \t]+|$)`) }
 
 func (m *machine) extlinuxMenu() string {
 	for _, dir := range []string{"/boot/extlinux", "/boot", "/boot/syslinux", "/boot/efi/extlinux", "/extlinux"} {
 		for _, name := range []string{"extlinux.conf", "syslinux.cfg"} {
-			if file := path.Join(dir, name); appendLine.MatchString(m.text(file)) {
+			if file := path.Join(dir, name); appendLine().MatchString(m.text(file)) {
 				return file
 			}
 		}
@@ -104,12 +104,15 @@ func variableRow(name, program, file, variable string) row {
 	}
 }
 
-var (
-	// updateExtlinux is Alpine's.
-	updateExtlinux = variableRow("extlinux (update-extlinux)", "update-extlinux", "/etc/update-extlinux.conf", "default_kernel_opts")
-	// flashKernel is Debian's for machines whose U-Boot runs a script.
-	flashKernel = variableRow("U-Boot (flash-kernel)", "flash-kernel", "/etc/default/flash-kernel", "LINUX_KERNEL_CMDLINE")
-)
+// updateExtlinux is Alpine's.
+func updateExtlinux() row {
+	return variableRow("extlinux (update-extlinux)", "update-extlinux", "/etc/update-extlinux.conf", "default_kernel_opts")
+}
+
+// flashKernel is Debian's for machines whose U-Boot runs a script.
+func flashKernel() row {
+	return variableRow("U-Boot (flash-kernel)", "flash-kernel", "/etc/default/flash-kernel", "LINUX_KERNEL_CMDLINE")
+}
 
 // ubootMenu is Debian's u-boot-menu, which makes extlinux.conf. Without a variable for them, kernels get what is in
 // /etc/kernel/cmdline, or else "ro quiet" (u-boot-update).
@@ -149,7 +152,7 @@ var zipl = row{
 		}
 		for _, entry := range m.entries {
 			text := m.text(entry.path)
-			e.change.write(entry.path, text, editKeyed(e, entry.path, text, optionsLine, "options "), true)
+			e.change.write(entry.path, text, editKeyed(e, entry.path, text, optionsLine(), "options "), true)
 		}
 		e.afterFiles([]string{"zipl"})
 		return nil
@@ -158,12 +161,12 @@ var zipl = row{
 
 const ziplConf = "/etc/zipl.conf"
 
-var parametersLine = regexp.MustCompile(`(?m)^[ \t]*parameters[ \t]*=[ \t]*`)
+func parametersLine() *regexp.Regexp { return regexp.MustCompile(`(?m)^[ \t]*parameters[ \t]*=[ \t]*`) }
 
 // editParameters edits the values of zipl.conf, which may be quoted.
 func editParameters(e *edit, text string) string {
 	for i := len(text); ; {
-		at := parametersLine.FindAllStringIndex(text[:i], -1)
+		at := parametersLine().FindAllStringIndex(text[:i], -1)
 		if len(at) == 0 {
 			return text
 		}

@@ -101,10 +101,9 @@ func (m *machine) grubReadsDropins() bool {
 	return name != "" && strings.Contains(m.text(m.program(name)), "default/grub.d")
 }
 
-var (
-	anyReservation = regexp.MustCompile(`crashkernel=[^\s"'\\]*`)
-	grubLinux      = regexp.MustCompile(`(?m)^[ \t]*linux(?:16|efi)?[ \t]+.*$`)
-)
+func anyReservation() *regexp.Regexp { return regexp.MustCompile(`crashkernel=[^\s"'\\]*`) }
+
+func grubLinux() *regexp.Regexp { return regexp.MustCompile(`(?m)^[ \t]*linux(?:16|efi)?[ \t]+.*$`) }
 
 // grubVariable is the variable whose words each kernel gets: the one that the file has.
 func (m *machine) grubVariable() string {
@@ -150,7 +149,7 @@ func (m *machine) grubDropin(e *edit) {
 			if strings.HasPrefix(strings.TrimSpace(line), "#") {
 				continue
 			}
-			for _, w := range anyReservation.FindAllString(line, -1) {
+			for _, w := range anyReservation().FindAllString(line, -1) {
 				if w == parameter+"=*" {
 					continue // the pattern in our own file
 				}
@@ -189,7 +188,7 @@ func (m *machine) grubStale(e *edit) bool {
 		return false // there it is made in a snapshot that the next boot has
 	}
 	made := map[string]bool{}
-	for _, line := range grubLinux.FindAllString(text, -1) {
+	for _, line := range grubLinux().FindAllString(text, -1) {
 		for _, w := range reservations(line) {
 			made[w] = true
 		}

@@ -28,10 +28,10 @@ var typeOne = row{
 
 // grubReadsEntries tells whether GRUB shows entries of type 1, by Fedora's command blscfg or its successor.
 func (m *machine) grubReadsEntries() bool {
-	return blscfg.MatchString(m.text(m.grubConfig()))
+	return blscfg().MatchString(m.text(m.grubConfig()))
 }
 
-var blscfg = regexp.MustCompile(`(?m)^[ \t]*(blscfg|blsuki)\b`)
+func blscfg() *regexp.Regexp { return regexp.MustCompile(`(?m)^[ \t]*(blscfg|blsuki)\b`) }
 
 func (m *machine) editEntries(e *edit) error {
 	e.manual("each line \"options\" below loader/entries, and to "+kernelCmdline, "")
@@ -45,7 +45,7 @@ func (m *machine) editEntries(e *edit) error {
 		if entry.linux == "" {
 			continue // a program, such as a memory test
 		}
-		e.change.write(entry.path, text, editKeyed(e, entry.path, text, optionsLine, "options "), true)
+		e.change.write(entry.path, text, editKeyed(e, entry.path, text, optionsLine(), "options "), true)
 	}
 	return m.editSources(e, made)
 }
@@ -84,4 +84,4 @@ func (m *machine) editKernelCmdline(e *edit) error {
 	return nil
 }
 
-var optionsLine = regexp.MustCompile(`(?m)^[ \t]*options(?:[ \t]+|$)`)
+func optionsLine() *regexp.Regexp { return regexp.MustCompile(`(?m)^[ \t]*options(?:[ \t]+|$)`) }

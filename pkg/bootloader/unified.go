@@ -94,24 +94,26 @@ func (m *machine) configuredRuns(configured []Reservation) bool {
 	return true
 }
 
-var presetUKI = regexp.MustCompile(`(?m)^[ \t]*[a-z0-9_]+_(?:uki|efi_image)=`)
+func presetUKI() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^[ \t]*[a-z0-9_]+_(?:uki|efi_image)=`)
+}
 
 // presetsMakeUKIs tells whether mkinitcpio's presets (Arch) name UKIs.
 func (m *machine) presetsMakeUKIs() bool {
 	for _, name := range m.list("/etc/mkinitcpio.d") {
-		if strings.HasSuffix(name, ".preset") && presetUKI.MatchString(m.text(name)) {
+		if strings.HasSuffix(name, ".preset") && presetUKI().MatchString(m.text(name)) {
 			return m.has("mkinitcpio")
 		}
 	}
 	return false
 }
 
-var dracutUEFI = regexp.MustCompile(`(?m)^[ \t]*uefi=["']?yes`)
+func dracutUEFI() *regexp.Regexp { return regexp.MustCompile(`(?m)^[ \t]*uefi=["']?yes`) }
 
 // dracutMakesUKIs tells whether dracut is configured to build UKIs (dracut.conf(5)).
 func (m *machine) dracutMakesUKIs() bool {
 	for _, name := range append([]string{"/etc/dracut.conf"}, m.list("/etc/dracut.conf.d")...) {
-		if dracutUEFI.MatchString(m.text(name)) {
+		if dracutUEFI().MatchString(m.text(name)) {
 			return m.has("dracut")
 		}
 	}
@@ -141,7 +143,7 @@ func (m *machine) dracutUKIs(e *edit) error {
 	return nil
 }
 
-var stubVersion = regexp.MustCompile(`^systemd-stub ([0-9]+)`)
+func stubVersion() *regexp.Regexp { return regexp.MustCompile(`^systemd-stub ([0-9]+)`) }
 
 // addon plans an addon that systemd-stub reads with every UKI: a PE file with a command line.
 func (m *machine) addon(e *edit) error {
@@ -156,7 +158,7 @@ func (m *machine) addon(e *edit) error {
 	if m.secureBoot() {
 		e.change.Notes = append(e.change.Notes, "Secure Boot is on: an addon counts only if it is signed by a key that the firmware or the shim knows (ukify --secureboot-private-key, --secureboot-certificate)")
 	}
-	version := stubVersion.FindStringSubmatch(m.loaderText("StubInfo"))
+	version := stubVersion().FindStringSubmatch(m.loaderText("StubInfo"))
 	number := 0
 	if version != nil {
 		number, _ = strconv.Atoi(version[1]) // 0, of digits, only if it is too long

@@ -346,3 +346,28 @@ func TestHotplugConfigured(t *testing.T) {
 	b.kernel.RemoveMemory(kexectest.DIMM())
 	b.want(exitOK, "", "[Hotplug] has no effect: /etc/gokexec.conf:4: ", "hotplug")
 }
+
+// The kernel's file may lie anywhere: image-based systems have no /boot, or a UKI in the EFI system partition.
+func TestArmWithoutBoot(t *testing.T) {
+	for name, how := range map[string]string{"usr/lib/modules/6.12.1/vmlinuz": "", "efi/EFI/Linux/os.efi": "uki"} {
+		b := newArmBench(t)
+		image, err := os.ReadFile(filepath.Join(b.kernel.Dir, "boot/vmlinuz-6.12.1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(b.kernel.Dir, "boot")); err != nil {
+			t.Fatal(err)
+		}
+		if how == "uki" {
+			image = imagetest.PE(0x8664, imagetest.Section{Name: ".uname", Data: []byte("6.12.1")}, imagetest.Section{Name: ".cmdline", Data: []byte("another=cmdline")},
+				imagetest.Section{Name: ".initrd", Data: []byte("another initrd")}, imagetest.Section{Name: ".linux", Data: image})
+		}
+		b.kernel.Write(name, string(image))
+		b.kernel.Write("usr/lib/modules/6.12.1/modules.dep", "")
+		b.kernel.Write("usr/lib/modules/6.12.1/modules.builtin", "kernel/fs/ext4/ext4.ko\n")
+		b.want(exitOK, "armed with kernel 6.12.1", "", "arm")
+		if cmdline := b.kernel.Crash.Cmdline; strings.Contains(cmdline, "another") || !strings.Contains(b.armedConfig(), "/srv/dumps") {
+			t.Errorf("%s: command line %q", name, cmdline)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/internal/recordfs"
+	"github.com/gokexec/gokexec/pkg/config"
 	"github.com/gokexec/gokexec/pkg/kcore"
 	"github.com/gokexec/gokexec/pkg/machine"
 )
@@ -67,6 +68,7 @@ func (e *env) collect(arch machine.Arch, path string) error {
 		_, _ = kcore.VMCoreInfo() // older kernels have none in there
 		kcore.Close()
 	}
+	_, _ = config.Read(record) // for gokexec config --sysroot
 	report := e.reportOn(path)
 	if _, err := writeOutput(e, path, privateFile, func(w io.Writer) (int, error) { return 0, record.WriteTar(w) }); err != nil {
 		return err

@@ -156,3 +156,29 @@ func TestConfigValues(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a file sets: a configuration, or an error that says where.
+func FuzzConfigure(f *testing.F) {
+	f.Add(uint8(0), "x", uint8(11), "/y")
+	f.Add(uint8(2), "yes", uint8(1), "a=b")
+	f.Fuzz(func(t *testing.T, key1 uint8, value1 string, key2 uint8, value2 string) {
+		var settings []config.Setting
+		for i, s := range []struct {
+			key   uint8
+			value string
+		}{{key1, value1}, {key2, value2}} {
+			k := configKeys[int(s.key)%len(configKeys)]
+			settings = append(settings, config.Setting{Section: k.section, Key: k.key, Value: s.value, Origin: "/f:" + string(rune('1'+i))})
+		}
+		c, err := configure(settings)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "/f:") || c != nil {
+				t.Fatalf("%v: error %v", settings, err)
+			}
+			return
+		}
+		if _, err := configure(inForce(settings)); err != nil {
+			t.Fatalf("%v: what is in force is wrong: %v", settings, err)
+		}
+	})
+}

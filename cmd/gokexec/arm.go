@@ -26,7 +26,6 @@ import (
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
-	"github.com/gokexec/gokexec/pkg/reservation"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
 
@@ -150,7 +149,6 @@ func (e *env) arm(ctx context.Context, o *armOptions) error {
 		return failure
 	}
 	if out.Plan != nil {
-		out.Findings = append(out.Findings, sizeFinding(root, host, spec, built))
 		report.loadReport = newLoadReport(out.Plan, out.Findings, o.dryRun, o.json)
 		report.Loaded, report.Verification = report.Armed, out.Verification
 	}
@@ -158,17 +156,6 @@ func (e *env) arm(ctx context.Context, o *armOptions) error {
 		return err
 	}
 	return failure
-}
-
-// sizeFinding tells whether what is reserved is enough for what is armed, before a crash tells.
-func sizeFinding(root fs.FS, host *machine.Host, spec *plan.Spec, built *initramfs.Report) advice.Finding {
-	m := reservation.Of(root, host)
-	m.CPUs = max(1, spec.CPUs)
-	m.Packed, m.Unpacked = uint64(built.Size), uint64(built.Unpacked)
-	if image, err := imageMemory(spec.Kernel.Path); err == nil {
-		m.Image = image
-	}
-	return reservation.Check(m)
 }
 
 // armSpec builds the initramfs and gives what is to be loaded. It completes the recipe.
@@ -244,16 +231,19 @@ func (e *env) armImage(root fs.FS, c *configured, made *recipe) (string, error) 
 		made.Release, made.How = running, found.How
 		return filepath.Join(e.sysroot, found.Path), nil
 	}
+	made.Release, made.How = running, "[Kernel] Image="
+	info, err := os.Stat(c.image)
+	if err == nil && !info.Mode().IsRegular() { // before it is opened: a FIFO would wait for a writer
+		err = &fs.PathError{Op: "load", Path: c.image, Err: plan.ErrNotRegular}
+	}
+	if err != nil {
+		return "", fileProblem("kernel ([Kernel] Image=)", err)
+	}
 	f, err := os.Open(c.image)
 	if err != nil {
 		return "", fileProblem("kernel ([Kernel] Image=)", err)
 	}
 	defer f.Close()
-	made.Release, made.How = running, "[Kernel] Image="
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return c.image, err // the load says what is wrong with it
-	}
 	if image, err := bootimage.Open(f, info.Size()); err == nil {
 		if release, err := image.Release(); err == nil && release != "" {
 			made.Release = release

@@ -205,6 +205,13 @@ func TestArmFaults(t *testing.T) {
 		}, "memory (tmpfs)", "name a directory"},
 		{"kernel file missing", func(b *bench) { b.kernel.Remove("boot/vmlinuz-6.12.1") }, "the file of the running kernel, 6.12.1, was not found", "Image="},
 		{"configured kernel missing", func(b *bench) { b.configure("[Kernel]\nImage=/nowhere\n") }, "kernel ([Kernel] Image=) /nowhere: no such file", "check the path"},
+		{"configured kernel a FIFO", func(b *bench) {
+			fifo := filepath.Join(b.dir, "fifo")
+			if err := unix.Mkfifo(fifo, 0o600); err != nil {
+				b.t.Fatal(err)
+			}
+			b.configure("[Kernel]\nImage=" + fifo + "\n")
+		}, "not a regular file", "save it to a file"},
 		{"module tree missing", func(b *bench) {
 			b.kernel.Write("sys/module/virtio_blk/refcnt", "1")
 			for link, to := range map[string]string{"sys/devices/pci0000:00/0000:00:05.0/virtio2/driver": "../../../../bus/virtio/drivers/virtio_blk", "sys/bus/virtio/drivers/virtio_blk/module": "../../../../module/virtio_blk"} {

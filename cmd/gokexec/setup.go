@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -33,7 +35,7 @@ can't write, it says with the words to put where.`,
 		exits: []exitCode{
 			{exitOK, "everything is set up, or was already"},
 			{exitFailure, "a step failed; those before it are done, and noted for --undo"},
-			{exitByHand, "done, but for a step that is left to you: the last line says what to put where"},
+			{exitByHand, "done, but for something that is left to you: the last line says what to put where"},
 		},
 		orderly: true,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
@@ -125,6 +127,8 @@ type setupStep struct {
 	Object string   `json:"object"`
 	Detail []string `json:"detail,omitempty"` // of a file: lines that go, with -, and that come, with +
 
+	Done bool `json:"done"`
+
 	hint string // how it is done by hand
 	do   func(ctx context.Context) error
 }
@@ -135,16 +139,25 @@ func (s *setup) note(format string, args ...any) {
 	s.report.Notes = append(s.report.Notes, fmt.Sprintf(format, args...))
 }
 
+// leave adds to what is left to the administrator.
+func (s *setup) leave(what string) {
+	s.report.ByHand = strings.TrimPrefix(s.report.ByHand+"; "+what, "; ")
+}
+
 // carryOut says what is done and does it, step by step; or only says it.
 func (s *setup) carryOut(ctx context.Context) error {
 	r := &s.report
 	r.DryRun = s.options.dryRun
-	out := s.env.stdout
-	say := func(format string, args ...any) {
-		if !s.options.json {
-			fmt.Fprintf(out, format+"\n", args...)
-		}
+	if !s.options.json {
+		return s.carryOutSaying(ctx, s.env.stdout)
 	}
+	err := s.carryOutSaying(ctx, io.Discard)
+	return errors.Join(s.env.printJSON(r), err)
+}
+
+func (s *setup) carryOutSaying(ctx context.Context, out io.Writer) error {
+	r := &s.report
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	if !s.options.undo {
 		say("boot loader:  %s", orNone(r.Loader, "not known"))
 		why := ""
@@ -156,7 +169,7 @@ func (s *setup) carryOut(ctx context.Context) error {
 	for _, line := range r.Notes {
 		fmt.Fprintf(s.env.stderr, "gokexec: %s\n", line)
 	}
-	for _, step := range r.Steps {
+	for i, step := range r.Steps {
 		would := ""
 		if s.options.dryRun {
 			would = "would "
@@ -171,15 +184,11 @@ func (s *setup) carryOut(ctx context.Context) error {
 		if err := step.do(ctx); err != nil {
 			return &advice.Problem{What: fmt.Sprintf("%s %s: %s", step.Action, step.Object, oneLine(err.Error())), Hint: step.hint, Err: err}
 		}
-	}
-	if s.options.json {
-		if err := s.env.printJSON(r); err != nil {
-			return err
-		}
+		r.Steps[i].Done = true
 	}
 	switch {
 	case r.ByHand != "":
-		return &exitError{code: exitByHand, err: &advice.Problem{What: "one step is left to you", Hint: r.ByHand}}
+		return &exitError{code: exitByHand, err: &advice.Problem{What: "not everything could be done", Hint: r.ByHand}}
 	case len(r.Steps) == 0:
 		say("nothing to do")
 	}

@@ -261,6 +261,7 @@ func TestSetupFails(t *testing.T) {
 		m := newSetupMachine(t)
 		before := m.files()
 		m.fail = "update-grub"
+		m.setup(exitFailure, `"done": true`, "run update-grub", "--json")
 		m.setup(exitFailure, "", "run update-grub: update-grub: exit status 1: no space left on device\nhint: add crashkernel=")
 		m.fail = ""
 		other := *m
@@ -291,6 +292,13 @@ func TestSetupFails(t *testing.T) {
 		m.reserved()
 		m.setup(exitOK, "start gokexec-crash.service", "crashkernel=128M is in /proc/cmdline already and stays")
 	})
+	t.Run("no service", func(t *testing.T) {
+		m := newSetupMachine(t)
+		if err := os.Remove(filepath.Join(m.kernel.Dir, "usr/lib/systemd/system", armUnit)); err != nil {
+			t.Fatal(err)
+		}
+		m.setup(exitByHand, "run update-grub", "hint: have \"gokexec arm\" run at each boot")
+	})
 	t.Run("a file that is not understood", func(t *testing.T) {
 		m := newSetupMachine(t)
 		m.kernel.Write("usr/sbin/grub-mkconfig", "#!/bin/sh\n") // without drop-ins
@@ -314,6 +322,11 @@ func TestSetupFails(t *testing.T) {
 		if list, _ := os.ReadDir(outside); len(list) > 0 || m.read(outside+"/zz-gokexec.cfg") == "" {
 			t.Errorf("setup wrote %v outside of the machine", list)
 		}
+	})
+	t.Run("a file that can't be written", func(t *testing.T) {
+		m := newSetupMachine(t)
+		m.kernel.Write("etc/default/grub.d", "no directory\n")
+		m.setup(exitFailure, "", "/etc/default/grub.d: not a directory\nhint: add crashkernel=")
 	})
 	t.Run("command lines", func(t *testing.T) {
 		m := newSetupMachine(t)
@@ -374,5 +387,30 @@ func TestSetupReport(t *testing.T) {
 	}
 	if r.Loader != "GRUB" || r.Crashkernel != "crashkernel=1G,high crashkernel=72M,low" || !r.Reboot || !r.DryRun || len(r.Steps) != 8 || r.Steps[0].Action != "write" || r.Steps[0].Object != "/"+setupDropin {
 		t.Errorf("report = %+v", r)
+	}
+}
+
+// A boot entry that came after setup is freed of the reservation too.
+func TestSetupUndoLater(t *testing.T) {
+	m := newSetupMachine(t)
+	var loader []byte
+	for _, c := range append([]byte("systemd-boot 257.9-1"), 0) {
+		loader = append(loader, c, 0)
+	}
+	m.kernel.Write("sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f", "\x06\x00\x00\x00"+string(loader))
+	const entry, later = "boot/efi/loader/entries/debian-6.12.1.conf", "boot/efi/loader/entries/debian-6.13.conf"
+	m.kernel.Write(entry, "linux /debian/6.12.1/linux\noptions root=UUID=1 ro\n")
+	m.kernel.Write("etc/kernel/cmdline", "root=UUID=1 ro\n")
+	before := m.files()
+	m.setup(exitOK, "boot loader:  boot entries (systemd-boot)", "", "--crashkernel", "200M")
+	options := "options " + m.read("etc/kernel/cmdline")
+	if want := "options root=UUID=1 ro crashkernel=200M\n"; options != want || !strings.HasSuffix(m.read(entry), want) {
+		t.Errorf("/etc/kernel/cmdline makes %q, the entry is %q; want %q", options, m.read(entry), want)
+	}
+	m.kernel.Write(later, "linux /debian/6.13/linux\n"+options)
+	m.setup(exitOK, "write /"+later, "", "--undo")
+	before["/"+later] = "linux /debian/6.13/linux\noptions root=UUID=1 ro\n"
+	if after := m.files(); !maps.Equal(after, before) {
+		t.Errorf("undone, the machine differs: %v; the later entry is %q", differing(before, after), m.read(later))
 	}
 }

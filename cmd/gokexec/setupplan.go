@@ -95,7 +95,7 @@ func (s *setup) planReservation(root fs.FS, m reservation.Machine, imported *kdu
 	}
 	s.report.Reboot = s.report.Reserved == 0 || !c.Nothing()
 	if c.ByHand {
-		s.report.ByHand = c.Manual
+		s.leave(c.Manual)
 	}
 	if c.Nothing() || c.ByHand {
 		return nil

@@ -152,10 +152,10 @@ var kdumpUnits = []string{"kdump-tools.service", "kdump.service", "kdump-early.s
 
 // planUnits plans which units load the crash kernel from now on.
 func (s *setup) planUnits(ctx context.Context) error {
+	if !s.options.keepKdump && (s.init == nil || !s.init.installed(armUnit) && !s.init.installed(earlyUnit)) {
+		s.leave("have \"gokexec arm\" run at each boot: its service is not installed")
+	}
 	if s.init == nil {
-		if !s.options.keepKdump {
-			s.report.ByHand = strings.TrimPrefix(s.report.ByHand+"; have \"gokexec arm\" run at each boot", "; ")
-		}
 		return nil
 	}
 	configured := slices.ContainsFunc(s.report.Steps, func(step setupStep) bool { return step.Object == setupConfigPath })

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -133,6 +135,15 @@ type setupStep struct {
 	do   func(ctx context.Context) error
 }
 
+// reason is an error without the object of the step, which is named already.
+func (s setupStep) reason(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) && path.Join("/", pe.Path) == s.Object {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
 func (s *setup) step(step setupStep) { s.report.Steps = append(s.report.Steps, step) }
 
 func (s *setup) note(format string, args ...any) {
@@ -182,7 +193,7 @@ func (s *setup) carryOutSaying(ctx context.Context, out io.Writer) error {
 			continue
 		}
 		if err := step.do(ctx); err != nil {
-			return &advice.Problem{What: fmt.Sprintf("%s %s: %s", step.Action, step.Object, oneLine(err.Error())), Hint: step.hint, Err: err}
+			return &advice.Problem{What: fmt.Sprintf("%s %s: %s", step.Action, step.Object, oneLine(step.reason(err))), Hint: step.hint, Err: err}
 		}
 		r.Steps[i].Done = true
 	}

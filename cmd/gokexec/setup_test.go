@@ -326,7 +326,7 @@ func TestSetupFails(t *testing.T) {
 	t.Run("a file that can't be written", func(t *testing.T) {
 		m := newSetupMachine(t)
 		m.kernel.Write("etc/default/grub.d", "no directory\n")
-		m.setup(exitFailure, "", "/etc/default/grub.d: not a directory\nhint: add crashkernel=")
+		m.setup(exitFailure, "", "setup: write /etc/default/grub.d/zz-gokexec.cfg: not a directory\nhint: add crashkernel=")
 	})
 	t.Run("command lines", func(t *testing.T) {
 		m := newSetupMachine(t)

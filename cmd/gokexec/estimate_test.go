@@ -84,6 +84,8 @@ func TestEstimate(t *testing.T) {
 	}
 	b.want(exitOK, "warning  reservation: 64 MiB are reserved", "", "check")
 	b.want(exitOK, "-> boot with crashkernel=", "", "check")
+	b.want(exitOK, "", "gokexec: warning: 64 MiB are reserved, a capture of this machine needs about ", "load", "--crash", b.vmlinuz, "--initrd", b.initrd)
+	b.want(exitOK, "crash kernel unloaded", "", "unload", "--crash")
 	b.kernel.Write("proc/iomem", strings.Replace(kexectest.Iomem, "  36000000-3dffffff : Crash kernel\n", "", 1))
 	b.want(exitStale, "reserved now                  nothing", "", "estimate")
 	b.kernel.Write("proc/iomem", "00000000-00000000 : System RAM\n")

@@ -17,9 +17,11 @@ type Measured struct {
 // MeasuredTable lists what was measured.
 func MeasuredTable() []Measured {
 	return []Measured{
-		{"6.1.0-57-cloud-amd64", elf.EM_X86_64, "raw", 80, 52704, 4600, 14300},
-		{"6.12.118+deb13-cloud-amd64", elf.EM_X86_64, "raw", 80, 57208, 4600, 14300},
-		{"7.3.4+deb13-cloud-amd64", elf.EM_X86_64, "raw", 96, 61668, 4600, 14300},
+		{"6.1.0-57-cloud-amd64", elf.EM_X86_64, "raw", 88, 52704, 3196, 8269},
+		{"6.1.0-57-cloud-amd64", elf.EM_X86_64, "ext4", 88, 52704, 3383, 8761},
+		{"6.12.118+deb13-cloud-amd64", elf.EM_X86_64, "raw", 80, 57208, 3169, 8189},
+		{"6.12.118+deb13-cloud-amd64", elf.EM_X86_64, "ext4", 80, 57208, 3169, 8189},
+		{"7.3.4+deb13-cloud-amd64", elf.EM_X86_64, "raw", 96, 61668, 3470, 8997},
 	}
 }
 

@@ -134,7 +134,7 @@ func (o *drillOptions) plan(ctx context.Context, e *env) (*drillPlan, error) {
 	root := os.DirFS(e.sysroot)
 	verified := accuracy.Verify(root, e.stateDir)
 	if verified.Accuracy == accuracy.NotLoaded {
-		return nil, &exitError{code: exitNotLoaded, err: &advice.Problem{What: "no crash kernel is loaded: nothing would save the memory", Hint: "gokexec load --crash loads one"}}
+		return nil, &exitError{code: exitNotLoaded, err: &advice.Problem{What: "no crash kernel is loaded: nothing would save the memory", Hint: "gokexec arm loads one"}}
 	}
 	cfg, err := o.config(e, verified)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,6 +74,31 @@ func TestRunChild(t *testing.T) {
 				t.Errorf("%v after %v: %s\nwant %q, %q", err, time.Since(begin), text, tt.err, tt.output)
 			}
 		})
+	}
+}
+
+// TestRunChildOfInit: as PID 1, of a namespace of its own, it leaves nothing that a hook has started, and what that would
+// write to the root is refused.
+func TestRunChildOfInit(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "hook")
+	script := "#!/bin/sh\nsetsid sleep 1000 &\n(setsid sh -c 'trap \"\" TERM; sleep 1000; sleep 1000' &)\ntouch /gokexec-probe || echo refused\ncat /proc/self/oom_score_adj\nexit 4\n"
+	if err := os.WriteFile(name, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), helperVar+"="+name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Skipf("no namespaces here: %v", err)
+	}
+	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "error: exit code 4") || !strings.Contains(out.String(), "refused\n1000\n") {
+		t.Errorf("%v: %s\nwant exit code 4, nothing written, oom_score_adj 1000 and no process left", err, &out)
+	}
+	if err := os.Remove("/gokexec-probe"); err == nil {
+		t.Error("the hook has written to the root")
 	}
 }
 

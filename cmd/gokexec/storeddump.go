@@ -12,8 +12,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/capture"
@@ -27,26 +25,6 @@ const (
 	maxLog    = 64 << 20
 	maxResult = 1 << 20
 )
-
-// dumpDirName is the name of a dump's directory (docs/formats.md).
-type dumpDirName struct {
-	time   time.Time
-	number int // 0 for the first of that time
-}
-
-func parseDumpDir(name string) (d dumpDirName, ok bool) {
-	stamp, number, numbered := strings.Cut(name, "-")
-	t, err := time.Parse("20060102T150405Z", stamp)
-	if err == nil && numbered {
-		d.number, err = strconv.Atoi(number)
-	}
-	d.time = t
-	return d, err == nil && (!numbered || d.number > 0 && strconv.Itoa(d.number) == number)
-}
-
-func (d dumpDirName) compare(o dumpDirName) int {
-	return cmp.Or(d.time.Compare(o.time), cmp.Compare(d.number, o.number))
-}
 
 // storedDump is a dump that a capture has left at a target.
 type storedDump struct {
@@ -66,8 +44,8 @@ func (d *storedDump) crashed() time.Time {
 	default:
 		return d.result.CaptureTime
 	}
-	name, _ := parseDumpDir(filepath.Base(d.path))
-	return name.time
+	when, _, _ := capture.ParseDumpName(filepath.Base(d.path)) // zero for a device
+	return when
 }
 
 // storedDumps lists the newest dumps at targets, the newest first, and the errors about targets that can't be looked
@@ -108,13 +86,13 @@ func directoryDumps(dir string, withLog bool) ([]storedDump, error) {
 		return nil, err
 	}
 	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool {
-		_, ok := parseDumpDir(e.Name())
+		_, _, ok := capture.ParseDumpName(e.Name())
 		return !e.IsDir() || !ok
 	})
 	slices.SortFunc(entries, func(a, b os.DirEntry) int {
-		first, _ := parseDumpDir(a.Name())
-		second, _ := parseDumpDir(b.Name())
-		return second.compare(first)
+		first, number, _ := capture.ParseDumpName(a.Name())
+		second, other, _ := capture.ParseDumpName(b.Name())
+		return cmp.Or(second.Compare(first), cmp.Compare(other, number))
 	})
 	var dumps []storedDump
 	for _, entry := range entries[:min(len(entries), maxDumps)] {

@@ -26,8 +26,9 @@ type oldDump struct {
 	complete bool
 }
 
-// parseDumpName reads the name of a dump's directory, as newDirectory makes it.
-func parseDumpName(name string) (when time.Time, number int, ok bool) {
+// ParseDumpName reads the name of a dump's directory: when its crash was, and which of several of that second it is,
+// 0 for the first.
+func ParseDumpName(name string) (when time.Time, number int, ok bool) {
 	base, suffix, suffixed := strings.Cut(name, "-")
 	when, err := time.Parse(timeLayout, base)
 	if err != nil || when.Format(timeLayout) != base {
@@ -64,7 +65,7 @@ func listDumps(root *os.Root) ([]oldDump, error) {
 	}
 	var dumps []oldDump
 	for _, name := range names {
-		when, number, ok := parseDumpName(name)
+		when, number, ok := ParseDumpName(name)
 		if !ok {
 			continue
 		}

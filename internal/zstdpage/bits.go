@@ -1,6 +1,9 @@
 package zstdpage
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // bitWriter writes a bitstream that is read from its end: what is added last is read first.
 type bitWriter struct {
@@ -23,6 +26,15 @@ func (b *bitWriter) flush() {
 	b.out = b.out[:len(b.out)-8+int(n)]
 	b.acc >>= n * 8 & 63
 	b.bits &= 7
+}
+
+// put8 writes eight bytes of acc, the lowest first, at out[n:].
+func put8(out []byte, n int, acc uint64) { binary.LittleEndian.PutUint64(out[n:n+8], acc) }
+
+// room is dst with room for n bytes more, all of it, and how much of it is in use.
+func room(dst []byte, n int) (out []byte, used int) {
+	dst = slices.Grow(dst, n)
+	return dst[:cap(dst)], len(dst)
 }
 
 // close writes the mark of the end.

@@ -5,7 +5,7 @@ import "math/bits"
 // Limits of the tables that are made.
 const (
 	maxTableLog = 8
-	maxSymbols  = 53
+	maxSymbols  = 64 // a power of 2: 53 are in use
 )
 
 // fseTable codes symbols by finite state entropy, RFC 8878 section 4.1.
@@ -13,55 +13,63 @@ type fseTable struct {
 	log    uint
 	states [1 << maxTableLog]uint16
 	delta  [maxSymbols]symbolDelta
+
+	symbols [1 << maxTableLog]uint8 // of the states, while the table is made
 }
 
 // symbolDelta leads from one state to the next by a symbol.
 type symbolDelta struct {
 	bits  uint32 // that are written, in the upper half, less what the state lacks to that
-	state int32  // to add to the rest of the state
+	state uint32 // to add to the rest of the state, modulo 1<<32
 }
 
 // build makes the table of a distribution of 1<<log; -1 is a probability below 1.
 func (t *fseTable) build(norm []int16, log uint) {
 	size := 1 << log
 	t.log = log
-	var symbols [1 << maxTableLog]uint8
-	var at [maxSymbols + 1]int
-	high := size - 1
+	var at [maxSymbols]uint16 // the next state of a symbol
+	high, sum := size-1, 0
 	for s, n := range norm {
+		at[s%maxSymbols] = uint16(sum)
 		if n < 0 {
-			symbols[high] = uint8(s)
+			t.symbols[high%len(t.symbols)] = uint8(s)
 			high--
 			n = 1
 		}
-		at[s+1] = at[s] + int(n)
+		sum += int(n)
 	}
-	pos, step, mask := 0, size>>1+size>>3+3, size-1
-	for s, n := range norm {
-		for range max(n, 0) {
-			symbols[pos] = uint8(s)
-			for pos = (pos + step) & mask; pos > high; pos = (pos + step) & mask {
-			}
-		}
-	}
+	t.spread(norm, size, high)
 	total := 0
 	for s, n := range norm {
+		s %= maxSymbols
 		switch {
 		case n == 0:
 			continue
 		case n < 0 || n == 1:
-			t.delta[s] = symbolDelta{uint32(log<<16) - uint32(size), int32(total - 1)}
+			t.delta[s] = symbolDelta{uint32(log<<16) - uint32(size), uint32(total - 1)}
 			total++
 		default:
 			out := log - uint(bits.Len16(uint16(n-1))-1)
-			t.delta[s] = symbolDelta{uint32(out<<16) - uint32(n)<<out, int32(total - int(n))}
+			t.delta[s] = symbolDelta{uint32(out<<16) - uint32(n)<<out, uint32(total - int(n))}
 			total += int(n)
 		}
 	}
-	for u := range size {
-		s := symbols[u]
-		t.states[at[s]] = uint16(size + u)
-		at[s]++
+	for u, s := range t.symbols[:size] {
+		i := &at[s%maxSymbols]
+		t.states[*i%(1<<maxTableLog)] = uint16(size + u)
+		*i++
+	}
+}
+
+// spread lays the symbols out on the states up to high.
+func (t *fseTable) spread(norm []int16, size, high int) {
+	pos, step, mask := 0, size>>1+size>>3+3, size-1
+	for s, n := range norm {
+		for ; n > 0; n-- {
+			t.symbols[pos&(1<<maxTableLog-1)] = uint8(s)
+			for pos = (pos + step) & mask; pos > high; pos = (pos + step) & mask {
+			}
+		}
 	}
 }
 
@@ -69,15 +77,7 @@ func (t *fseTable) build(norm []int16, log uint) {
 func (t *fseTable) first(s uint8) uint32 {
 	d := t.delta[s]
 	n := (d.bits + 1<<15) >> 16
-	return uint32(t.states[int32((n<<16-d.bits)>>n)+d.state])
-}
-
-// next writes what leads from a symbol's state to the one before it, and returns that.
-func (t *fseTable) next(b *bitWriter, state uint32, s uint8) uint32 {
-	d := t.delta[s]
-	n := (state + d.bits) >> 16
-	b.add(uint64(state)&(1<<n-1), uint(n))
-	return uint32(t.states[int32(state>>n)+d.state])
+	return uint32(t.states[((n<<16-d.bits)>>n+d.state)%(1<<maxTableLog)])
 }
 
 // end writes a state.

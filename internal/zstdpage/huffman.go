@@ -12,8 +12,11 @@ type huffman struct {
 	codes   [256]uint32 // the length times 65536, and the code
 	sorted  [256]uint32 // symbols by count: the count times 256, and the symbol
 	swap    [256]uint32
-	weights [256]uint8
-	table   fseTable // of the weights
+	used    [256]uint8 // the symbols, in ascending order
+
+	perLength [33]int // symbols
+	weights   [256]uint8
+	table     fseTable // of the weights
 }
 
 // appendLiterals appends the section of literals, RFC 8878 section 3.1.1.3.1.
@@ -49,7 +52,7 @@ func (h *huffman) appendPacked(dst, lits []byte) (out []byte, ok bool) {
 		head = 4
 	}
 	dst = append(dst, 0, 0, 0, 0, 0)[:start+head]
-	if dst, ok = h.appendWeights(dst, maxBits); !ok {
+	if dst, ok = h.appendWeights(dst, n, maxBits); !ok {
 		return dst[:start], false
 	}
 	if head == 3 {
@@ -95,6 +98,7 @@ func (h *huffman) sort(lits []byte) (n int) {
 	for s, c := range &h.counts {
 		if c > 0 {
 			h.swap[n] = c<<8 | uint32(s)
+			h.used[n] = uint8(s)
 			n++
 		}
 	}
@@ -159,7 +163,8 @@ func (h *huffman) build(n int) (maxBits int) {
 	for next := n - 3; next >= 0; next-- {
 		a[next] = a[a[next]] + 1
 	}
-	var perLength [33]int
+	perLength := &h.perLength
+	clear(perLength[:])
 	avail, used, depth := 1, 0, 0
 	for root, next := n-2, n-1; avail > 0; {
 		for root >= 0 && int(a[root]) == depth {
@@ -173,7 +178,7 @@ func (h *huffman) build(n int) (maxBits int) {
 		avail, used = 2*used, 0
 		depth++
 	}
-	limit(&perLength)
+	limit(perLength)
 	for maxBits = maxHuffman; perLength[maxBits] == 0; maxBits-- {
 	}
 	// The rarest symbols have the longest codes. Of the same length they are numbered in order, the
@@ -192,7 +197,8 @@ func (h *huffman) build(n int) (maxBits int) {
 		code[l] = first
 		first = (first + uint16(perLength[l])) >> 1
 	}
-	for s, l := range &h.lengths {
+	for _, s := range h.used[:n] {
+		l := h.lengths[s]
 		h.codes[s] = uint32(l)<<16 | uint32(code[l&15])
 		code[l&15]++
 	}
@@ -221,41 +227,25 @@ func limit(perLength *[33]int) {
 	}
 }
 
-// appendWeights describes the codes, RFC 8878 section 4.2.1. ok is false if that can't be.
-func (h *huffman) appendWeights(dst []byte, maxBits int) (out []byte, ok bool) {
-	n := 255
-	for h.lengths[n] == 0 {
-		n--
-	}
+// appendWeights describes the codes of so many symbols, RFC 8878 section 4.2.1. ok is false if that can't be.
+func (h *huffman) appendWeights(dst []byte, symbols, maxBits int) (out []byte, ok bool) {
+	n := int(h.used[symbols-1]) // the last symbol, whose weight isn't written
 	var counts [maxHuffman + 1]uint32
-	for s, l := range h.lengths[:n] {
-		w := uint8(0)
-		if l > 0 {
-			w = uint8(maxBits+1) - l
-		}
-		h.weights[s] = w
-		counts[w]++
+	counts[0] = uint32(n - (symbols - 1))
+	for l, c := range h.perLength[1 : maxBits+1] {
+		counts[maxBits-l] = uint32(c)
+	}
+	counts[maxBits+1-int(h.lengths[n])]--
+	clear(h.weights[:n])
+	for _, s := range h.used[:symbols-1] {
+		h.weights[s] = uint8(maxBits+1) - h.lengths[s]
 	}
 	start := len(dst)
 	var norm [maxHuffman + 1]int16
 	if n > 2 && normalize(norm[:], counts[:], uint32(n), 6) && norm[h.weights[0]] < 1<<6 {
 		h.table.build(norm[:], 6)
 		dst = appendNorm(append(dst, 0), norm[:], 6)
-		b := bitWriter{out: dst}
-		// Two states take turns.
-		var state [2]uint32
-		state[(n-1)&1] = h.table.first(h.weights[n-1])
-		state[(n-2)&1] = h.table.first(h.weights[n-2])
-		for i := n - 3; i >= 0; i-- {
-			state[i&1] = h.table.next(&b, state[i&1], h.weights[i])
-			if b.bits > 40 {
-				b.flush()
-			}
-		}
-		b.flush()
-		h.table.end(&b, state[1])
-		h.table.end(&b, state[0])
-		dst = b.close()
+		dst = h.appendWeightCodes(dst, h.weights[:n])
 		if size := len(dst) - start - 1; size < 128 && (n > 128 || size < (n+1)/2) {
 			dst[start] = byte(size)
 			return dst, true
@@ -273,23 +263,64 @@ func (h *huffman) appendWeights(dst []byte, maxBits int) (out []byte, ok bool) {
 	return dst, true
 }
 
+// appendWeightCodes appends weights, at least two, in the code of the table. Two states take turns.
+func (h *huffman) appendWeightCodes(dst []byte, weights []uint8) []byte {
+	out, n := room(dst, len(weights)+16)
+	acc, used := uint64(0), uint32(0)
+	t := &h.table
+	i := len(weights) - 2
+	now, next := t.first(weights[i]), t.first(weights[i+1])
+	for i--; i >= 0; i-- {
+		// The state of a weight comes from that of the one two further on.
+		d := &t.delta[weights[i]%maxSymbols]
+		k := (next + d.bits) >> 16
+		acc |= uint64(next&(1<<(k&31)-1)) << (used & 63)
+		used += k
+		now, next = uint32(t.states[(next>>(k&31)+d.state)%(1<<maxTableLog)]), now
+		if used > 40 {
+			put8(out, n, acc)
+			n += int(used / 8)
+			acc >>= used &^ 7 & 63
+			used &= 7
+		}
+	}
+	// The decoder begins with the state of the first weight.
+	b := bitWriter{out: out[:n], acc: acc, bits: uint(used)}
+	b.flush()
+	t.end(&b, next)
+	t.end(&b, now)
+	return b.close()
+}
+
 // appendStream appends the codes of literals.
 func (h *huffman) appendStream(dst, lits []byte) []byte {
-	b := bitWriter{out: dst}
+	// In the loops what a bitWriter has is in registers.
+	out, n := room(dst, len(lits)*maxHuffman/8+16)
+	acc, used := uint64(0), uint32(0)
 	i := len(lits)
 	for ; i&3 != 0; i-- {
 		c := h.codes[lits[i-1]]
-		b.add(uint64(c&0xffff), uint(c>>16))
+		acc |= uint64(c&0xffff) << (used & 63)
+		used += c >> 16
 	}
-	b.flush()
 	for ; i >= 4; i -= 4 {
-		p := lits[i-4 : i : i]
+		put8(out, n, acc)
+		n += int(used / 8)
+		acc >>= used &^ 7 & 63
+		used &= 7
+		p := (*[4]byte)(lits[i-4 : i])
 		c3, c2, c1, c0 := h.codes[p[3]], h.codes[p[2]], h.codes[p[1]], h.codes[p[0]]
-		b.add(uint64(c3&0xffff), uint(c3>>16))
-		b.add(uint64(c2&0xffff), uint(c2>>16))
-		b.add(uint64(c1&0xffff), uint(c1>>16))
-		b.add(uint64(c0&0xffff), uint(c0>>16))
-		b.flush()
+		acc |= uint64(c3&0xffff) << (used & 63)
+		used += c3 >> 16
+		acc |= uint64(c2&0xffff) << (used & 63)
+		used += c2 >> 16
+		acc |= uint64(c1&0xffff) << (used & 63)
+		used += c1 >> 16
+		acc |= uint64(c0&0xffff) << (used & 63)
+		used += c0 >> 16
 	}
+	put8(out, n, acc)
+	n += int(used / 8)
+	b := bitWriter{out: out[:n], acc: acc >> (used &^ 7 & 63), bits: uint(used & 7)}
 	return b.close()
 }

@@ -3,6 +3,7 @@ package zstdpage
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // maxBlock is how many bytes are searched at once for what they repeat.
@@ -31,8 +32,9 @@ const tableBits = 12
 
 // sequence is a number of literals, and the match that follows them.
 type sequence struct {
-	lits, match uint32 // bytes
-	offset      uint32 // back from the match, or 1 to 3 as the format has those used before, plus 3
+	lits, match uint32   // bytes
+	offset      uint32   // back from the match, or 1 to 3 as the format has those used before, plus 3
+	codes       [3]uint8 // of literals, offset and match
 }
 
 // Append appends the page to dst as one frame. What of a page doesn't get smaller by that is in it as it is.
@@ -152,11 +154,15 @@ func (w *Work) emit(emitted, at, n, offset int) {
 		copy(w.lits[to:], w.page[from:at])
 	}
 	w.nlits += at - emitted
+	// The fields one by one: a whole sequence would be read back sooner than it is written.
+	w.seqs = slices.Grow(w.seqs, 1)
+	w.seqs = w.seqs[:len(w.seqs)+1]
+	s := &w.seqs[len(w.seqs)-1]
+	s.lits, s.match = uint32(at-emitted), uint32(n)
 	last := &w.last
-	s := sequence{lits: uint32(at - emitted), match: uint32(n)}
 	// Without literals the first of them makes no sense, and the numbers begin with the second.
 	i := 0
-	if s.lits == 0 {
+	if at == emitted {
 		i = 1
 	}
 	switch {
@@ -172,5 +178,4 @@ func (w *Work) emit(emitted, at, n, offset int) {
 		s.offset = uint32(offset + 3)
 		last[0], last[1], last[2] = offset, last[0], last[1]
 	}
-	w.seqs = append(w.seqs, s)
 }

@@ -4,8 +4,8 @@ import "math/bits"
 
 // How many bits follow the codes of literal lengths and of match lengths, RFC 8878 section 3.1.1.3.2.1.1.
 var (
-	literalBits = [36]uint8{16: 1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
-	matchBits   = [53]uint8{32: 1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	literalBits = [64]uint8{16: 1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	matchBits   = [64]uint8{32: 1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 )
 
 // The codes of lengths below 64, and of match lengths less 3 below 128.
@@ -42,12 +42,12 @@ const predefinedMax = 40
 
 // coded is one of the three things that a sequence has.
 type coded struct {
-	codes      []uint8
 	counts     [maxSymbols]uint32
 	norm       [maxSymbols]int16
 	predefined fseTable // made once
 	made       fseTable
-	table      *fseTable // nil: all are the same
+	none       fseTable // of one symbol, which has no bits
+	table      *fseTable
 }
 
 // sequenceCoder codes sequences.
@@ -76,61 +76,66 @@ func (c *sequenceCoder) append(dst []byte, seqs []sequence) []byte {
 		log   uint // of norm
 	}{{&c.literals, literalNorm, 6}, {&c.offsets, offsetNorm, 5}, {&c.matches, matchNorm, 6}} {
 		var t byte
-		dst, t = k.coded.choose(dst, k.norm, k.log, n)
+		dst, t = k.coded.choose(dst, seqs[n-1].codes[i], k.norm, k.log, n)
 		kind |= t << (6 - 2*i)
 	}
 	dst[at] = kind
-	b := bitWriter{out: dst}
 	l, o, m := &c.literals, &c.offsets, &c.matches
-	made := l.table != nil && o.table != nil && m.table != nil
-	ls, os, ms := l.first(), o.first(), m.first()
+	out, at := room(dst, n*12+32)
+	acc, used := uint64(0), uint32(0)
+	last := &seqs[n-1]
+	ls, os, ms := l.table.first(last.codes[0]), o.table.first(last.codes[1]), m.table.first(last.codes[2])
 	for i := n - 1; ; i-- {
+		// In the loop what a bitWriter has is in registers.
 		s := &seqs[i]
-		lc, oc, mc := l.codes[i], o.codes[i], m.codes[i]
-		switch {
-		case i == n-1:
-		case made:
-			os = o.table.next(&b, os, oc)
-			ms = m.table.next(&b, ms, mc)
-			ls = l.table.next(&b, ls, lc)
-		default:
-			if o.table != nil {
-				os = o.table.next(&b, os, oc)
-			}
-			if m.table != nil {
-				ms = m.table.next(&b, ms, mc)
-			}
-			if l.table != nil {
-				ls = l.table.next(&b, ls, lc)
-			}
+		lw, ow, mw := uint32(literalBits[s.codes[0]&63]), uint32(s.codes[1]), uint32(matchBits[s.codes[2]&63])
+		if used+lw+mw+ow > 63 {
+			put8(out, at, acc)
+			at += int(used / 8)
+			acc >>= used &^ 7 & 63
+			used &= 7
 		}
-		lw, mw, ow := uint(literalBits[lc]), uint(matchBits[mc]), uint(oc)
-		if lw+mw+ow > 63-7-3*maxTableLog {
-			b.flush()
-		}
-		b.add(uint64(s.lits)&(1<<(lw&31)-1), lw)
-		b.add(uint64(s.match-3)&(1<<(mw&31)-1), mw)
-		b.add(uint64(s.offset)&(1<<(ow&31)-1), ow)
-		b.flush()
+		acc |= uint64(s.lits&(1<<(lw&31)-1)) << (used & 63)
+		used += lw
+		acc |= uint64((s.match-3)&(1<<(mw&31)-1)) << (used & 63)
+		used += mw
+		acc |= uint64(s.offset&(1<<(ow&31)-1)) << (used & 63)
+		used += ow
+		put8(out, at, acc)
+		at += int(used / 8)
+		acc >>= used &^ 7 & 63
+		used &= 7
 		if i == 0 {
 			break
 		}
+		s = &seqs[i-1]
+		od, md, ld := &o.table.delta[s.codes[1]%maxSymbols], &m.table.delta[s.codes[2]%maxSymbols], &l.table.delta[s.codes[0]%maxSymbols]
+		k := (os + od.bits) >> 16
+		acc |= uint64(os&(1<<(k&31)-1)) << (used & 63)
+		used += k
+		os = uint32(o.table.states[(os>>(k&31)+od.state)%(1<<maxTableLog)])
+		k = (ms + md.bits) >> 16
+		acc |= uint64(ms&(1<<(k&31)-1)) << (used & 63)
+		used += k
+		ms = uint32(m.table.states[(ms>>(k&31)+md.state)%(1<<maxTableLog)])
+		k = (ls + ld.bits) >> 16
+		acc |= uint64(ls&(1<<(k&31)-1)) << (used & 63)
+		used += k
+		ls = uint32(l.table.states[(ls>>(k&31)+ld.state)%(1<<maxTableLog)])
 	}
-	if m.table != nil {
-		m.table.end(&b, ms)
-	}
-	if o.table != nil {
-		o.table.end(&b, os)
-	}
-	if l.table != nil {
-		l.table.end(&b, ls)
-	}
+	b := bitWriter{out: out[:at], acc: acc, bits: uint(used)}
+	m.table.end(&b, ms)
+	o.table.end(&b, os)
+	l.table.end(&b, ls)
 	return b.close()
 }
 
 // code finds the codes of the sequences.
 func (c *sequenceCoder) code(seqs []sequence) {
-	l, o, m := c.literals.reset(len(seqs)), c.offsets.reset(len(seqs)), c.matches.reset(len(seqs))
+	l, o, m := &c.literals.counts, &c.offsets.counts, &c.matches.counts
+	clear(l[:])
+	clear(o[:])
+	clear(m[:])
 	for i := range seqs {
 		s := &seqs[i]
 		lc, oc, mc := uint8(0), uint8(bits.Len32(s.offset)-1), uint8(0)
@@ -144,27 +149,17 @@ func (c *sequenceCoder) code(seqs []sequence) {
 		} else {
 			mc = uint8(bits.Len32(n) + 35)
 		}
-		l[i], o[i], m[i] = lc, oc, mc
-		c.literals.counts[lc]++
-		c.offsets.counts[oc]++
-		c.matches.counts[mc]++
+		s.codes = [3]uint8{lc, oc, mc}
+		l[lc%maxSymbols]++
+		o[oc%maxSymbols]++
+		m[mc%maxSymbols]++
 	}
 }
 
-func (c *coded) reset(n int) []uint8 {
-	clear(c.counts[:])
-	if cap(c.codes) < n {
-		c.codes = make([]uint8, n, 2*n)
-	}
-	c.codes = c.codes[:n]
-	return c.codes
-}
-
-// choose chooses a table and appends its description.
-func (c *coded) choose(dst []byte, norm []int16, log uint, n int) ([]byte, byte) {
-	last := c.codes[n-1]
+// choose chooses a table for n symbols, of which one is the last, and appends its description.
+func (c *coded) choose(dst []byte, last uint8, norm []int16, log uint, n int) ([]byte, byte) {
 	if int(c.counts[last]) == n {
-		c.table = nil
+		c.table = &c.none
 		return append(dst, last), tableRLE
 	}
 	if n > predefinedMax {
@@ -183,12 +178,4 @@ func (c *coded) choose(dst []byte, norm []int16, log uint, n int) ([]byte, byte)
 		c.predefined.build(norm, log)
 	}
 	return dst, tablePredefined
-}
-
-// first is the state after the last sequence.
-func (c *coded) first() uint32 {
-	if c.table == nil {
-		return 0
-	}
-	return c.table.first(c.codes[len(c.codes)-1])
 }

@@ -201,6 +201,9 @@ func (k *kdumpWriter) clear(off, n uint64) error {
 // descBuffer is how much of the descriptors is written at once, in bytes.
 const descBuffer = 2720 * descSize
 
+// dataBuffer is how much of the pages is written at once, in bytes: little enough for the caches of a CPU.
+const dataBuffer = 256 << 10
+
 // writePages writes the descriptors and the pages. Also when it breaks off, there are the descriptors of all pages that
 // are at w.
 func (k *kdumpWriter) writePages(ctx context.Context) error {
@@ -208,7 +211,7 @@ func (k *kdumpWriter) writePages(ctx context.Context) error {
 	if err := k.clear(at-k.head.memoryOffset(), k.done.Kept*descSize); err != nil {
 		return err
 	}
-	k.descs, k.data = k.sink(at, descBuffer), k.sink(at+k.done.Kept*descSize, 1<<20)
+	k.descs, k.data = k.sink(at, descBuffer), k.sink(at+k.done.Kept*descSize, dataBuffer)
 	if k.done.Bytes < k.data.at && !k.once {
 		// The file is so long, also if no page comes.
 		end := k.sink(uint64(k.data.at)-1, 0)

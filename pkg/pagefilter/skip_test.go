@@ -92,7 +92,7 @@ func (c *counting) ReadVirtAt(b []byte, addr uint64) (int, error) {
 // The struct pages of a gigantic page that is left out aren't read.
 func TestGiganticPageIsSkipped(t *testing.T) {
 	ks := dumptest.Kernels()
-	m := &counting{Machine: dumptest.NewMachine(dumptest.X86Paging(4, 0), ks[len(ks)-1], 5<<30)}
+	m := &counting{Machine: dumptest.NewMachine(dumptest.X86Paging(4, 0), ks[len(ks)-1], 2<<30)}
 	const order = 18
 	m.Hugetlb(1<<order, order, 0)
 	f, err := pagefilter.New(m, pagefilter.Options{})

@@ -263,7 +263,7 @@ func FuzzParseDumpName(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		when, number, ok := parseDumpName(name)
+		when, number, ok := ParseDumpName(name)
 		made := when.Format(timeLayout)
 		if number > 0 {
 			made = fmt.Sprintf("%s-%d", made, number)

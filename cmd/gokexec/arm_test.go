@@ -153,12 +153,15 @@ func TestArmedReload(t *testing.T) {
 		b := newArmBench(t)
 		b.configure("[Capture]\nDumpLevel=17\n[Kernel]\nAppend=one\nMethod=file\n")
 		b.want(exitOK, "armed with kernel", "", "arm")
+		b.kernel.AddMemory(kexectest.DIMM())
+		b.want(exitOK, "", "", command)
+		b.want(exitOK, "armed already", "", "arm", "--unless-armed")
 		b.configure("[Kernel]\nAppend=two\nMethod=bad\n")
 		b.kernel.Remove("var/crash")
 		if err := os.Symlink("../srv/other", filepath.Join(b.kernel.Dir, "var/crash")); err != nil {
 			t.Fatal(err)
 		}
-		b.kernel.AddMemory(kexectest.DIMM())
+		b.kernel.RemoveMemory(kexectest.DIMM())
 		b.want(exitOK, "", "", command)
 		b.want(exitOK, "elfcorehdr:    accurate", "", "status")
 		if got := b.kernel.Crash.Cmdline; !strings.Contains(got, "one") || strings.Contains(got, "two") {

@@ -33,7 +33,7 @@ func (*linuxProcess) Console(name string) (io.Writer, error) {
 
 func (s *linuxProcess) BecomeInit() {
 	// Caught, and nobody hears of them: what is ignored would be so in a child too.
-	signal.Notify(make(chan os.Signal), unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.init {

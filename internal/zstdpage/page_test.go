@@ -168,3 +168,15 @@ func TestAppendLong(t *testing.T) {
 		}
 	}
 }
+
+// TestAppendIsDeterministic checks that what former pages leave in a Work does not matter.
+func TestAppendIsDeterministic(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	var used zstdpage.Work
+	for i := range 500 {
+		p := page(r, 256+r.IntN(70<<10)>>r.IntN(8))
+		if again, first := zstdpage.Append(nil, p, &used), zstdpage.Append(nil, p, new(zstdpage.Work)); !bytes.Equal(again, first) {
+			t.Fatalf("page %d: %d bytes become %d with a new Work, and %d others with one that was used", i, len(p), len(first), len(again))
+		}
+	}
+}

@@ -32,7 +32,11 @@ type dumpFile struct {
 
 // excerpt prepares to write a part of it by so many goroutines, 0 for as many as there are CPUs.
 func (d *dumpFile) excerpt(jobs int) *excerpt.Excerpt {
+	if jobs == 0 {
+		jobs = runtime.GOMAXPROCS(0)
+	}
 	x := excerpt.New(d.Dump, jobs)
+	kdumpfile.SpareProcessor()
 	if d.live {
 		x.Live()
 	}

@@ -35,6 +35,7 @@ func (r *run) surveyed(ctx context.Context, touch func()) *pagefilter.Survey {
 		return nil
 	}
 	r.choice.excerpt = excerpt.New(r.src.dump, r.workers())
+	kdumpfile.SpareProcessor()
 	if !r.form.chooses() {
 		return nil
 	}

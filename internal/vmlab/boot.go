@@ -166,7 +166,7 @@ func (vm *VM) writeInitramfs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		files = []File{Executable("/run/lab/agent", agent)}
+		files = []File{Executable("/var/lib/vmlab/agent", agent)}
 	} else {
 		var err error
 		if files, err = AgentFiles(ctx, cfg.Kernel, cfg.neededModules()...); err != nil {

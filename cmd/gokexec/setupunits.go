@@ -144,7 +144,7 @@ const armUnit = "gokexec-crash.service"
 const earlyUnit = "gokexec-crash-early.service"
 
 // setupUnits are gokexec's, in the order in which they are enabled. The first loads the crash kernel.
-var setupUnits = []string{armUnit, "gokexec-hotplug.service", "gokexec-hotplug-check.timer", "gokexec-drill.service"}
+var setupUnits = []string{armUnit, "gokexec-hotplug.service", "gokexec-hotplug-check.timer", "gokexec-drill.service", "gokexec-metrics.timer"}
 
 // kdumpUnits are those by which distributions load their crash kernel: Debian's and Ubuntu's, Fedora's and SUSE's, and SUSE's that
 // load it early and rewrite the boot loader's configuration.
@@ -222,9 +222,9 @@ func (s *setup) recordedUnits() []setupRecordUnit {
 // hideRules is the program that hides the distributions' udev rules.
 const hideRules = "/usr/lib/gokexec/gokexec-hide-rules"
 
-// planRules plans to hide the distributions' udev rules that reload the crash kernel.
+// planRules plans to hide the distributions' udev rules that reload the crash kernel, whoever loads it.
 func (s *setup) planRules(ctx context.Context) error {
-	if s.options.keepKdump || !s.fileExists(hideRules) {
+	if !s.fileExists(hideRules) {
 		return nil
 	}
 	shown, err := s.env.programs.run(ctx, hideRules, "shown")

@@ -92,6 +92,7 @@ func keepAccurate(g *vmlab.Guest) {
 	// As RHEL's, of a package that is installed later: it runs for each event, and unloads first.
 	g.WriteFile("/usr/lib/udev/rules.d/98-kexec.rules", `SUBSYSTEM=="memory|cpu", ACTION=="add|remove|online|offline", RUN+="/bin/sh -c 'echo $kernel >>/run/theirs; kexec -p -u'"`+"\n")
 	g.Must("udevadm", "control", "--reload")
+	g.Must("/usr/lib/gokexec/gokexec-hide-rules", "hide") // as gokexec setup does
 	addMemory(g, "rule")
 	g.Must("udevadm", "settle")
 	eventually(g, "the udev rule sees to the header", func() bool { return accuracy(g) == "accurate" })

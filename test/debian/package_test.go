@@ -88,8 +88,8 @@ func TestHideRules(t *testing.T) {
 	}
 }
 
-// The package's scripts hide the rules when they install, and no longer when they remove;
-// an upgrade changes nothing of it, and an aborted removal hides them again.
+// The package's scripts change nothing when they install: gokexec setup hides the rules. When they remove, the rules
+// are no longer hidden.
 func TestPackageScripts(t *testing.T) {
 	root := t.TempDir()
 	for _, dir := range []string{"usr/sbin", "usr/lib/gokexec"} {
@@ -121,7 +121,14 @@ func TestPackageScripts(t *testing.T) {
 		found, _ := filepath.Glob(root + "/etc/udev/rules.d/*")
 		return len(found)
 	}
-	const enable = "enable gokexec-hotplug-check.timer"
+	hide := func() {
+		t.Helper()
+		cmd := exec.Command(script, "hide")
+		cmd.Env = append(os.Environ(), "DPKG_ROOT="+root)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("hide: %v: %s", err, out)
+		}
+	}
 	for _, step := range []struct {
 		script string
 		args   []string
@@ -129,16 +136,23 @@ func TestPackageScripts(t *testing.T) {
 		says   string
 		not    string
 	}{
-		{"postinst", []string{"configure", ""}, 4, enable, ""},
-		{"postinst", []string{"configure", "1.0"}, 4, "/etc/default/gokexec is not read any more", enable},
+		{"postinst", []string{"configure", ""}, 0, "", "enable"},
+		{"setup", nil, 4, "", ""},
+		{"postinst", []string{"configure", "1.0"}, 4, "/etc/default/gokexec is not read any more", "enable"},
 		{"prerm", []string{"upgrade", "1.1"}, 4, "", "systemctl"},
 		{"prerm", []string{"remove"}, 0, "no longer hidden", ""},
-		{"postinst", []string{"abort-remove"}, 4, "hidden", enable},
+		{"postinst", []string{"abort-remove"}, 0, "", "enable"},
+		{"setup", nil, 4, "", ""},
 		{"prerm", []string{"0"}, 0, "no longer hidden", ""}, // of an rpm
-		{"postinst", []string{"1"}, 4, enable, ""},
-		{"postinst", []string{"2"}, 4, "hidden", enable},
+		{"postinst", []string{"1"}, 0, "", "enable"},
+		{"setup", nil, 4, "", ""},
+		{"postinst", []string{"2"}, 4, "", "enable"},
 		{"prerm", []string{"1"}, 4, "", "systemctl"},
 	} {
+		if step.script == "setup" {
+			hide()
+			continue
+		}
 		cmd := exec.Command("sh", append([]string{"../../dist/package/" + step.script}, step.args...)...)
 		cmd.Env = append(os.Environ(), "DPKG_ROOT="+root, "PATH="+bin+":"+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()

@@ -45,8 +45,6 @@ type VM struct {
 	monitor *monitor
 	memory  *PhysicalMemory
 
-	freeSlot func() // nil until the guest is up
-
 	ended chan struct{} // closed when QEMU has ended; then end is set
 	end   End
 
@@ -81,7 +79,11 @@ func Launch(ctx context.Context, cfg Config) (*VM, error) {
 	for {
 		vm, err := launchOnce(ctx, cfg)
 		if err == nil {
-			vm.Failed, vm.freeSlot = failed, freeSlot
+			vm.Failed = failed
+			go func() {
+				<-vm.ended
+				freeSlot() // before Close: the test may boot again
+			}()
 			return vm, nil
 		}
 		failed = append(failed, err)

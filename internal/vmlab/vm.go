@@ -62,9 +62,6 @@ func (vm *VM) close() error {
 	if vm.memory != nil {
 		err = errors.Join(err, vm.memory.file.Close())
 	}
-	if vm.freeSlot != nil {
-		vm.freeSlot()
-	}
 	if vm.ownDir && os.Getenv("GOKEXEC_VM_KEEP") == "" {
 		err = errors.Join(err, os.RemoveAll(vm.dir))
 	}

@@ -27,7 +27,7 @@ ARCHES  := amd64 arm64 riscv64 ppc64le s390x loong64 arm 386
 VETTED  := arm 386
 # With the flags of the release builds everywhere, no package is compiled twice.
 export GOFLAGS := $(strip $(shell $(GO) env GOFLAGS) -trimpath)
-GOFLAGS_BUILD := -ldflags "-s -w -X main.release=$(RELEASE)"
+GOFLAGS_BUILD := -ldflags "-s -w -X github.com/gokexec/gokexec/internal/early.release=$(RELEASE)"
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
 .PHONY: help build cross demo test check unit fuzz vm vm-built test-readers test-full bench deps generate man completions install deb rpm clean

@@ -2,18 +2,17 @@ package main
 
 import (
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/gokexec/gokexec/internal/early"
 )
 
-// release is set by the build: -ldflags "-X main.release=v1.2.3".
-var release string
-
+// version names the release, or says that there is none.
 func version() string {
-	v := release
+	v := early.Release()
 	if v == "" {
 		if info, ok := debug.ReadBuildInfo(); ok {
 			v = info.Main.Version
@@ -22,7 +21,7 @@ func version() string {
 	if v == "" || v == "(devel)" {
 		v = "development version"
 	}
-	return fmt.Sprintf("%s (%s, %s/%s)", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return early.Version(v)
 }
 
 func overview() string {

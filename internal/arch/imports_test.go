@@ -13,8 +13,8 @@ const module = "github.com/gokexec/gokexec/"
 // those of lower layers only.
 func layers() [][]string {
 	return [][]string{
-		{"pkg/kexec", "internal/sysfs", "internal/mapread", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/decompress", "internal/lzo", "internal/zstdpage", "pkg/fdt", "pkg/statedir", "pkg/advice", "pkg/cmdline"},
-		{"pkg/memmap", "pkg/config", "pkg/blkid", "pkg/kconfig", "internal/kexecsys"},
+		{"pkg/kexec", "internal/sysfs", "internal/mapread", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/decompress", "internal/lzo", "internal/zstdpage", "pkg/fdt", "internal/announce", "pkg/advice", "pkg/cmdline"},
+		{"internal/early", "pkg/statedir", "pkg/memmap", "pkg/config", "pkg/blkid", "pkg/kconfig", "internal/kexecsys"},
 		{"pkg/vmcore", "pkg/kmod"},
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage", "pkg/pagefilter"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},
@@ -82,6 +82,30 @@ func TestProductNeedsNoTestCode(t *testing.T) {
 				if strings.HasPrefix(d, module+test) {
 					t.Errorf("%s depends on %s", name, d)
 				}
+			}
+		}
+	}
+}
+
+// Go initialises internal/early before the packages that need more than os does: it must not need them
+// itself. And only the program may end as it does.
+func TestEarlyNeedsLittle(t *testing.T) {
+	const early = "internal/early"
+	out, err := exec.Command("go", "list", "-deps", "os").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	light := append(strings.Fields(string(out)), module+"internal/announce")
+	for name, deps := range imports(t, "{{.ImportPath}} {{join .Deps \" \"}}") {
+		if name != early {
+			if slices.Contains(deps, module+early) && name != "cmd/gokexec" {
+				t.Errorf("%s depends on %s", name, early)
+			}
+			continue
+		}
+		for _, d := range deps {
+			if !slices.Contains(light, d) {
+				t.Errorf("%s depends on %s, and os does not", name, d)
 			}
 		}
 	}

@@ -60,7 +60,9 @@ func build(ctx context.Context, pkg, goarch string) (string, error) {
 	}
 	defer os.RemoveAll(tmp)
 	out := filepath.Join(tmp, "out")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, pkg)
+	// As a release is built: gokexec version does not need all of gokexec for that.
+	flags := "-ldflags=-s -w -X " + modulePath + "/internal/early.release=vmlab"
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", flags, "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, tail(string(said), 20))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/announce"
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/statedir"
 )
@@ -125,13 +126,11 @@ func (h *Handler) Event(ctx context.Context) (Outcome, error) {
 // Announce writes the mark of an event, and tells whether another process will handle
 // it. If not, the caller must start one (Event). An error means that the event could not be
 // marked.
-func (h *Handler) Announce() (coalesced bool, err error) { return announce(h.process()) }
+func (h *Handler) Announce() (coalesced bool, err error) { return announceEvent(h.process()) }
 
-func announce(s steps) (coalesced bool, err error) {
-	err = markError(s.mark())
-	mine, pendingErr := s.tryPending()
-	s.releasePending()
-	return pendingErr == nil && !mine, err
+func announceEvent(s steps) (coalesced bool, err error) {
+	coalesced, err = announce.Event(s.mark, s.tryPending, s.releasePending)
+	return coalesced, markError(err)
 }
 
 func (h *Handler) process() *process {

@@ -296,7 +296,7 @@ func (sc *scenario) event(a *actor) {
 		if sc.wrap != nil {
 			s = sc.wrap(a, a)
 		}
-		if coalesced, _ := announce(s); coalesced || a.killed {
+		if coalesced, _ := announceEvent(s); coalesced || a.killed {
 			return
 		}
 	}

@@ -8,15 +8,15 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/announce"
 )
 
-// Names in the directory. The lock files are never removed: a lock on a removed file
+// Names in the directory, beside those of announce. The lock files are never removed: a lock on a removed file
 // excludes no other process.
 const (
-	pendingName = "pending.lock"
 	pendingLink = "pending"
 	reloadName  = "reload.lock"
-	markName    = "mark"
 	lookingName = "mark.looking"
 	waitingName = "mark.waiting"
 	loadingName = "loading"
@@ -31,36 +31,18 @@ const (
 const maxText = 4096
 
 // Default is the directory on a running machine.
-const Default = "/run/gokexec"
+const Default = announce.Default
 
 // Dir is the directory with the locks and the saved state: Default, or another that is
 // empty after a boot.
 type Dir string
 
 // Mark records that memory or CPUs have changed and no process has checked yet.
-func (d Dir) Mark() error {
-	f, err := os.OpenFile(d.path(markName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(string(d), 0o700); err != nil {
-			return err
-		}
-		f, err = os.OpenFile(d.path(markName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	}
-	if err != nil {
-		return err
-	}
-	// It grows to tell the process that waits for the end of the burst of more events.
-	// What matters is that it exists, so a full disk is no error.
-	_, err = f.Write([]byte{'.'})
-	if errors.Is(err, unix.ENOSPC) {
-		err = nil
-	}
-	return errors.Join(err, f.Close())
-}
+func (d Dir) Mark() error { return announce.Dir(d).Mark() }
 
 // MarkSize is the number of events that were marked since the mark was taken.
 func (d Dir) MarkSize() int64 {
-	info, err := os.Lstat(d.path(markName))
+	info, err := os.Lstat(d.path(announce.MarkName))
 	if err != nil {
 		return 0
 	}
@@ -70,7 +52,7 @@ func (d Dir) MarkSize() int64 {
 // TakeMark renames the mark: events marked from now on belong to the next check. A
 // missing mark is no error: another process took it and will check before we do.
 func (d Dir) TakeMark() error {
-	err := os.Rename(d.path(markName), d.path(lookingName))
+	err := os.Rename(d.path(announce.MarkName), d.path(lookingName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -83,7 +65,7 @@ func (d Dir) ClearMark() error { return d.remove(lookingName) }
 // Marked tells whether there is an event that no completed check has handled, as is
 // normal right after an event.
 func (d Dir) Marked() bool {
-	return d.exists(markName) || d.exists(lookingName) || d.exists(waitingName)
+	return d.exists(announce.MarkName) || d.exists(lookingName) || d.exists(waitingName)
 }
 
 // Problem returns the message of the last check that found a problem and could not repair

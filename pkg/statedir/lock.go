@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/announce"
 )
 
 // ErrLocked is wrapped when the reload lock could not be taken in time.
@@ -36,7 +37,7 @@ func (d Dir) LockReload(ctx context.Context, wait time.Duration) (*Lock, error) 
 	}
 	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		held, err := tryFlock(file)
+		held, err := announce.TryLock(file)
 		switch {
 		case err != nil:
 			return &Lock{dir: d}, fmt.Errorf("%w: %w", ErrNoLock, errors.Join(err, file.Close()))
@@ -69,7 +70,7 @@ func (d Dir) Locked() bool {
 		}
 	}
 	defer file.Close()
-	held, err := tryFlock(file)
+	held, err := announce.TryLock(file)
 	return err == nil && !held
 }
 
@@ -99,29 +100,7 @@ func (l *Lock) Release() error {
 	if l.file == nil {
 		return nil
 	}
-	err := ignoringEINTR(func() error { return unix.Flock(int(l.file.Fd()), unix.LOCK_UN) })
-	return errors.Join(err, l.file.Close())
-}
-
-// openLock opens a lock file, and creates it if necessary.
-func (d Dir) openLock(name string) (*os.File, error) {
-	// Opening for reading only also works if nothing can be written any more.
-	const flags = os.O_RDONLY | os.O_CREATE | unix.O_NOFOLLOW
-	f, err := os.OpenFile(d.path(name), flags, 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(string(d), 0o700); err != nil {
-			return nil, err
-		}
-		f, err = os.OpenFile(d.path(name), flags, 0o600)
-	}
-	if err != nil {
-		return nil, err
-	}
-	// If the directory is private, other users can't open the file, whatever its mode.
-	if !private(f) && !privateDir(string(d)) {
-		return nil, errors.Join(fmt.Errorf("lock %s: other users may open it", f.Name()), f.Close())
-	}
-	return f, nil
+	return errors.Join(announce.Unlock(l.file), l.file.Close())
 }
 
 // openReload opens the file for the reload lock. Two loaders must not run at once even if
@@ -129,7 +108,7 @@ func (d Dir) openLock(name string) (*os.File, error) {
 // that all loaders find and that only this user can open: whoever can open a file can take
 // its flock(2) and keep it.
 func (d Dir) openReload() (*os.File, error) {
-	f, err := d.openLock(reloadName)
+	f, err := announce.Dir(d).OpenLock(reloadName)
 	if err == nil {
 		return f, nil
 	}
@@ -146,7 +125,7 @@ func (d Dir) openPlace() *os.File {
 		if err != nil {
 			continue
 		}
-		if private(f) {
+		if announce.Private(f) {
 			return f
 		}
 		f.Close()
@@ -169,42 +148,4 @@ func (d Dir) places() []string {
 		places = append(places, "/sys/kernel/tracing", "/sys/kernel/debug", "/root", "/proc/vmallocinfo")
 	}
 	return places
-}
-
-// private tells whether no other user can open the file: this user owns it, and the mode
-// gives others no access. The group root counts as root.
-func private(f *os.File) bool {
-	var s unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &s) != nil || int(s.Uid) != os.Geteuid() || s.Mode&0o007 != 0 {
-		return false
-	}
-	return s.Mode&0o070 == 0 || s.Gid == 0
-}
-
-func privateDir(path string) bool {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return private(f)
-}
-
-func tryFlock(f *os.File) (bool, error) {
-	err := ignoringEINTR(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("lock %s: %w", f.Name(), err)
-	}
-	return true, nil
-}
-
-func ignoringEINTR(do func() error) error {
-	for {
-		if err := do(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/announce"
 )
 
 // Pending is the pending lock, held.
@@ -18,13 +20,9 @@ type Pending struct {
 
 // TryPending takes the pending lock. Pending is nil if another process holds it.
 func (d Dir) TryPending() (*Pending, error) {
-	f, err := d.openLock(pendingName)
-	if err != nil {
+	f, err := announce.Dir(d).TryPending()
+	if f == nil {
 		return nil, err
-	}
-	held, err := tryFlock(f)
-	if !held {
-		return nil, errors.Join(err, f.Close())
 	}
 	return &Pending{d: d, file: f}, nil
 }
@@ -47,7 +45,7 @@ func (p *Pending) Cover() error {
 	if err := p.d.remove(pendingLink); err != nil { // of a process that was killed
 		return err
 	}
-	return os.Symlink(fmt.Sprintf("/proc/%d/fd/%d/%s", os.Getpid(), self.Fd(), pendingName), p.d.path(pendingLink))
+	return os.Symlink(fmt.Sprintf("/proc/%d/fd/%d/%s", os.Getpid(), self.Fd(), announce.PendingName), p.d.path(pendingLink))
 }
 
 // Take renames the mark of Cover, as TakeMark does with that of an event. The caller holds the

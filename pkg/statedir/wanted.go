@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"github.com/gokexec/gokexec/internal/announce"
 )
 
 // Wanted says that a crash kernel shall be loaded, and counts the attempts since it was
@@ -51,5 +53,5 @@ func (l *Lock) Wanted() (Wanted, bool) { return l.dir.Wanted() }
 // Unwant records that no crash kernel is wanted: it removes all files except the locks.
 func (l *Lock) Unwant() error {
 	return errors.Join(l.dir.remove(RecordName), l.dir.remove(wantedName), l.dir.SetProblem(""),
-		l.dir.remove(markName), l.dir.ClearMark(), l.dir.dropWaiting(), l.Done())
+		l.dir.remove(announce.MarkName), l.dir.ClearMark(), l.dir.dropWaiting(), l.Done())
 }

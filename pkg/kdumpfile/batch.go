@@ -10,15 +10,8 @@ import (
 )
 
 // batchBytes is how much memory a worker reads, tests and packs at a time: little enough for the caches of a CPU, enough to
-// make mapping it and the hand-over cheap.
-const batchBytes = 256 << 10
-
-// Of each page the begin is in no cache yet when its turn comes, and the CPU would wait for it: so many bytes of the page that is
-// so many pages ahead are asked for. The CPU finds out by itself that the rest follows.
-const (
-	aheadPages = 8
-	aheadBytes = 256
-)
+// make the hand-over cheap.
+const batchBytes = 64 << 10
 
 // batch is a number of pages of a dump, in order.
 type batch struct {
@@ -64,6 +57,8 @@ type worker struct {
 	in   []byte
 	zero []byte // a page
 	raw  *rawReader
+
+	begins []uint64 // the first bytes of pages
 
 	zeroPacked []byte // packed; nil: not yet
 	zeroFlags  uint32
@@ -206,15 +201,13 @@ func (w *worker) inPlace(b *batch, pfn uint64, n int) (bool, error) {
 // packPages adds pages to the batch.
 func (w *worker) packPages(b *batch, in []byte) error {
 	page := int(w.src.page)
-	ahead := min(len(in), aheadPages*page)
-	for at := 0; at < ahead; at += page {
-		prefetch(&in[at], aheadBytes)
+	// Of each page the begin is in no cache yet: the CPU waits for all of them at once, and not for each in turn.
+	w.begins = w.begins[:0]
+	for at := 0; at < len(in); at += page {
+		w.begins = append(w.begins, binary.NativeEndian.Uint64(in[at:]))
 	}
-	for ; len(in) > 0; in = in[page:] {
-		if len(in) > ahead {
-			prefetch(&in[ahead], aheadBytes)
-		}
-		if err := w.packPage(b, in[:page]); err != nil {
+	for i, begin := range w.begins {
+		if err := w.packPage(b, in[i*page:][:page], begin); err != nil {
 			return err
 		}
 	}
@@ -235,9 +228,9 @@ func (w *worker) read(b *batch, in []byte, pfn uint64) {
 	}
 }
 
-// packPage adds one page to the batch. Those of zeroes, which may be most of a machine's memory, are packed once.
-func (w *worker) packPage(b *batch, page []byte) error {
-	zero := binary.NativeEndian.Uint64(page) == 0 && bytes.Equal(page, w.zero)
+// packPage adds one page, which begins so, to the batch. Those of zeroes, which may be most of a machine's memory, are packed once.
+func (w *worker) packPage(b *batch, page []byte, begin uint64) error {
+	zero := begin == 0 && bytes.Equal(page, w.zero)
 	switch {
 	case zero && w.omit:
 		b.out = append(b.out, outPage{0, pageZero})

@@ -2,6 +2,7 @@ package kdumpfile
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -77,7 +78,7 @@ func (r *rawReader) packPage(w *worker, b *batch, pfn uint64, p *rawPage, src []
 			again = true
 		}
 		if again || bytes.Equal(r.page, w.zero) {
-			return w.packPage(b, r.page)
+			return w.packPage(b, r.page, binary.NativeEndian.Uint64(r.page))
 		}
 	}
 	b.data = append(b.data, src...)

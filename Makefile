@@ -109,6 +109,7 @@ test-readers: deps
 # Each part can be run alone: GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_MATRIX=full make vm, and so on.
 test-full: export GOKEXEC_VM_REQUIRED = 1
 test-full: export GOKEXEC_VM_MATRIX = full
+test-full: export GOKEXEC_VM_DEBIAN = bookworm,trixie
 test-full: export GOKEXEC_EXPLORE = full
 test-full: deps check unit vm vm-built test-readers fuzz
 

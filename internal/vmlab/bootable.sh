@@ -6,7 +6,7 @@
 suite=$1 sources=$2 aptconf=$3 loader=$4
 root_id=0c1f3a52-7d4e-4f1b-9a36-5be0d2c1aa01
 # What the laboratory needs on the kernel's command line, and what a boot is faster without.
-cmdline="console=ttyS0 panic=3 lab.channel=virtio:lab.channel systemd.mask=ldconfig.service systemd.mask=systemd-journal-catalog-update.service systemd.mask=getty-static.service systemd.mask=serial-getty@ttyS0.service systemd.mask=e2scrub_reap.service"
+cmdline="console=ttyS0 panic=3 lab.channel=virtio:lab.channel systemd.mask=ldconfig.service systemd.mask=systemd-journal-catalog-update.service systemd.mask=getty-static.service systemd.mask=serial-getty@ttyS0.service systemd.mask=e2scrub_reap.service modprobe.blacklist=ahci,kvm_amd,powernow_k8,aesni_intel,ghash_clmulni_intel,drm"
 
 case $loader in
 grub)

@@ -48,6 +48,12 @@ func TestDistCallsAreKnown(t *testing.T) {
 					t.Errorf("%s calls gokexec %s --%s, which is no option", path, m[1], o[1])
 				}
 			}
+			// Units have no shell: what stands there is what the command gets.
+			if strings.Contains(path, "/systemd/") {
+				if err := c.flagSet().Parse(strings.Fields(m[2])); err != nil {
+					t.Errorf("%s calls gokexec %s%s: %v", path, m[1], m[2], err)
+				}
+			}
 		}
 	}
 }

@@ -30,7 +30,7 @@ export GOFLAGS := $(strip $(shell $(GO) env GOFLAGS) -trimpath)
 GOFLAGS_BUILD := -ldflags "-s -w -X github.com/gokexec/gokexec/internal/early.release=$(RELEASE)"
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help build cross demo test check unit fuzz vm vm-built test-readers test-full bench deps generate man completions install deb rpm clean
+.PHONY: help build cross demo test check unit fuzz vm vm-setup vm-built test-readers test-full bench deps generate man completions install deb rpm clean
 
 help:
 	@echo 'make build     bin/gokexec, static'
@@ -40,9 +40,10 @@ help:
 	@echo 'make unit      unit tests, with the race detector'
 	@echo 'make fuzz      each fuzz target for FUZZTIME (10s)'
 	@echo 'make vm        the tests in QEMU'
+	@echo 'make vm-setup  Debians 12 and 13: gokexec setup, kernel upgrade, drill, removal, by their own boot loaders'
 	@echo 'make vm-built  the tests on kernels that no package has; builds them first (20 minutes, once)'
 	@echo 'make test-readers  crash(8) and drgn(1) read every form of dump that gokexec writes (a download of 1 GB, once)'
-	@echo 'make test-full everything, on every kernel, with no time limit: check, unit, vm, vm-built, test-readers, fuzz'
+	@echo 'make test-full everything, on every kernel, with no time limit: check, unit, vm, vm-setup, vm-built, test-readers, fuzz'
 	@echo 'make bench     benchmarks, compared with kexec-tools in the same VM'
 	@echo 'make generate  regenerate the generated files that are committed'
 	@echo 'make install   into DESTDIR: the binary, also as kexec, vmcore-dmesg and makedumpfile (not with'
@@ -102,6 +103,10 @@ vm-built:
 	@scripts/deps built
 	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_BUILT=all CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMBuilt' ./test/vm
 
+# Whole Debians are set up by one command, upgraded, drilled and left as they were.
+vm-setup: deps
+	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_DEBIAN=bookworm,trixie CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 2h -run '^TestVMSetup' ./test/debian
+
 # Programs that are not ours read what we write. They need the kernel's debugging information.
 test-readers: deps
 	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_READERS=1 CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMReaders' ./test/vm
@@ -109,9 +114,8 @@ test-readers: deps
 # Each part can be run alone: GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_MATRIX=full make vm, and so on.
 test-full: export GOKEXEC_VM_REQUIRED = 1
 test-full: export GOKEXEC_VM_MATRIX = full
-test-full: export GOKEXEC_VM_DEBIAN = bookworm,trixie
 test-full: export GOKEXEC_EXPLORE = full
-test-full: deps check unit vm vm-built test-readers fuzz
+test-full: deps check unit vm vm-setup vm-built test-readers fuzz
 
 FUZZTIME ?= 10s
 fuzz:

@@ -51,9 +51,8 @@ func debFile(t *testing.T) string {
 func machine(t *testing.T, d *vmlab.Debian, disk string, more ...vmlab.File) vmlab.Config {
 	return vmlab.Config{
 		Kernel: d.Kernel, Memory: 768, MaxMemory: 4096, CrashKernel: "256M", Root: rootDevice,
-		Disks: []vmlab.Disk{{Source: disk}},
-		// On a busy host a capture kernel's NVMe takes longer than the 30 seconds that initramfs-tools waits.
-		Cmdline: "rootdelay=240 systemd.mask=ldconfig.service systemd.mask=systemd-journal-catalog-update.service systemd.mask=getty-static.service systemd.mask=e2scrub_reap.service",
+		Disks:   []vmlab.Disk{{Source: disk}},
+		Cmdline: "systemd.mask=ldconfig.service systemd.mask=systemd-journal-catalog-update.service systemd.mask=getty-static.service systemd.mask=e2scrub_reap.service",
 		Files:   append([]vmlab.File{{Path: guestDeb, Source: debFile(t)}}, more...),
 	}
 }

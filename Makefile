@@ -86,14 +86,15 @@ check: build cross
 	@scripts/installed
 	@scripts/packaged
 
-# One goroutine at a time works in these, and most of unit's time with the race detector would be theirs.
-NORACE := ^Test(BoundedMemory|MakedumpfileCommandLines|HostileUnpack|HostileWrapped|HostileWindow|Protocol)$$
+# One goroutine at a time works in these, or they repeat what others do with the race detector, and most of unit's time
+# with it would be theirs.
+NORACE := ^Test(FullDisk|BoundedMemory|MakedumpfileCommandLines|HostileUnpack|HostileWrapped|HostileWindow|Protocol)$$
 
 # The race detector needs cgo, the packages under test do not. Hostile files of cmd/gokexec are bounded by
 # address space, of which the detector takes more.
 unit:
 	CGO_ENABLED=1 $(GO) test -race -skip '^TestVM|$(NORACE)' ./...
-	CGO_ENABLED=0 $(GO) test -run 'Hostile|$(NORACE)' ./cmd/gokexec ./pkg/bootimage ./pkg/hotplug ./pkg/pagefilter ./internal/decompress ./test/differential
+	CGO_ENABLED=0 $(GO) test -run 'Hostile|$(NORACE)' ./cmd/gokexec ./pkg/capture ./pkg/bootimage ./pkg/hotplug ./pkg/pagefilter ./internal/decompress ./test/differential
 
 vm:
 	@scripts/vm-tests

@@ -11,38 +11,18 @@ import (
 // (Documentation/admin-guide/kernel-parameters.txt).
 const parameter = "crashkernel"
 
-// word is a word of a kernel command line, and where it stands.
-type word struct {
-	text       string
-	start, end int // bytes
-}
-
-// splitWords splits a command line as the kernel does (lib/cmdline.c, next_arg): by white space outside of double
-// quotes. It gives the words of the kernel, and where those of init begin: at a lone "--", else at the end. open
-// tells that a quote is not closed.
-func splitWords(s string) (kernel []word, init int, open bool) {
-	for i := 0; i < len(s); {
-		if isSpace(s[i]) {
-			i++
-			continue
+// splitWords gives the words of the kernel in a command line, and where those of init begin: at a lone "--", else at
+// the end. open tells that a quote is not closed.
+func splitWords(s string) (kernel []cmdline.Word, init int, open bool) {
+	for _, w := range cmdline.Words(s) {
+		open = open || w.Open()
+		if w.Text == "--" || w.Text == `"--"` {
+			return kernel, w.Start, open
 		}
-		start, quoted := i, false
-		for ; i < len(s) && (quoted || !isSpace(s[i])); i++ {
-			if s[i] == '"' {
-				quoted = !quoted
-			}
-		}
-		open = open || quoted
-		if s[start:i] == "--" || s[start:i] == `"--"` {
-			return kernel, start, open
-		}
-		kernel = append(kernel, word{s[start:i], start, i})
+		kernel = append(kernel, w)
 	}
 	return kernel, len(s), open
 }
-
-// isSpace is the kernel's (see cmdline.Parse).
-func isSpace(b byte) bool { return strings.IndexByte(asciiSpace, b) >= 0 || b == noBreakSpace }
 
 const (
 	asciiSpace = " \t\n\v\f\r"
@@ -61,8 +41,8 @@ func reservations(s string) []string {
 	var found []string
 	kernel, _, _ := splitWords(s)
 	for _, w := range kernel {
-		if isReservation(w.text) {
-			found = append(found, w.text)
+		if isReservation(w.Text) {
+			found = append(found, w.Text)
 		}
 	}
 	return found
@@ -72,10 +52,10 @@ func reservations(s string) []string {
 func without(s string, drop func(string) bool) string {
 	kernel, _, _ := splitWords(s)
 	for _, w := range slices.Backward(kernel) {
-		if !drop(w.text) {
+		if !drop(w.Text) {
 			continue
 		}
-		before, after := strings.TrimRight(s[:w.start], asciiSpace), s[w.end:]
+		before, after := strings.TrimRight(s[:w.Start], asciiSpace), s[w.End():]
 		if before == "" {
 			after = strings.TrimLeft(after, asciiSpace)
 		}
@@ -98,9 +78,9 @@ func with(s string, words []string) string {
 	case len(kernel) == 0:
 		return s[:init] + more + " " + s[init:]
 	case open && init == len(s):
-		return s[:kernel[0].start] + more + " " + s[kernel[0].start:]
+		return s[:kernel[0].Start] + more + " " + s[kernel[0].Start:]
 	}
-	last := kernel[len(kernel)-1].end
+	last := kernel[len(kernel)-1].End()
 	for last < len(s) && s[last] == noBreakSpace {
 		last++ // it may be the end of a character
 	}

@@ -36,6 +36,32 @@ func Parse(s string) (Cmdline, error) {
 		return c, fmt.Errorf("%w: NUL byte at offset %d", ErrBad, i)
 	}
 	into := &c.Args
+	for _, w := range Words(s) {
+		a := parseArg(w.Text)
+		if a.Name == "--" && !a.Set && into == &c.Args {
+			into = &c.Init
+			continue
+		}
+		*into = append(*into, a)
+	}
+	return c, nil
+}
+
+// Word is a word of a command line, and where it begins.
+type Word struct {
+	Text  string // verbatim, with its quotes
+	Start int    // offset in bytes
+}
+
+// End is the offset behind the word, in bytes.
+func (w Word) End() int { return w.Start + len(w.Text) }
+
+// Open reports whether a quote in the word is not closed, so that it reaches to the end of the line.
+func (w Word) Open() bool { return strings.Count(w.Text, `"`)%2 != 0 }
+
+// Words splits s as the kernel does (lib/cmdline.c, next_arg): by white space outside of double quotes.
+func Words(s string) []Word {
+	var words []Word
 	for i := 0; i < len(s); {
 		if isSpace(s[i]) {
 			i++
@@ -47,20 +73,15 @@ func Parse(s string) (Cmdline, error) {
 				quoted = !quoted
 			}
 		}
-		a := parseArg(s[start:i])
-		if a.Name == "--" && !a.Set && into == &c.Args {
-			into = &c.Init
-			continue
-		}
-		*into = append(*into, a)
+		words = append(words, Word{Text: s[start:i], Start: start})
 	}
-	return c, nil
+	return words
 }
 
 // parseArg takes a word apart. Of two quotes at its end only one goes, whether the
 // word or its value began with one.
 func parseArg(text string) Arg {
-	a := Arg{Text: text, Open: strings.Count(text, `"`)%2 != 0}
+	a := Arg{Text: text, Open: Word{Text: text}.Open()}
 	body, quoted := strings.CutPrefix(text, `"`)
 	a.Name = body
 	if len(body) > 1 {

@@ -93,10 +93,7 @@ func editVariable(e *edit, path, text, name string) (string, error) {
 		if added == "" {
 			return text, nil
 		}
-		if text != "" && !strings.HasSuffix(text, "\n") {
-			text += "\n"
-		}
-		return text + name + `="` + added + "\"\n", nil
+		return closed(text) + name + `="` + added + "\"\n", nil
 	}
 	values := make([]string, len(all))
 	for i, a := range all {

@@ -3,6 +3,7 @@ package bootloader
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -83,11 +84,7 @@ func (m *machine) configuredRuns(configured []Reservation) bool {
 		}
 	}
 	for _, c := range configured {
-		found := false
-		for _, w := range built {
-			found = found || w == c.Word
-		}
-		if !found {
+		if !slices.Contains(built, c.Word) {
 			return false
 		}
 	}

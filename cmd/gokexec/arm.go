@@ -119,15 +119,14 @@ func (e *env) arm(ctx context.Context, o *armOptions) error {
 		return err
 	}
 	root := os.DirFS(e.sysroot)
-	c, f, warnings, err := readConfig(root)
+	c, err := readConfig(root)
 	if err != nil {
 		return err
 	}
-	for _, w := range warnings {
+	for _, w := range c.warnings {
 		fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", w)
 	}
-	known, _ := knownSettings(f.Settings())
-	made := &recipe{Files: orEmpty(f.Paths()), Settings: orEmpty(known)}
+	made := &recipe{Files: orEmpty(c.files), Settings: orEmpty(c.settings)}
 	host, err := e.host("", arch)
 	if err != nil {
 		return err
@@ -259,8 +258,7 @@ func (e *env) buildArmed(ctx context.Context, recorded *plan.Spec) (*plan.Spec, 
 	if err := json.Unmarshal(recorded.Recipe, &made); err != nil {
 		return nil, fmt.Errorf("the record of what was armed: %w", err)
 	}
-	known, _ := knownSettings(made.Settings) // an older or newer gokexec may have armed
-	c, err := configure(known)
+	c, err := configureKnown(made.Settings) // an older or newer gokexec may have armed
 	if err != nil {
 		return nil, err
 	}
@@ -272,12 +270,11 @@ func (e *env) buildArmed(ctx context.Context, recorded *plan.Spec) (*plan.Spec, 
 
 // capture is the configuration of the capture, its targets as they are configured.
 func (r *recipe) capture() (capture.Config, error) {
-	known, _ := knownSettings(r.Settings)
-	c, err := configure(known)
+	c, err := configureKnown(r.Settings)
 	if err != nil {
 		return capture.Config{}, err
 	}
-	return c.initramfs.settings(c.dumpTargets())
+	return c.captureConfig()
 }
 
 func (e *env) printArm(r *armReport, o *armOptions, spec *plan.Spec) error {

@@ -61,14 +61,13 @@ func (e *env) armedOf(state *record.State, here bool) *armed {
 func (e *env) changedSince(state *record.State, made *recipe) []string {
 	changed := []string{}
 	root := os.DirFS(e.sysroot)
-	c, f, _, err := readConfig(root)
+	c, err := readConfig(root)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 	case err != nil:
 		changed = append(changed, "the configuration, which is wrong now: "+oneLine(err.Error()))
 	default:
-		known, _ := knownSettings(f.Settings())
-		if !slices.EqualFunc(known, made.Settings, sameSetting) {
+		if !slices.EqualFunc(c.settings, made.Settings, sameSetting) {
 			changed = append(changed, "the configuration")
 		}
 		changed = append(changed, e.changedTargets(c, made)...)
@@ -130,7 +129,7 @@ func (a *armed) print(w io.Writer) {
 	}
 }
 
-// armedFinding is the same as the outcome of a check.
+// finding is the same as the outcome of a check.
 func (a *armed) finding() advice.Finding {
 	f := advice.Finding{Check: "armed", Detail: fmt.Sprintf("for kernel %s; dumps go to %s", a.Release, strings.Join(a.Targets, ", then "))}
 	if len(a.Changed) > 0 {

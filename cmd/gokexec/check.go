@@ -123,7 +123,7 @@ func (e *env) armedFindings(host *machine.Host) (findings []advice.Finding, targ
 	if a == nil || accuracy.Verify(os.DirFS(e.sysroot), e.stateDir).Foreign {
 		return nil, nil
 	}
-	if c, _, _, err := readConfig(os.DirFS(e.sysroot)); err == nil {
+	if c, err := readConfig(os.DirFS(e.sysroot)); err == nil {
 		targets = c.dumpTargets()
 	}
 	return []advice.Finding{a.finding()}, targets

@@ -61,14 +61,14 @@ func (o *configCommandOptions) run(ctx context.Context, e *env, args []string) e
 	if err != nil {
 		return err
 	}
-	c, f, warnings, err := readConfig(root)
+	c, err := readConfig(root)
 	if err != nil {
 		return err
 	}
-	for _, w := range warnings {
+	for _, w := range c.warnings {
 		fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", w)
 	}
-	set := inForce(f.Settings())
+	set := inForce(c.settings)
 	switch {
 	case o.get != "":
 		for _, s := range set {
@@ -80,9 +80,9 @@ func (o *configCommandOptions) run(ctx context.Context, e *env, args []string) e
 	case o.targets:
 		return e.printTargets(ctx, c)
 	case o.json:
-		return e.printJSON(configReport{Files: orEmpty(f.Paths()), Settings: orEmpty(set), Warnings: orEmpty(warnings)})
+		return e.printJSON(configReport{Files: orEmpty(c.files), Settings: orEmpty(set), Warnings: orEmpty(c.warnings)})
 	}
-	if len(f.Paths()) == 0 {
+	if len(c.files) == 0 {
 		fmt.Fprintf(e.stdout, "# no file is there: everything has its default (gokexec config --all)\n")
 	}
 	printConfig(e.stdout, set, o.all)

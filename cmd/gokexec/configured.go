@@ -31,6 +31,10 @@ type configured struct {
 	hotplug   hotplugOptions
 
 	flags map[string]*pflag.FlagSet // by the command's name; "" for configOptions
+
+	settings []config.Setting // that were applied, in their order
+	files    []string         // that were read, in their order
+	warnings []string         // about settings that have no effect
 }
 
 // newConfigured has the defaults.
@@ -52,21 +56,23 @@ func newConfigured() *configured {
 // flag is the option that a key stands for.
 func (c *configured) flag(k configKey) *pflag.Flag { return c.flags[k.command].Lookup(k.flag) }
 
-// readConfig reads the configuration of a tree. Warnings are about keys that are not known; an error names the
-// file and the line.
-func readConfig(root fs.FS) (c *configured, f *config.File, warnings []string, err error) {
-	f, err = config.Read(root)
+// readConfig reads the configuration of a tree. An error names the file and the line.
+func readConfig(root fs.FS) (*configured, error) {
+	f, err := config.Read(root)
 	if err != nil {
 		p := &advice.Problem{What: err.Error(), Err: err, Hint: "nothing was changed; " + configHint}
 		var syntax *config.SyntaxError
 		if errors.As(err, &syntax) {
 			p.Hint = "lines are Key=VALUE, after a [Section]; nothing was changed"
 		}
-		return nil, nil, nil, p
+		return nil, p
 	}
-	known, warnings := knownSettings(f.Settings())
-	c, err = configure(known)
-	return c, f, warnings, err
+	c, err := configureKnown(f.Settings())
+	if err != nil {
+		return nil, err
+	}
+	c.files = f.Paths()
+	return c, nil
 }
 
 // knownSettings leaves out those whose keys are not known, with a warning for each, but for names that begin
@@ -107,9 +113,21 @@ func findKey(section, key string) *configKey {
 	return &configKeys[i]
 }
 
+// configureKnown applies those of the settings whose keys are known, with a warning for each of the others.
+func configureKnown(settings []config.Setting) (*configured, error) {
+	known, warnings := knownSettings(settings)
+	c, err := configure(known)
+	if err != nil {
+		return nil, err
+	}
+	c.warnings = warnings
+	return c, nil
+}
+
 // configure applies settings whose keys are known, in their order.
 func configure(settings []config.Setting) (*configured, error) {
 	c := newConfigured()
+	c.settings = settings
 	for _, s := range settings {
 		if err := c.set(s); err != nil {
 			return nil, settingProblem(s, err)
@@ -200,11 +218,7 @@ func (c *configured) validate() error {
 	if err := c.segments.apply(&plan.Spec{}, true); err != nil {
 		return err
 	}
-	targets := c.targets
-	if len(targets) == 0 {
-		targets = []string{defaultTarget}
-	}
-	if _, err := c.initramfs.settings(targets); err != nil {
+	if _, err := c.captureConfig(); err != nil {
 		return err
 	}
 	if err := c.initramfs.checkWatchdog(); err != nil {
@@ -240,8 +254,13 @@ func (c *configured) reuses() bool {
 	return c.inputs.reuse || c.inputs.cmdline == "" && !c.flags["load"].Changed("reuse-cmdline")
 }
 
+// captureConfig is the configuration of the capture, its targets as they are configured.
+func (c *configured) captureConfig() (capture.Config, error) {
+	return c.initramfs.settings(c.dumpTargets())
+}
+
 // parsedTargets are dumpTargets, parsed.
 func (c *configured) parsedTargets() ([]capture.Target, error) {
-	cfg, err := c.initramfs.settings(c.dumpTargets())
+	cfg, err := c.captureConfig()
 	return cfg.Targets, err
 }

@@ -114,7 +114,7 @@ func (e *env) reservationMachine(ctx context.Context, sysroot string, arch machi
 // sizeArmed fills in what gokexec arm would load by the configuration; what can't be found out stays as it is: what
 // is usual counts then.
 func (e *env) sizeArmed(ctx context.Context, root fs.FS, m *reservation.Machine) {
-	c, _, _, err := readConfig(root)
+	c, err := readConfig(root)
 	if err != nil {
 		return
 	}

@@ -63,7 +63,7 @@ const defaultMetricsFile = "/var/lib/prometheus/node-exporter/gokexec.prom"
 
 // metricsFile is the file that is configured; "" where its directory is not there.
 func (e *env) metricsFile() (string, error) {
-	c, _, _, err := readConfig(os.DirFS(e.sysroot))
+	c, err := readConfig(os.DirFS(e.sysroot))
 	if err != nil {
 		return "", err
 	}

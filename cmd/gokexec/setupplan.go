@@ -255,16 +255,18 @@ func (s *setup) planConfig(root fs.FS, imported *kdumpconf.Imported) error {
 
 // withSettings is the configuration that is in force with these settings in the drop-in, checked.
 func (s *setup) withSettings(root fs.FS, settings []config.Setting) (*configured, error) {
-	c, f, warnings, err := readConfig(root)
-	for _, w := range warnings {
+	c, err := readConfig(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range c.warnings {
 		s.note("warning: %s", w)
 	}
-	if err != nil || len(settings) == 0 {
-		return c, err
+	if len(settings) == 0 {
+		return c, nil
 	}
-	others := slices.DeleteFunc(f.Settings(), func(c config.Setting) bool { return strings.HasPrefix(c.Origin, setupConfigPath+":") })
-	known, _ := knownSettings(append(others, settings...))
-	return configure(known)
+	others := slices.DeleteFunc(c.settings, func(c config.Setting) bool { return strings.HasPrefix(c.Origin, setupConfigPath+":") })
+	return configureKnown(append(others, settings...))
 }
 
 // planTarget plans the default target's directory.

@@ -104,7 +104,9 @@ func checkDefault(t *testing.T, r *capture.Result) {
 	if r.Outcome != capture.Complete || len(r.Errors) != 0 || v.IncompletePages != 0 || v.Format != capture.FormatKdump || v.Compression != "zstd" || v.DumpLevel != 31 {
 		t.Errorf("result = %+v; want a complete dump without errors: kdump, zstd, level 31", r)
 	}
-	if len(v.Refused) != 0 || v.Classes["free"] == 0 || v.Classes["user"] == 0 || v.Classes["cache"] == 0 {
+	// The few anonymous pages of an idle guest may all lie in the memory that the kernel's image gave back
+	// after its start, which the filter keeps.
+	if len(v.Refused) != 0 || v.Classes["free"] == 0 || v.Classes["cache"] == 0 {
 		t.Errorf("classes %v, refused %v; want some of each, and none refused", v.Classes, v.Refused)
 	}
 	if v.KeptPages == 0 || v.KeptPages > v.MemoryPages/2 || v.SavedBytes > v.SizeBytes/4 {
@@ -127,6 +129,9 @@ func crashFiltered(t *testing.T, g *vmlab.Guest) *capture.Result {
 	}
 	d := openDump(t, g.VM.Disk(0))
 	checkDefault(t, &d.result)
+	if d.result.VMCore.Classes["user"] == 0 {
+		t.Error("the filter found no anonymous memory, of which some was planted")
+	}
 	planted.checkFiltered(t, d.dump)
 	d.checkRanges(t, ram.iomem, true, ram.firmware...)
 	d.checkModules(t, modules)

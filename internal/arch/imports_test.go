@@ -15,7 +15,7 @@ func layers() [][]string {
 	return [][]string{
 		{"pkg/kexec", "internal/sysfs", "internal/mapread", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/getopt", "internal/decompress", "internal/lzo", "internal/zstdpage", "pkg/fdt", "internal/announce", "pkg/advice", "pkg/cmdline"},
 		{"internal/early", "pkg/statedir", "pkg/memmap", "pkg/config", "pkg/blkid", "pkg/kconfig", "internal/kexecsys"},
-		{"pkg/vmcore", "pkg/kmod"},
+		{"pkg/vmcore", "pkg/kmod", "pkg/stack"},
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage", "pkg/pagefilter"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},
 		{"pkg/machine", "pkg/excerpt"},

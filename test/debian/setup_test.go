@@ -1,7 +1,6 @@
 package debian
 
 import (
-	"context"
 	"maps"
 	"os"
 	"path/filepath"
@@ -98,9 +97,7 @@ func (m *ownBoot) restart(how ...string) {
 // must runs a command that has to succeed and may take several steps' time.
 func (m *ownBoot) must(argv ...string) string {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 15*time.Minute)
-	defer cancel()
-	r, err := m.g.Start(argv...).Wait(ctx)
+	r, err := m.g.VM.Run(m.t.Context(), vmlab.Command{Argv: argv, Timeout: 15 * time.Minute})
 	if err != nil || r.Code != 0 {
 		m.t.Fatalf("%q: exit code %d, %v\n%s%s", argv, r.Code, err, r.Stdout, r.Stderr)
 	}

@@ -65,51 +65,82 @@ func (f *Finder) Find(ctx context.Context, ref Ref) (*Device, error) {
 		}
 		return d, nil
 	}
+	found, err := f.scan(ctx, ref, false)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(found.matches) > 0:
+		return choose(ref, found.matches)
+	case len(found.seen) == 0:
+		return nil, errors.New("there are no block devices; is the disk's driver loaded?")
+	}
+	err = fmt.Errorf("not among %s", strings.Join(found.seen[:min(len(found.seen), 20)], ", "))
+	if found.failed != nil {
+		err = fmt.Errorf("%w (%w)", err, found.failed)
+	}
+	return nil, err
+}
+
+// All looks once for all devices that have a name, members of something among them. A device that can't be read
+// is left out.
+func (f *Finder) All(ctx context.Context, ref Ref) ([]*Device, error) {
+	if ref.Key == "" {
+		d, err := f.Device(ctx, ref.Value)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return []*Device{d}, nil
+	}
+	found, err := f.scan(ctx, ref, true)
+	return found.matches, err
+}
+
+// scanned is what a scan of the block devices has found.
+type scanned struct {
+	matches []*Device
+	seen    []string // names of all that were looked at
+	failed  error    // the last of a candidate
+}
+
+// scan looks at all block devices for those that have a name. Without members these only count as failed.
+func (f *Finder) scan(ctx context.Context, ref Ref, members bool) (scanned, error) {
+	var s scanned
 	entries, err := fs.ReadDir(f.Root, "sys/class/block")
 	if err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return nil, fmt.Errorf("list /sys/class/block: %w", err)
+		return s, fmt.Errorf("list /sys/class/block: %w", err)
 	}
 	look := f.look()
-	var matches []*Device
-	var seen []string
-	var failed error
 	for _, e := range entries {
 		name := e.Name()
 		if look.empty(name) {
 			continue
 		}
-		seen = append(seen, name)
+		s.seen = append(s.seen, name)
 		d, err := look.candidate(ctx, ref, name)
 		switch {
-		case err != nil && len(matches) == 0:
-			failed = err
-		case err == nil && ref.names(d):
-			if d.member != nil {
-				failed = d.member
+		case err != nil && len(s.matches) == 0:
+			s.failed = err
+		case err == nil && ref.Names(d):
+			if d.member != nil && !members {
+				s.failed = d.member
 				continue
 			}
-			if matches = append(matches, d); len(matches) == 1 {
+			if s.matches = append(s.matches, d); len(s.matches) == 1 {
 				rest, cancel := context.WithTimeout(ctx, restTimeout)
 				defer cancel()
 				ctx = rest
 			}
 		}
 	}
-	switch {
-	case len(matches) > 0:
-		return choose(ref, matches)
-	case len(seen) == 0:
-		return nil, errors.New("there are no block devices; is the disk's driver loaded?")
-	}
-	err = fmt.Errorf("not among %s", strings.Join(seen[:min(len(seen), 20)], ", "))
-	if failed != nil {
-		err = fmt.Errorf("%w (%w)", err, failed)
-	}
-	return nil, err
+	return s, nil
 }
 
 // Device probes the device of a path. It may be a member of something.
@@ -128,7 +159,7 @@ func (f *Finder) Device(ctx context.Context, name string) (*Device, error) {
 func choose(ref Ref, matches []*Device) (*Device, error) {
 	var disks []*Device
 	for _, d := range matches {
-		if !slices.ContainsFunc(disks, d.same) {
+		if !slices.ContainsFunc(disks, d.Same) {
 			disks = append(disks, d)
 		}
 	}
@@ -142,10 +173,10 @@ func choose(ref Ref, matches []*Device) (*Device, error) {
 	return disks[0], nil
 }
 
-// same reports whether two devices are known to be one, on two paths: the same
+// Same reports whether two devices are known to be one, on two paths: the same
 // partition of disks with the same worldwide identifier, of a kind that no maker
 // may give twice.
-func (d *Device) same(o *Device) bool {
+func (d *Device) Same(o *Device) bool {
 	unique := strings.HasPrefix(d.WWID, "naa.") || strings.HasPrefix(d.WWID, "eui.") || strings.HasPrefix(d.WWID, "uuid.")
 	return unique && d.WWID == o.WWID && d.Size == o.Size
 }

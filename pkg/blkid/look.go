@@ -42,14 +42,14 @@ func (l *look) candidate(ctx context.Context, ref Ref, name string) (*Device, er
 	case "WWID", "SERIAL":
 		l.hardware(d, name)
 	}
-	if ref.Key != "UUID" && ref.Key != "LABEL" && !ref.names(d) {
+	if ref.Key != "UUID" && ref.Key != "LABEL" && !ref.Names(d) {
 		return d, nil
 	}
 	var err error
 	if d.Contents, err = l.probe(ctx, d.Node); err != nil {
 		return nil, err
 	}
-	if ref.names(d) {
+	if ref.Names(d) {
 		l.identify(ctx, d, name)
 	}
 	return d, nil
@@ -208,9 +208,23 @@ func (l *look) hardware(d *Device, name string) {
 	}
 	for _, file := range serialFiles {
 		if d.Serial = read(file); d.Serial != "" {
-			break
+			return
 		}
 	}
+	if serial := l.unitSerial(disk); serial != "" {
+		d.Serial = serial + part
+	}
+}
+
+// unitSerial reads a SCSI disk's serial number from its vital product data, page 0x80 (SPC-4, 7.8.15; kernel:
+// drivers/scsi/scsi_sysfs.c, vpd_pg80): four bytes with the page's number and length, and text.
+func (l *look) unitSerial(disk string) string {
+	page, err := sysfs.ReadFile(l.Root, "sys/class/block/"+disk+"/device/vpd_pg80", 4+0xffff)
+	if err != nil || len(page) < 4 || page[1] != 0x80 {
+		return ""
+	}
+	length := int(page[2])<<8 | int(page[3])
+	return strings.TrimSpace(cString(page[4:min(4+length, len(page))]))
 }
 
 // disk is the sysfs name of a partition's disk, "" for none: the device that has

@@ -124,9 +124,9 @@ func Unescape(s string) string {
 	return b.String()
 }
 
-// names reports whether a device has the name. UUIDs are compared without
+// Names reports whether a device has the name. UUIDs are compared without
 // regard to case. A path names by itself.
-func (r Ref) names(d *Device) bool {
+func (r Ref) Names(d *Device) bool {
 	// What is read of a device is UTF-8.
 	value := strings.ToValidUTF8(r.Value, "\ufffd")
 	switch r.Key {

@@ -187,3 +187,18 @@ func TestSet(t *testing.T) {
 		}
 	}
 }
+
+// What makes a device may be a module, built in, or missing.
+func TestModulesFor(t *testing.T) {
+	for _, tt := range []struct{ name, want, wantErr string }{
+		{"ext4", "ext4", ""},
+		{"fs-xfs", "", ""}, // built in
+		{"dm-raid", "", "module \"dm-raid\": no such module"},
+	} {
+		names, err := open(t, packed(t)).ModulesFor(tt.name)
+		checkErr(t, "ModulesFor("+tt.name+")", err, tt.wantErr)
+		if got := strings.Join(names, " "); err == nil && got != tt.want {
+			t.Errorf("ModulesFor(%s) = %q; want %q", tt.name, got, tt.want)
+		}
+	}
+}

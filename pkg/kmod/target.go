@@ -53,6 +53,16 @@ func (t *Tree) ModulesForFilesystem(fstype string) (required, optional []string,
 	return m.Modules, optional, nil
 }
 
+// ModulesFor returns the names of the modules of this tree that answer to a name, as modprobe(8) takes it; none where
+// it is built in, and where a tree without modules.builtin does not tell.
+func (t *Tree) ModulesFor(name string) ([]string, error) {
+	m, err := t.Lookup(name)
+	if err == nil && !m.Found() && t.hasBuiltin {
+		err = t.unknown(name)
+	}
+	return m.Modules, err
+}
+
 // sets are the modules worth having for a kind of target when the target
 // itself can't be looked at: an initramfs for another machine, or for several.
 // What a kernel lacks of them, or has built in, is passed over; they are

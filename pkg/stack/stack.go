@@ -78,7 +78,8 @@ type Row struct {
 	Start  uint64 `json:"start"`  // sectors of 512 bytes
 	Length uint64 `json:"length"` // sectors
 	Type   string `json:"type"`
-	// Args are its arguments. A word of a Stack's table that was a device number is "@N", the layer with index N.
+	// Args are its arguments. A word of a Stack's table that was a device number is "@N", the layer with index N. The key
+	// of an encrypted volume is "$NAME": it is kept apart.
 	Args string `json:"args,omitempty"`
 }
 

@@ -43,6 +43,8 @@ type System interface {
 	// Find returns all devices that have a name, members of something among them, and what they hold; an empty
 	// list if there is none now. A device that does not answer is left out after a while.
 	Find(ctx context.Context, ref blkid.Ref) ([]*blkid.Device, error)
+	// Key returns a key that is kept apart from the description, as it is.
+	Key(name string) ([]byte, error)
 	// Node makes the node of a block device if it is not there, and returns its path.
 	Node(n Number) (string, error)
 }

@@ -102,7 +102,7 @@ func captureConfig(file string, targets []string, overwrite bool, limits *limitO
 		return cfg, cfg.Validate()
 	}
 	if len(targets) > 0 || overwrite || limits.given() {
-		return capture.Config{}, errors.New("--config names the targets and limits; give no others, and none of --overwrite, --keep-free, --keep-dump, --keep-dumps, --device-timeout, --stall-timeout, --dump-level, --format and --compress")
+		return capture.Config{}, errors.New("--config names the targets and limits; give no others, and none of --overwrite, --keep-free, --keep-dump, --keep-dumps, --device-timeout, --stall-timeout, --start-dirty-degraded, --dump-level, --format and --compress")
 	}
 	f, err := os.Open(file)
 	if err != nil {

@@ -14,6 +14,7 @@ type limitOptions struct {
 	keepDump      int
 	keepDumps     int
 	device, stall int // seconds; 0 is the default
+	dirtyDegraded bool
 	form          formOptions
 }
 
@@ -23,18 +24,20 @@ func (o *limitOptions) register(flags *pflag.FlagSet) {
 	flags.IntVar(&o.keepDumps, "keep-dumps", 0, "`N` dumps that a directory keeps with their memory, the new one among them: of older ones it is removed, beyond that number and where the new one has no room; log and result stay, and so does the newest of the old ones. By default all stay")
 	flags.IntVar(&o.device, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
 	flags.IntVar(&o.stall, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
+	flags.BoolVar(&o.dirtyDegraded, "start-dirty-degraded", false, "let the capture start a RAID 4, 5 or 6 that lacks a member and was being written to when the machine crashed: what was written last may be damaged then, in any file")
 	o.form.register(flags)
 }
 
 // given reports whether one of them differs from the default.
 func (o *limitOptions) given() bool {
-	return o.keepFree != "" || o.keepDump != capture.DefaultKeepDumpDays || o.keepDumps != 0 || o.device != 0 || o.stall != 0 || o.form.given()
+	return o.keepFree != "" || o.keepDump != capture.DefaultKeepDumpDays || o.keepDumps != 0 || o.device != 0 || o.stall != 0 || o.dirtyDegraded || o.form.given()
 }
 
 func (o *limitOptions) apply(cfg *capture.Config) {
 	o.form.apply(cfg)
 	cfg.KeepFree, cfg.KeepDumps = o.keepFree, o.keepDumps
 	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds = o.device, o.stall
+	cfg.StartDirtyDegraded = o.dirtyDegraded
 	if o.keepDump != capture.DefaultKeepDumpDays {
 		cfg.KeepDumpDays = &o.keepDump
 	}

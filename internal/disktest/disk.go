@@ -46,6 +46,33 @@ func Btrfs(uuid string, number, devices uint64) func(disk []byte) {
 	}
 }
 
+// ArrayMember is the superblock, of version 1.2, of a member of an md array with two disks
+// (include/uapi/linux/raid/md_p.h, struct mdp_superblock_1). Both are in sync.
+func ArrayMember(array string, member [16]byte) func(disk []byte) {
+	return func(disk []byte) {
+		le := binary.LittleEndian
+		sb, id := disk[4096:4096+256+2*2], UUIDBytes(array)
+		copy(sb, "\xfc\x4e\x2b\xa9\x01\x00\x00\x00")
+		copy(sb[16:], id[:])
+		le.PutUint32(sb[72:], 1) // level
+		le.PutUint64(sb[80:], 16)
+		le.PutUint32(sb[92:], 2)
+		le.PutUint64(sb[128:], 16) // sectors before the data
+		le.PutUint64(sb[136:], 16) // sectors of data
+		le.PutUint64(sb[144:], 8)  // where it lies
+		copy(sb[168:], member[:])
+		le.PutUint64(sb[200:], 7)          // events
+		le.PutUint64(sb[208:], ^uint64(0)) // clean
+		le.PutUint32(sb[220:], 2)          // members
+		le.PutUint16(sb[258:], 1)
+		sum := uint64(0)
+		for i := 0; i < len(sb); i += 4 {
+			sum += uint64(le.Uint32(sb[i:]))
+		}
+		le.PutUint32(sb[216:], uint32(sum)+uint32(sum>>32))
+	}
+}
+
 // GPT is a GUID partition table (block/partitions/efi.h) with one partition, number 3: its
 // GUID is UUID, its name is "c" and U+00E9, it has blocks 40 to 47. A logical block has
 // blockSize bytes.

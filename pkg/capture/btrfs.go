@@ -21,7 +21,7 @@ func (f *deviceFinder) btrfsOptions(ctx context.Context, one *blkid.BtrfsMember,
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	finder := blkid.Finder{Root: f.sys.FS(), Probe: f.probe}
+	finder := f.finder()
 	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
 		all, err := finder.Btrfs(ctx)
 		f.touch()

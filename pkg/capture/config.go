@@ -93,6 +93,10 @@ type Config struct {
 	// of the old ones stays. Log and result stay. 0: nothing is removed. Only dumps that a capture has made are
 	// counted and removed.
 	KeepDumps int `json:"keep_dumps,omitempty"`
+	// StartDirtyDegraded starts a RAID 4, 5 or 6 that lacks a member and was being written to when the machine
+	// crashed. What was written last may be damaged then (the write hole), in files that have nothing to do with
+	// the dump. Default: such a target is refused.
+	StartDirtyDegraded bool `json:"start_dirty_degraded,omitempty"`
 	// Watchdog makes Init open and feed all hardware watchdogs, from when their
 	// drivers are there to the reboot: one that the crashed kernel armed would
 	// fire in the middle of a dump, and they reset a capture kernel that hangs.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/pkg/blkid"
+	"github.com/gokexec/gokexec/pkg/stack"
 )
 
 func TestParseConfig(t *testing.T) {
@@ -49,8 +50,14 @@ func TestParseConfig(t *testing.T) {
 		{"path that leads out", `{"targets":[{"type":"filesystem","device":"/dev/x","path":"/../etc"}]}`, Config{}, "leads out"},
 		{"bad device", `{"targets":[{"type":"raw","device":"sda"}]}`, Config{}, `device "sda"`},
 		{"device of a directory", `{"targets":[{"type":"directory","path":"/x","device":"/dev/x"}]}`, Config{}, "takes a path only"},
-		{"path on a raw device", `{"targets":[{"type":"raw","path":"/x","device":"/dev/x"}]}`, Config{}, "takes a device only"},
+		{"path on a raw device", `{"targets":[{"type":"raw","path":"/x","device":"/dev/x"}]}`, Config{}, "takes a device and a stack only"},
 		{"overwrite of a filesystem", `{"targets":[{"type":"filesystem","device":"/dev/x","overwrite":true}]}`, Config{}, "overwrite is for raw"},
+		{"stack", `{"targets":[{"type":"raw","device":"/dev/mapper/x","stack":{"version":1,"layers":[{"name":"sda","size":512,"disk":{"ref":"WWID=x"}}],"tops":[{"layer":0}]}}]}`, with(func(c *Config) {
+			c.Targets = []Target{{Type: TargetRaw, Device: "/dev/mapper/x", Stack: &stack.Stack{Version: 1,
+				Layers: []stack.Layer{{Name: "sda", Size: 512, Disk: &stack.Disk{Ref: "WWID=x"}}}, Tops: []stack.Top{{}}}}}
+		}), ""},
+		{"bad stack", `{"targets":[{"type":"raw","device":"/dev/mapper/x","stack":{"version":1,"layers":[{"name":"sda","size":512,"disk":{"ref":"WWID=x"}}],"tops":[{"layer":1}]}}]}`, Config{}, "there is no layer 1"},
+		{"stack of a directory", `{"targets":[{"type":"directory","path":"/x","stack":{"version":1,"layers":[{"name":"sda","size":512,"disk":{"ref":"WWID=x"}}],"tops":[{"layer":0}]}}]}`, Config{}, "takes a path only"},
 		{"NUL", `{"targets":[{"type":"raw","device":"/dev/x\u0000"}]}`, Config{}, "NUL"},
 		{"too large", strings.Repeat(" ", maxConfigSize+1), Config{}, "larger than"},
 	}
@@ -130,6 +137,7 @@ func FuzzTargetText(f *testing.F) {
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(goodConfig))
 	f.Add([]byte(`{"targets":[{"type":"filesystem","device":"LABEL=a=b","path":"/x","fstype":"xfs","mount_options":"nouuid"}],"watchdog":true}`))
+	f.Add([]byte(`{"targets":[{"type":"raw","device":"/dev/mapper/x","stack":{"version":1,"layers":[{"name":"sda","size":512,"disk":{"ref":"WWID=x"}}],"tops":[{"layer":0}]}}]}`))
 	f.Add([]byte(`{"targets":[{"type":"raw","device":"/dev/x","overwrite":true},{"type":"directory","path":"/"}],"stall_timeout_seconds":1}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c, err := ParseConfig(bytes.NewReader(in))

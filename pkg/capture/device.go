@@ -76,8 +76,11 @@ func (f *deviceFinder) wait(ctx context.Context, ref blkid.Ref, timeout time.Dur
 
 // find looks once.
 func (f *deviceFinder) find(ctx context.Context, ref blkid.Ref) (*blkid.Device, error) {
-	finder := blkid.Finder{Root: f.sys.FS(), Probe: f.probe}
-	return finder.Find(ctx, ref)
+	return f.finder().Find(ctx, ref)
+}
+
+func (f *deviceFinder) finder() *blkid.Finder {
+	return &blkid.Finder{Root: f.sys.FS(), Probe: f.probe}
 }
 
 // probe opens a device or image file and looks what it holds.

@@ -19,6 +19,7 @@ type fakeSystem struct {
 	*fakeMachine
 	fakeFiles
 	fakeMounts
+	fakeDevices
 	fakeProcess
 }
 
@@ -40,6 +41,7 @@ func newFakeSystem(t *testing.T) *fakeSystem {
 	s := &fakeSystem{m,
 		fakeFiles{fakeMachine: m, faults: map[string]*fault{}},
 		fakeMounts{fakeMachine: m, mountErr: map[string]error{}},
+		fakeDevices{fakeMachine: m},
 		fakeProcess{fakeMachine: m, place: CaptureKernel, consoleErr: map[string]error{}}}
 	s.file(t, "/proc/meminfo", "MemTotal:  100000 kB\nMemAvailable:  5000000 kB\n")
 	s.file(t, "/proc/self/status", "Name:\tx\nVmHWM:\t    1234 kB\n")

@@ -7,8 +7,7 @@ import (
 // NewFinder finds devices of a system as a capture does: a device that doesn't
 // answer is given up after a while, and not asked again.
 func NewFinder(sys Files) *blkid.Finder {
-	f := &deviceFinder{sys: sys, touch: func() {}}
-	return &blkid.Finder{Root: sys.FS(), Probe: f.probe}
+	return (&deviceFinder{sys: sys, touch: func() {}}).finder()
 }
 
 // MountTypes are the types that a capture will try to mount what a device holds

@@ -40,6 +40,7 @@ type rawSink struct {
 	capacity int64
 	offset   int64 // of the end marker, where the next header goes
 	time     time.Time
+	place    *place
 }
 
 // rawPolicy is what a raw target may destroy.
@@ -50,7 +51,8 @@ type rawPolicy struct {
 
 // newRaw opens a device and begins an empty stream on it, unless the device
 // holds something else.
-func newRaw(sys Files, name string, policy rawPolicy, t time.Time) (*rawSink, error) {
+func newRaw(sys Files, p *place, policy rawPolicy, t time.Time) (*rawSink, error) {
+	name := p.Node
 	info, err := sys.Stat(name)
 	if err != nil {
 		return nil, err
@@ -66,7 +68,7 @@ func newRaw(sys Files, name string, policy rawPolicy, t time.Time) (*rawSink, er
 	if err != nil {
 		return nil, err
 	}
-	s := &rawSink{file: f, name: name, time: t}
+	s := &rawSink{file: f, name: name, time: t, place: p}
 	if err := s.begin(policy); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
 	}
@@ -78,8 +80,12 @@ func (s *rawSink) begin(policy rawPolicy) error {
 	if err != nil {
 		return err
 	}
-	if s.capacity = size &^ (tarBlock - 1); s.capacity < resultRoom+3*tarBlock {
-		return fmt.Errorf("%w: %d bytes in all", syscall.ENOSPC, size)
+	room, err := s.place.least(size)
+	if err != nil {
+		return err
+	}
+	if s.capacity = room &^ (tarBlock - 1); s.capacity < resultRoom+3*tarBlock {
+		return fmt.Errorf("%w: %d bytes in all", syscall.ENOSPC, room)
 	}
 	if err := policy.check(s.file, size, s.time); err != nil {
 		return err
@@ -234,7 +240,7 @@ func tarComment(size int64) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func (s *rawSink) close() error { return s.file.Close() }
+func (s *rawSink) close() error { return errors.Join(s.file.Close(), s.place.close()) }
 
 // rawEntry is the entry that is being written, up to an offset in the device.
 type rawEntry struct {

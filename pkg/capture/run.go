@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/internal/sysfs"
+	"github.com/gokexec/gokexec/pkg/stack"
 )
 
 // logTimeout bounds the extraction of the kernel log: it must not cost the dump.
@@ -96,6 +97,9 @@ type run struct {
 	base   *Result    // what holds for every target
 	choose sync.Once
 	choice choice
+
+	assemble sync.Once
+	layers   *stack.Assembler
 }
 
 func newRun(cfg Config, opt Options) *run {

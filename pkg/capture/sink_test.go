@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/blkid"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -67,7 +68,7 @@ func TestFormatAndSink(t *testing.T) {
 						b[i] = byte(i>>3) | 1
 					}
 				})
-				return newRaw(s, "/dev/vda", rawPolicy{overwrite: true}, testCrashTime)
+				return newRaw(s, &place{Device: &blkid.Device{Node: "/dev/vda"}, close: func() error { return nil }}, rawPolicy{overwrite: true}, testCrashTime)
 			}, func(s *fakeSystem) []byte { return rawDumpOf(t, s.path("/dev/vda")) }},
 			{"stream", func(*fakeSystem) (sink, error) { return stream, nil },
 				func(*fakeSystem) []byte { return stream.dump.buf.Bytes() }},

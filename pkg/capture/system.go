@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/stack"
 )
 
 // System is what capture asks of the operating system. [NewSystem] is the real
@@ -12,6 +14,7 @@ import (
 type System interface {
 	Files
 	Mounts
+	Devices
 	Process
 }
 
@@ -53,6 +56,13 @@ type Mounts interface {
 	Unmount(target string) error
 	// Sync writes everything back, as sync(2).
 	Sync()
+}
+
+// Devices makes block devices of others.
+type Devices interface {
+	stack.Mapper
+	// Mknod makes the node of a block device, for root alone.
+	Mknod(name string, n stack.Number) error
 }
 
 // Process is this process, as the init that it may be.

@@ -7,6 +7,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/gokexec/gokexec/pkg/stack"
 )
 
 // TargetType says what a target is: a row of the table of kinds.
@@ -33,6 +35,9 @@ type Target struct {
 	// part of something else (a RAID, a volume group). Without it only a blank
 	// device, swap space or an earlier dump is overwritten (see Config.KeepDumpDays).
 	Overwrite bool `json:"overwrite,omitempty"`
+	// Stack is what the device is made of, if that is more than a disk or a partition: the capture makes it of its
+	// disks, and mounts or writes to the first of its tops. Device then is what that holds or is called.
+	Stack *stack.Stack `json:"stack,omitempty"`
 }
 
 // Validate checks one target.
@@ -54,6 +59,11 @@ func (t Target) Validate() error {
 	}
 	if err := k.validate(t); err != nil {
 		return err
+	}
+	if t.Stack != nil {
+		if err := t.Stack.Validate(); err != nil {
+			return err
+		}
 	}
 	if t.Overwrite && !own.Overwrite {
 		return errors.New("overwrite is for raw targets")
@@ -104,6 +114,7 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		sys: r.sys, cfg: r.cfg, target: r.cfg.Targets[index],
 		mountPoint: path.Join(r.opt.MountPoint, strconv.Itoa(index)),
 		when:       r.start, touch: touch, say: r.say,
+		finder: &deviceFinder{sys: r.sys, touch: touch}, layers: r.assembler,
 	}
 	if r.base.CrashTime != nil {
 		o.when = *r.base.CrashTime

@@ -22,9 +22,9 @@ func filesystemKind() targetKind {
 			return deviceText(t.Device) + ":" + blkid.Escape(path.Join("/", t.Path))
 		},
 		own: func(t Target) Target {
-			return Target{Type: t.Type, Device: t.Device, Path: t.Path, FSType: t.FSType, MountOptions: t.MountOptions}
+			return Target{Type: t.Type, Device: t.Device, Path: t.Path, FSType: t.FSType, MountOptions: t.MountOptions, Stack: t.Stack}
 		},
-		fields:   "a device, a path, a type and mount options",
+		fields:   "a device, a path, a type, mount options and a stack",
 		validate: validFilesystem,
 		lost:     func(Target) string { return "" },
 		open:     openFilesystem,
@@ -65,20 +65,27 @@ func validFilesystem(t Target) error {
 }
 
 func openFilesystem(ctx context.Context, o *opening) (sink, error) {
-	device, finder, err := o.device(ctx)
+	p, err := o.device(ctx)
 	if err != nil {
 		return nil, err
 	}
-	members, err := finder.btrfsOptions(ctx, device.Btrfs, o.cfg.deviceTimeout())
-	if err != nil {
-		return nil, err
+	if o.target.Stack == nil {
+		p.options, err = o.finder.btrfsOptions(ctx, p.Btrfs, o.cfg.deviceTimeout())
 	}
-	return o.mount(device, joinOptions(members, o.target.MountOptions))
+	var s sink
+	if err == nil {
+		s, err = o.mount(p)
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return s, nil
 }
 
 // mount mounts a filesystem and makes the dump's directory in it.
-func (o *opening) mount(device *blkid.Device, options string) (sink, error) {
-	types, err := fsTypes(o.target.FSType, device.Node, &device.Contents)
+func (o *opening) mount(p *place) (sink, error) {
+	options := joinOptions(p.options, o.target.MountOptions)
+	types, err := fsTypes(o.target.FSType, p.Node, &p.Contents)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +94,7 @@ func (o *opening) mount(device *blkid.Device, options string) (sink, error) {
 		return nil, err
 	}
 	for _, fstype := range types {
-		if err = o.sys.Mount(device.Node, point, fstype, options); err == nil || !errors.Is(err, syscall.ENODEV) {
+		if err = o.sys.Mount(p.Node, point, fstype, options); err == nil || !errors.Is(err, syscall.ENODEV) {
 			break
 		}
 	}
@@ -100,11 +107,11 @@ func (o *opening) mount(device *blkid.Device, options string) (sink, error) {
 	if err != nil {
 		return nil, errors.Join(err, unmount())
 	}
-	s, err := newDirectory(o.sys, dir, point, o.when, o.cfg.reserve(), o.keepDumps())
+	s, err := newDirectory(p.files(o.sys), dir, point, o.when, o.cfg.reserve(), o.keepDumps())
 	if err != nil {
 		return nil, errors.Join(err, unmount())
 	}
-	s.after = unmount
+	s.after = func() error { return errors.Join(unmount(), p.close()) }
 	return s, nil
 }
 

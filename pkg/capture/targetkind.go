@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/blkid"
+	"github.com/gokexec/gokexec/pkg/stack"
 )
 
 // TargetPlace says what of a machine a target lies on: what has to be found there when the capture
@@ -96,23 +97,57 @@ type opening struct {
 	when       time.Time // of the crash
 	touch      func()    // says that waiting is alive
 	say        func(format string, args ...any)
+	finder     *deviceFinder
+	layers     func() *stack.Assembler
 }
 
-// device waits for the target's block device.
-func (o *opening) device(ctx context.Context) (*blkid.Device, *deviceFinder, error) {
+// place is the block device of a target.
+type place struct {
+	*blkid.Device
+	options string // mount options that name the other devices of its filesystem
+	// room is how much can be written, if less may be than the device is large; nil if not.
+	room func() (bytes int64, bounded bool, err error)
+	// close takes down what was set up for the device.
+	close func() error
+}
+
+// device waits for the target's block device, or for the disks that it is made of.
+func (o *opening) device(ctx context.Context) (*place, error) {
+	if o.target.Stack != nil {
+		return o.stacked(ctx)
+	}
 	ref, err := blkid.ParseRef(o.target.Device)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	finder := &deviceFinder{sys: o.sys, touch: o.touch}
-	device, err := finder.wait(ctx, ref, o.cfg.deviceTimeout())
+	device, err := o.finder.wait(ctx, ref, o.cfg.deviceTimeout())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if ref.Key != "" {
 		o.say("%s is %s", ref, device.Node)
 	}
-	return device, finder, nil
+	return &place{Device: device, close: func() error { return nil }}, nil
+}
+
+// least is how much of size bytes can be written.
+func (p *place) least(size int64) (int64, error) {
+	if p.room == nil {
+		return size, nil
+	}
+	room, bounded, err := p.room()
+	if err == nil && bounded {
+		size = min(size, room)
+	}
+	return size, err
+}
+
+// files are those of a filesystem on the device.
+func (p *place) files(sys System) Files {
+	if p.room == nil {
+		return sys
+	}
+	return roomyFiles{sys, p}
 }
 
 // validDevice checks the name of a block device.

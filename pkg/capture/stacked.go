@@ -1,0 +1,124 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/gokexec/gokexec/internal/sysfs"
+	"github.com/gokexec/gokexec/pkg/blkid"
+	"github.com/gokexec/gokexec/pkg/stack"
+)
+
+// stackSystem is a System on which a stack is assembled.
+type stackSystem struct {
+	System
+	finder *deviceFinder
+}
+
+// Write writes a file of /proc or /sys.
+func (s *stackSystem) Write(name, text string) error {
+	f, err := s.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte(text))
+	return errors.Join(err, f.Close())
+}
+
+// Open opens a block device for reading.
+func (s *stackSystem) Open(name string) (stack.Device, error) {
+	f, err := s.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Find finds all devices of a name.
+func (s *stackSystem) Find(ctx context.Context, ref blkid.Ref) ([]*blkid.Device, error) {
+	return s.finder.finder().All(ctx, ref)
+}
+
+// KeyDir is where the initramfs has the keys of encrypted volumes, each in a file of its own, as they are.
+const KeyDir = "/etc/gokexec/keys"
+
+// maxKey bounds a key, in bytes.
+const maxKey = 4096
+
+// Key reads a key that the initramfs has.
+func (s *stackSystem) Key(name string) ([]byte, error) {
+	return sysfs.ReadFile(s.FS(), path.Join(KeyDir, name)[1:], maxKey)
+}
+
+// Node returns the node that the kernel has made (devtmpfs), or makes one of the kernel's name.
+func (s *stackSystem) Node(n stack.Number) (string, error) {
+	target, err := fs.ReadLink(s.FS(), "sys/dev/block/"+n.String())
+	if err != nil {
+		return "", fmt.Errorf("block device %s: %w", n, err)
+	}
+	name := "/dev/" + strings.ReplaceAll(path.Base(target), "!", "/")
+	if _, err := s.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		return name, err
+	}
+	return name, s.Mknod(name, n)
+}
+
+// assembler returns that of the run: targets may share layers.
+func (r *run) assembler() *stack.Assembler {
+	r.assemble.Do(func() {
+		sys := &stackSystem{r.sys, &deviceFinder{sys: r.sys, touch: func() {}}}
+		r.layers = stack.NewAssembler(sys, r.say)
+	})
+	return r.layers
+}
+
+// stacked assembles what the target's device is made of.
+func (o *opening) stacked(ctx context.Context) (*place, error) {
+	made, err := o.layers().Assemble(ctx, o.target.Stack, stack.Options{
+		Timeout: o.cfg.deviceTimeout(), StartDirtyDegraded: o.cfg.StartDirtyDegraded, Touch: o.touch,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &place{options: made.Options(), room: made.Room, close: made.Close}
+	if p.Device, err = o.finder.finder().Device(ctx, made.Node()); err == nil {
+		err = o.isTarget(p.Device)
+	}
+	if err != nil {
+		return nil, errors.Join(err, made.Close())
+	}
+	return p, nil
+}
+
+// isTarget checks that a device that was assembled holds what the target is named by.
+func (o *opening) isTarget(d *blkid.Device) error {
+	ref, err := blkid.ParseRef(o.target.Device)
+	if err != nil {
+		return err
+	}
+	if !ref.Names(d) && (ref.Key == "UUID" || ref.Key == "LABEL") {
+		return fmt.Errorf("%s holds %s, not %s", d.Node, &d.Contents, ref)
+	}
+	o.say("%s is %s", ref, d.Node)
+	return nil
+}
+
+// roomyFiles are files on a device that has less room than its filesystem says.
+type roomyFiles struct {
+	Files
+	place *place
+}
+
+// Space is the least of what filesystem and device have.
+func (f roomyFiles) Space(dir string) (Space, error) {
+	s, err := f.Files.Space(dir)
+	if err == nil {
+		s.Available, err = f.place.least(s.Available)
+	}
+	return s, err
+}

@@ -99,6 +99,7 @@ type recipe struct {
 	Release  string           `json:"kernel_release"`
 	How      string           `json:"kernel_found_by"`
 	Targets  []string         `json:"targets"`             // as the capture kernel finds them
+	Stacks   []string         `json:"stacks,omitempty"`    // digests of what each lies on; "" for a disk
 	Files    []string         `json:"configuration_files"` // none: everything has its default
 	Settings []config.Setting `json:"settings"`            // in order of application
 }
@@ -172,7 +173,7 @@ func (e *env) armSpec(ctx context.Context, c *configured, made *recipe, dryRun b
 	if err != nil {
 		return nil, nil, err
 	}
-	made.Targets = targetNames(targets)
+	made.Targets, made.Stacks = targetNames(targets), targetStacks(targets)
 	c.inputs.reuse = c.reuses()
 	spec, err := c.inputs.spec(machine.Crash, image)
 	if err != nil {
@@ -190,6 +191,7 @@ func (e *env) armSpec(ctx context.Context, c *configured, made *recipe, dryRun b
 // leave the machine without a crash kernel: it is left out, loudly.
 func (e *env) buildForArm(ctx context.Context, c *configured) (*initramfs.Report, []*storage.Resolved, []byte, error) {
 	again := e
+	c.initramfs.inMemory = true
 	for {
 		var archive bytes.Buffer
 		built, targets, err := c.initramfs.build(ctx, again, c.dumpTargets(), func(write func(io.Writer) (*initramfs.Report, error)) (*initramfs.Report, error) {
@@ -206,6 +208,20 @@ func (e *env) buildForArm(ctx context.Context, c *configured) (*initramfs.Report
 		quiet.stderr = io.Discard
 		again = &quiet
 	}
+}
+
+// targetStacks are digests of what targets lie on, "" for a disk; nil if all lie on disks.
+func targetStacks(targets []*storage.Resolved) []string {
+	stacks, any := make([]string, len(targets)), false
+	for i, r := range targets {
+		if s := r.Target.Stack; s != nil {
+			stacks[i], any = s.Digest(), true
+		}
+	}
+	if !any {
+		return nil
+	}
+	return stacks
 }
 
 func targetNames(targets []*storage.Resolved) []string {

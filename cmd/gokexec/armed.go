@@ -98,8 +98,9 @@ func (e *env) changedTargets(c *configured, made *recipe) []string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), armedTimeout)
 	defer cancel()
-	machine := storage.NewMachine(e.sysroot)
+	machine := e.storage()
 	var now []string
+	var resolved []*storage.Resolved
 	for _, t := range targets {
 		r, err := machine.Resolve(ctx, t)
 		switch {
@@ -108,10 +109,13 @@ func (e *env) changedTargets(c *configured, made *recipe) []string {
 		case err != nil:
 			return []string{"the targets: " + oneLine(err.Error())}
 		}
-		now = append(now, r.Target.String())
+		now, resolved = append(now, r.Target.String()), append(resolved, r)
 	}
 	if !slices.Equal(now, made.Targets) {
 		return []string{"the targets: " + strings.Join(now, ", then ")}
+	}
+	if !slices.Equal(targetStacks(resolved), made.Stacks) {
+		return []string{"the volumes, arrays or disks that the targets lie on"}
 	}
 	return nil
 }

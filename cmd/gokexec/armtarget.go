@@ -11,7 +11,6 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/config"
-	"github.com/gokexec/gokexec/pkg/storage"
 )
 
 // checkArmTargets refuses directories that are probably not where the administrator wants the dump: on a filesystem
@@ -21,7 +20,7 @@ func (e *env) checkArmTargets(c *configured) error {
 	if err != nil {
 		return err
 	}
-	machine := storage.NewMachine(e.sysroot)
+	machine := e.storage()
 	for _, t := range targets {
 		dir := targetDirectory(t)
 		if dir == "" {

@@ -20,6 +20,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/storage"
 )
 
 // Exit codes that every command shares.
@@ -48,6 +49,8 @@ type env struct {
 	programs       runner
 	messages       *capture.Console // stderr for commands whose messages may be lost
 	interrupts     *interrupts      // nil: signals are not handled
+	// maps opens device mapper; nil: the kernel's.
+	maps func() (storage.Maps, error)
 }
 
 func systemEnv() *env {
@@ -112,6 +115,7 @@ func commands() []command {
 		captureCommand(),
 		dumpCommand(),
 		tidyCommand(),
+		storageCommand(),
 		initramfsCommand(),
 		configCommand(),
 		dmesgCommand(),
@@ -205,6 +209,11 @@ func (e *env) finish(name string, err error) int {
 
 func oneLine(s string) string {
 	return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
+}
+
+// storage is that of the machine.
+func (e *env) storage() *storage.Machine {
+	return storage.New(storage.Options{Root: e.sysroot, Maps: e.maps})
 }
 
 func (e *env) printJSON(v any) error { return writeJSON(e.stdout, v) }

@@ -17,6 +17,8 @@ import (
 	"github.com/gokexec/gokexec/internal/dumptest"
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/stack"
+	"github.com/gokexec/gokexec/pkg/storage"
 )
 
 // bench is a fake machine with a kernel and an initrd to load.
@@ -28,6 +30,7 @@ type bench struct {
 	initrd         string
 	kmsg           string
 	drill          drillMachine
+	volume         stack.Row // of the map vg-root
 	stdout, stderr bytes.Buffer
 }
 
@@ -38,6 +41,7 @@ func newBench(t *testing.T) *bench {
 	b.vmlinuz = b.file("vmlinuz", z.Bytes())
 	b.initrd = b.file("initrd", cpioOf(t, map[string]int{"init": 6}))
 	b.kmsg = b.file("kmsg", nil)
+	b.volume = stack.Row{Length: 2048, Type: "cache", Args: "254:0 254:0 254:0 128 0 smq 0"}
 	return b
 }
 
@@ -53,7 +57,8 @@ func (b *bench) run(argv ...string) int {
 	b.stdout.Reset()
 	b.stderr.Reset()
 	e := &env{stdout: &b.stdout, stderr: &b.stderr, sysroot: b.kernel.Dir, stateDir: filepath.Join(b.kernel.Dir, "run/gokexec"), kernel: b.kernel, kmsg: b.kmsg, absent: 50 * time.Millisecond,
-		libDir: filepath.Join(b.kernel.Dir, "var/lib/gokexec"), drill: b.drill}
+		libDir: filepath.Join(b.kernel.Dir, "var/lib/gokexec"), drill: b.drill,
+		maps: func() (storage.Maps, error) { return oneMap{"vg-root", b.volume}, nil }}
 	return run(context.Background(), e, argv)
 }
 

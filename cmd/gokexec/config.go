@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gokexec/gokexec/pkg/config"
-	"github.com/gokexec/gokexec/pkg/storage"
 )
 
 func configCommand() command {
@@ -169,7 +168,7 @@ func (e *env) printTargets(ctx context.Context, c *configured) error {
 	if err != nil {
 		return err
 	}
-	machine := storage.NewMachine(e.sysroot)
+	machine := e.storage()
 	for _, t := range targets {
 		r, err := machine.Resolve(ctx, t)
 		if err != nil {

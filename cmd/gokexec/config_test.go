@@ -104,7 +104,7 @@ func TestConfigTargets(t *testing.T) {
 	b.configure("[Capture]\nTarget=/var/crash\nTarget=" + armedDisk + ":/x\n")
 	b.want(exitOK, armedDisk+":/srv/dumps\n"+armedDisk+":/x\n", "", "config", "--targets")
 	b.configure("[Capture]\nTarget=raw:/dev/dm-0\n")
-	b.want(exitFailure, "", "LVM", "config", "--targets")
+	b.want(exitFailure, "", "cache", "config", "--targets")
 }
 
 // Every type of value, and the ways of resetting it.

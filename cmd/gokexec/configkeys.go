@@ -45,6 +45,7 @@ var configKeys = []configKey{
 	{section: "Capture", key: "KeepDump", command: "initramfs", flag: "keep-dump"},
 	{section: "Capture", key: "KeepDumps", command: "initramfs", flag: "keep-dumps"},
 	{section: "Capture", key: "StartDirtyDegraded", command: "initramfs", flag: "start-dirty-degraded"},
+	{section: "Capture", key: "DiskKeys", command: "initramfs", flag: "disk-keys"},
 	{section: "Capture", key: "DeviceTimeout", command: "initramfs", flag: "device-timeout"},
 	{section: "Capture", key: "StallTimeout", command: "initramfs", flag: "stall-timeout"},
 	{section: "Capture", key: "FinalAction", command: "initramfs", flag: "final-action"},

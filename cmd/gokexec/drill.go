@@ -26,7 +26,6 @@ import (
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 	"github.com/gokexec/gokexec/pkg/record"
-	"github.com/gokexec/gokexec/pkg/storage"
 )
 
 const (
@@ -141,7 +140,7 @@ func (o *drillOptions) plan(ctx context.Context, e *env) (*drillPlan, error) {
 		return nil, err
 	}
 	p := &drillPlan{Action: cfg.FinalAction, DryRun: o.dryRun, Findings: append([]advice.Finding{accuracyFinding(verified)}, check.Capture(root, host, nil, nil)...)}
-	resolve := storage.NewMachine(e.sysroot).Resolve
+	resolve := e.storage().Resolve
 	for i, t := range cfg.Targets {
 		r, err := resolve(ctx, t)
 		p.Findings = append(p.Findings, targetFinding(r, err))

@@ -122,7 +122,7 @@ func TestDrillRefused(t *testing.T) {
 	}{
 		{"no sysrq", "CONFIG_MAGIC_SYSRQ", func(b *bench, _ *fakeDrill) { b.kernel.Remove("proc/sysrq-trigger") }, nil},
 		{"in memory", "is in memory", func(_ *bench, d *fakeDrill) { d.volatile = true }, nil},
-		{"logical volume", "LVM", func(*bench, *fakeDrill) {}, []string{"--target", "raw:/dev/mapper/vg-root"}},
+		{"cached volume", "vg-root", func(*bench, *fakeDrill) {}, []string{"--target", "raw:/dev/mapper/vg-root"}},
 		{"stale", "stale", func(b *bench, _ *fakeDrill) { b.kernel.AddMemory(memmap.Range{Start: 0x4000000000, End: 0x4008000000}) }, nil},
 		{"not verified yet", "has not been verified yet", func(_ *bench, d *fakeDrill) {
 			_ = writeDurably(d.dir, drillName, &drillRecord{Version: drillVersion, BootID: "earlier"})

@@ -14,7 +14,6 @@ import (
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/pagefilter"
 	"github.com/gokexec/gokexec/pkg/record"
-	"github.com/gokexec/gokexec/pkg/storage"
 )
 
 // estimateReport is what gokexec dump --estimate tells.
@@ -164,7 +163,7 @@ func (e *env) rooms(ctx context.Context, o *dumpOptions) ([]targetRoom, error) {
 	if len(rooms)+len(targets) == 0 {
 		targets = e.loadedConfig().Targets
 	}
-	machine := storage.NewMachine(e.sysroot)
+	machine := e.storage()
 	for _, t := range targets {
 		space, _, err := machine.RoomOf(ctx, t)
 		rooms = append(rooms, newTargetRoom(t.String(), space.Available, err))

@@ -37,6 +37,8 @@ type initramfsOptions struct {
 	overwrite, list, json          bool
 	fast                           bool // to build and to unpack, before small: initramfs.Config.Fast
 	watchdog                       string
+	diskKeys                       string
+	inMemory                       bool // it is written to no file
 	here, feedWatchdogs            bool
 	watchdogs                      []kmod.Watchdog // of this machine, that run
 	limits                         limitOptions
@@ -57,9 +59,12 @@ mounted; or raw:DEVICE, a block device for a tar stream. DEVICE is /dev/NAME, UU
 PARTUUID=, PARTLABEL=, WWID= or SERIAL=; in a value and in PATH \xHH stands for a byte, such
 as \x20 for a blank. PATH is the path on this machine: gokexec finds out what it means in the
 capture kernel, through links, bind mounts and btrfs subvolumes, and replaces device names,
-which may change between boots, by UUIDs. Targets that cannot exist in a capture kernel (LVM,
-LUKS, md, disks over the network and the like) are refused. gokexec finds the modules by
-examining the device.
+which may change between boots, by UUIDs. Of a target on LVM, md RAID or multipath, or on
+several devices, what it is made of is recorded, and the capture kernel makes the same of the
+same disks: build again after it was changed (lvextend, mdadm --add). gokexec storage shows
+it. The key of an encrypted volume (LUKS) is put into no file: only gokexec arm can save to one,
+if DiskKeys=memory allows it. Targets that cannot exist in a capture kernel (dm-cache, disks over
+the network and the like) are refused. gokexec finds the modules by examining the device.
 
 For another machine give --other-machine and name its modules: --set nvme,
 --module ext4; --sysroot and --kernel say where they are, --arch its architecture.
@@ -108,6 +113,7 @@ func (o *initramfsOptions) declare(flags *pflag.FlagSet) {
 	o.hooks.register(flags)
 	flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
 	flags.Lookup("watchdog").NoOptDefVal = watchdogYes
+	flags.StringVar(&o.diskKeys, "disk-keys", diskKeysNo, "`WHETHER` the keys of encrypted volumes (LUKS, dm-crypt) that targets lie on go into the initramfs: no, or memory, which is for gokexec arm alone: the key is in no file, but in the crash memory")
 	flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
 	flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` that becomes init")
 }
@@ -142,6 +148,10 @@ func (o *initramfsOptions) build(ctx context.Context, e *env, names []string, in
 	if err != nil {
 		return nil, nil, err
 	}
+	keys, err := o.keyFiles(e, targets)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := settings.ValidateInit(); err != nil {
 		return nil, nil, usageError("%w", err)
 	}
@@ -154,7 +164,7 @@ func (o *initramfsOptions) build(ctx context.Context, e *env, names []string, in
 			return nil, nil, err
 		}
 	}
-	cfg := initramfs.Config{Root: root, KernelVersion: o.release, Fast: o.fast}
+	cfg := initramfs.Config{Root: root, KernelVersion: o.release, Fast: o.fast, Files: keys}
 	if cfg.Compression, err = initramfs.ParseCompression(o.compression); err != nil {
 		return nil, nil, usageError("--compression: %w", err)
 	}

@@ -41,7 +41,7 @@ func (o *initramfsOptions) resolveTargets(ctx context.Context, e *env, settings 
 	if err != nil {
 		return nil, err
 	}
-	machine := storage.NewMachine(e.sysroot)
+	machine := e.storage()
 	var all []*storage.Resolved
 	for i, t := range settings.Targets {
 		resolve := machine.Resolve
@@ -88,6 +88,19 @@ func (o *initramfsOptions) targetModules(e *env, tree *kmod.Tree, r *storage.Res
 		}
 		cfg.Modules = append(cfg.Modules, names...)
 	}
+	for _, name := range r.Modules {
+		names, err := tree.ModulesFor(name)
+		if err != nil {
+			return &advice.Problem{What: fmt.Sprintf("target %s: what makes its devices: %v", r.Target, err), Err: err,
+				Hint: "kernel " + o.release + " can't make them; take another target or kernel"}
+		}
+		cfg.Modules = append(cfg.Modules, names...)
+	}
+	for _, name := range r.Ciphers {
+		if names, err := tree.ModulesFor(name); err == nil {
+			cfg.Modules = append(cfg.Modules, names...)
+		}
+	}
 	var err error
 	for _, fstype := range r.Drivers {
 		var required, optional []string
@@ -106,7 +119,7 @@ func (o *initramfsOptions) targetModules(e *env, tree *kmod.Tree, r *storage.Res
 // targetFindings checks targets: those that are named, and those of the
 // capture initramfs, if the initrd is one. A collected tree has no devices.
 func (e *env) targetFindings(ctx context.Context, collected string, named []string, initrd string) ([]advice.Finding, error) {
-	resolve := storage.NewMachine(e.sysroot).Resolve
+	resolve := e.storage().Resolve
 	if collected != "" {
 		resolve = func(_ context.Context, t capture.Target) (*storage.Resolved, error) {
 			return nil, fmt.Errorf("target %s: not checked: a collected tree has no devices", t)

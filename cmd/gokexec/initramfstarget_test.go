@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/imagetest"
+	"github.com/gokexec/gokexec/pkg/stack"
 )
 
 // withDisk gives the machine a virtio disk with an ext4 that is mounted at /, and
@@ -24,8 +25,8 @@ func (b *bench) withDisk() {
 	for name, content := range map[string]string{
 		"dev/vda": string(image), "dev/dm-0": string(make([]byte, 1<<20)),
 		"sys/devices/pci0000:00/0000:00:05.0/virtio2/block/vda/size": "4096\n", "sys/devices/pci0000:00/0000:00:05.0/virtio2/block/vda/dev": "254:0\n",
-		"sys/devices/virtual/block/dm-0/dm/uuid": "LVM-x\n",
-		"proc/self/mountinfo":                    "22 1 254:0 / / rw - ext4 /dev/vda rw\n",
+		"sys/devices/virtual/block/dm-0/dm/uuid": "LVM-x\n", "sys/devices/virtual/block/dm-0/dm/name": "vg-root\n", "sys/devices/virtual/block/dm-0/size": "2048\n",
+		"proc/self/mountinfo": "22 1 254:0 / / rw - ext4 /dev/vda rw\n",
 	} {
 		b.kernel.Write(name, content)
 	}
@@ -41,6 +42,24 @@ func (b *bench) withDisk() {
 			b.t.Fatal(err)
 		}
 	}
+}
+
+// What a volume lies on is in what arm loads, and a change of it is seen.
+func TestArmVolume(t *testing.T) {
+	b := newArmBench(t)
+	b.volume = stack.Row{Length: 2048, Type: "linear", Args: "254:0 2048"}
+	b.configure("[Capture]\nTarget=raw:/dev/dm-0\n")
+	b.want(exitOK, "dumps go to raw:/dev/mapper/vg-root", "", "arm")
+	if cfg := b.armedConfig(); !strings.Contains(cfg, `"args": "@0 2048"`) || !strings.Contains(cfg, `"ref": "UUID=00112233-4455-6677-8899-aabbccddeeff"`) {
+		t.Errorf("the configuration is %s", cfg)
+	}
+	b.want(exitOK, "ok       armed", "", "check")
+	b.volume.Args = "254:0 4096"
+	b.want(exitOK, "the volumes, arrays or disks that the targets lie on", "", "check")
+	b.volume.Args = "254:0 2048"
+	b.kernel.Write("usr/lib/modules/6.12.1/modules.dep", "kernel/drivers/md/raid1.ko:\n")
+	b.kernel.Write("usr/lib/modules/6.12.1/modules.builtin", "kernel/fs/ext4/ext4.ko\n")
+	b.want(exitFailure, "", "what makes its devices", "arm")
 }
 
 // What is named here is in the initramfs as the capture kernel finds it.
@@ -63,8 +82,7 @@ func TestInitramfsTargets(t *testing.T) {
 			t.Errorf("the configuration lacks %s", want)
 		}
 	}
-	b.want(exitFailure, "", "an LVM logical volume", build("raw:/dev/mapper/vg-root")...)
-	b.want(exitFailure, "", "hint: name a plain disk or partition", build("raw:/dev/mapper/vg-root")...)
+	b.want(exitFailure, "", "vg-root (/dev/dm-0) can't be there", build("raw:/dev/mapper/vg-root")...)
 	b.want(exitFailure, "", "is mounted on /", build("raw:/dev/vda", "--overwrite")...)
 	b.want(exitFailure, "", "--other-machine if the target is not", build("fs:UUID=ffff")...)
 	b.want(exitUsage, "", "must begin with a slash", build("fs:UUID=ffff:var/crash")...)
@@ -76,7 +94,7 @@ func TestInitramfsTargets(t *testing.T) {
 	}
 
 	b.want(exitOK, "ok       target: dir:/var/crash is taken as fs:"+uuid, "", "check", "--target", "/var/crash")
-	b.want(exitFailure, "failure  target: target raw:/dev/dm-0: /dev/dm-0 is an LVM", "", "check", "--target", "raw:/dev/dm-0")
+	b.want(exitFailure, "failure  target: target raw:/dev/dm-0: vg-root (/dev/dm-0) can't be there", "", "check", "--target", "raw:/dev/dm-0")
 	b.want(exitUsage, "", "--target", "check", "--target", "bogus")
 
 	b.want(exitOK, "unknown  target: target raw:/dev/vda: not checked", "", "check", "--sysroot", b.kernel.Dir, "--target", "raw:/dev/vda")

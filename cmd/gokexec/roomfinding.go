@@ -37,7 +37,7 @@ func (e *env) roomFindings(ctx context.Context, named []string, initrd string) [
 		return []advice.Finding{{Check: "dump size", Level: advice.Unknown, Detail: "can't be estimated: " + oneLine(err.Error()), Remedy: "run as root; gokexec dump --estimate takes its time"}}
 	}
 	var findings []advice.Finding
-	machine := storage.NewMachine(e.sysroot)
+	machine := e.storage()
 	for _, t := range cfg.Targets {
 		findings = append(findings, roomFinding(ctx, machine, &cfg, t, size, level))
 	}

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/capture"
-	"github.com/gokexec/gokexec/pkg/storage"
 )
 
 const (
@@ -51,7 +50,7 @@ func (d *storedDump) crashed() time.Time {
 // storedDumps lists the newest dumps at targets, the newest first, and the errors about targets that can't be looked
 // at. withLog reads their logs too.
 func (e *env) storedDumps(ctx context.Context, targets []capture.Target, withLog bool) ([]storedDump, error) {
-	machine := storage.NewMachine(e.sysroot)
+	machine := e.storage()
 	var all []storedDump
 	var errs []error
 	for _, t := range targets {

@@ -62,7 +62,7 @@ belong to this user alone. No link is followed.`,
 func (e *env) tidy(ctx context.Context, cfg capture.Config, asJSON bool) error {
 	all := []capture.Removed{}
 	var errs []error
-	m := storage.NewMachine(e.sysroot)
+	m := e.storage()
 	for _, t := range cfg.Targets {
 		if t.Place() == capture.OnDevice {
 			continue // it has one dump

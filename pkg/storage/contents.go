@@ -38,7 +38,7 @@ func CheckFSType(fstype string) error {
 // exist in the capture kernel.
 func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
 	const instead = "choose a device with a filesystem directly on it, or a whole disk: raw:DEVICE"
-	r.Devices = []string{d.name}
+	r.tops = []top{{block: d.block}}
 	v, asked := d.Verdict(), r.Target.FSType
 	if v.Kind != blkid.Filesystem && asked == "" {
 		return refuse(instead, "%s holds no filesystem, but a %s", d.node(), orNothing(d))
@@ -51,6 +51,10 @@ func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
 		return err
 	}
 	switch {
+	case d.Needs != "" && found.Type == "xfs":
+		if err := m.xfsDevices(ctx, r, d); err != nil {
+			return err
+		}
 	case d.Needs != "":
 		return refuse("choose another filesystem: the kernel finds that by a device name or number, which may be another device's in the capture kernel", "the %s of %s has %s", found.Type, d.node(), d.Needs)
 	case !found.Mountable && asked == "":
@@ -81,7 +85,7 @@ func (m *Machine) members(ctx context.Context, r *Resolved, d device) error {
 	if err != nil {
 		return err
 	}
-	ids := make(map[uint64]bool)
+	ids := map[uint64]string{d.Btrfs.ID: d.name}
 	for _, member := range all {
 		if member.Btrfs.FSID != d.Btrfs.FSID {
 			continue
@@ -90,25 +94,39 @@ func (m *Machine) members(ctx context.Context, r *Resolved, d device) error {
 		if err != nil {
 			return err
 		}
+		if b.name == d.name || !m.inBtrfs(d.Btrfs.FSID, b) {
+			continue
+		}
+		// The disks below an array or a mirror show what that holds.
+		if seen, err := m.finder.Device(ctx, b.node()); err == nil && seen.MemberOf() != nil {
+			continue
+		}
 		if _, err := m.look(ctx, b); err != nil {
 			return err
 		}
-		ids[member.Btrfs.ID] = true
-		if !slices.Contains(r.Devices, b.name) {
-			r.Devices = append(r.Devices, b.name)
+		if other, twice := ids[member.Btrfs.ID]; twice {
+			return refuse("detach the copy", "%s and %s are the same device of one btrfs", nodeOf(other), b.node())
 		}
+		ids[member.Btrfs.ID] = b.name
+		r.tops = append(r.tops, top{block: b, option: "device"})
 	}
 	if uint64(len(ids)) < d.Btrfs.Devices {
 		return refuse("connect the others again, or remove them from the filesystem: btrfs device remove missing; gokexec does not mount it degraded",
 			"only %d of the %d devices of the btrfs on %s are present", len(ids), d.Btrfs.Devices, d.node())
 	}
-	slices.Sort(r.Devices)
 	return nil
+}
+
+// inBtrfs reports whether a device is one of those of a btrfs: of those of the mounted one (fs/btrfs/sysfs.c), where
+// it is mounted.
+func (m *Machine) inBtrfs(fsid string, b block) bool {
+	dir := "sys/fs/btrfs/" + fsid + "/devices"
+	return !m.there(dir) || m.there(dir+"/"+b.name)
 }
 
 // raw checks that a device may be overwritten.
 func (m *Machine) raw(ctx context.Context, r *Resolved, d device) error {
-	r.Devices = []string{d.name}
+	r.tops = []top{{block: d.block}}
 	mounts, err := m.mounts()
 	if err != nil {
 		return err

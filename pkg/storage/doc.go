@@ -6,6 +6,8 @@
 //   - A directory becomes its filesystem's UUID and the path in it: through links,
 //     bind mounts and btrfs subvolumes ([Machine.Resolve]).
 //   - A device name becomes a stable identity.
+//   - Volumes, arrays and multipath devices become a description of what they are made of, down to the disks
+//     ([stack.Stack]).
 //   - A target that can't exist in a capture kernel is refused, with the reason and an
 //     alternative ([Refusal]).
 //

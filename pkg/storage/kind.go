@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// kind is a kind of block device that does not exist in a capture kernel, since a capture
-// initramfs does not set it up. Remove it from the table when that becomes possible.
+// kind is a kind of block device that does not exist in a capture kernel: no driver finds it there, and it is not
+// made of disks in a way that can be recorded (see walk). Remove it from the table when that becomes possible.
 type kind struct {
 	// names are patterns (see fits) of the kernel's names of such devices, for other machines; ""
 	// if the name does not tell.
@@ -22,23 +22,15 @@ type kind struct {
 
 const (
 	takeDisk    = "name a plain disk or partition: raw:DEVICE, or fs:DEVICE with a filesystem directly on it"
-	takeElse    = takeDisk + "; or build the capture initramfs by the distribution's tool with gokexec's hook, which sets it up"
 	inMemory    = "the capture kernel has its own memory; what was there is a part of the dump"
 	overNetwork = "nothing connects to it in the capture kernel, which has no network"
 )
 
 // kinds is that table; the first match counts.
 var kinds = []kind{
-	{"", dmIs, "LVM-", "an LVM logical volume: nothing activates it in the capture kernel", takeElse},
-	{"", dmIs, "CRYPT-", "an encrypted volume (LUKS, dm-crypt): nothing unlocks it in the capture kernel", takeElse},
-	{"", dmIs, "mpath-", "a multipath device: nothing assembles it in the capture kernel", takeElse},
-	{"", dmIs, "part", "a partition mapped by kpartx: nothing maps it in the capture kernel", takeElse},
-	{"", dmIs, "DMRAID-", "a RAID of device mapper: nothing assembles it in the capture kernel", takeElse},
-	{"dm-# mapper!*", has, "dm", "a device-mapper device (LVM, LUKS, multipath and the like): nothing sets it up in the capture kernel", takeElse},
-	{"md# md#p# md_d# md_d#p# md!*", has, "md", "an md RAID: nothing assembles it in the capture kernel", takeElse},
-	{"bcache# bcache#p#", nil, "", "a bcache device: nothing registers it in the capture kernel", takeElse},
-	{"drbd# drbd#p# drbd!*", nil, "", "a DRBD device: nothing brings it up in the capture kernel", takeElse},
-	{"zd# zd#p# zvol!*", nil, "", "a volume of ZFS: nothing imports its pool in the capture kernel", takeElse},
+	{"bcache# bcache#p#", nil, "", "a bcache device: nothing registers it in the capture kernel", takeDisk},
+	{"drbd# drbd#p# drbd!*", nil, "", "a DRBD device: nothing brings it up in the capture kernel", takeDisk},
+	{"zd# zd#p# zvol!*", nil, "", "a volume of ZFS: nothing imports its pool in the capture kernel", takeDisk},
 	{"loop# loop#p#", nil, "", "a loop device: nothing sets it up in the capture kernel", "name the filesystem that holds its file, or a disk: fs:DEVICE:PATH"},
 	{"zram#", nil, "", "compressed memory (zram): " + inMemory, takeDisk},
 	{"ram#", nil, "", "a RAM disk: " + inMemory, takeDisk},
@@ -57,8 +49,19 @@ var kinds = []kind{
 	{"", virtual, "", "made by software while the system runs: nothing makes it in the capture kernel", takeDisk},
 }
 
-// absentKind finds out why a device does not exist in a capture kernel.
+// stackedNames are the kernel's names of devices whose stack only their own machine knows.
+var stackedNames = []kind{
+	{"dm-# mapper!*", nil, "", "a device-mapper device (LVM, LUKS, multipath and the like): what it is made of is recorded on its own machine only", recordThere},
+	{"md# md#p# md_d# md_d#p# md!*", nil, "", "an md RAID: what it is made of is recorded on its own machine only", recordThere},
+}
+
+const recordThere = "build the initramfs on that machine, as gokexec arm does; or " + takeDisk
+
+// absentKind finds out why a device that is not made of others does not exist in a capture kernel.
 func (m *Machine) absentKind(b block) (kind, bool) {
+	if m.stacked(b) {
+		return kind{}, false
+	}
 	for _, k := range kinds {
 		if k.is != nil && k.is(m, b, k.mark) || k.named(b.disk) {
 			return k, true
@@ -75,9 +78,11 @@ func absentName(device string) (kind, bool) {
 		return kind{}, false
 	}
 	name = strings.ReplaceAll(name, "/", "!")
-	for _, k := range kinds {
-		if k.named(name) {
-			return k, true
+	for _, table := range [][]kind{kinds, stackedNames} {
+		for _, k := range table {
+			if k.named(name) {
+				return k, true
+			}
 		}
 	}
 	return kind{}, false
@@ -104,15 +109,6 @@ func fits(pattern, name string) bool {
 		name = name[1:]
 	}
 	return name == ""
-}
-
-// has tells a device by a directory in sysfs.
-func has(m *Machine, b block, dir string) bool { return m.there(b.diskDir() + "/" + dir) }
-
-// dmIs tells a device-mapper device by the beginning of its UUID, which the
-// program that made it chose.
-func dmIs(m *Machine, b block, prefix string) bool {
-	return strings.HasPrefix(m.attribute(b.diskDir()+"/dm/uuid"), prefix)
 }
 
 // fabric tells an NVMe disk none of whose paths is local.

@@ -8,22 +8,50 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/blkid"
 	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/stack"
 )
+
+// Maps reads the tables of device mapper, by the names of maps. [stack.Mapper] can do more.
+type Maps interface {
+	Table(name string) ([]stack.Row, error)
+	Status(name string) ([]stack.Row, error)
+}
+
+// Options are how the storage of a machine is read.
+type Options struct {
+	// Root is "/", or a tree with proc, sys and dev, in which image files stand for devices.
+	Root string
+	// Maps opens device mapper when the first map is met, which needs root. It is closed after use if it has a
+	// method Close. Default: the kernel's, for the root "/".
+	Maps func() (Maps, error)
+	// Keyring finds keys of type user. Default: the kernel's.
+	Keyring Keyring
+}
 
 // Machine is the running machine's storage.
 type Machine struct {
 	sys    capture.Files
 	finder *blkid.Finder
+	opt    Options
 }
 
 // NewMachine returns the machine whose root is a directory: "/", or a tree with
 // proc, sys and dev, in which image files stand for devices.
-func NewMachine(root string) *Machine {
+func NewMachine(root string) *Machine { return New(Options{Root: root}) }
+
+// New returns the machine that options describe.
+func New(opt Options) *Machine {
 	var sys capture.Files = capture.NewSystem()
-	if root != "/" {
-		sys = &tree{Files: sys, root: root}
+	if opt.Root != "/" {
+		sys = &tree{Files: sys, root: opt.Root}
 	}
-	return &Machine{sys: sys, finder: capture.NewFinder(sys)}
+	if opt.Maps == nil {
+		opt.Maps = func() (Maps, error) { return openMaps(opt.Root) }
+	}
+	if opt.Keyring == nil {
+		opt.Keyring = userKey
+	}
+	return &Machine{sys: sys, finder: capture.NewFinder(sys), opt: opt}
 }
 
 // Root is the tree that a Machine of that root reads sysfs from.
@@ -52,10 +80,15 @@ func (t *tree) OpenFile(name string, flag int, perm fs.FileMode) (capture.File, 
 type Refusal struct {
 	What    string // with the name as it was given, and the reason
 	Instead string // what to do
+
+	err error
 }
 
 // Error is the reason.
 func (r *Refusal) Error() string { return r.What }
+
+// Unwrap is what failed, if something did.
+func (r *Refusal) Unwrap() error { return r.err }
 
 func refuse(instead, format string, args ...any) error {
 	return &Refusal{What: fmt.Sprintf(format, args...), Instead: instead}

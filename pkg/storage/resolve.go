@@ -22,12 +22,41 @@ type Resolved struct {
 	// names of those that mount it, the best first.
 	FSType  string
 	Drivers []string
-	// Devices are the kernel names of the block devices whose drivers are
-	// needed: several for a btrfs of several.
+	// Devices are the kernel names of the disks and partitions whose drivers are
+	// needed: several for a btrfs of several, and below volumes and arrays.
 	Devices []string
+	// Modules are the kernel modules that make Target.Stack, by the names that modprobe(8) takes. Kernels may have
+	// them built in.
+	Modules []string
+	// Ciphers are names of what the kernel may look for to decrypt, as modprobe(8) takes them: crypto-xts. It is built
+	// in where no module answers to one.
+	Ciphers []string
+	// Keys are those of encrypted volumes, which Target.Stack does not have.
+	Keys []Key
 	// Notes say where the result differs from the name that was given, and Warnings what
 	// may go wrong, one line each.
 	Notes, Warnings []string
+
+	// tops are the devices that it lies on, the one to mount first; nodes are what these are made of, if that was
+	// recorded, and room bounds what can be saved there, in bytes, if it is not 0.
+	tops  []top
+	nodes []node
+	room  int64
+}
+
+// top is a device that a filesystem lies on, and the mount option that names it to the filesystem.
+type top struct {
+	block
+	option string
+}
+
+// on are the kernel names of the devices that the target lies on.
+func (r *Resolved) on() []string {
+	var names []string
+	for _, t := range r.tops {
+		names = append(names, t.name)
+	}
+	return names
 }
 
 func (r *Resolved) note(format string, args ...any) {
@@ -54,6 +83,9 @@ func (m *Machine) Resolve(ctx context.Context, t capture.Target) (*Resolved, err
 	}
 	if err := r.Target.Validate(); err != nil {
 		return nil, fmt.Errorf("target %s: %w", t, err)
+	}
+	if t.Stack != nil && (r.Target.Stack == nil || t.Stack.Validate() != nil || r.Target.Stack.Digest() != t.Stack.Digest()) {
+		r.warn("what %s lies on has changed since it was recorded: a capture would not find it so; arm again, or build the initramfs again", t)
 	}
 	if before, after := t.String(), r.Target.String(); before != after || t.MountOptions != r.Target.MountOptions {
 		how := r.FSType
@@ -104,10 +136,13 @@ func (m *Machine) directory(ctx context.Context, t capture.Target, dir string) (
 	if err := m.filesystem(ctx, r, d); err != nil {
 		return nil, err
 	}
+	if err := m.describe(ctx, r); err != nil {
+		return nil, err
+	}
 	if err := m.identify(ctx, r, d, "UUID"); err != nil {
 		return nil, err
 	}
-	r.Target.MountOptions, r.Target.Path = join(t.MountOptions, s)
+	r.Target.MountOptions, r.Target.Path = join(r.Target.MountOptions, s)
 	r.readOnly(s)
 	return r, nil
 }
@@ -142,8 +177,11 @@ func (m *Machine) onDevice(ctx context.Context, t capture.Target) (*Resolved, er
 	if err := m.raw(ctx, r, d); err != nil {
 		return nil, err
 	}
+	if err := m.describe(ctx, r); err != nil {
+		return nil, err
+	}
 	// A dump destroys the filesystem's UUID and label.
-	if ref.Key == "" || ref.Key == "UUID" || ref.Key == "LABEL" || m.same(ctx, ref, d) != nil {
+	if r.Target.Stack != nil || ref.Key == "" || ref.Key == "UUID" || ref.Key == "LABEL" || m.same(ctx, ref, d) != nil {
 		err = m.identify(ctx, r, d, "")
 	}
 	return r, err
@@ -164,7 +202,10 @@ func (m *Machine) onFilesystem(ctx context.Context, t capture.Target) (*Resolved
 	if err := m.filesystem(ctx, r, d); err != nil {
 		return nil, err
 	}
-	if ref.Key == "" || m.same(ctx, ref, d) != nil {
+	if err := m.describe(ctx, r); err != nil {
+		return nil, err
+	}
+	if r.Target.Stack != nil || ref.Key == "" || m.same(ctx, ref, d) != nil {
 		if err := m.identify(ctx, r, d, "UUID"); err != nil {
 			return nil, err
 		}
@@ -178,38 +219,47 @@ func (m *Machine) named(ctx context.Context, t capture.Target) (blkid.Ref, devic
 	if err != nil {
 		return ref, device{}, err
 	}
+	if t.Stack != nil {
+		// A snapshot has the UUID of its origin.
+		if b, ok := m.topOf(t.Stack); ok {
+			d, err := m.look(ctx, b)
+			return ref, d, err
+		}
+	}
 	d, err := m.find(ctx, ref)
 	return ref, d, err
 }
 
-// find looks for the device that has a name.
+// find looks for the device that has a name, and at what it holds.
 func (m *Machine) find(ctx context.Context, ref blkid.Ref) (device, error) {
+	b, err := m.findBlock(ctx, ref)
+	if err != nil {
+		return device{}, err
+	}
+	return m.look(ctx, b)
+}
+
+// findBlock looks for the device that has a name.
+func (m *Machine) findBlock(ctx context.Context, ref blkid.Ref) (block, error) {
 	if ref.Key == "" {
 		b, err := m.blockByNode(ref.Value)
 		if errors.Is(err, fs.ErrNotExist) {
-			return device{}, m.absent(ref, err)
+			err = m.absent(ref, err)
 		}
-		if err != nil {
-			return device{}, err
-		}
-		return m.look(ctx, b)
+		return b, err
 	}
 	found, err := m.finder.Find(ctx, ref)
 	if err == nil {
-		b, err := m.blockByNode(found.Node)
-		if err != nil {
-			return device{}, err
-		}
-		return m.look(ctx, b)
+		return m.blockByNode(found.Node)
 	}
 	if errors.Is(err, blkid.ErrMember) || errors.Is(err, blkid.ErrAmbiguous) {
-		return device{}, refuse("name the device itself, by /dev/disk/by-id or by-path; or what the members form, if that is a plain disk", "%s: %v", ref, err)
+		return block{}, refuse("name the device itself, by /dev/disk/by-id or by-path; or what the members form", "%s: %v", ref, err)
 	}
 	// udev knows more filesystems than this package does.
 	if b, linkErr := m.blockByNode(linkOf(ref)); linkErr == nil {
-		return m.look(ctx, b)
+		return b, nil
 	}
-	return device{}, m.absent(ref, err)
+	return block{}, m.absent(ref, err)
 }
 
 // absent is the error for a name of no device of this machine.
@@ -238,7 +288,7 @@ func (m *Machine) look(ctx context.Context, b block) (device, error) {
 		return device{}, err
 	}
 	if err := d.MemberOf(); err != nil {
-		return device{}, refuse("name what it is a part of, if that can exist in a capture kernel; otherwise another device", "%v", err)
+		return device{}, refuse("name what it is a part of, or another device", "%v", err)
 	}
 	return device{b, d}, nil
 }
@@ -246,6 +296,10 @@ func (m *Machine) look(ctx context.Context, b block) (device, error) {
 // identify names a target's device by the first of its identities by which a capture
 // kernel finds this device only.
 func (m *Machine) identify(ctx context.Context, r *Resolved, d device, first string) error {
+	if r.Target.Stack != nil {
+		m.identifyTop(r, d)
+		return nil
+	}
 	var ids []blkid.Ref
 	if v := d.Verdict(); first == "UUID" && v.Kind == blkid.Filesystem {
 		ids = append(ids, blkid.Ref{Key: "UUID", Value: v.Signature.UUID})
@@ -253,7 +307,7 @@ func (m *Machine) identify(ctx context.Context, r *Resolved, d device, first str
 	ids = append(ids, blkid.Ref{Key: "PARTUUID", Value: d.PartUUID}, blkid.Ref{Key: "WWID", Value: d.WWID}, blkid.Ref{Key: "SERIAL", Value: d.Serial})
 	for _, id := range ids {
 		// A DOS disk without a signature gives its partitions no identity.
-		if id.Value != "" && !(strings.HasPrefix(id.Value, "00000000-") && len(id.Value) == len("00000000-01")) && m.same(ctx, id, d) == nil {
+		if id.Value != "" && !unsignedDOS(id.Value) && m.same(ctx, id, d) == nil {
 			r.Target.Device = id.String()
 			return nil
 		}
@@ -294,7 +348,7 @@ func (m *Machine) place(r *Resolved) error {
 	}
 	here := slices.DeleteFunc(slices.Clone(mounts), func(c Mount) bool {
 		at, ok := mounts.At(c.Point)
-		return !m.isOn(c, r.Devices) || !ok || at.ID != c.ID
+		return !m.isOn(c, r.on()) || !ok || at.ID != c.ID
 	})
 	if len(here) == 0 {
 		if t.Path != "" && t.Path != "/" {
@@ -303,7 +357,7 @@ func (m *Machine) place(r *Resolved) error {
 		return nil
 	}
 	s, err := m.see(path.Join("/", t.Path))
-	if err != nil || !m.isOn(s.mount, r.Devices) {
+	if err != nil || !m.isOn(s.mount, r.on()) {
 		// The whole filesystem rather than a directory of it.
 		at := slices.MinFunc(here, func(a, b Mount) int { return len(a.Root) - len(b.Root) })
 		if at.Root != "/" && at.FSType != btrfs {
@@ -312,7 +366,7 @@ func (m *Machine) place(r *Resolved) error {
 		if s, err = m.see(path.Join(at.Point, t.Path)); err != nil {
 			return err
 		}
-		if !m.isOn(s.mount, r.Devices) {
+		if !m.isOn(s.mount, r.on()) {
 			return refuse("name that one", "%s leads to another filesystem, %s (%s)", path.Join(at.Point, t.Path), s.mount.Source, s.real)
 		}
 	}

@@ -17,6 +17,7 @@ type bench struct {
 	t     *testing.T
 	dir   string
 	minor int
+	maps  *fakeMaps
 }
 
 const rootUUID = disktest.UUID
@@ -24,8 +25,8 @@ const rootUUID = disktest.UUID
 // newBench is a machine with an ext4 on sda1, mounted at /.
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, dir: t.TempDir()}
-	b.Machine = NewMachine(b.dir)
+	b := &bench{t: t, dir: t.TempDir(), maps: &fakeMaps{}}
+	b.Machine = New(Options{Root: b.dir, Maps: func() (Maps, error) { b.maps.opened++; return b.maps, nil }})
 	b.disk("pci0000:00/0000:00:02.0/host0/target0:0:0/0:0:0:0/block/sda", gpt)
 	b.partition("sda", 1, disktest.Ext4(rootUUID, "root"))
 	b.file("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")

@@ -22,6 +22,11 @@ func (m *Machine) Where(ctx context.Context, t capture.Target) (dir, node string
 	if err != nil {
 		return fail(err)
 	}
+	if b, ok := m.topOf(t.Stack); ok && t.Place() == capture.OnFilesystem {
+		if dir, err := m.mountedDir(t, []string{b.name}); err == nil {
+			return dir, "", nil
+		}
+	}
 	if t.Place() == capture.OnDevice {
 		found, err := m.finder.Find(ctx, ref)
 		if err != nil {
@@ -35,7 +40,7 @@ func (m *Machine) Where(ctx context.Context, t capture.Target) (dir, node string
 			return dir, "", nil
 		}
 	}
-	d, err := m.find(ctx, ref)
+	_, d, err := m.named(ctx, t)
 	if err != nil {
 		return fail(err)
 	}
@@ -43,7 +48,7 @@ func (m *Machine) Where(ctx context.Context, t capture.Target) (dir, node string
 	if err := m.filesystem(ctx, r, d); err != nil {
 		return fail(err)
 	}
-	if dir, err = m.mountedDir(t, r.Devices); err != nil {
+	if dir, err = m.mountedDir(t, r.on()); err != nil {
 		return fail(err)
 	}
 	return dir, "", nil

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/disktest"
+	"github.com/gokexec/gokexec/pkg/stack"
+	"github.com/gokexec/gokexec/pkg/storage"
+)
+
+// oneMap is device mapper with one map.
+type oneMap struct {
+	name string
+	row  stack.Row
+}
+
+func (m oneMap) Table(name string) ([]stack.Row, error) {
+	if name != m.name {
+		return nil, syscall.ENXIO
+	}
+	return []stack.Row{m.row}, nil
+}
+
+func (m oneMap) Status(name string) ([]stack.Row, error) { return m.Table(name) }
+
+// volume makes a tree whose /data is an ext4 on the map vg-data of the disk sdb.
+func volume(t *testing.T, root, target, args string) func() (storage.Maps, error) {
+	t.Helper()
+	file := func(name, content string) {
+		t.Helper()
+		full := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(name, to string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	device := func(place, name, number string, plant func([]byte)) {
+		image := make([]byte, 1<<20)
+		plant(image)
+		file("dev/"+name, string(image))
+		dir := "sys/devices/" + place + name
+		file(dir+"/size", "2048\n")
+		file(dir+"/dev", number+"\n")
+		link("sys/class/block/"+name, "../../../"+dir)
+		link("sys/dev/block/"+number, "../../../"+dir)
+	}
+	device("pci0000:00/0000:00:05.0/host0/target0:0:0/0:0:0:0/block/", "sdb", "8:16", func(b []byte) { copy(b[512+24:], "LVM2 001"+strings.Repeat("p", 32)) })
+	file("sys/class/block/sdb/serial", "disk-b")
+	device("virtual/block/", "dm-0", "253:0", disktest.Ext4(disktest.UUID, ""))
+	file("sys/class/block/dm-0/dm/name", "vg-data\n")
+	file("sys/class/block/dm-0/dm/uuid", "LVM-x\n")
+	file("proc/self/mountinfo", "22 1 8:99 / / rw - ext4 /dev/sda1 rw\n30 22 253:0 / /data rw - ext4 /dev/mapper/vg-data rw\n")
+	file("data/crash/x", "")
+	return func() (storage.Maps, error) {
+		return oneMap{"vg-data", stack.Row{Length: 2048, Type: target, Args: args}}, nil
+	}
+}
+
+func TestStorage(t *testing.T) {
+	const key = "00112233445566778899aabbccddeeff"
+	for _, tt := range []struct {
+		target, args string
+		code         int
+		want         string
+	}{
+		{"linear", "8:16 2048", exitOK, `dir:/data/crash
+mount /data: ext4, /dev/mapper/vg-data; the target is its /crash
+holds ext4 01234567-89ab-cdef-0123-456789abcdef
+  linear dm-0 vg-data, 1.0 MiB, LVM-x: made again with its table
+    disk sdb, 1.0 MiB, SERIAL=disk-b, holds LVM2_member pppppp-pppp-pppp-pppp-pppp-pppp-pppppp: found by SERIAL, if it holds that
+It can be there in a capture kernel, as fs:UUID=01234567-89ab-cdef-0123-456789abcdef:/crash
+`},
+		{"crypt", "aes-xts-plain64 " + key + " 0 8:16 4096", exitOK, "  crypt dm-0 vg-data, 1.0 MiB, LVM-x: made again with its table and its key, if [Capture] DiskKeys=memory "},
+	} {
+		root := t.TempDir()
+		var out, errOut strings.Builder
+		e := &env{stdout: &out, stderr: &errOut, sysroot: root, maps: volume(t, root, tt.target, tt.args)}
+		if code := run(t.Context(), e, []string{"storage", "/data/crash"}); code != tt.code || !strings.Contains(out.String(), tt.want) {
+			t.Errorf("%s: exit code %d\n%s%s\nwant %d\n%s", tt.target, code, out.String(), errOut.String(), tt.code, tt.want)
+		}
+		out.Reset()
+		if code := run(t.Context(), e, []string{"storage", "--json", "/data/crash"}); code != tt.code || !strings.Contains(out.String(), `"identity": "SERIAL=disk-b"`) || strings.Contains(out.String(), key) {
+			t.Errorf("%s: exit code %d\n%s%s", tt.target, code, out.String(), errOut.String())
+		}
+	}
+}
+
+// The key of an encrypted volume goes into no file, and into no initramfs without leave.
+func TestDiskKeys(t *testing.T) {
+	const key = "00112233445566778899aabbccddeeff"
+	for _, tt := range []struct{ option, want string }{
+		{"no", "DiskKeys=memory"}, {"memory", "must not be written to a file"}, {"yes", `want no or memory`},
+	} {
+		root := t.TempDir()
+		var out, errOut strings.Builder
+		e := &env{stdout: &out, stderr: &errOut, sysroot: root, maps: volume(t, root, "crypt", "aes-xts-plain64 "+key+" 0 8:16 4096")}
+		file := filepath.Join(root, "initrd")
+		code := run(t.Context(), e, []string{"initramfs", "--disk-keys", tt.option, "--kernel", "6.12.0-test", "--init", "/bin/true", "-o", file, "/data/crash"})
+		said := out.String() + errOut.String()
+		if code == exitOK || !strings.Contains(said, tt.want) || strings.Contains(said, key) {
+			t.Errorf("--disk-keys %s: exit code %d, %s; want %q", tt.option, code, said, tt.want)
+		}
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("--disk-keys %s: the file is there: %v", tt.option, err)
+		}
+	}
+}

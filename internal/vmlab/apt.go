@@ -180,12 +180,12 @@ func (a *apt) download(ctx context.Context, beside string, packages []string, us
 
 // downloadAll downloads packages with all they depend on, for a machine that
 // has nothing yet.
-func (a *apt) downloadAll(ctx context.Context, name string) ([]string, error) {
+func (a *apt) downloadAll(ctx context.Context, names ...string) ([]string, error) {
 	archives := filepath.Join(a.dir, "cache", "archives")
 	if err := removeDebs(archives); err != nil {
 		return nil, err
 	}
-	_, err := a.run(ctx, "", "apt-get", "install", "-q", "-y", "--download-only", name)
+	_, err := a.run(ctx, "", "apt-get", append([]string{"install", "-q", "-y", "--download-only"}, names...)...)
 	if err != nil {
 		return nil, err
 	}

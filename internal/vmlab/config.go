@@ -3,6 +3,7 @@ package vmlab
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,6 +42,9 @@ type Config struct {
 	// are copied to the disk before. See [GetDebian].
 	Root string
 
+	// Bare: instead of the systemd of Root the agent is its init, and nothing else runs. See [ToolsDisk].
+	Bare bool
+
 	// BootDisk: the firmware starts what the first disk holds; see [GetBootable]. Files are copied
 	// to it at each start. CrashKernel and Cmdline are its boot loader's affair.
 	BootDisk bool
@@ -52,9 +56,23 @@ type Config struct {
 // Disk is a raw disk of a guest.
 type Disk struct {
 	Size   int64  // bytes; 8 GiB by default. The file is sparse
-	Bus    string // "nvme" (default) or "virtio"
+	Bus    string // "nvme" (default), "virtio" or "scsi"
 	Source string // host file to use as it is, instead of a new empty one
+	Serial string // "gokexec" and the disk's index by default
 	Drive  string // more of QEMU's -drive options, like "bps_wr=1000000"
+	Device string // more of QEMU's -device options, like "share-rw=on"
+}
+
+// busSpec is how a disk is attached: QEMU's device, and the kernel's modules for it.
+type busSpec struct {
+	device  string
+	modules []string
+}
+
+var busSpecs = map[string]busSpec{
+	"nvme":   {"nvme", []string{"nvme"}},
+	"virtio": {"virtio-blk-pci", []string{"virtio_pci", "virtio_blk"}},
+	"scsi":   {"scsi-hd", []string{"virtio_pci", "virtio_scsi", "sd_mod"}},
 }
 
 // withDefaults checks a configuration and fills it in.
@@ -76,9 +94,9 @@ func (cfg Config) withDefaults() (Config, error) {
 		cfg.Machine = spec.machine
 	}
 	if cfg.Channel == "" {
-		// A virtio port is a hundred times faster, a UART always built in.
+		// A virtio port is a hundred times faster, a UART always built in. A system on a boot disk loads what it needs.
 		cfg.Channel = "virtio"
-		if spec.uart != "" && !cfg.Kernel.builtin("virtio_pci", "virtio_console") {
+		if spec.uart != "" && !cfg.BootDisk && !cfg.Kernel.builtin("virtio_pci", "virtio_console") {
 			cfg.Channel = "uart"
 		}
 	}
@@ -94,8 +112,11 @@ func (cfg Config) withDefaults() (Config, error) {
 		if d.Bus == "" {
 			d.Bus = "nvme"
 		}
-		if d.Bus != "nvme" && d.Bus != "virtio" {
+		if _, ok := busSpecs[d.Bus]; !ok {
 			return cfg, fmt.Errorf("disk %d: unknown bus %q", i, d.Bus)
+		}
+		if d.Serial == "" {
+			d.Serial = fmt.Sprintf("gokexec%d", i)
 		}
 		if d.Bus == "nvme" {
 			nvme++
@@ -111,11 +132,7 @@ func (cfg Config) withDefaults() (Config, error) {
 func (cfg *Config) neededModules() []string {
 	names := append([]string(nil), cfg.Modules...)
 	for _, d := range cfg.Disks {
-		if d.Bus == "nvme" {
-			names = append(names, "nvme")
-		} else {
-			names = append(names, "virtio_pci", "virtio_blk")
-		}
+		names = append(names, busSpecs[d.Bus].modules...)
 	}
 	if cfg.Channel == "virtio" {
 		names = append(names, "virtio_pci", "virtio_console")
@@ -145,6 +162,9 @@ func (cfg *Config) cmdline() string {
 	if cfg.Root != "" {
 		// root= is for the initramfs that a capture kernel gets from the disk.
 		words = append(words, "lab.root="+cfg.Root, "root="+cfg.Root, "rw")
+	}
+	if cfg.Bare {
+		words = append(words, "lab.bare")
 	}
 	if cfg.Cmdline != "" {
 		words = append(words, cfg.Cmdline)
@@ -197,14 +217,17 @@ func (cfg *Config) qemuArgs(dir string, firmware []string, major int) []string {
 	if cfg.Channel == "virtio" {
 		args = append(args, "-device", "virtio-serial,id=ports", "-device", "virtserialport,bus=ports.0,chardev=channel,name="+channelPort)
 	}
+	if slices.ContainsFunc(cfg.Disks, func(d Disk) bool { return d.Bus == "scsi" }) {
+		args = append(args, "-device", "virtio-scsi-pci")
+	}
 	for i, d := range cfg.Disks {
 		drive := fmt.Sprintf("file=%s,if=none,id=disk%d,format=raw,cache=unsafe", escape(d.file(dir, i)), i)
 		if d.Drive != "" {
 			drive += "," + d.Drive
 		}
-		device := fmt.Sprintf("nvme,id=disk%ddev,serial=gokexec%d,drive=disk%d", i, i, i)
-		if d.Bus == "virtio" {
-			device = fmt.Sprintf("virtio-blk-pci,id=disk%ddev,serial=gokexec%d,drive=disk%d", i, i, i)
+		device := fmt.Sprintf("%s,id=disk%ddev,serial=%s,drive=disk%d", busSpecs[d.Bus].device, i, escape(d.Serial), i)
+		if d.Device != "" {
+			device += "," + d.Device
 		}
 		if cfg.BootDisk && i == 0 {
 			device += ",bootindex=0"

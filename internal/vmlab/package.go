@@ -69,25 +69,30 @@ func fetchPackage(ctx context.Context, c cache, suiteName, name, arch string) (p
 	record := packageRecord{Version: fields["version"], recorded: recorded{Resolved: time.Now()}}
 	record.Dir = filepath.Join("packages", suiteName, arch, name+"_"+strings.ReplaceAll(record.Version, ":", "%3a"))
 	err = unpackInto(c.path(record.Dir), func(tmp string) error {
-		// With merged /usr packages may name one directory by either path.
-		for _, dir := range []string{"bin", "sbin", "lib", "lib64"} {
-			if err := os.MkdirAll(filepath.Join(tmp, "usr", dir), 0o755); err != nil {
-				return err
-			}
-			if err := os.Symlink("usr/"+dir, filepath.Join(tmp, dir)); err != nil {
-				return err
-			}
-		}
-		debs, err := a.downloadAll(ctx, name)
-		if err != nil {
-			return err
-		}
-		if err := unpackMerged(ctx, debs, tmp); err != nil {
-			return err
-		}
-		return removeDebs(filepath.Join(a.dir, "cache", "archives"))
+		return a.unpackAll(ctx, tmp, name)
 	})
 	return record, err
+}
+
+// unpackAll unpacks packages, with all they depend on, into an empty tree.
+func (a *apt) unpackAll(ctx context.Context, root string, names ...string) error {
+	// With merged /usr packages may name one directory by either path.
+	for _, dir := range []string{"bin", "sbin", "lib", "lib64"} {
+		if err := os.MkdirAll(filepath.Join(root, "usr", dir), 0o755); err != nil {
+			return err
+		}
+		if err := os.Symlink("usr/"+dir, filepath.Join(root, dir)); err != nil {
+			return err
+		}
+	}
+	debs, err := a.downloadAll(ctx, names...)
+	if err != nil {
+		return err
+	}
+	if err := unpackMerged(ctx, debs, root); err != nil {
+		return err
+	}
+	return removeDebs(filepath.Join(a.dir, "cache", "archives"))
 }
 
 // unpackMerged extracts .deb files into a tree whose /bin, /lib and so on are

@@ -46,12 +46,15 @@ func initMain() {
 			warnings = append(warnings, strings.ReplaceAll(err.Error(), "\n", " "))
 		}
 	}
-	mountAll(warn)
+	rooted := os.Getenv(rootedVar) != ""
+	if !rooted {
+		mountAll(warn)
+	}
 	os.Setenv("PATH", "/bin:/sbin:/usr/bin:/usr/sbin")
 	os.Setenv("HOME", "/root")
 	os.Setenv("TERM", "dumb")
 	loadModules(warn)
-	if device := rootDevice(); device != "" {
+	if device := rootDevice(); device != "" && !rooted {
 		fmt.Fprintln(os.Stderr, "lab: start from", device+":", switchRoot(device))
 		for {
 			time.Sleep(time.Hour) // the console has said why

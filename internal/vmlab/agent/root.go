@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,15 @@ OOMScoreAdjust=-1000
 StandardOutput=journal+console
 StandardError=journal+console
 `
+
+// rootedVar is set for an init that has a disk as its root already.
+const rootedVar = "LAB_ROOTED"
+
+// bareRoot says whether the agent is to be the init of the disk too.
+func bareRoot() bool {
+	cmdline, _ := os.ReadFile("/proc/cmdline")
+	return slices.Contains(strings.Fields(string(cmdline)), "lab.bare")
+}
 
 // rootDevice is what lab.root= on the kernel's command line names.
 func rootDevice() string {
@@ -93,6 +103,9 @@ func switchRoot(device string) error {
 	}
 	if err := unix.Chroot("."); err != nil {
 		return err
+	}
+	if bareRoot() {
+		return unix.Exec("/run/lab/agent", []string{"/init"}, []string{rootedVar + "=1"})
 	}
 	return unix.Exec("/sbin/init", []string{"/sbin/init"}, []string{"TERM=dumb"})
 }

@@ -1,0 +1,207 @@
+package storage
+
+import (
+	"os"
+	"slices"
+	"testing"
+)
+
+// layout is a stack of devices with a filesystem on top. Scripts get its devices as $1, $2 and so on.
+type layout struct {
+	name  string
+	parts []int    // MiB, of a partition on each of so many disks
+	whole []string // instead: the buses of whole disks
+	paths int      // instead: one SCSI disk by so many paths
+
+	make  string   // makes it and its filesystem, and mounts it at $top
+	after string   // is run when it is there, has its first file and is mounted
+	idle  bool     // it is not written to when the machine ends
+	up    string   // makes the devices of what is on the disks
+	mount string   // options of mount(8) and the device; $top follows
+	down  string   // takes down what up made
+	more  []string // other directories than /mnt/NAME that are written to: what is to be added to that
+
+	handOver string // gives root the key, which the kernel keeps for itself
+
+	verdicts []verdict // of what is up and not mounted
+	mounted  []verdict // of what is mounted
+}
+
+// dir is where the filesystem is mounted.
+func (l *layout) dir() string { return "/mnt/" + l.name }
+
+// logical is a layout with an LV of the group g-NAME.
+func logical(name string, parts []int, create string, verdicts ...verdict) *layout {
+	return &layout{
+		name: name, parts: parts,
+		make:     "lvm vgcreate -q -y -s 4m g-$name \"$@\"; lvm lvcreate -q -y -Wy -n v " + create + " g-$name; ext /dev/g-$name/v",
+		up:       "lvm vgchange -q -ay g-$name",
+		mount:    "-t ext4 /dev/g-$name/v",
+		down:     "lvm vgchange -q -an g-$name",
+		verdicts: append([]verdict{wholeGroup, cleanExt("/dev/g-$name/v")}, verdicts...),
+	}
+}
+
+// array is a layout with an md array. The disks are empty: what is on them is in agreement already.
+func array(name string, parts []int, create string, verdicts ...verdict) *layout {
+	return &layout{
+		name: name, parts: parts,
+		make:     "mdadm --create /dev/md/$name --quiet --run --assume-clean " + create + "; ext /dev/md/$name",
+		up:       "mdadm --assemble --quiet /dev/md/$name \"$@\"",
+		mount:    "-t ext4 /dev/md/$name",
+		down:     "mdadm --stop --quiet /dev/md/$name",
+		verdicts: append(verdicts, cleanExt("/dev/md/$name")),
+	}
+}
+
+// encrypted is a layout with a LUKS volume, and something in it.
+func encrypted(name, kind string) *layout {
+	return &layout{
+		name: name, parts: []int{64},
+		make:     "echo -n secret >/run/key; cryptsetup luksFormat -q --type " + kind + " --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file /run/key $1; " + unlock + "; ext /dev/mapper/c-$name",
+		up:       unlock,
+		mount:    "-t ext4 /dev/mapper/c-$name",
+		down:     "cryptsetup close c-$name",
+		verdicts: []verdict{cleanExt("/dev/mapper/c-$name")},
+	}
+}
+
+// handOver makes the key of a LUKS2 volume one that root can read.
+const handOver = "cryptsetup open --test-passphrase --key-file /run/key $1 --link-vk-to-keyring \"@u::%user:gokexec:c-$name\""
+
+const unlock = "echo -n secret >/run/key; cryptsetup open --key-file /run/key $1 c-$name"
+
+// all reports whether this run is to take its time.
+func all() bool { return os.Getenv("GOKEXEC_VM_STORAGE") == "all" }
+
+// onlyAll skips what other runs have no time for.
+func onlyAll(t *testing.T) {
+	t.Helper()
+	if !all() {
+		t.Skip("not in this run: it needs GOKEXEC_VM_STORAGE=all (make vm-storage)")
+	}
+}
+
+// usualLayouts are all layouts, or where there is no time for that, one of each kind.
+func usualLayouts() []*layout {
+	layouts := allLayouts()
+	if all() {
+		return layouts
+	}
+	usual := []string{"lvm-linear", "lvm-snapshot", "lvm-thin", "lvm-raid1", "lvm-md", "md-raid5", "luks2", "btrfs-raid1", "xfs-log", "multipath"}
+	return slices.DeleteFunc(layouts, func(l *layout) bool { return !slices.Contains(usual, l.name) })
+}
+
+// allLayouts lists what can be a dump target.
+func allLayouts() []*layout {
+	two, three, four := []int{64, 64}, []int{64, 64, 64}, []int{64, 64, 64, 64}
+	onMirror := &layout{
+		name: "lvm-md", parts: two,
+		make: "mdadm --create /dev/md/$name --quiet --run --assume-clean --level 1 --raid-devices 2 \"$@\"; pvs=/dev/md/$name; " +
+			"lvm vgcreate -q -y -s 4m g-$name $pvs; lvm lvcreate -q -y -n v -l 100%FREE g-$name; ext /dev/g-$name/v",
+		up:       "mdadm --assemble --quiet /dev/md/$name \"$@\"; pvs=/dev/md/$name; lvm vgchange -q -ay g-$name",
+		mount:    "-t ext4 /dev/g-$name/v",
+		down:     "pvs=/dev/md/$name; lvm vgchange -q -an g-$name; mdadm --stop --quiet /dev/md/$name",
+		verdicts: []verdict{arrayWhole(2), groupOn("/dev/md/$name"), cleanExt("/dev/g-$name/v")},
+	}
+	luks2 := encrypted("luks2", "luks2")
+	luks2.handOver = handOver
+	onLUKS := &layout{
+		name: "lvm-luks", parts: []int{64}, handOver: handOver,
+		make:     encrypted("", "luks2").make,
+		up:       unlock + "; pvs=/dev/mapper/c-$name; lvm vgchange -q -ay g-$name",
+		mount:    "-t ext4 /dev/g-$name/v",
+		down:     "pvs=/dev/mapper/c-$name; lvm vgchange -q -an g-$name; cryptsetup close c-$name",
+		verdicts: []verdict{groupOn("/dev/mapper/c-$name"), cleanExt("/dev/g-$name/v")},
+	}
+	onLUKS.make = "echo -n secret >/run/key; cryptsetup luksFormat -q --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file /run/key $1; " + unlock +
+		"; pvs=/dev/mapper/c-$name; lvm vgcreate -q -y -s 4m g-$name $pvs; lvm lvcreate -q -y -n v -l 100%FREE g-$name; ext /dev/g-$name/v"
+
+	whole := logical("lvm-whole", nil, "-l 100%FREE")
+	whole.whole = []string{"nvme", "virtio"}
+
+	snapshot := logical("lvm-snapshot", two, "-L 40m", keptSnapshot)
+	snapshot.after = "guest write $top/kept kept 1048576; lvm lvcreate -q -y -s -n old -L 40m g-$name/v; guest write $top/later later 1048576"
+
+	thin := logical("lvm-thin", two, "", secondThin)
+	thin.make = "lvm vgcreate -q -y -s 4m g-$name \"$@\"; lvm lvcreate -q -y --type thin-pool -L 72m -n pool --poolmetadataspare n g-$name; " +
+		"lvm lvcreate -q -y -V 80m -n v --thinpool pool g-$name; lvm lvcreate -q -y -V 80m -n v2 --thinpool pool g-$name; ext /dev/g-$name/v; ext /dev/g-$name/v2 $top-2"
+	thin.more = []string{"-2"}
+
+	degraded := array("md-degraded", []int{64}, "--level 1 --raid-devices 2 $1 missing", arrayWhole(1))
+	kicked := array("md-kicked", two, "--level 1 --raid-devices 2 $1 $2", arrayWhole(1))
+	kicked.after = "sync; mdadm --quiet --fail /dev/md/$name $1; guest write $top/later later 1048576"
+
+	// Dirty and degraded, it would need mdadm's --force.
+	less := array("md-raid5-less", two, "--level 5 --raid-devices 3 $1 $2 missing", arrayWhole(2))
+	less.after, less.idle = "mount -o remount,ro $top", true
+
+	parted := array("md-parted", two, "--level 1 --raid-devices 2 $1 $2", arrayWhole(2))
+	parted.make = "mdadm --create /dev/md/$name --quiet --run --assume-clean --level 1 --raid-devices 2 $1 $2; " +
+		"echo 'label: gpt\n,' | sfdisk -q /dev/md/$name; ext $(readlink -f /dev/md/$name)p1"
+	parted.mount = "-t ext4 $(readlink -f /dev/md/$name)p1"
+	parted.verdicts = []verdict{arrayWhole(2), cleanExt("$(readlink -f /dev/md/$name)p1")}
+
+	btrfs := &layout{
+		name: "btrfs-raid1", parts: []int{128, 128},
+		make:     "modprobe -q btrfs; mkfs.btrfs -q -m raid1 -d raid1 $1 $2; mkdir -p $top; mount -t btrfs $1 $top; btrfs -q subvolume create $top/root; umount $top; mount -t btrfs -o subvol=root $1 $top",
+		up:       "modprobe -q btrfs; btrfs -q device scan $1 $2",
+		mount:    "-t btrfs -o subvol=root $2",
+		verdicts: []verdict{cleanBtrfs},
+		mounted:  []verdict{scrubbed},
+	}
+	integrity := &layout{
+		name: "integrity", parts: []int{32},
+		up:       "integritysetup open --integrity crc32c $1 i-$name",
+		mount:    "-t ext4 /dev/mapper/i-$name",
+		down:     "integritysetup close i-$name",
+		verdicts: []verdict{cleanExt("/dev/mapper/i-$name")},
+	}
+	integrity.make = "integritysetup format -q --integrity crc32c $1; " + integrity.up + "; ext /dev/mapper/i-$name"
+	xfs := &layout{
+		name: "xfs-log", parts: []int{304, 64},
+		make:     "mkfs.xfs -q -f -l logdev=$2 $1; mkdir -p $top; mount -t xfs -o logdev=$2 $1 $top",
+		mount:    "-t xfs -o logdev=$2 $1",
+		verdicts: []verdict{cleanXFS},
+	}
+	multipath := &layout{
+		name: "multipath", paths: 2,
+		up: "dmsetup create mpatha --uuid mpath-35000c50015ea71ac --table \"0 $(blockdev --getsz $1) multipath 1 queue_if_no_path 0 2 1 " +
+			"service-time 0 1 2 $1 1 1 service-time 0 1 2 $2 1 1\"",
+		mount:    "-t ext4 /dev/mapper/mpatha",
+		down:     "dmsetup remove mpatha",
+		verdicts: []verdict{cleanExt("/dev/mapper/mpatha")},
+	}
+	multipath.make = multipath.up + "; ext /dev/mapper/mpatha"
+
+	return []*layout{
+		logical("lvm-linear", two, "-l 100%FREE"),
+		logical("lvm-striped", two, "-i 2 -I 64k -l 100%FREE"),
+		snapshot,
+		thin,
+		logical("lvm-raid1", two, "--type raid1 -m 1 -L 48m", agreeing),
+		logical("lvm-mirror", two, "--type mirror -m 1 --mirrorlog core -L 48m", copied),
+		logical("lvm-raid5", three, "--type raid5 -i 2 -L 80m", agreeing),
+		whole,
+		onMirror,
+		array("md-raid1", two, "--level 1 --raid-devices 2 $1 $2", arrayWhole(2)),
+		array("md-raid1-1.0", two, "--level 1 --metadata 1.0 --bitmap internal --raid-devices 2 $1 $2", arrayWhole(2)),
+		array("md-raid1-0.90", two, "--level 1 --metadata 0.90 --raid-devices 2 $1 $2", arrayWhole(2)),
+		array("md-raid5", three, "--level 5 --raid-devices 3 $1 $2 $3", arrayWhole(3)),
+		array("md-raid4", three, "--level 4 --metadata 1.1 --raid-devices 3 $1 $2 $3", arrayWhole(3)),
+		array("md-raid6", four, "--level 6 --raid-devices 4 $1 $2 $3 $4", arrayWhole(4)),
+		array("md-raid10", four, "--level 10 --bitmap internal --raid-devices 4 $1 $2 $3 $4", arrayWhole(4)),
+		degraded,
+		less,
+		kicked,
+		parted,
+		array("md-raid0", two, "--level 0 --raid-devices 2 $1 $2"),
+		encrypted("luks1", "luks1"),
+		luks2,
+		onLUKS,
+		integrity,
+		btrfs,
+		xfs,
+		multipath,
+	}
+}

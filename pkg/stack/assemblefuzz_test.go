@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/gokexec/gokexec/internal/disktest"
 )
 
 // chooser makes choices of bytes; 0 when they are used up.
@@ -25,9 +27,10 @@ func (c *chooser) choose(n int) int {
 func invent(t *testing.T, c *chooser) (w *world, whole bool) {
 	w = newWorld(t)
 	var ends []int
+	group := -1 // the disk of a volume group
 	for n := range 1 + c.choose(5) {
 		name := fmt.Sprintf("v%d", n)
-		switch c.choose(8) {
+		switch c.choose(9) {
 		case 0:
 			ends = append(ends, w.dm(name, 4*mib, "linear", "@%d 2048", w.pv()))
 		case 1:
@@ -44,10 +47,27 @@ func invent(t *testing.T, c *chooser) (w *world, whole bool) {
 			ends = append(ends, w.snapshot(name))
 		case 7:
 			ends = append(ends, w.dm(name, 4*mib, "striped", "2 128 @%d 0 @%d 0", w.pv(), w.pv()))
+		case 8:
+			if group < 0 {
+				group = len(w.k.disks)
+				pv := w.groupPV("pv0")
+				w.put(pv, "pv0", smallGroup().Text())
+				ends = append(ends, w.volume("var", "", 4*mib, "linear", "@%d 2048", pv))
+			}
+		}
+	}
+	if len(ends) > 0 {
+		if err := w.top(ends...).record(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	whole = true
 	for i, d := range slices.Clone(w.k.disks) {
+		if i == group && c.choose(2) == 1 { // changed after it was recorded
+			d.data = map[int64][]byte{0: image(pvSpace, disktest.PhysicalVolume(disktest.LVMID("pv0"), disktest.MetadataArea{Start: 4096, Size: pvSpace - 4096, Text: changed(movedVar)}))}
+			d.altered, whole = true, false
+			continue
+		}
 		switch c.choose(8) {
 		case 0, 1, 2:
 		case 3:
@@ -72,10 +92,11 @@ func invent(t *testing.T, c *chooser) (w *world, whole bool) {
 // Whatever the stack, the disks and the call that fails: after an error nothing remains, no disk was used that is not the
 // one that was recorded, and with all disks there and no failure there is no error.
 func FuzzAssemble(f *testing.F) {
-	for kind := range byte(8) {
+	for kind := range byte(9) {
 		f.Add([]byte{0, kind}, 0)
 		f.Add([]byte{3, kind, 1, kind + 1, 2, kind + 2, 1, 1, 3, 7, 7, 3, 25}, 40)
 		f.Add([]byte{1, kind, 1, 1, 1, 1, 4, 5, 6, 7}, 0)
+		f.Add([]byte{1, 8, kind, 1, 1, 1}, int(kind))
 	}
 	f.Fuzz(func(t *testing.T, choices []byte, fail int) {
 		if len(choices) > 64 {

@@ -72,6 +72,8 @@ type assembly struct {
 	// rooms are what bounds how much can be written.
 	rooms []bound
 	slow  bool // nothing is rebuilt
+	// groups are the volume groups of LVM, and what is known of them.
+	groups []*tidings
 }
 
 // layerState is a layer on this machine.
@@ -103,6 +105,9 @@ func (a *Assembler) Assemble(ctx context.Context, s *Stack, o Options) (*Assembl
 	if err := r.checkTables(); err != nil {
 		return nil, err
 	}
+	for _, g := range s.volumeGroups() {
+		r.groups = append(r.groups, &tidings{stackGroup: g})
+	}
 	if err := r.findDisks(ctx); err != nil {
 		return nil, err
 	}
@@ -117,7 +122,7 @@ func (a *Assembler) Assemble(ctx context.Context, s *Stack, o Options) (*Assembl
 }
 
 func (r *assembly) assemble(ctx context.Context) (*Assembled, error) {
-	for i := range r.s.Layers {
+	for _, i := range r.s.order() {
 		if r.s.Layers[i].Disk != nil || r.layers[i].missing != nil {
 			continue
 		}
@@ -130,6 +135,7 @@ func (r *assembly) assemble(ctx context.Context) (*Assembled, error) {
 			return nil, fmt.Errorf("%s: %w", r.describe(i), err)
 		}
 	}
+	r.groups = nil // what they hold may be large
 	x := &Assembled{assembly: r, node: r.layers[r.s.Tops[0].Layer].node}
 	var options []string
 	for _, top := range r.s.Tops[1:] {
@@ -144,15 +150,22 @@ func (r *assembly) assemble(ctx context.Context) (*Assembled, error) {
 }
 
 // makeLayer makes a layer of which all that it needs is there.
-func (r *assembly) makeLayer(ctx context.Context, i int) error {
+func (r *assembly) makeLayer(ctx context.Context, i int) (err error) {
+	if err := r.checkGroups(i); err != nil {
+		return err
+	}
 	switch l := &r.s.Layers[i]; {
 	case l.Map != nil:
-		return r.makeMap(i)
+		err = r.makeMap(i)
 	case l.Array != nil:
-		return r.makeArray(i)
+		err = r.makeArray(i)
 	default:
-		return r.findPart(ctx, i)
+		err = r.findPart(ctx, i)
 	}
+	if err != nil {
+		return err
+	}
+	return r.checkHolds(i)
 }
 
 // settle completes what is known of a layer that was made, and checks its size.

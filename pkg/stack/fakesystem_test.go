@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"testing/fstest"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,8 @@ import (
 
 // fakeSystem answers as the kernel does: device mapper, md's sysfs, block devices.
 type fakeSystem struct {
+	mu sync.Mutex
+
 	disks  []*fakeDisk
 	maps   []*fakeMap
 	arrays []*fakeArray
@@ -75,11 +78,15 @@ func newFake() *fakeSystem {
 var errInjected = fmt.Errorf("injected: %w", unix.EIO)
 
 func (k *fakeSystem) call(format string, args ...any) error {
-	k.calls = append(k.calls, fmt.Sprintf(format, args...))
-	if k.hang == k.calls[len(k.calls)-1] {
+	// Two goroutines take turns: one sees what the other has done before its last call.
+	k.mu.Lock()
+	name, number := fmt.Sprintf(format, args...), len(k.calls)
+	k.calls = append(k.calls, name)
+	k.mu.Unlock()
+	if k.hang == name {
 		<-k.hung
 	}
-	if k.fail >= 0 && len(k.calls)-1 == k.fail {
+	if k.fail == number {
 		return errInjected
 	}
 	return nil

@@ -34,11 +34,13 @@ type Layer struct {
 	// kernel has other names.
 	Name string `json:"name"`
 	// Size is in bytes. In the capture kernel it must be the same.
-	Size  int64  `json:"size"`
-	Disk  *Disk  `json:"disk,omitempty"`
-	Part  *Part  `json:"partition,omitempty"`
-	Map   *Map   `json:"map,omitempty"`
-	Array *Array `json:"array,omitempty"`
+	Size int64 `json:"size"`
+	// Holds is what a map, an array or a partition of one must hold if it is a physical volume of LVM; zero otherwise.
+	Holds Content `json:"holds,omitzero"`
+	Disk  *Disk   `json:"disk,omitempty"`
+	Part  *Part   `json:"partition,omitempty"`
+	Map   *Map    `json:"map,omitempty"`
+	Array *Array  `json:"array,omitempty"`
 }
 
 // Disk is a disk, or a partition of one, which a driver finds.
@@ -57,6 +59,9 @@ type Content struct {
 	// Member tells members with one UUID apart: the device UUID of an md superblock of version 1 (of version 0.90
 	// its number), the device ID of a btrfs.
 	Member string `json:"member,omitempty"`
+	// Volumes tells, of a physical volume of LVM, whether the logical volumes of the stack are where they were: it is a
+	// digest of what the volume group's metadata say of them (see [Stack.RecordVolumes]); "" if it has no metadata.
+	Volumes string `json:"volumes,omitempty"`
 }
 
 // Part is a partition of an array, which the kernel finds when the array is there.
@@ -175,6 +180,9 @@ func (s *Stack) Validate() error {
 		if strings.ContainsAny(t.Option, ",= \x00") {
 			return fail("tops[%d]: %q is no name of a mount option", i, t.Option)
 		}
+	}
+	if err := s.validateVolumes(); err != nil {
+		return fail("%w", err)
 	}
 	return nil
 }

@@ -18,27 +18,13 @@ func (m *Machine) describe(ctx context.Context, r *Resolved) error {
 		slices.Sort(r.Devices)
 		return nil
 	}
-	w := m.walk(ctx)
-	defer w.close()
-	var tops []stack.Top
-	for _, t := range r.tops {
-		at, err := w.down(t.block)
-		if err != nil {
-			return err
-		}
-		tops = append(tops, stack.Top{Layer: at, Option: t.option})
-	}
-	s, err := w.record(tops)
+	w, s, err := m.walkDown(ctx, r.tops)
 	if err != nil {
 		return err
 	}
 	r.Keys = nil
 	r.Target.Stack, r.nodes, r.Modules, r.Ciphers = s, w.nodes, modules(s), ciphers(s)
-	var indices []int
-	for _, t := range tops {
-		indices = append(indices, t.Layer)
-	}
-	for i, needed := range w.needed(indices) {
+	for i, needed := range w.needed(w.tops) {
 		n := &w.nodes[i]
 		if !needed {
 			continue
@@ -115,8 +101,8 @@ func modules(s *stack.Stack) []string {
 	return names
 }
 
-// ciphers names what the cipher of an encrypted volume is made of (crypto/api.c, crypto_larval_lookup; the specification
-// of a cipher is in Documentation/admin-guide/device-mapper/dm-crypt.rst).
+// ciphers names what the cipher of an encrypted volume, or the checksum of dm-integrity, is made of (crypto/api.c,
+// crypto_larval_lookup; Documentation/admin-guide/device-mapper/dm-crypt.rst and dm-integrity.rst specify them).
 func ciphers(s *stack.Stack) []string {
 	var names []string
 	for _, l := range s.Layers {
@@ -124,10 +110,7 @@ func ciphers(s *stack.Stack) []string {
 			continue
 		}
 		for _, row := range l.Map.Table {
-			if row.Type != "crypt" {
-				continue
-			}
-			for _, part := range strings.FieldsFunc(firstWord(row.Args), func(r rune) bool { return strings.ContainsRune("-:(),", r) }) {
+			for _, part := range strings.FieldsFunc(algorithm(row), func(r rune) bool { return strings.ContainsRune("-:(),", r) }) {
 				if name := "crypto-" + part; !slices.Contains(names, name) {
 					names = append(names, name)
 				}
@@ -135,6 +118,22 @@ func ciphers(s *stack.Stack) []string {
 		}
 	}
 	return names
+}
+
+// algorithm is what a row decrypts or checks with; "" if it does neither.
+func algorithm(row stack.Row) string {
+	switch row.Type {
+	case "crypt":
+		return firstWord(row.Args)
+	case "integrity":
+		for word := range strings.FieldsSeq(row.Args) {
+			if hash, ok := strings.CutPrefix(word, "internal_hash:"); ok {
+				name, _, _ := strings.Cut(hash, ":") // a key follows
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // levelModule is the module of a level of md (drivers/md/*.c, MODULE_ALIAS("md-...")).

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gokexec/gokexec/internal/disktest"
 	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/stack"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -41,6 +42,7 @@ var layouts = []struct {
 		b.mapped(0, "vg-var", lvm, []string{"0 2048 linear {sda3} 2048", "2048 2048 linear {sda2} 2048"}, ext4())
 		onData(b, "dm-0")
 	}},
+	{name: "volume-group", target: "/data/crash", modules: "dm-mod", devices: "sda3", prepare: inGroup},
 	{name: "striped", target: "fs:/dev/vg/var:/crash", modules: "dm-mod", devices: "sda2 sda3", prepare: func(b *bench) {
 		b.pvs(2)
 		b.mapped(0, "vg-var", lvm, []string{"0 4096 striped 2 128 {sda3} 100352 {sda2} 2048"}, ext4())
@@ -416,5 +418,20 @@ func TestStackIdentity(t *testing.T) {
 				t.Errorf("Resolve = %+v, %v; want %s", r, err, tt.want)
 			}
 		})
+	}
+}
+
+func TestAlgorithm(t *testing.T) {
+	for _, tt := range []struct {
+		row  stack.Row
+		want string
+	}{
+		{stack.Row{Type: "crypt", Args: "aes-cbc-essiv:sha256 $k 0 @0 4096"}, "aes-cbc-essiv:sha256"},
+		{stack.Row{Type: "integrity", Args: "@0 0 4 J 2 block_size:4096 internal_hash:crc32c"}, "crc32c"},
+		{stack.Row{Type: "linear", Args: "@0 0"}, ""},
+	} {
+		if got := algorithm(tt.row); got != tt.want {
+			t.Errorf("algorithm of %v: %q; want %q", tt.row, got, tt.want)
+		}
 	}
 }

@@ -174,7 +174,7 @@ func TestInvented(t *testing.T) {
 	for text, want := range map[string]int{
 		"disk\nmap linear 8:0 0": 2,
 		"disk\ndisk\nmap linear 8:0 0\nmap linear 8:1 0\nmap snapshot 8:2 8:3 P 8 | 16/32\nmap snapshot-origin 8:2": 6,
-		"disk\ndisk\narray 0 1\npart 2\nmap linear 8:3 1":                                                         5,
+		"disk\ndisk\narray 0 1\npart 2\nmap linear 8:3 1":                                                           5,
 	} {
 		m, _, blocks := invent(text)
 		b, err := m.block(blocks[len(blocks)-1].name)

@@ -135,13 +135,8 @@ func superblock(i byte) func([]byte) {
 	return disktest.ArrayMember(arrayUUID, id)
 }
 
-// pv is the label of an LVM physical volume.
-func pv(c byte) func([]byte) {
-	return func(disk []byte) {
-		copy(disk[512:], "LABELONE")
-		copy(disk[512+24:], "LVM2 001"+strings.Repeat(string(rune(c)), 32))
-	}
-}
+// pv is the label of an LVM physical volume without metadata.
+func pv(c byte) func([]byte) { return disktest.PhysicalVolume(strings.Repeat(string(rune(c)), 32)) }
 
 // pvs adds the partitions sda2, sda3 and so on, which are physical volumes.
 func (b *bench) pvs(count int) {

@@ -62,6 +62,8 @@ type walk struct {
 	tables map[string][]stack.Row
 	// snapshots are nodes that are needed by what they are snapshots of.
 	snapshots []int
+	// tops are the nodes that the walk began with.
+	tops []int
 }
 
 func (m *Machine) walk(ctx context.Context) *walk {
@@ -164,25 +166,16 @@ func (w *walk) holders(b block) []block {
 // snapshotsOf adds the snapshots of a device: what is written to it without them would be lost to them, and their
 // contents would be wrong.
 func (w *walk) snapshotsOf(b block) error {
-	number := w.attribute(b.dir + "/dev")
 	for _, h := range w.holders(b) {
 		if w.open[h.dir] {
 			continue // the walk has come from there
 		}
-		rows, err := w.table(w.attribute(h.dir + "/dm/name"))
+		is, err := w.snapshotOf(h, b)
 		if err != nil {
 			return err
 		}
-		of := func(r stack.Row) bool {
-			return strings.HasPrefix(r.Type, "snapshot") && r.Type != "snapshot-origin" && firstWord(r.Args) == number
-		}
-		if !slices.ContainsFunc(rows, of) {
+		if !is {
 			continue
-		}
-		if state, err := w.status(w.attribute(h.dir + "/dm/name")); err != nil {
-			return err
-		} else if len(state) == 1 && firstWord(state[0].Args) == "Invalid" {
-			continue // it is lost already
 		}
 		n, err := w.down(h)
 		if err != nil {
@@ -193,6 +186,23 @@ func (w *walk) snapshotsOf(b block) error {
 		}
 	}
 	return nil
+}
+
+// snapshotOf reports whether a holder of a device is a snapshot of it, which is not lost already.
+func (w *walk) snapshotOf(h, b block) (bool, error) {
+	name, number := w.attribute(h.dir+"/dm/name"), w.attribute(b.dir+"/dev")
+	rows, err := w.table(name)
+	if err != nil {
+		return false, err
+	}
+	of := func(r stack.Row) bool {
+		return strings.HasPrefix(r.Type, "snapshot") && r.Type != "snapshot-origin" && firstWord(r.Args) == number
+	}
+	if !slices.ContainsFunc(rows, of) {
+		return false, nil
+	}
+	state, err := w.status(name)
+	return err == nil && (len(state) != 1 || firstWord(state[0].Args) != "Invalid"), err
 }
 
 func firstWord(s string) string {

@@ -70,6 +70,7 @@ func TestArm(t *testing.T) {
 	b.want(exitOK, "elfcorehdr:    accurate", "", "status")
 
 	calls := b.kernel.Calls
+	b.want(exitOK, "", "", "reload", "--if-changed")
 	b.want(exitOK, "armed already, as configured", "", "arm", "--unless-armed")
 	if b.kernel.Calls != calls {
 		t.Error("what is armed already was loaded again")
@@ -85,6 +86,12 @@ func TestArm(t *testing.T) {
 				t.Fatal(err)
 			}
 			image[0x468] = 0xee
+			b.kernel.Write("dev/vda", string(image))
+			calls := b.kernel.Calls
+			if b.want(exitOK, "crash kernel reloaded", "", "reload", "--if-changed"); b.kernel.Calls == calls {
+				t.Error("the disk was changed, and what is armed was not loaded again")
+			}
+			image[0x468] = 0xef
 			b.kernel.Write("dev/vda", string(image))
 		}},
 		{"the kernel", func() {

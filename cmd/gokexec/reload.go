@@ -33,7 +33,11 @@ Everything is read, planned and checked before the system call.
 With kexec_load (--reload-method segments) the machine is without a crash kernel for a
 shorter time than with kexec_file_load. So auto chooses segments if the load chose its
 method automatically and the machine allows it: no lockdown, no Secure Boot, no required
-signature, no key for an encrypted disk. Otherwise it uses the method of the load.`,
+signature, no key for an encrypted disk. Otherwise it uses the method of the load.
+
+What gokexec arm has loaded is built again, for the targets as they are mounted now. With
+--if-changed that happens only if they lie on something else than before: a volume was
+extended, or a disk was added to an array.`,
 		exits: []exitCode{
 			{exitNotLoaded, "nothing is loaded, or gokexec did not load it"},
 			{exitStale, "loaded, but memory or CPUs keep changing, and the elfcorehdr is stale again; or a crash kernel is wanted, and none could be loaded"},
@@ -44,9 +48,16 @@ signature, no key for an encrypted disk. Otherwise it uses the method of the loa
 			var method reloadMethod
 			method.declare(flags)
 			wait := flags.Duration("wait", loader.DefaultWait, "how long to try again while another load is under way")
+			ifChanged := flags.Bool("if-changed", false, "only if what gokexec arm has loaded would save to something else now: the targets, or the volumes, arrays or disks that they lie on")
 			return func(ctx context.Context, e *env, args []string) error {
 				if err := noArgs(args); err != nil {
 					return err
+				}
+				if *ifChanged {
+					changed, err := e.targetsChanged()
+					if err != nil || !changed {
+						return err
+					}
 				}
 				m, err := method.parse()
 				if err != nil {
@@ -93,6 +104,26 @@ func (e *env) reload(ctx context.Context, method plan.Method, wait time.Duration
 		return &exitError{code: exitStale, err: staleAfterLoad(v)}
 	}
 	return nil
+}
+
+// targetsChanged reports whether the targets of what gokexec arm has loaded are not where they were.
+func (e *env) targetsChanged() (bool, error) {
+	state, err := record.Read(e.stateDir)
+	if errors.Is(err, record.ErrNone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	made := recipeOf(state)
+	if made == nil {
+		return false, nil
+	}
+	c, err := configureKnown(made.Settings)
+	if err != nil {
+		return false, err
+	}
+	return len(e.changedTargets(c, made)) > 0, nil
 }
 
 // lockReload keeps all other processes from loading, unloading and checking.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -88,6 +89,22 @@ func (s *fakeMachine) has(event string) bool {
 		}
 	}
 	return false
+}
+
+// order checks that events that begin so came in this order.
+func (s *fakeMachine) order(t *testing.T, want ...string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := 0
+	for _, e := range s.events {
+		if next < len(want) && strings.HasPrefix(e, want[next]) {
+			next++
+		}
+	}
+	if next < len(want) {
+		t.Errorf("no %q at its place among %q", want[next], s.events)
+	}
 }
 
 func (s *fakeMachine) output() string {

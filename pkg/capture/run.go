@@ -100,6 +100,7 @@ type run struct {
 
 	assemble sync.Once
 	layers   *stack.Assembler
+	standing standing
 }
 
 func newRun(cfg Config, opt Options) *run {
@@ -225,6 +226,7 @@ func (r *run) try(ctx context.Context, index int, before []error) attempt {
 	if err == nil {
 		return a
 	}
+	r.standing.takeDown(ctx, r, name)
 	// It was given up: what it reported last is what is known.
 	a = attempt{result: reported.Load(), err: err, next: true}
 	if a.result == nil {

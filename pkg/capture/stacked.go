@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/gokexec/gokexec/internal/sysfs"
 	"github.com/gokexec/gokexec/pkg/blkid"
@@ -92,7 +94,48 @@ func (o *opening) stacked(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, errors.Join(err, made.Close())
 	}
+	o.standing.set(p, o.mountPoint)
+	closing := p.close
+	p.close = func() error {
+		o.standing.set(nil, "")
+		return closing()
+	}
 	return p, nil
+}
+
+// leaveTimeout bounds the taking down of what a target that hangs lies on.
+const leaveTimeout = 10 * time.Second
+
+// standing is what was set up for the target that is being tried.
+type standing struct {
+	mu    sync.Mutex
+	place *place
+	point string // where it is mounted, if it is
+}
+
+func (s *standing) set(p *place, point string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.place, s.point = p, point
+}
+
+// takeDown takes down what a target was set up on that was given up, as far as it lets go of it: another may need the
+// same disks. What hangs is left.
+func (s *standing) takeDown(ctx context.Context, r *run, name string) {
+	s.mu.Lock()
+	p, point := s.place, s.point
+	s.place = nil
+	s.mu.Unlock()
+	if p == nil {
+		return
+	}
+	_, err := within(context.WithoutCancel(ctx), leaveTimeout, "take down what "+name+" lies on", func() (struct{}, error) {
+		// Detached, it lets go when nothing uses it any more.
+		return struct{}{}, errors.Join(r.sys.Unmount(point), p.close())
+	})
+	if err != nil {
+		r.say("%v", err)
+	}
 }
 
 // isTarget checks that a device that was assembled holds what the target is named by.

@@ -114,7 +114,7 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		sys: r.sys, cfg: r.cfg, target: r.cfg.Targets[index],
 		mountPoint: path.Join(r.opt.MountPoint, strconv.Itoa(index)),
 		when:       r.start, touch: touch, say: r.say,
-		finder: &deviceFinder{sys: r.sys, touch: touch}, layers: r.assembler,
+		finder: &deviceFinder{sys: r.sys, touch: touch}, layers: r.assembler, standing: &r.standing,
 	}
 	if r.base.CrashTime != nil {
 		o.when = *r.base.CrashTime

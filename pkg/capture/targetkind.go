@@ -99,6 +99,7 @@ type opening struct {
 	say        func(format string, args ...any)
 	finder     *deviceFinder
 	layers     func() *stack.Assembler
+	standing   *standing
 }
 
 // place is the block device of a target.

@@ -2,9 +2,16 @@ package storage
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -31,6 +38,11 @@ func TestVMStorageCapture(t *testing.T) {
 		var records map[string]*record
 		lab.first(booting{tools: true}, func(g *guest) {
 			records = g.record()
+			for _, l := range lab.layouts {
+				if l.late != "" {
+					g.must(l, l.late)
+				}
+			}
 			reset(g)
 		})
 		files := []vmlab.File{vmlab.Executable(gokexec, vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)), {Path: guestVMCore, Data: smallDump()}}
@@ -39,12 +51,14 @@ func TestVMStorageCapture(t *testing.T) {
 				files = append(files, vmlab.File{Path: capture.KeyDir + "/" + name, Data: key})
 			}
 		}
+		for missing := range partitioned {
+			if all() || lab.lacking("md-late", 2) == missing {
+				lab.barred(missing, files, records)
+			}
+		}
 		lab.second(booting{swapped: true, files: files}, func(g *guest, l *layout) error {
-			g.WriteFile("/lab/config", string(records[l.name].config))
-			r := g.Run(gokexec, "capture", "--config", "/lab/config", "--source", guestVMCore)
-			t.Logf("%s: %s%s", l.name, r.Stdout, r.Stderr)
-			if r.Code != 0 {
-				return fmt.Errorf("gokexec capture exits with %d", r.Code)
+			if code := g.capture(l, records[l.name], 60); code != capture.ExitComplete {
+				return fmt.Errorf("gokexec capture exits with %d", code)
 			}
 			return nil
 		})
@@ -54,13 +68,92 @@ func TestVMStorageCapture(t *testing.T) {
 	})
 }
 
+// capture saves a dump to a layout, waits for its devices so many seconds, and returns the exit code.
+func (g *guest) capture(l *layout, r *record, seconds int) int {
+	g.T.Helper()
+	cfg := *r.config
+	cfg.DeviceTimeoutSeconds = seconds
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		g.T.Fatal(err)
+	}
+	g.WriteFile("/lab/config", string(text))
+	said := g.Run(gokexec, "capture", "--config", "/lab/config", "--source", guestVMCore)
+	g.T.Logf("%s: %s%s", l.name, said.Stdout, said.Stderr)
+	return said.Code
+}
+
+// lacking is the number of the disk that a device of a layout is on.
+func (lab *storageLab) lacking(name string, device int) int {
+	return (slices.IndexFunc(lab.layouts, func(l *layout) bool { return l.name == name }) + device - 1) % partitioned
+}
+
+// barred is a boot in which one of the partitioned disks is not there, and others are in the places of the rest: a
+// capture to what lacks a device, or has another's in its place, saves nothing, and changes no byte of what is there.
+func (lab *storageLab) barred(missing int, files []vmlab.File, records map[string]*record) {
+	lab.t.Helper()
+	blank := filepath.Join(lab.t.TempDir(), "blank")
+	if err := errors.Join(os.WriteFile(blank, nil, 0o600), os.Truncate(blank, wholeSize<<20)); err != nil {
+		lab.t.Fatal(err)
+	}
+	before := lab.sums()
+	g := lab.boot(booting{swapped: true, files: files, disk: func(d labDisk) *labDisk {
+		switch number, parts := strings.CutPrefix(d.serial, "parts"); {
+		case parts && number == strconv.Itoa(missing):
+			return nil
+		case !parts:
+			d.file = blank // the same serial number
+			d.drive = "file.locking=off"
+		}
+		return &d
+	}})
+	for i, l := range lab.layouts {
+		lacking := (missing - i + len(lab.layouts)*partitioned) % partitioned
+		if l.without == lacking+1 || len(l.whole) == 0 && l.paths == 0 && lacking >= len(l.parts) {
+			continue
+		}
+		if code := g.capture(l, records[l.name], 5); code != capture.ExitFailed {
+			lab.t.Errorf("%s lacks device %d, and gokexec capture exits with %d; want %d", l.name, lacking+1, code, capture.ExitFailed)
+		}
+		if err := g.nothingLeft(); err != nil {
+			lab.t.Errorf("%s: %v", l.name, err)
+		}
+	}
+	g.Reboot("poweroff")
+	g.WaitEnd()
+	for name, sum := range lab.sums() {
+		if sum != before[name] {
+			lab.t.Errorf("%s was written to, and disk %d was missing", name, missing)
+		}
+	}
+}
+
+// sums are digests of the disks.
+func (lab *storageLab) sums() map[string][sha256.Size]byte {
+	lab.t.Helper()
+	sums := map[string][sha256.Size]byte{}
+	for _, d := range lab.disks {
+		f, err := os.Open(d.file)
+		if err != nil {
+			lab.t.Fatal(err)
+		}
+		h := sha256.New()
+		_, err = io.Copy(h, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			lab.t.Fatal(err)
+		}
+		sums[d.file] = [sha256.Size]byte(h.Sum(nil))
+	}
+	return sums
+}
+
 // record is what the program in the guest records of a layout.
 type record struct {
 	Config  json.RawMessage
 	Keys    map[string][]byte
 	Refused string
 
-	config []byte // for a dump that equals its source
+	config *capture.Config // for a dump that equals its source
 }
 
 // record asks for what a capture to each layout needs, by their names.
@@ -94,9 +187,7 @@ func (g *guest) record() map[string]*record {
 		}
 		g.T.Logf("%s: %s", l.name, r.Config)
 		cfg.Format, cfg.DumpLevel, cfg.KeepFree = capture.FormatELF, "0", "1M"
-		if r.config, err = json.Marshal(cfg); err != nil {
-			g.T.Fatal(err)
-		}
+		r.config = &cfg
 		records[l.name] = r
 	}
 	return records

@@ -22,18 +22,17 @@ func tools() []string {
 
 // modules are those of the kernel that any layout needs.
 func modules(k *vmlab.Kernel) []string {
-	names := []string{
-		"nvme", "virtio_blk", "virtio_scsi", "sd_mod", "ext4", "xfs", "btrfs",
-		"dm_mod", "dm_snapshot", "dm_thin_pool", "dm_raid", "dm_mirror", "dm_crypt", "dm_integrity", "dm_multipath", "dm_service_time",
-		"md_mod", "raid0", "raid1", "raid10", "raid456", "xts",
-	}
-	// The names of one checksum for dm-integrity.
-	for _, name := range []string{"crc32c_generic", "crc32c_cryptoapi"} {
+	// Of what modules ask for by other names, each kernel has its own.
+	var names []string
+	for _, name := range []string{"crc32c_generic", "crc32c_cryptoapi", "aes_generic", "ecb", "sha256_generic"} {
 		if _, err := k.ModuleFiles(name); err == nil {
 			names = append(names, name)
 		}
 	}
-	return names
+	return append(names,
+		"nvme", "virtio_blk", "virtio_scsi", "sd_mod", "ext4", "xfs", "btrfs",
+		"dm_mod", "dm_snapshot", "dm_thin_pool", "dm_raid", "dm_mirror", "dm_crypt", "dm_integrity", "dm_multipath", "dm_service_time",
+		"md_mod", "raid0", "raid1", "raid10", "raid456", "xts", "aesni_intel", "aes_ti")
 }
 
 // Disks of the laboratory. Each layout has partitions of its own on those of the first kind, or others whole.
@@ -112,15 +111,17 @@ type booting struct {
 	swapped     bool   // the disks come in another order
 	crashKernel string // value of crashkernel=
 	files       []vmlab.File
+	disk        func(labDisk) *labDisk // what is in the place of a disk; nil for nothing
 }
 
 // boot starts the machine.
 func (lab *storageLab) boot(how booting) *guest {
 	lab.t.Helper()
+	loaded := modules(lab.kernel)
 	cfg := vmlab.Config{Kernel: lab.kernel, Memory: 768, CrashKernel: how.crashKernel, Files: append(slices.Clone(how.files),
 		vmlab.Executable("/bin/guest", vmlab.BuildTest(lab.t, "./test/storage/guest", lab.kernel.Arch)))}
 	if how.tools {
-		tree, err := lab.kernel.ModuleTree(modules(lab.kernel)...)
+		tree, err := lab.kernel.ModuleTree(loaded...)
 		if err != nil {
 			lab.t.Fatal(err)
 		}
@@ -128,11 +129,19 @@ func (lab *storageLab) boot(how booting) *guest {
 			vmlab.File{Path: "/etc/lvm/lvmlocal.conf", Data: []byte(lvmConfig)},
 			vmlab.File{Path: "/lab/prelude", Data: []byte(prelude)})
 		cfg.Disks = []vmlab.Disk{lab.tools.Disk()}
-		cfg.Root, cfg.Bare, cfg.Modules = vmlab.ToolsRoot, true, []string{"ext4"}
+		cfg.Root, cfg.Bare, cfg.Modules = vmlab.ToolsRoot, true, loaded[:slices.Index(loaded, "ext4")+1] // programs load the rest
 	} else {
-		cfg.Modules = modules(lab.kernel)
+		cfg.Modules = loaded
 	}
 	disks := slices.Clone(lab.disks)
+	if how.disk != nil {
+		disks = nil
+		for _, d := range lab.disks {
+			if d := how.disk(d); d != nil {
+				disks = append(disks, *d)
+			}
+		}
+	}
 	if how.swapped {
 		// Backwards, and with the last but one first, so that no disk keeps its name.
 		slices.Reverse(disks)

@@ -3,6 +3,7 @@ package storage
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -21,6 +22,8 @@ type layout struct {
 	down  string   // takes down what up made
 	more  []string // other directories than /mnt/NAME that are written to: what is to be added to that
 
+	late     string // is run when it was recorded already
+	without  int    // number of the device that it does without, since it had failed before; 0: of none
 	handOver string // gives root the key, which the kernel keeps for itself
 
 	verdicts []verdict // of what is up and not mounted
@@ -88,7 +91,7 @@ func usualLayouts() []*layout {
 	if all() {
 		return layouts
 	}
-	usual := []string{"lvm-linear", "lvm-snapshot", "lvm-thin", "lvm-raid1", "lvm-md", "md-raid5", "luks2", "btrfs-raid1", "xfs-log", "multipath"}
+	usual := []string{"lvm-xfs", "lvm-snapshot", "lvm-thin", "lvm-raid1", "lvm-md", "lvm-whole", "md-raid5", "md-late", "lvm-late", "luks2", "btrfs-raid1", "xfs-log", "multipath"}
 	return slices.DeleteFunc(layouts, func(l *layout) bool { return !slices.Contains(usual, l.name) })
 }
 
@@ -107,7 +110,7 @@ func allLayouts() []*layout {
 	luks2 := encrypted("luks2", "luks2")
 	luks2.handOver = handOver
 	onLUKS := &layout{
-		name: "lvm-luks", parts: []int{64}, handOver: handOver,
+		name: "lvm-luks", parts: []int{128}, handOver: handOver,
 		make:     encrypted("", "luks2").make,
 		up:       unlock + "; pvs=/dev/mapper/c-$name; lvm vgchange -q -ay g-$name",
 		mount:    "-t ext4 /dev/g-$name/v",
@@ -116,6 +119,14 @@ func allLayouts() []*layout {
 	}
 	onLUKS.make = "echo -n secret >/run/key; cryptsetup luksFormat -q --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file /run/key $1; " + unlock +
 		"; pvs=/dev/mapper/c-$name; lvm vgcreate -q -y -s 4m g-$name $pvs; lvm lvcreate -q -y -n v -l 100%FREE g-$name; ext /dev/g-$name/v"
+
+	onXFS := logical("lvm-xfs", []int{320}, "-l 100%FREE")
+	onXFS.make = strings.Replace(onXFS.make, "ext /dev/g-$name/v", "mkfs.xfs -q -f /dev/g-$name/v; mkdir -p $top; mount -t xfs /dev/g-$name/v $top", 1)
+	onXFS.mount = "-t xfs /dev/g-$name/v"
+	onXFS.verdicts = []verdict{wholeGroup, func(g *guest, l *layout) error {
+		_, err := g.on(l, "mkdir -p $top; mount -t xfs /dev/g-$name/v $top; umount $top; xfs_repair -n /dev/g-$name/v 2>&1")
+		return err
+	}}
 
 	whole := logical("lvm-whole", nil, "-l 100%FREE")
 	whole.whole = []string{"nvme", "virtio"}
@@ -131,6 +142,15 @@ func allLayouts() []*layout {
 	degraded := array("md-degraded", []int{64}, "--level 1 --raid-devices 2 $1 missing", arrayWhole(1))
 	kicked := array("md-kicked", two, "--level 1 --raid-devices 2 $1 $2", arrayWhole(1))
 	kicked.after = "sync; mdadm --quiet --fail /dev/md/$name $1; guest write $top/later later 1048576"
+
+	kicked.without = 1
+
+	// Members that fail when the target is recorded already: alone they are stale, and nothing says so but the other.
+	lateKicked := array("md-late", two, "--level 1 --raid-devices 2 $1 $2", arrayWhole(1))
+	lateKicked.late, lateKicked.without = "sync; mdadm --quiet --fail /dev/md/$name $1; guest write $top/later later 1048576; sync", 1
+	lateLeg := logical("lvm-late", two, "--type raid1 -m 1 -L 48m", agreeing)
+	lateLeg.late, lateLeg.without = "sync; leg=g--lvm--late-v_rimage_1; dmsetup load $leg --table \"0 $(blockdev --getsz /dev/mapper/$leg) error\"; dmsetup resume $leg; "+
+		"guest write $top/later later 1048576; sync; dmsetup status g--lvm--late-v", 2
 
 	// Dirty and degraded, it would need mdadm's --force.
 	less := array("md-raid5-less", two, "--level 5 --raid-devices 3 $1 $2 missing", arrayWhole(2))
@@ -176,6 +196,7 @@ func allLayouts() []*layout {
 
 	return []*layout{
 		logical("lvm-linear", two, "-l 100%FREE"),
+		onXFS,
 		logical("lvm-striped", two, "-i 2 -I 64k -l 100%FREE"),
 		snapshot,
 		thin,
@@ -194,6 +215,8 @@ func allLayouts() []*layout {
 		degraded,
 		less,
 		kicked,
+		lateKicked,
+		lateLeg,
 		parted,
 		array("md-raid0", two, "--level 0 --raid-devices 2 $1 $2"),
 		encrypted("luks1", "luks1"),

@@ -174,7 +174,7 @@ func (g *guest) judge(l *layout, dump string) (failed []error) {
 	if !l.idle {
 		files += fmt.Sprintf("; guest grown $top %d", g.lab.grown[l.dir()])
 	}
-	if strings.Contains(l.after, "later") {
+	if strings.Contains(l.after+l.late, "later") {
 		files += fmt.Sprintf("; guest compare $top/later later %d", firstSize)
 	}
 	_, err := g.on(l, files)

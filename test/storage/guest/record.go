@@ -35,7 +35,7 @@ func recordOf(dir string) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Record{Config: &capture.Config{Targets: []capture.Target{found.Target}, DeviceTimeoutSeconds: 5}, Keys: map[string][]byte{}}
+	r := &Record{Config: &capture.Config{Targets: []capture.Target{found.Target}}, Keys: map[string][]byte{}}
 	for _, k := range found.Keys {
 		if r.Keys[k.Name], err = machine.Secret(k); err != nil {
 			return nil, err

@@ -1,0 +1,116 @@
+package storage
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/vmlab"
+	"github.com/gokexec/gokexec/pkg/kdumpfile"
+	"github.com/gokexec/gokexec/pkg/memmap"
+)
+
+// crash is a machine that is armed for what its layouts are, and crashes.
+type crash struct {
+	name        string
+	crashKernel string
+	layouts     []string // the dump ends up on the last; the others have no room
+	settings    string   // more of gokexec.conf
+}
+
+// crashes lists them. The smallest crash memory for a plain disk is 88M (docs/benchmarks.md).
+func crashes() []crash {
+	list := []crash{{name: "thin pool without room, then LVM on RAID", crashKernel: "96M", layouts: []string{"lvm-thin", "lvm-md"}}}
+	if all() {
+		list = append(list, crash{name: "LVM on LUKS", crashKernel: "128M", layouts: []string{"lvm-luks"}, settings: "DiskKeys=memory\n"})
+	}
+	return list
+}
+
+// A machine whose dump targets are volumes is armed by gokexec arm, crashes, and has its dump there.
+func TestVMStorageCrash(t *testing.T) {
+	t.Parallel()
+	for _, c := range crashes() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t)
+		})
+	}
+}
+
+const (
+	guestKernel = "/boot/vmlinuz"
+	lastWords   = "gokexec-test: last words"
+)
+
+func (c *crash) run(t *testing.T) {
+	k := vmlab.GetTestKernel(t, "trixie-cloud")
+	layouts := slices.DeleteFunc(allLayouts(), func(l *layout) bool { return !slices.Contains(c.layouts, l.name) })
+	// In the order of the targets.
+	slices.SortFunc(layouts, func(a, b *layout) int { return slices.Index(c.layouts, a.name) - slices.Index(c.layouts, b.name) })
+	lab := newStorageLab(t, k, layouts)
+	files := []vmlab.File{vmlab.Executable(gokexec, vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)), {Path: guestKernel, Source: k.Image}}
+	var planted vmlab.Plants
+	lab.first(booting{tools: true, crashKernel: c.crashKernel, files: files}, func(g *guest) {
+		conf := "[Kernel]\nImage=" + guestKernel + "\nAppend=" + k.ConsoleArg() + "\n[Capture]\nKeepFree=1M\n" + c.settings
+		for _, l := range layouts {
+			conf += "Target=" + l.dir() + "\n"
+			if l.handOver != "" {
+				g.must(l, l.handOver)
+			}
+			if l != layouts[len(layouts)-1] {
+				g.must(l, "dd if=/dev/zero of=$top/fill bs=1M count=32 conv=fsync status=none")
+			}
+		}
+		g.WriteFile("/etc/gokexec.conf", conf)
+		t.Log(g.Must(gokexec, "arm"))
+		if state := g.ReadFile("/run/gokexec/crash.json"); strings.Contains(state, `"secret"`) {
+			t.Error("the passphrase is in the record of the load")
+		}
+		planted = g.PlantAll(64)
+		g.WriteFile("/dev/kmsg", "<3>"+lastWords+"\n")
+		g.Crash()
+		if end := g.WaitEnd(); end.Reason != "guest-reset" {
+			t.Fatalf("the machine ended by %q; want guest-reset, the capture's reboot", end.Reason)
+		}
+	})
+	g := lab.boot(booting{tools: true, files: files[:1]})
+	for i, l := range layouts {
+		outcome := "complete"
+		if i < len(layouts)-1 {
+			outcome = "incomplete"
+		}
+		script := fmt.Sprintf("grep -q '\"outcome\": \"%s\"' $top/2*Z/result.json; grep -q '%s' $top/2*Z/dmesg.txt", outcome, lastWords)
+		for _, err := range g.judge(l, script) {
+			t.Errorf("%s: %v", l.name, err)
+		}
+	}
+	last := layouts[len(layouts)-1]
+	g.must(last, last.up+"\nmkdir -p $top; mount -r "+last.mount+" $top")
+	names := g.Glob(last.dir() + "/2*Z/vmcore")
+	if len(names) != 1 {
+		t.Fatalf("dumps %q; want one", names)
+	}
+	d, err := kdumpfile.Open(strings.NewReader(g.ReadFile(names[0])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = planted.Kernel.Check(func(b []byte, phys uint64) error {
+		_, err := d.ReadPhysAt(b, memmap.PhysAddr(phys))
+		return err
+	})
+	if err != nil || d.Incomplete() {
+		t.Errorf("the kernel's pages in the dump: %v; incomplete %v", err, d.Incomplete())
+	}
+	g.Reboot("poweroff")
+	g.WaitEnd()
+}
+
+// must runs a script for a layout that has to succeed.
+func (g *guest) must(l *layout, script string) {
+	g.T.Helper()
+	if out, err := g.on(l, script); err != nil {
+		g.T.Fatalf("%v\n%s", err, out)
+	}
+}

@@ -90,7 +90,6 @@ func changed(change func(g *disktest.VolumeGroup)) string {
 }
 
 func movedVar(g *disktest.VolumeGroup) { replace(g, "var", `"pv0", 0`, `"pv2", 0`) }
-func nothing(*disktest.VolumeGroup)    {}
 func snapshotVar(g *disktest.VolumeGroup) {
 	replace(g, "snapshot0", `"org"`, `"var"`)
 	replace(g, "snapshot0", `"snap"`, `"other"`)

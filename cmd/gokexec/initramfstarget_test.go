@@ -54,8 +54,16 @@ func TestArmVolume(t *testing.T) {
 		t.Errorf("the configuration is %s", cfg)
 	}
 	b.want(exitOK, "ok       armed", "", "check")
+	calls := b.kernel.Calls
+	if b.want(exitOK, "", "", "reload", "--if-changed"); b.kernel.Calls != calls {
+		t.Error("nothing was changed, and the crash kernel was loaded again")
+	}
 	b.volume.Args = "254:0 4096"
 	b.want(exitOK, "the volumes, arrays or disks that the targets lie on", "", "check")
+	b.want(exitOK, "crash kernel reloaded", "", "reload", "--if-changed", "--reload-method", "file")
+	if cfg := b.armedConfig(); !strings.Contains(cfg, `"args": "@0 4096"`) {
+		t.Errorf("after the reload the configuration is %s", cfg)
+	}
 	b.volume.Args = "254:0 2048"
 	b.kernel.Write("usr/lib/modules/6.12.1/modules.dep", "kernel/drivers/md/raid1.ko:\n")
 	b.kernel.Write("usr/lib/modules/6.12.1/modules.builtin", "kernel/fs/ext4/ext4.ko\n")

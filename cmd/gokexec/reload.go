@@ -36,8 +36,8 @@ method automatically and the machine allows it: no lockdown, no Secure Boot, no 
 signature, no key for an encrypted disk. Otherwise it uses the method of the load.
 
 What gokexec arm has loaded is built again, for the targets as they are mounted now. With
---if-changed that happens only if they lie on something else than before: a volume was
-extended, or a disk was added to an array.`,
+--if-changed that happens only if what they lie on is another now: a volume was extended,
+or a disk was added to an array. Of targets on plain disks it does nothing.`,
 		exits: []exitCode{
 			{exitNotLoaded, "nothing is loaded, or gokexec did not load it"},
 			{exitStale, "loaded, but memory or CPUs keep changing, and the elfcorehdr is stale again; or a crash kernel is wanted, and none could be loaded"},
@@ -48,7 +48,7 @@ extended, or a disk was added to an array.`,
 			var method reloadMethod
 			method.declare(flags)
 			wait := flags.Duration("wait", loader.DefaultWait, "how long to try again while another load is under way")
-			ifChanged := flags.Bool("if-changed", false, "only if what gokexec arm has loaded would save to something else now: the targets, or the volumes, arrays or disks that they lie on")
+			ifChanged := flags.Bool("if-changed", false, "only if the volumes or arrays that the targets lie on are not those of the last load")
 			return func(ctx context.Context, e *env, args []string) error {
 				if err := noArgs(args); err != nil {
 					return err
@@ -106,7 +106,8 @@ func (e *env) reload(ctx context.Context, method plan.Method, wait time.Duration
 	return nil
 }
 
-// targetsChanged reports whether the targets of what gokexec arm has loaded are not where they were.
+// targetsChanged reports whether the targets of what gokexec arm has loaded are not where they were. Only volumes, arrays
+// and the like are looked at: a disk has its identity, and reading it may wake it up.
 func (e *env) targetsChanged() (bool, error) {
 	state, err := record.Read(e.stateDir)
 	if errors.Is(err, record.ErrNone) {
@@ -116,7 +117,7 @@ func (e *env) targetsChanged() (bool, error) {
 		return false, err
 	}
 	made := recipeOf(state)
-	if made == nil {
+	if made == nil || made.Stacks == nil {
 		return false, nil
 	}
 	c, err := configureKnown(made.Settings)

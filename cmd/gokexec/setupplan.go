@@ -14,6 +14,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/config"
 	"github.com/gokexec/gokexec/pkg/kdumpconf"
 	"github.com/gokexec/gokexec/pkg/reservation"
+	"github.com/gokexec/gokexec/pkg/storage"
 )
 
 // setupConfigPath is the part of gokexec.conf that setup writes, so that it changes no file of the administrator's.
@@ -34,7 +35,7 @@ func (s *setup) plan(ctx context.Context) error {
 	if err := s.planReservation(root, machine, imported); err != nil {
 		return err
 	}
-	if err := s.planConfig(root, imported); err != nil {
+	if err := s.planConfig(ctx, root, imported); err != nil {
 		return err
 	}
 	return s.planUnits(ctx)
@@ -217,7 +218,7 @@ func (s *setup) verifyLast(check func() error) {
 
 // planConfig plans the drop-in of gokexec.conf with the targets and what is imported, and the directory where dumps go by
 // default. What arm would refuse is refused here.
-func (s *setup) planConfig(root fs.FS, imported *kdumpconf.Imported) error {
+func (s *setup) planConfig(ctx context.Context, root fs.FS, imported *kdumpconf.Imported) error {
 	settings := slices.Clone(imported.Settings)
 	isTarget := func(c config.Setting) bool { return c.Section == "Capture" && c.Key == "Target" }
 	if len(s.options.targets) > 0 {
@@ -237,6 +238,7 @@ func (s *setup) planConfig(root fs.FS, imported *kdumpconf.Imported) error {
 	if err := s.env.checkArmTargets(c); err != nil {
 		return err
 	}
+	s.noteTargets(ctx, c)
 	if len(settings) > 0 {
 		text, err := config.Format(settings, "Made by gokexec setup, which replaces it; gokexec setup --undo removes it.")
 		if err != nil {
@@ -251,6 +253,28 @@ func (s *setup) planConfig(root fs.FS, imported *kdumpconf.Imported) error {
 		}
 	}
 	return s.planTarget(c)
+}
+
+// noteTargets says what would keep gokexec arm from taking the targets after the reboot.
+func (s *setup) noteTargets(ctx context.Context, c *configured) {
+	targets, err := c.parsedTargets()
+	if err != nil {
+		return // checkArmTargets has said it
+	}
+	machine := s.env.storage()
+	for _, t := range targets {
+		r, err := machine.Resolve(ctx, t)
+		var refusal *storage.Refusal
+		if errors.As(err, &refusal) {
+			s.note("warning: %v; %s", err, refusal.Instead)
+		}
+		if err != nil || c.initramfs.diskKeys == diskKeysMemory {
+			continue
+		}
+		for _, k := range r.Keys {
+			s.note("warning: target %s lies on the encrypted volume %s, whose key the capture kernel needs: DiskKeys=memory in %s lets gokexec arm put it into the crash memory", t, k.Map, config.LocalPath)
+		}
+	}
 }
 
 // withSettings is the configuration that is in force with these settings in the drop-in, checked.

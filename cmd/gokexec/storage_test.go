@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/disktest"
+	"github.com/gokexec/gokexec/pkg/config"
 	"github.com/gokexec/gokexec/pkg/stack"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
@@ -119,6 +120,31 @@ func TestDiskKeys(t *testing.T) {
 		}
 		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("--disk-keys %s: the file is there: %v", tt.option, err)
+		}
+	}
+}
+
+// setup says what arm will not take.
+func TestSetupNotesTargets(t *testing.T) {
+	for _, tt := range []struct{ target, args, keys, want string }{
+		{"linear", "8:16 2048", "", ""},
+		{"crypt", "aes-xts-plain64 00112233445566778899aabbccddeeff 0 8:16 4096", "", "DiskKeys=memory"},
+		{"crypt", "aes-xts-plain64 00112233445566778899aabbccddeeff 0 8:16 4096", "memory", ""},
+		{"writecache", "s 8:16 8:16 4096 0", "", "what was written last may be on the cache device only"},
+	} {
+		root := t.TempDir()
+		s := &setup{env: &env{sysroot: root, maps: volume(t, root, tt.target, tt.args)}}
+		settings := []config.Setting{{Section: "Capture", Key: "Target", Value: "/data/crash"}}
+		if tt.keys != "" {
+			settings = append(settings, config.Setting{Section: "Capture", Key: "DiskKeys", Value: tt.keys})
+		}
+		c, err := configureKnown(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.noteTargets(t.Context(), c)
+		if notes := strings.Join(s.report.Notes, "\n"); !strings.Contains(notes, tt.want) || (tt.want == "") != (notes == "") {
+			t.Errorf("%s, DiskKeys=%s: notes %q; want %q", tt.target, tt.keys, notes, tt.want)
 		}
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/gokexec/gokexec/internal/disktest"
 	"github.com/gokexec/gokexec/pkg/stack"
@@ -56,22 +56,24 @@ func TestRunStackedElsewhere(t *testing.T) {
 		"no mount": func(s *fakeSystem, _ *stack.Stack, _ *Target) { s.mountErr["ext4"] = syscall.EIO },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newFakeSystem(t)
-			s.file(t, VMCorePath, string(testVMCore(t)))
-			s.device(t, "vda", 16<<20)
-			v := volume(t, s)
-			target := Target{Type: TargetFilesystem, Device: "UUID=" + disktest.UUID, Stack: v}
-			change(s, v, &target)
-			cfg := Config{Targets: []Target{target, {Type: TargetRaw, Device: "/dev/vda"}}, DeviceTimeoutSeconds: 1}
-			res, err := Run(t.Context(), cfg, Options{System: s})
-			if err != nil || res.Outcome != Complete || res.Target != "raw:/dev/vda" {
-				t.Fatalf("%+v, %v; want a complete dump on the second target", res, err)
-			}
-			for _, m := range s.maps {
-				if m.name != "" {
-					t.Errorf("the map %s is left", m.name)
+			synctest.Test(t, func(t *testing.T) {
+				s := newFakeSystem(t)
+				s.file(t, VMCorePath, string(testVMCore(t)))
+				s.device(t, "vda", 16<<20)
+				v := volume(t, s)
+				target := Target{Type: TargetFilesystem, Device: "UUID=" + disktest.UUID, Stack: v}
+				change(s, v, &target)
+				cfg := Config{Targets: []Target{target, {Type: TargetRaw, Device: "/dev/vda"}}, DeviceTimeoutSeconds: 1}
+				res, err := Run(t.Context(), cfg, Options{System: s})
+				if err != nil || res.Outcome != Complete || res.Target != "raw:/dev/vda" {
+					t.Fatalf("%+v, %v; want a complete dump on the second target", res, err)
 				}
-			}
+				for _, m := range s.maps {
+					if m.name != "" {
+						t.Errorf("the map %s is left", m.name)
+					}
+				}
+			})
 		})
 	}
 }
@@ -95,7 +97,9 @@ func TestPlaceRoom(t *testing.T) {
 }
 
 // A target that hangs is left, and what it lies on is taken down as far as that is possible.
-func TestRunStackedHangs(t *testing.T) {
+func TestRunStackedHangs(t *testing.T) { synctest.Test(t, testRunStackedHangs) }
+
+func testRunStackedHangs(t *testing.T) {
 	s := newFakeSystem(t)
 	s.file(t, VMCorePath, string(testVMCore(t)))
 	s.device(t, "vda", 16<<20)
@@ -103,13 +107,9 @@ func TestRunStackedHangs(t *testing.T) {
 	defer close(s.faults[IncompleteName].hang)
 	target := Target{Type: TargetFilesystem, Device: "UUID=" + disktest.UUID, Stack: volume(t, s)}
 	cfg := Config{Targets: []Target{target, {Type: TargetRaw, Device: "/dev/vda"}}, Format: FormatELF, DumpLevel: "0", DeviceTimeoutSeconds: 1, StallTimeoutSeconds: 1}
-	began := time.Now()
 	res, err := Run(t.Context(), cfg, Options{System: s})
 	if err != nil || res.Outcome != Complete || res.Target != "raw:/dev/vda" {
 		t.Fatalf("%+v, %v; want a complete dump on the second target", res, err)
-	}
-	if took := time.Since(began); took > 15*time.Second {
-		t.Errorf("it took %v", took)
 	}
 	s.order(t, "create vg-var LVM-x", "mount /dev/dm-0 ", "unmount ", "remove vg-var")
 }

@@ -24,7 +24,7 @@ func (r *assembly) watch(m *Map, table []Row) error {
 		case "snapshot", "snapshot-merge":
 			r.rooms = append(r.rooms, bound{name: m.Name, row: n})
 		case "thin-pool":
-			block, err := poolBlock(row)
+			block, err := PoolBlock(row)
 			if err != nil {
 				return err
 			}
@@ -33,15 +33,15 @@ func (r *assembly) watch(m *Map, table []Row) error {
 			if err != nil {
 				return err
 			}
-			p, err := parsePoolStatus(status)
+			p, err := ParsePoolStatus(status)
 			switch {
 			case err != nil:
 				return err
-			case p.mode != "rw":
-				return fmt.Errorf("the thin pool is in mode %s; want rw", p.mode)
-			case p.needsCheck:
+			case p.Mode != "rw":
+				return fmt.Errorf("the thin pool is in mode %s; want rw", p.Mode)
+			case p.NeedsCheck:
 				return errors.New("the thin pool needs a check (thin_check)")
-			case p.room(block) == 0:
+			case p.Room(block) == 0:
 				return errors.New("the thin pool is full")
 			}
 		}
@@ -49,8 +49,8 @@ func (r *assembly) watch(m *Map, table []Row) error {
 	return nil
 }
 
-// poolBlock is the size of a thin pool's blocks, in sectors: the word after its two devices.
-func poolBlock(row Row) (uint64, error) {
+// PoolBlock is the size of a thin pool's blocks, in sectors: the word after its two devices.
+func PoolBlock(row Row) (uint64, error) {
 	words := strings.Fields(row.Args)
 	if len(words) < 3 {
 		return 0, fmt.Errorf("table of a thin pool of %d words; want at least 3", len(words))
@@ -101,37 +101,37 @@ func (r *assembly) room(b bound) (int64, bool, error) {
 		return 0, false, err
 	}
 	if b.block == 0 {
-		return snapshotRoom(status)
+		return SnapshotRoom(status)
 	}
-	p, err := parsePoolStatus(status)
-	return p.room(b.block), true, err
+	p, err := ParsePoolStatus(status)
+	return p.Room(b.block), true, err
 }
 
-// poolStatus is that of a thin pool (drivers/md/dm-thin.c, pool_status).
-type poolStatus struct {
-	mode                                     string // rw, ro, out_of_data_space, Fail
-	needsCheck                               bool
+// PoolStatus is what a thin pool says of itself (drivers/md/dm-thin.c, pool_status).
+type PoolStatus struct {
+	Mode                                     string // rw, ro, out_of_data_space, Fail
+	NeedsCheck                               bool
 	metaUsed, metaTotal, dataUsed, dataTotal uint64 // blocks
 }
 
-// parsePoolStatus reads TRANSACTION USED/TOTAL USED/TOTAL HELD MODE ..., of metadata and of data; or Fail.
-func parsePoolStatus(text string) (poolStatus, error) {
+// ParsePoolStatus reads TRANSACTION USED/TOTAL USED/TOTAL HELD MODE ..., of metadata and of data; or Fail.
+func ParsePoolStatus(text string) (PoolStatus, error) {
 	f := strings.Fields(text)
 	if len(f) == 1 && (f[0] == "Fail" || f[0] == "Error") {
-		return poolStatus{mode: f[0]}, nil
+		return PoolStatus{Mode: f[0]}, nil
 	}
 	if len(f) < 5 {
-		return poolStatus{}, fmt.Errorf("status of a thin pool %.200q: want at least 5 words", text)
+		return PoolStatus{}, fmt.Errorf("status of a thin pool %.200q: want at least 5 words", text)
 	}
-	p := poolStatus{mode: f[4]}
+	p := PoolStatus{Mode: f[4]}
 	for _, word := range f[5:] {
-		p.needsCheck = p.needsCheck || word == "needs_check"
+		p.NeedsCheck = p.NeedsCheck || word == "needs_check"
 	}
 	var err1, err2 error
 	p.metaUsed, p.metaTotal, err1 = fraction(f[1])
 	p.dataUsed, p.dataTotal, err2 = fraction(f[2])
 	if err := errors.Join(err1, err2); err != nil {
-		return poolStatus{}, fmt.Errorf("status of a thin pool %.200q: %w", text, err)
+		return PoolStatus{}, fmt.Errorf("status of a thin pool %.200q: %w", text, err)
 	}
 	return p, nil
 }
@@ -140,19 +140,19 @@ func parsePoolStatus(text string) (poolStatus, error) {
 // the tree of mappings holds, and half again for what else there is in it (drivers/md/persistent-data/dm-btree.c).
 const perMetadataBlock = 60
 
-// room is how much more can be written, in bytes, in blocks of so many sectors.
-func (p poolStatus) room(block uint64) int64 {
-	if p.mode != "rw" {
+// Room is how much more can be written, in bytes, in blocks of so many sectors.
+func (p PoolStatus) Room(block uint64) int64 {
+	if p.Mode != "rw" {
 		return 0
 	}
 	described := saturated(p.metaTotal-p.metaUsed, perMetadataBlock)
 	return int64(min(saturated(min(p.dataTotal-p.dataUsed, described), block*sectorSize), math.MaxInt64))
 }
 
-// snapshotRoom reads the status of a snapshot (drivers/md/dm-snap.c, snapshot_status): USED/TOTAL METADATA, in
+// SnapshotRoom reads the status of a snapshot (drivers/md/dm-snap.c, snapshot_status): USED/TOTAL METADATA, in
 // sectors, or a word if it is invalid or merging has failed; then there is nothing left to spoil. A tenth is kept for
 // the metadata of what is written.
-func snapshotRoom(text string) (int64, bool, error) {
+func SnapshotRoom(text string) (int64, bool, error) {
 	switch text {
 	case "Invalid", "Overflow", "Merge failed":
 		return 0, false, nil

@@ -26,18 +26,18 @@ func TestRoomOfTargets(t *testing.T) {
 		"1 0/18446744073709551615 0/18446744073709551615 - rw": math.MaxInt64,
 		"": -1, "1 20/512 65/64 - rw": -1, "1 20/512 x/64 - rw": -1, "1 20 10/64 - rw": -1,
 	} {
-		p, err := parsePoolStatus(status)
-		if got := p.room(128); (err != nil) != (want < 0) || err == nil && got != want {
+		p, err := ParsePoolStatus(status)
+		if got := p.Room(128); (err != nil) != (want < 0) || err == nil && got != want {
 			t.Errorf("pool %q: %d, %v; want %d", status, got, err, want)
 		}
 	}
 	for status, want := range map[string]int64{"16/2048 8": 936345, "0/10 0": 4608, "10/10 0": 0, "0/1": 460, "Invalid": -1, "Overflow": -1, "Merge failed": -1} {
-		got, counts, err := snapshotRoom(status)
+		got, counts, err := SnapshotRoom(status)
 		if err != nil || counts != (want >= 0) || counts && got != want {
 			t.Errorf("snapshot %q: %d, %v, %v; want %d", status, got, counts, err, want)
 		}
 	}
-	if _, _, err := snapshotRoom("Unknown"); err == nil {
+	if _, _, err := SnapshotRoom("Unknown"); err == nil {
 		t.Error("a status that is not known bounds nothing")
 	}
 }
@@ -48,13 +48,13 @@ func FuzzStatus(f *testing.F) {
 	f.Add("16/2048 8", uint64(8))
 	f.Fuzz(func(t *testing.T, status string, block uint64) {
 		block = block%(1<<22) + 1
-		if p, err := parsePoolStatus(status); err == nil {
+		if p, err := ParsePoolStatus(status); err == nil {
 			free := float64(p.dataTotal-p.dataUsed) * float64(block) * sectorSize
-			if room := p.room(block); room < 0 || float64(room) > free*(1+1e-9) || p.mode != "rw" && room != 0 {
+			if room := p.Room(block); room < 0 || float64(room) > free*(1+1e-9) || p.Mode != "rw" && room != 0 {
 				t.Errorf("pool %q: room %d of %g", status, room, free)
 			}
 		}
-		if room, counts, err := snapshotRoom(status); err == nil && counts {
+		if room, counts, err := SnapshotRoom(status); err == nil && counts {
 			used, total, _ := fraction(strings.Fields(status)[0])
 			if free := float64(total-used) * sectorSize; room < 0 || float64(room) > 0.9*free*(1+1e-9) {
 				t.Errorf("snapshot %q: room %d of %g", status, room, free)

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -18,9 +19,9 @@ func (w *walk) state(n *node, row stack.Row, status []string) stack.Row {
 	case "raid":
 		return w.raidState(n, row, status)
 	case "snapshot":
-		w.snapshotState(n, status)
+		w.snapshotState(n, strings.Join(status, " "))
 	case "thin-pool":
-		w.poolState(n, row, status)
+		w.poolState(n, row, strings.Join(status, " "))
 	}
 	return row
 }
@@ -73,55 +74,40 @@ func raidLegs(words []string) ([]string, bool) {
 	return nil, false
 }
 
-// snapshotState reads USED/TOTAL META in sectors (drivers/md/dm-snap.c, snapshot_status): what is written to the
-// snapshot or, for the first time, to its origin takes space there; when it is full, the snapshot is lost.
-func (w *walk) snapshotState(n *node, status []string) {
-	used, total, ok := strings.Cut(strings.Join(status[:min(1, len(status))], ""), "/")
-	if !ok {
-		n.refuse("remove the snapshot: lvremove", "the snapshot %s (%s) can't be used any more: %s", n.layer.Map.Name, n.node(), strings.Join(status, " "))
+// snapshotState looks how much the snapshot still takes: what is written to it or, for the first time, to its origin;
+// when it is full, the snapshot is lost.
+func (w *walk) snapshotState(n *node, status string) {
+	room, bounded, err := stack.SnapshotRoom(status)
+	switch {
+	case err != nil:
+		n.refuse("take another target", "the snapshot %s (%s) is in a state that is not known: %v", n.layer.Map.Name, n.node(), err)
+		return
+	case !bounded:
+		n.refuse("remove the snapshot: lvremove", "the snapshot %s (%s) can't be used any more: %s", n.layer.Map.Name, n.node(), status)
 		return
 	}
-	u, err := strconv.ParseInt(used, 10, 53)
-	t, err2 := strconv.ParseInt(total, 10, 53)
-	if err != nil || err2 != nil || u > t {
-		n.refuse("take another target", "the snapshot %s (%s) is in a state that is not known: %s", n.layer.Map.Name, n.node(), strings.Join(status, " "))
-		return
-	}
-	n.room = max((t-u)*512, 1)
+	n.room = max(room, 1)
 	n.warn("the snapshot %s has room for %d MB of changes: a dump that changes more makes it invalid; lvextend gives it more", n.layer.Map.Name, n.room>>20)
 }
 
-// poolState reads ID META/META USED/TOTAL HELD MODE ... (drivers/md/dm-thin.c, pool_status), in blocks; the second
-// argument but one is their size in sectors.
-func (w *walk) poolState(n *node, row stack.Row, status []string) {
+// poolState looks whether a thin pool takes new data, and how much.
+func (w *walk) poolState(n *node, row stack.Row, status string) {
 	const instead = "repair the pool (lvconvert --repair), or make it larger (lvextend)"
 	name := n.layer.Map.Name
-	if len(status) < 5 {
-		n.refuse(instead, "the thin pool %s (%s) has failed: %s", name, n.node(), strings.Join(status, " "))
+	block, err := stack.PoolBlock(row)
+	p, err2 := stack.ParsePoolStatus(status)
+	switch err = errors.Join(err, err2); {
+	case err != nil:
+		n.refuse(instead, "the thin pool %s (%s) is in a state that is not known: %v", name, n.node(), err)
 		return
+	case p.Mode == "Fail" || p.Mode == "Error":
+		n.refuse(instead, "the thin pool %s (%s) has failed", name, n.node())
+	case p.NeedsCheck:
+		n.refuse(instead, "the thin pool %s (%s) needs a check", name, n.node())
+	case p.Mode != "rw":
+		n.refuse(instead, "the thin pool %s (%s) takes no new data: it is %s", name, n.node(), p.Mode)
 	}
-	for _, word := range status[5:] {
-		if word == "needs_check" {
-			n.refuse(instead, "the thin pool %s (%s) needs a check", name, n.node())
-		}
-	}
-	if status[4] != "rw" {
-		n.refuse(instead, "the thin pool %s (%s) takes no new data: it is %s", name, n.node(), status[4])
-	}
-	words := strings.Fields(row.Args)
-	used, total, ok := strings.Cut(status[2], "/")
-	if !ok || len(words) < 3 {
-		n.refuse(instead, "the thin pool %s (%s) is in a state that is not known: %s", name, n.node(), strings.Join(status, " "))
-		return
-	}
-	u, err := strconv.ParseInt(used, 10, 40)
-	t, err2 := strconv.ParseInt(total, 10, 40)
-	block, err3 := strconv.ParseInt(words[2], 10, 22)
-	if err != nil || err2 != nil || err3 != nil || u > t {
-		n.refuse(instead, "the thin pool %s (%s) is in a state that is not known: %s", name, n.node(), strings.Join(status, " "))
-		return
-	}
-	if n.room = (t - u) * block * 512; n.room == 0 {
+	if n.room = p.Room(block); n.room == 0 {
 		n.refuse(instead, "the thin pool %s (%s) is full", name, n.node())
 	}
 }

@@ -70,11 +70,11 @@ var layouts = []struct {
 		raid1(b)
 		b.state("v-r1", "0 4096 raid raid1 2 DA 4096/4096 idle 0 0 -")
 	}},
-	{name: "origin", target: "/data/crash", modules: "dm-mod dm-snapshot", devices: "sda2 sda3 sda4", warns: "room for 1 MB", room: 3000 * 512, prepare: func(b *bench) {
+	{name: "origin", target: "/data/crash", modules: "dm-mod dm-snapshot", devices: "sda2 sda3 sda4", warns: "room for 1 MB", room: 3000 * 512 * 9 / 10, prepare: func(b *bench) {
 		snapshots(b)
 		onData(b, "dm-4")
 	}},
-	{name: "snapshot", target: "/data/crash", modules: "dm-mod dm-snapshot", devices: "sda2 sda3 sda4", warns: "room for 1 MB", room: 3000 * 512, prepare: func(b *bench) {
+	{name: "snapshot", target: "/data/crash", modules: "dm-mod dm-snapshot", devices: "sda2 sda3 sda4", warns: "room for 1 MB", room: 3000 * 512 * 9 / 10, prepare: func(b *bench) {
 		snapshots(b)
 		onData(b, "dm-2")
 	}},

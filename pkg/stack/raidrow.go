@@ -71,6 +71,12 @@ func readRaid(r *rowReader) {
 // legDevices are the devices of a leg, as a table names them; "-" if there is none.
 type legDevices struct{ meta, data string }
 
+// Legs is the number of legs of a row of type raid.
+func Legs(row Row) (int, error) {
+	legs, err := raidLegs(row)
+	return len(legs), err
+}
+
 // raidLegs are the legs of a row of type raid, in their order.
 func raidLegs(row Row) ([]legDevices, error) {
 	if why, _ := Refused(row); row.Type != "raid" || why != "" {
@@ -85,8 +91,8 @@ func raidLegs(row Row) ([]legDevices, error) {
 	return legs, nil
 }
 
-// withoutLegs is a row of type raid in which these legs are missing.
-func withoutLegs(row Row, missing func(leg int) bool) (Row, error) {
+// WithoutLegs is a row of type raid in which these legs are missing.
+func WithoutLegs(row Row, missing func(leg int) bool) (Row, error) {
 	legs, err := raidLegs(row)
 	if err != nil {
 		return Row{}, err

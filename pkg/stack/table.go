@@ -34,7 +34,7 @@ func (r *assembly) row(row Row) (Row, error) {
 		if err != nil {
 			return row, err
 		}
-		return withoutLegs(row, func(leg int) bool { return !r.whole(legs[leg]) })
+		return WithoutLegs(row, func(leg int) bool { return !r.whole(legs[leg]) })
 	case "thin-pool":
 		return Clone(row), nil
 	case "crypt":

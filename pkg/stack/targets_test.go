@@ -183,12 +183,12 @@ func TestWithoutLegs(t *testing.T) {
 	if want := []legDevices{{"8:1", "8:2"}, {"8:3", "8:4"}, {"-", "-"}}; err != nil || !slices.Equal(legs, want) {
 		t.Errorf("%v, %v; want %v", legs, err, want)
 	}
-	got, err := withoutLegs(row, func(leg int) bool { return leg == 0 })
+	got, err := WithoutLegs(row, func(leg int) bool { return leg == 0 })
 	if want := "raid5_ls 3 128 region_size 1024 3 - - 8:3 8:4 - -"; err != nil || got.Args != want {
 		t.Errorf("%s, %v; want %s", got.Args, err, want)
 	}
 	for _, row := range []Row{{Type: "linear", Args: "8:0 0"}, {Type: "raid", Args: "raid1"}} {
-		if _, err := withoutLegs(row, nil); err == nil {
+		if _, err := WithoutLegs(row, nil); err == nil {
 			t.Errorf("legs of %+v", row)
 		}
 	}
@@ -241,7 +241,7 @@ func FuzzClone(f *testing.F) {
 			t.Fatalf("%q is refused: %q; and before: %q", got.Args, again, why)
 		}
 		if why == "" && kind == "raid" {
-			without, err := withoutLegs(got, func(int) bool { return false })
+			without, err := WithoutLegs(got, func(int) bool { return false })
 			if err != nil || without != got {
 				t.Fatalf("%+v without no leg: %+v, %v", got, without, err)
 			}

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 
 	"github.com/gokexec/gokexec/pkg/stack"
@@ -27,51 +26,29 @@ func (w *walk) state(n *node, row stack.Row, status []string) stack.Row {
 }
 
 // raidState leaves out the legs that have failed: the array goes on without them, and what they hold is old. The
-// status is TYPE DISKS HEALTH PROGRESS ACTION ... (Documentation/admin-guide/device-mapper/dm-raid.rst); the
-// arguments TYPE N PARAMETER... DISKS, and a meta data and a data device for each.
+// status is TYPE DISKS HEALTH PROGRESS ACTION ... (Documentation/admin-guide/device-mapper/dm-raid.rst).
 func (w *walk) raidState(n *node, row stack.Row, status []string) stack.Row {
 	const instead = "wait until lvs shows the volume to be healthy, or take another target"
-	words := strings.Fields(row.Args)
-	legs, ok := raidLegs(words)
-	if !ok || len(status) < 5 || len(status[2]) != len(legs)/2 {
+	legs, err := stack.Legs(row)
+	if err != nil || len(status) < 5 || len(status[2]) != legs {
 		n.refuse(instead, "%s (%s): its table and its state do not fit together", n.layer.Map.Name, n.node())
 		return row
 	}
 	if status[4] == "reshape" {
 		n.refuse(instead, "%s (%s) is being reshaped", n.layer.Map.Name, n.node())
 	}
-	failed := 0
-	for i, health := range []byte(status[2]) {
-		if health != 'D' {
-			continue
-		}
-		failed++
-		legs[2*i], legs[2*i+1] = "-", "-"
-	}
-	if failed == len(legs)/2 {
+	failed := strings.Count(status[2], "D")
+	if failed == legs {
 		n.refuse(instead, "%s (%s): all of its disks have failed", n.layer.Map.Name, n.node())
 	} else if failed > 0 {
-		n.warn("%d of the %d disks of %s (%s) have failed: a dump is saved on the others", failed, len(legs)/2, n.layer.Map.Name, n.node())
+		n.warn("%d of the %d disks of %s (%s) have failed: a dump is saved on the others", failed, legs, n.layer.Map.Name, n.node())
 	}
-	row.Args = strings.Join(words, " ")
-	return row
-}
-
-// raidLegs is the end of the arguments of a raid target: the devices, two for each leg. It is a part of words.
-func raidLegs(words []string) ([]string, bool) {
-	if len(words) < 2 {
-		return nil, false
+	without, err := stack.WithoutLegs(row, func(leg int) bool { return status[2][leg] == 'D' })
+	if err != nil {
+		n.refuse(instead, "%s (%s): %v", n.layer.Map.Name, n.node(), err)
+		return row
 	}
-	params, err := strconv.ParseUint(words[1], 10, 16)
-	at := 2 + int(params)
-	if err != nil || at >= len(words) {
-		return nil, false
-	}
-	count, err := strconv.ParseUint(words[at], 10, 16)
-	if legs := words[at+1:]; err == nil && count > 0 && len(legs) == 2*int(count) {
-		return legs, true
-	}
-	return nil, false
+	return without
 }
 
 // snapshotState looks how much the snapshot still takes: what is written to it or, for the first time, to its origin;

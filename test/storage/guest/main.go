@@ -165,8 +165,12 @@ func (g *grower) step(round int64) error {
 	for i := range b {
 		b[i] = byte(round)
 	}
-	// Over what is there, and not waited for.
+	// Over what is there. It is waited for: of a page that changes while it is written the members of a RAID 1 may get
+	// different versions, which is nobody's fault (md(4), mismatch_cnt).
 	if _, err := g.churn.WriteAt(b, round%16*blockSize); err != nil {
+		return err
+	}
+	if err := g.churn.Sync(); err != nil {
 		return err
 	}
 	if g.blocks == maxGrown {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -56,12 +55,7 @@ func (o *initramfsOptions) diskKey(e *env, t *storage.Resolved, k storage.Key) (
 	}
 	key, err := e.storage().Secret(k)
 	if err != nil {
-		p := &advice.Problem{What: fmt.Sprintf("target %s: %v", t.Target, err), Err: err}
-		var refusal *storage.Refusal
-		if errors.As(err, &refusal) {
-			p.Hint = refusal.Instead
-		}
-		return nil, p
+		return nil, targetProblem(fmt.Errorf("target %s: %w", t.Target, err), false)
 	}
 	return key, nil
 }

@@ -28,7 +28,7 @@ func TestAll(t *testing.T) {
 		}
 		return strings.Join(names, " ")
 	}
-	if got := names(Ref{"UUID", formatUUID(testUUID[:])}); got != "/dev/sda /dev/sdb /dev/sdd" {
+	if got := names(Ref{"UUID", FormatUUID(testUUID[:])}); got != "/dev/sda /dev/sdb /dev/sdd" {
 		t.Errorf("UUID: %s; want all that hold it", got)
 	}
 	if got := names(Ref{"SERIAL", "SN-1"}); got != "/dev/sdc" {

@@ -9,7 +9,7 @@ func probeExt(m *medium) (Signature, bool) {
 		return Signature{}, false
 	}
 	compat, incompat, roCompat := le.Uint32(sb[0x5c:]), le.Uint32(sb[0x60:]), le.Uint32(sb[0x64:])
-	s := Signature{Kind: Filesystem, UUID: formatUUID(sb[0x68:0x78]), Label: label(sb[0x78:0x88]), Mountable: true}
+	s := Signature{Kind: Filesystem, UUID: FormatUUID(sb[0x68:0x78]), Label: label(sb[0x78:0x88]), Mountable: true}
 	// What ext3 may have: compression, filetype, recover, meta_bg;
 	// sparse_super, large_file, btree_dir.
 	const ext3Incompat, ext3RoCompat = 0x1 | 0x2 | 0x4 | 0x10, 0x7
@@ -32,7 +32,7 @@ func probeXFS(m *medium) (Signature, bool) {
 	if sb == nil || string(sb[:4]) != "XFSB" {
 		return Signature{}, false
 	}
-	return Signature{Kind: Filesystem, Type: "xfs", UUID: formatUUID(sb[32:48]), Label: label(sb[108:120]), Mountable: true}, true
+	return Signature{Kind: Filesystem, Type: "xfs", UUID: FormatUUID(sb[32:48]), Label: label(sb[108:120]), Mountable: true}, true
 }
 
 // probeBtrfs reads struct btrfs_super_block (kernel: include/uapi/linux/btrfs_tree.h).
@@ -41,7 +41,7 @@ func probeBtrfs(m *medium) (Signature, bool) {
 	if sb == nil || string(sb[0x40:0x48]) != "_BHRfS_M" {
 		return Signature{}, false
 	}
-	return Signature{Kind: Filesystem, Type: "btrfs", UUID: formatUUID(sb[0x20:0x30]), Label: label(sb[0x12b:0x22b]), Mountable: true}, true
+	return Signature{Kind: Filesystem, Type: "btrfs", UUID: FormatUUID(sb[0x20:0x30]), Label: label(sb[0x12b:0x22b]), Mountable: true}, true
 }
 
 // probeBcachefs reads struct bch_sb (kernel: fs/bcachefs/bcachefs_format.h).
@@ -51,7 +51,7 @@ func probeBcachefs(m *medium) (Signature, bool) {
 	if sb == nil || string(sb[24:40]) != magic {
 		return Signature{}, false
 	}
-	return Signature{Kind: Filesystem, Type: "bcachefs", UUID: formatUUID(sb[56:72]), Label: label(sb[72:104]), Mountable: true}, true
+	return Signature{Kind: Filesystem, Type: "bcachefs", UUID: FormatUUID(sb[56:72]), Label: label(sb[72:104]), Mountable: true}, true
 }
 
 // probeF2FS reads struct f2fs_super_block (kernel: include/linux/f2fs_fs.h), or
@@ -59,7 +59,7 @@ func probeBcachefs(m *medium) (Signature, bool) {
 func probeF2FS(m *medium) (Signature, bool) {
 	for _, offset := range []int64{0x400, 0x1400} {
 		if sb := m.at(offset, 0x480); sb != nil && string(sb[:4]) == "\x10\x20\xf5\xf2" {
-			return Signature{Kind: Filesystem, Type: "f2fs", UUID: formatUUID(sb[0x6c:0x7c]), Label: utf16String(sb[0x7c:0x47c], le), Mountable: true}, true
+			return Signature{Kind: Filesystem, Type: "f2fs", UUID: FormatUUID(sb[0x6c:0x7c]), Label: utf16String(sb[0x7c:0x47c], le), Mountable: true}, true
 		}
 	}
 	return Signature{}, false
@@ -72,7 +72,7 @@ func probeNILFS2(m *medium) (Signature, bool) {
 	if sb == nil || string(sb[6:8]) != "\x34\x34" || le.Uint32(sb) == 0 || le.Uint32(sb) > 64 || isExt(m) {
 		return Signature{}, false
 	}
-	return Signature{Kind: Filesystem, Type: "nilfs2", UUID: formatUUID(sb[152:168]), Label: label(sb[168:248]), Mountable: true}, true
+	return Signature{Kind: Filesystem, Type: "nilfs2", UUID: FormatUUID(sb[152:168]), Label: label(sb[168:248]), Mountable: true}, true
 }
 
 // probeJFS reads struct jfs_superblock (kernel: fs/jfs/jfs_superblock.h).
@@ -81,7 +81,7 @@ func probeJFS(m *medium) (Signature, bool) {
 	if sb == nil || string(sb[:4]) != "JFS1" {
 		return Signature{}, false
 	}
-	return Signature{Kind: Filesystem, Type: "jfs", UUID: formatUUID(sb[136:152]), Label: label(sb[152:168]), Mountable: true}, true
+	return Signature{Kind: Filesystem, Type: "jfs", UUID: FormatUUID(sb[136:152]), Label: label(sb[152:168]), Mountable: true}, true
 }
 
 // probeReiser reads struct reiserfs_super_block (kernel before 6.13:
@@ -95,9 +95,9 @@ func probeReiser(m *medium) (Signature, bool) {
 		s := Signature{Kind: Filesystem, Type: "reiserfs", Mountable: true}
 		switch {
 		case string(sb[:7]) == "ReIsEr4":
-			return Signature{Kind: Filesystem, Type: "reiser4", UUID: formatUUID(sb[20:36]), Label: label(sb[36:52])}, true
+			return Signature{Kind: Filesystem, Type: "reiser4", UUID: FormatUUID(sb[20:36]), Label: label(sb[36:52])}, true
 		case string(sb[0x34:0x3d]) == "ReIsEr2Fs", string(sb[0x34:0x3d]) == "ReIsEr3Fs":
-			s.UUID, s.Label = formatUUID(sb[0x54:0x64]), label(sb[0x64:0x74])
+			s.UUID, s.Label = FormatUUID(sb[0x54:0x64]), label(sb[0x64:0x74])
 			return s, true
 		case string(sb[0x34:0x3c]) == "ReIsErFs":
 			return s, true
@@ -111,7 +111,7 @@ func probeReiser(m *medium) (Signature, bool) {
 func probeOCFS2(m *medium) (Signature, bool) {
 	for block := int64(512); block <= 4096; block *= 2 {
 		if sb := m.at(2*block, 0x180); sb != nil && string(sb[:6]) == "OCFSV2" {
-			return Signature{Kind: Filesystem, Type: "ocfs2", UUID: formatUUID(sb[336:352]), Label: label(sb[272:336])}, true
+			return Signature{Kind: Filesystem, Type: "ocfs2", UUID: FormatUUID(sb[336:352]), Label: label(sb[272:336])}, true
 		}
 	}
 	return Signature{}, false
@@ -124,7 +124,7 @@ func probeGFS2(m *medium) (Signature, bool) {
 	if sb == nil || string(sb[:4]) != "\x01\x16\x19\x70" {
 		return Signature{}, false
 	}
-	s := Signature{Kind: Filesystem, Type: "gfs2", UUID: formatUUID(sb[256:272]), Label: label(sb[160:224])}
+	s := Signature{Kind: Filesystem, Type: "gfs2", UUID: FormatUUID(sb[256:272]), Label: label(sb[160:224])}
 	if be.Uint32(sb[24:]) < 1800 {
 		s.Type = "gfs"
 	}
@@ -137,7 +137,7 @@ func probeEROFS(m *medium) (Signature, bool) {
 	if sb == nil || string(sb[:4]) != "\xe2\xe1\xf5\xe0" {
 		return Signature{}, false
 	}
-	return Signature{Kind: Filesystem, Type: "erofs", UUID: formatUUID(sb[48:64]), Label: label(sb[64:80])}, true
+	return Signature{Kind: Filesystem, Type: "erofs", UUID: FormatUUID(sb[48:64]), Label: label(sb[64:80])}, true
 }
 
 // probeMinix reads struct minix_super_block and minix3_super_block (kernel:
@@ -201,7 +201,7 @@ func probeSwap(m *medium) (Signature, bool) {
 		switch {
 		case magic == "SWAPSPACE2":
 			h := m.at(0x400, 0x40)
-			return Signature{Kind: Swap, Type: "swap", UUID: formatUUID(h[0xc:0x1c]), Label: label(h[0x1c:0x2c])}, true
+			return Signature{Kind: Swap, Type: "swap", UUID: FormatUUID(h[0xc:0x1c]), Label: label(h[0x1c:0x2c])}, true
 		case magic == "SWAP-SPACE":
 			return Signature{Kind: Swap, Type: "swap"}, true
 		case len(magic) == 10 && (magic[:9] == "S1SUSPEND" || magic[:9] == "S2SUSPEND" || magic[:9] == "ULSUSPEND" || magic == "LINHIB0001"):

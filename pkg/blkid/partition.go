@@ -100,7 +100,7 @@ func readGPT(m *medium, header []byte, block int64) *Table {
 		if e == nil {
 			break
 		}
-		uuid := formatUUID(mixedEndian(e[16:32]))
+		uuid := FormatUUID(mixedEndian(e[16:32]))
 		if uuid == "" {
 			continue
 		}

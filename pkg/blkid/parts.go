@@ -25,7 +25,7 @@ func readBtrfs(head []byte) *BtrfsMember {
 	}
 	sb := head[btrfsOffset:]
 	return &BtrfsMember{
-		FSID: formatUUID(sb[0x20:0x30]), Devices: binary.LittleEndian.Uint64(sb[0x88:]), ID: binary.LittleEndian.Uint64(sb[0xc9:]),
+		FSID: FormatUUID(sb[0x20:0x30]), Devices: binary.LittleEndian.Uint64(sb[0x88:]), ID: binary.LittleEndian.Uint64(sb[0xc9:]),
 		Seed: binary.LittleEndian.Uint64(sb[0x38:])&(1<<32) != 0, // BTRFS_SUPER_FLAG_SEEDING
 	}
 }

@@ -59,7 +59,7 @@ func fields(magic string, at, uuidAt, labelAt, labels int) func([]byte, [16]byte
 		copy(b[at:], magic)
 		copy(b[uuidAt:], uuid[:])
 		copyLabel(b[labelAt:labelAt+labels], label)
-		return formatUUID(uuid[:])
+		return FormatUUID(uuid[:])
 	}
 }
 
@@ -72,7 +72,7 @@ func plantExt(compat, incompat, roCompat uint32) func([]byte, [16]byte, string) 
 		le.PutUint32(sb[0x64:], roCompat)
 		copy(sb[0x68:], uuid[:])
 		copyLabel(sb[0x78:0x88], label)
-		return formatUUID(uuid[:])
+		return FormatUUID(uuid[:])
 	}
 }
 

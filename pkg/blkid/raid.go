@@ -29,7 +29,7 @@ func probeMD(m *medium) (Signature, bool) {
 		if at := le.Uint64(sb[144:]); at != 0 && at != uint64(offset)/512 {
 			continue
 		}
-		return Signature{Kind: Member, Type: "linux_raid_member", UUID: formatUUID(sb[16:32]), Label: label(sb[32:64])}, true
+		return Signature{Kind: Member, Type: "linux_raid_member", UUID: FormatUUID(sb[16:32]), Label: label(sb[32:64])}, true
 	}
 	return Signature{}, false
 }

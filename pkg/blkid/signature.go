@@ -213,8 +213,8 @@ func hasAt(b []byte, offset int, magic string) bool {
 	return offset+len(magic) <= len(b) && string(b[offset:offset+len(magic)]) == magic
 }
 
-// formatUUID prints 16 bytes as a UUID; all zeros is none.
-func formatUUID(b []byte) string {
+// FormatUUID prints 16 bytes as a UUID; all zeros is none.
+func FormatUUID(b []byte) string {
 	if len(bytes.TrimLeft(b[:16], "\x00")) == 0 {
 		return ""
 	}

@@ -170,8 +170,11 @@ func (p *initProcess) rebootOnPanic() error {
 	return p.write(name, panicSeconds)
 }
 
-func (p *initProcess) write(name, text string) error {
-	f, err := p.sys.OpenFile(name, os.O_WRONLY, 0)
+func (p *initProcess) write(name, text string) error { return writeSetting(p.sys, name, text) }
+
+// writeSetting writes a file of /proc or /sys.
+func writeSetting(sys Files, name, text string) error {
+	f, err := sys.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}

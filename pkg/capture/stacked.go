@@ -23,14 +23,7 @@ type stackSystem struct {
 }
 
 // Write writes a file of /proc or /sys.
-func (s *stackSystem) Write(name, text string) error {
-	f, err := s.OpenFile(name, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write([]byte(text))
-	return errors.Join(err, f.Close())
-}
+func (s *stackSystem) Write(name, text string) error { return writeSetting(s.System, name, text) }
 
 // Open opens a block device for reading.
 func (s *stackSystem) Open(name string) (stack.Device, error) {
@@ -49,12 +42,9 @@ func (s *stackSystem) Find(ctx context.Context, ref blkid.Ref) ([]*blkid.Device,
 // KeyDir is where the initramfs has the keys of encrypted volumes, each in a file of its own, as they are.
 const KeyDir = "/etc/gokexec/keys"
 
-// maxKey bounds a key, in bytes.
-const maxKey = 4096
-
 // Key reads a key that the initramfs has.
 func (s *stackSystem) Key(name string) ([]byte, error) {
-	return sysfs.ReadFile(s.FS(), path.Join(KeyDir, name)[1:], maxKey)
+	return sysfs.ReadFile(s.FS(), path.Join(KeyDir, name)[1:], stack.MaxKey)
 }
 
 // Node returns the node that the kernel has made (devtmpfs), or makes one of the kernel's name.

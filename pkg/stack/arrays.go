@@ -40,7 +40,7 @@ func (r *assembly) makeArray(i int) error {
 	if degraded {
 		r.say("%s is started with %d of its %d members, as before", r.describe(i), len(members), a.Disks)
 	}
-	e, ours, err := r.acquire("array "+a.UUID, sumOf(a.Metadata, members))
+	e, ours, err := r.acquire("array "+a.UUID, digest(a.Metadata, members))
 	switch {
 	case err != nil:
 		return err

@@ -35,8 +35,8 @@ type CryptKey struct {
 	secret func() []byte
 }
 
-// maxKey is the most that dm-crypt can use, and more than any cipher needs. A keyring's keys have 32767 bytes at most.
-const maxKey = 4096
+// MaxKey is the most that dm-crypt can use, in bytes, and more than any cipher needs. A keyring's keys have 32767 bytes at most.
+const MaxKey = 4096
 
 // TableKey is a key that stands in the table.
 func TableKey(key []byte) CryptKey {
@@ -91,7 +91,7 @@ func parseKey(word string) (CryptKey, error) {
 	rest, keyring := strings.CutPrefix(word, ":")
 	if !keyring {
 		key, err := hex.DecodeString(word)
-		if err != nil || len(key) == 0 || len(key) > maxKey {
+		if err != nil || len(key) == 0 || len(key) > MaxKey {
 			return CryptKey{}, fmt.Errorf("%w: %d characters that are no hexadecimal digits, or too many", errKey, len(word))
 		}
 		return TableKey(key), nil
@@ -99,7 +99,7 @@ func parseKey(word string) (CryptKey, error) {
 	size, rest, _ := strings.Cut(rest, ":")
 	kind, description, _ := strings.Cut(rest, ":")
 	n, err := strconv.Atoi(size)
-	if err != nil || !digits(size) || n < 1 || n > maxKey {
+	if err != nil || !digits(size) || n < 1 || n > MaxKey {
 		return CryptKey{}, fmt.Errorf("%w: the size of a key of the keyring", errKey)
 	}
 	k := CryptKey{Kind: KeyKind(kind), Size: n, Description: description}

@@ -32,7 +32,7 @@ func TestCryptKey(t *testing.T) {
 			t.Errorf("%s: written as %q, %v", c.word, again.Args, err)
 		}
 	}
-	for _, word := range []string{":64", ":64:", ":64:logon", ":64:logon:", ":0:logon:x", ":+1:logon:x", ":99999:logon:x", ":x:logon:y", "::logon:x", ":64:Logon:x", "0g", "0", strings.Repeat("00", maxKey+1)} {
+	for _, word := range []string{":64", ":64:", ":64:logon", ":64:logon:", ":0:logon:x", ":+1:logon:x", ":99999:logon:x", ":x:logon:y", "::logon:x", ":64:Logon:x", "0g", "0", strings.Repeat("00", MaxKey+1)} {
 		k, err := ReadCryptKey(Row{0, 8, "crypt", "aes-xts-plain64 " + word + " 0 8:2 0"})
 		if err == nil || k.Kind != "" {
 			t.Errorf("%q: %v", word, k)

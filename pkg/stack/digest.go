@@ -47,7 +47,7 @@ func (l Layer) described(ids []string) (Layer, []string) {
 		for i, row := range m.Table {
 			words := strings.Split(row.Args, " ")
 			for j, word := range words {
-				if n, ok := referenced(word); ok {
+				if n, ok := Referenced(word); ok {
 					words[j] = "@" + ids[n]
 				}
 			}

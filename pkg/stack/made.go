@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +13,7 @@ import (
 // made is a map or an array that an Assembler has made. Its fields that change are the Assembler's lock's.
 type made struct {
 	key    string // its UUID
-	digest [sha256.Size]byte
+	digest string
 	state  madeState
 	users  int
 
@@ -33,7 +32,7 @@ const (
 )
 
 // acquire returns what has a key; ours if it is new, and to be made. Every use is to be released.
-func (a *Assembler) acquire(key string, digest [sha256.Size]byte) (e *made, ours bool, err error) {
+func (a *Assembler) acquire(key string, digest string) (e *made, ours bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	i := slices.IndexFunc(a.made, func(e *made) bool { return e.key == key })

@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +20,7 @@ func (r *assembly) makeMap(i int) error {
 	if m.UUID == "" {
 		key = "map named " + m.Name
 	}
-	e, ours, err := r.acquire(key, sumOf(m.Name, m.ReadOnly, table))
+	e, ours, err := r.acquire(key, digest(m.Name, m.ReadOnly, table))
 	if err != nil {
 		return err
 	}
@@ -70,15 +69,6 @@ func (r *assembly) createMap(e *made, i int, table []Row) error {
 	return nil
 }
 
-// sumOf tells maps and arrays apart. A table may hold a key, so none is kept.
-func sumOf(parts ...any) [sha256.Size]byte {
-	h := sha256.New()
-	for _, p := range parts {
-		fmt.Fprintf(h, "%q\n", fmt.Sprint(p))
-	}
-	return [sha256.Size]byte(h.Sum(nil))
-}
-
 // judgeLegs decides by the metadata of a dm-raid whether it may start without the legs that are missing.
 func (r *assembly) judgeLegs(row Row) error {
 	devices, err := raidLegs(row)
@@ -95,7 +85,7 @@ func (r *assembly) judgeLegs(row Row) error {
 		case l.meta == "-":
 			return fmt.Errorf("legs are missing, and leg %d has no metadata to judge by", n)
 		}
-		meta, _ := referenced(l.meta)
+		meta, _ := Referenced(l.meta)
 		var found leg
 		err := r.read(r.layers[meta].node, func(dev io.ReaderAt, size int64) (err error) {
 			found, err = readLeg(dev)

@@ -30,13 +30,13 @@ func RefusedArray(metadata, level, policy string) (why, instead string) {
 	switch level {
 	case "raid0", "raid1", "raid4", "raid5", "raid6", "raid10", "linear":
 	default:
-		return fmt.Sprintf("level %s was never tried in a capture kernel", level), elsewhere
+		return fmt.Sprintf("it is of level %s, which was never tried in a capture kernel", level), elsewhere
 	}
 	switch policy {
 	case "journal":
 		return "it has a write journal", elsewhere
 	case "ppl":
-		return "it has a partial parity log", "change its consistency policy (mdadm --grow --consistency-policy=resync), or " + elsewhere
+		return "it has a partial parity log (ppl)", "change its consistency policy (mdadm --grow --consistency-policy=resync), or " + elsewhere
 	}
 	return "", ""
 }

@@ -44,7 +44,7 @@ func deviceWord(word string) bool {
 	if found && digits(major) && digits(minor) {
 		return true
 	}
-	_, ok := referenced(word)
+	_, ok := Referenced(word)
 	return ok
 }
 

@@ -112,8 +112,8 @@ const (
 	maxRows   = 65536
 )
 
-// referenced is the layer that a word of a table names, if it names one.
-func referenced(word string) (int, bool) {
+// Referenced is the layer that a word of a table names, if it names one.
+func Referenced(word string) (int, bool) {
 	digits, found := strings.CutPrefix(word, "@")
 	if !found || digits == "" || len(digits) > 9 || strings.Trim(digits, "0123456789") != "" {
 		return 0, false
@@ -133,7 +133,7 @@ func (l *Layer) Uses() []int {
 	case l.Map != nil:
 		for _, row := range l.Map.Table {
 			for word := range strings.FieldsSeq(row.Args) {
-				if n, ok := referenced(word); ok {
+				if n, ok := Referenced(word); ok {
 					used = append(used, n)
 				}
 			}

@@ -2,10 +2,11 @@ package stack
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/gokexec/gokexec/pkg/blkid"
 )
 
 // superblock is what a member of an md array says of the array and of itself. Sources: include/uapi/linux/raid/md_p.h
@@ -216,7 +217,7 @@ func parseSuperblock1(b []byte, at, size int64, metadata string) (superblock, er
 		return superblock{}, fmt.Errorf("%w: %d disks, this one is number %d", errNoSuperblock, u32(b[92:]), u32(b[160:]))
 	}
 	s := superblock{
-		metadata: metadata, uuid: spellUUID(b[16:32]), member: spellUUID(b[168:184]),
+		metadata: metadata, uuid: blkid.FormatUUID(b[16:32]), member: blkid.FormatUUID(b[168:184]),
 		level: int32(u32(b[72:])), layout: u32(b[76:]), chunk: u32(b[88:]), disks: int(u32(b[92:])),
 		events: u64(b[200:]), clean: u64(b[208:]) == maxSector,
 		number: int(u32(b[160:])), roles: make([]uint16, count),
@@ -244,15 +245,6 @@ func checksum1(b []byte) uint32 {
 		}
 	}
 	return uint32(sum) + uint32(sum>>32)
-}
-
-// spellUUID is formatUUID of pkg/blkid.
-func spellUUID(b []byte) string {
-	h := hex.EncodeToString(b[:16])
-	if h == "00000000000000000000000000000000" {
-		return ""
-	}
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 // check refuses what no version may say.

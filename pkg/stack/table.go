@@ -58,7 +58,7 @@ func (r *assembly) withKey(row Row) (Row, error) {
 
 // present reports whether a device that a table names is, or will be, there.
 func (r *assembly) present(device string) bool {
-	n, ok := referenced(device)
+	n, ok := Referenced(device)
 	return ok && r.there(n)
 }
 
@@ -70,7 +70,7 @@ func (r *assembly) substitute(args string) string {
 		if n := strings.IndexFunc(args, unicode.IsSpace); n >= 0 {
 			word = args[:n]
 		}
-		if n, ok := referenced(word); ok {
+		if n, ok := Referenced(word); ok {
 			b.WriteString(r.layers[n].number.String())
 		} else {
 			b.WriteString(word)

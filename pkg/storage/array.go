@@ -66,17 +66,8 @@ func (w *walk) array(n *node) error {
 // arrayState refuses arrays that can't be made by a capture kernel alone.
 func (w *walk) arrayState(n *node, md string) {
 	a := n.layer.Array
-	switch a.Metadata {
-	case "0.90", "1.0", "1.1", "1.2":
-	case "none":
-		n.refuse(takeArray, "the array %s has no superblocks: its disks can't be told from others", n.node())
-	default:
-		n.refuse(takeArray, "the array %s has metadata %q (of firmware: IMSM, DDF): mdmon, which writes that, does not run in the capture kernel", n.node(), a.Metadata)
-	}
-	switch a.Level {
-	case "raid0", "raid1", "raid4", "raid5", "raid6", "raid10", "linear":
-	default:
-		n.refuse(takeArray, "the array %s is of level %q, which gokexec does not make", n.node(), a.Level)
+	if why, instead := stack.RefusedArray(a.Metadata, a.Level, w.attribute(md+"consistency_policy")); why != "" {
+		n.refuse(instead, "the array %s can't be there in the capture kernel: %s", n.node(), why)
 	}
 	switch state := w.attribute(md + "array_state"); state {
 	case "clear", "inactive", "broken":
@@ -84,10 +75,6 @@ func (w *walk) arrayState(n *node, md string) {
 	}
 	if at := w.attribute(md + "reshape_position"); at != "" && at != "none" || w.attribute(md+"sync_action") == "reshape" {
 		n.refuse("wait until it has ended: cat /proc/mdstat", "the array %s is being reshaped", n.node())
-	}
-	switch policy := w.attribute(md + "consistency_policy"); policy {
-	case "journal", "ppl":
-		n.refuse(takeArray, "the array %s has a %s (mdadm --consistency-policy), which gokexec has not been proven with", n.node(), policy)
 	}
 	if strings.Contains(w.attribute(md+"bitmap_type"), "[llbitmap]") {
 		n.refuse(takeArray, "the array %s has a lockless bitmap (llbitmap), which gokexec has not been proven with", n.node())

@@ -60,7 +60,7 @@ func userKey(description string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := make([]byte, maxKey)
+	key := make([]byte, stack.MaxKey)
 	n, err := unix.KeyctlBuffer(unix.KEYCTL_READ, id, key, 0)
 	if err != nil {
 		return nil, err
@@ -70,9 +70,6 @@ func userKey(description string) ([]byte, error) {
 	}
 	return key[:n], nil
 }
-
-// maxKey is more than dm-crypt takes, in bytes.
-const maxKey = 4096
 
 // crypt describes a row of type crypt: the key is left out.
 func (w *walk) crypt(n *node, row stack.Row) stack.Row {

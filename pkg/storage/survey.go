@@ -196,7 +196,7 @@ func public(row stack.Row) stack.Row {
 	}
 	var layers []string
 	for word := range strings.FieldsSeq(row.Args) {
-		if digits, ok := strings.CutPrefix(word, "@"); ok && isNumber(digits) {
+		if _, ok := stack.Referenced(word); ok {
 			layers = append(layers, word)
 		}
 	}

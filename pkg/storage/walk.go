@@ -284,10 +284,8 @@ func renumber(l stack.Layer, moved []int) stack.Layer {
 func renumberWords(args string, moved []int) string {
 	words := strings.Split(args, " ")
 	for i, word := range words {
-		if digits, ok := strings.CutPrefix(word, "@"); ok && isNumber(digits) {
-			if n, err := strconv.Atoi(digits); err == nil && n < len(moved) {
-				words[i] = "@" + strconv.Itoa(moved[n])
-			}
+		if n, ok := stack.Referenced(word); ok && n < len(moved) {
+			words[i] = "@" + strconv.Itoa(moved[n])
 		}
 	}
 	return strings.Join(words, " ")

@@ -17,7 +17,7 @@ func layers() [][]string {
 		{"internal/early", "pkg/statedir", "pkg/memmap", "pkg/config", "pkg/blkid", "pkg/kconfig", "internal/kexecsys"},
 		{"pkg/vmcore", "pkg/kmod", "pkg/stack"},
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage", "pkg/pagefilter", "internal/devmapper"},
-		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs"},
+		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs", "pkg/report"},
 		{"pkg/machine", "pkg/excerpt"},
 		{"pkg/capture", "pkg/reservation"},
 		{"pkg/plan"},

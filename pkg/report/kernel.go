@@ -1,10 +1,6 @@
 package report
 
-import (
-	"debug/elf"
-
-	"github.com/gokexec/gokexec/pkg/vmcore"
-)
+import "github.com/gokexec/gokexec/pkg/vmcore"
 
 // utsLength is the length of each string of struct new_utsname (include/uapi/linux/utsname.h).
 const utsLength = 65
@@ -12,7 +8,6 @@ const utsLength = 65
 // kernel fills in what VMCOREINFO says of the kernel, and its name.
 func (m *maker) kernel(dump vmcore.Memory) error {
 	k := &m.report.Kernel
-	k.Machine = machineName(dump.Platform().Machine)
 	info, err := dump.VMCoreInfo()
 	if err != nil {
 		return err
@@ -28,30 +23,12 @@ func (m *maker) kernel(dump vmcore.Memory) error {
 	if !ok || !ok2 {
 		return nil
 	}
-	// sysname, nodename, release, version
-	var version [utsLength]byte
-	if _, err := dump.ReadVirtAt(version[:], uts+offset+3*utsLength); err != nil {
+	// sysname, nodename, release, version, machine
+	var names [5 * utsLength]byte
+	if _, err := dump.ReadVirtAt(names[:], uts+offset); err != nil {
 		return &vmcore.ReadError{What: "init_uts_ns", Err: err}
 	}
-	k.Version = vmcore.CString(version[:])
+	k.Version = vmcore.CString(names[3*utsLength : 4*utsLength])
+	k.Machine = vmcore.CString(names[4*utsLength:])
 	return nil
-}
-
-// machineName is uname -m.
-func machineName(m elf.Machine) string {
-	switch m {
-	case elf.EM_X86_64:
-		return "x86_64"
-	case elf.EM_AARCH64:
-		return "aarch64"
-	case elf.EM_RISCV:
-		return "riscv64"
-	case elf.EM_PPC64:
-		return "ppc64"
-	case elf.EM_S390:
-		return "s390x"
-	case elf.EM_LOONGARCH:
-		return "loongarch64"
-	}
-	return m.String()
 }

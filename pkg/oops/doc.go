@@ -1,0 +1,24 @@
+// Package oops finds the crash in a kernel log: what happened, where, on which stack. The log is text as dmesg, a serial
+// console, netconsole, pstore or the capture of a dump has it, with time stamps, levels, callers and the prefixes of
+// syslog or without. Nothing else is needed: no symbols, no dump.
+//
+//	o, err := oops.Read(file)
+//	fmt.Println(o.Title(), o.Fingerprint())
+//
+// # Which crash
+//
+// A log may tell of several. Warnings, stalls and oopses that the kernel survived are not the crash, if another one
+// led to the panic: the reason that panic() gives tells which. Of oopses that happened during each other it is the first.
+// A log without a panic and without an oops is about its first warning or stall. Reading ends where a kernel boots after
+// a crash: the capture kernel on a serial console.
+//
+// # Fingerprint
+//
+// [Fingerprint] is the same for the same fault on other machines. It takes frames of a log and frames of a dump alike:
+// a report calls it with a stack that it has unwound itself. See [Significant] for what counts.
+//
+// # Bounds
+//
+// A log of any size is read in one pass with a buffer of 8 KiB: of a line more than that is ignored. At most 24 crashes
+// of a log are kept at once, and 192 frames of each.
+package oops

@@ -1,0 +1,132 @@
+package oops
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+)
+
+const (
+	// significantFrames is how many frames make a fingerprint.
+	significantFrames = 5
+	// considered bounds how many frames are looked at: a recursion may have thousands.
+	considered = 128
+)
+
+// Significant returns the names, at most five, of the functions that tell a fault from others, the innermost first:
+// certain frames, less those by which the kernel dies, waits, checks its lists or takes a lock, down to the place from
+// which the kernel calls whatever there is to do. Suffixes of the compiler are cut off; a function that calls itself
+// counts once. A function of a module is NAME@MODULE.
+//
+// Frames are those of the stack that [Kind.Where] tells, the innermost first, from a log or from a dump; from both the
+// result is the same. It is empty for a kind that strikes anywhere.
+func Significant(kind Kind, frames []Frame) []string {
+	if kind.Where() == Nowhere {
+		return nil
+	}
+	frames = frames[:min(len(frames), considered)]
+	frames = afterInterruption(kind, frames)
+	var names []string
+	for i := range frames {
+		f := &frames[i]
+		if f.Uncertain || f.Symbol == "" || neverReturned(frames, i) {
+			continue
+		}
+		name := baseName(f.Symbol)
+		if skipped(name) {
+			continue
+		}
+		stop := dispatches(name)
+		if stop && len(names) > 0 {
+			break
+		}
+		if f.Module != "" {
+			name += "@" + f.Module
+		}
+		if len(names) == 0 || names[len(names)-1] != name {
+			names = append(names, name)
+		}
+		if stop || kind != StackOverflow && len(names) == significantFrames {
+			break
+		}
+	}
+	if kind == StackOverflow {
+		names = cycle(names)
+	}
+	return names[:min(len(names), significantFrames)]
+}
+
+// Fingerprint is 16 hexadecimal digits that are the same for the same fault on other machines, CPUs and kernels: the
+// beginning of the SHA-256 of the kind and the names of [Significant], each ended by a newline.
+func Fingerprint(kind Kind, frames []Frame) string {
+	h := sha256.New()
+	h.Write([]byte(string(kind) + "\n"))
+	for _, name := range Significant(kind, frames) {
+		h.Write([]byte(name + "\n"))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// Title is one line about a crash, without anything that differs from machine to machine, such as "NULL pointer
+// dereference in crash_read [crashmodule]".
+func Title(kind Kind, frames []Frame) string {
+	title := kind.Title()
+	names := Significant(kind, frames)
+	if len(names) == 0 {
+		return title
+	}
+	name, module, ok := strings.Cut(names[0], "@")
+	if ok {
+		module = " [" + module + "]"
+	}
+	return title + " in " + name + module
+}
+
+// Title is [Title] of the crash.
+func (o *Oops) Title() string { return Title(o.Kind, o.Frames) }
+
+// Fingerprint is [Fingerprint] of the crash.
+func (o *Oops) Fingerprint() string { return Fingerprint(o.Kind, o.Frames) }
+
+// afterInterruption leaves out what noticed a lockup: an interrupt or NMI on top of what hangs.
+func afterInterruption(kind Kind, frames []Frame) []Frame {
+	switch kind {
+	case SoftLockup, HardLockup, RCUStall:
+	default:
+		return frames
+	}
+	if i := slices.IndexFunc(frames, func(f Frame) bool { return f.Interrupted }); i > 0 {
+		return frames[i:]
+	}
+	return frames
+}
+
+// neverReturned reports whether a frame is the return address of a call that does not return, and that so belongs to
+// whatever function comes next.
+func neverReturned(frames []Frame, i int) bool {
+	return i > 0 && !frames[i].Interrupted && frames[i].Offset == 0
+}
+
+// baseName cuts off what compiler and linker append: .constprop.0, .isra.0, .part.0, .cold, .llvm.123, .cfi_jt.
+func baseName(symbol string) string {
+	if i := strings.IndexByte(symbol, '.'); i > 0 {
+		symbol = symbol[:i]
+	}
+	return strings.TrimPrefix(symbol, "__pfx_")
+}
+
+// cycle returns the functions of an endless recursion. Where in it the stack ended is a matter of chance, and so is
+// what was called from it last: they begin with the one whose name sorts first.
+func cycle(names []string) []string {
+	for start := 0; start < 16; start++ {
+		for period := 1; period <= 16 && start+3*period <= len(names); period++ {
+			once := names[start : start+period]
+			if slices.Equal(once, names[start+period:start+2*period]) && slices.Equal(once, names[start+2*period:start+3*period]) {
+				first := slices.Index(once, slices.Min(once))
+				return slices.Concat(once[first:], once[:first])
+			}
+		}
+	}
+	return names
+}

@@ -1,0 +1,276 @@
+package oops
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+const (
+	maxLine      = 8 << 10 // bytes of a line that are looked at
+	maxFrames    = 192     // of one crash
+	maxModules   = 1024
+	maxCrashes   = 24 // that are kept while a log is read
+	maxName      = 512
+	mergedWithin = 40 // lines between the first line about a crash and the one that says it again
+)
+
+// Read finds the crash in a log. It returns [ErrNone] if there is none; other errors are those of r.
+func Read(r io.Reader) (*Oops, error) {
+	b := bufio.NewReaderSize(r, maxLine)
+	var s scan
+	for !s.done {
+		text, err := b.ReadSlice('\n')
+		if len(text) > 0 {
+			s.line(cleanLine(string(text)))
+		}
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = b.ReadSlice('\n')
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the kernel log, line %d: %w", s.number, err)
+		}
+	}
+	c := s.choose()
+	if c == nil {
+		return nil, ErrNone
+	}
+	return c.finish(), nil
+}
+
+// crash is what one message and what follows it say.
+type crash struct {
+	Oops
+	class  class
+	caller string
+	traces int  // how many stacks were begun
+	open   bool // lines may be frames
+	ended  bool // the kernel said that it is through with it
+	user   bool // the registers are those of a program
+
+	interrupted bool // the next frame is the first of what was interrupted
+	modules     bool // the next line may go on with modules
+}
+
+// scan is the state of a reading.
+type scan struct {
+	number  int // of the line
+	crashes []*crash
+	current *crash
+	release string // of the kernel that booted
+	done    bool
+}
+
+func (s *scan) line(l line) {
+	defer func() { s.number++ }()
+	if l.text == "" {
+		return
+	}
+	if rest, ok := strings.CutPrefix(l.text, "Linux version "); ok {
+		s.boot(rest)
+		return
+	}
+	if h, text, ok := announce(l.text); ok {
+		s.announce(h, text, l)
+		return
+	}
+	if s.current != nil && (s.current.caller == l.caller || s.current.class == hang) {
+		s.current.detail(l.text)
+	}
+}
+
+// boot is the beginning of a kernel's log. After a crash it is that of the next kernel.
+func (s *scan) boot(version string) {
+	for _, c := range s.crashes {
+		if c.class != notice && c.class != hang {
+			s.done = true
+			return
+		}
+	}
+	s.crashes, s.current = nil, nil
+	s.release, _, _ = strings.Cut(version, " ")
+}
+
+// announce takes the first line about something, or one that says again what is known.
+func (s *scan) announce(h head, text string, l line) {
+	if c := s.current; c != nil && h.class != final && c.merges(h, s.number) && (c.caller == l.caller || h.class == dying) {
+		c.merge(h, text)
+		c.detail(text)
+		return
+	}
+	c := &crash{Oops: Oops{Kind: h.kind, Message: bounded(text), CPU: -1, PID: -1, Line: s.number, Time: l.stamp, Release: s.release}, class: h.class, caller: l.caller}
+	if h.class == dying {
+		c.class = fault
+	}
+	if h.class == final {
+		c.Panic = bounded(panicReason(text))
+	}
+	s.current = c
+	s.keep(c)
+	c.detail(text)
+	c.named(text)
+}
+
+// keep adds a crash. Where there are too many, those go that are the least likely to be the one: not the first, no oops, long ago.
+func (s *scan) keep(c *crash) {
+	if len(s.crashes) == maxCrashes {
+		gone := 1
+		for i := 1; i < len(s.crashes)-4; i++ {
+			if s.crashes[i].class <= hang {
+				gone = i
+				break
+			}
+		}
+		s.crashes = append(s.crashes[:gone], s.crashes[gone+1:]...)
+	}
+	s.crashes = append(s.crashes, c)
+}
+
+// merges reports whether a line is about the same crash as the last one.
+func (c *crash) merges(h head, number int) bool {
+	if c.class == final || number-c.Line > mergedWithin {
+		return false
+	}
+	switch {
+	case h.class == dying:
+		return c.class == fault && !c.ended || c.class == trigger && c.traces == 0
+	case c.traces > 0 || c.PC != nil && c.Kind != ListCorruption:
+		return false
+	case c.class == trigger: // it was a NULL dereference, before Linux 4.19
+		return h.class == fault
+	case c.class == fault:
+		return h.class == fault && c.Kind != h.kind || c.Kind == StackOverflow
+	case c.Kind == ListCorruption, c.Kind == Refcount, c.Kind == UserCopy, c.Kind == ODEBUG, c.Kind == OtherBug:
+		return h.kind == c.Kind || h.kind == Bug || h.kind == Warning || h.kind == InvalidOpcode
+	case c.Kind == KASAN || c.Kind == MachineCheck || c.Kind == NMI:
+		return h.kind == c.Kind
+	}
+	return false
+}
+
+// merge adds what the line says.
+func (c *crash) merge(h head, text string) {
+	if h.class == fault && c.class < fault {
+		c.class = fault // BUG() after its reason
+	}
+	switch {
+	case c.Kind == DoubleFault && h.kind == StackOverflow, c.Kind == PageFault && h.kind == StackOverflow,
+		c.Kind == PageFault && h.kind == NullDereference, c.Kind == Bug && h.kind == ListCorruption, c.Kind == OtherBug:
+		c.Kind = h.kind
+	}
+	c.named(text)
+}
+
+// finish makes the result.
+func (c *crash) finish() *Oops {
+	o := &c.Oops
+	if o.PC != nil && !c.user {
+		if len(o.Frames) > 0 && o.Frames[0].Symbol == o.PC.Symbol && o.Frames[0].Offset == o.PC.Offset && o.Frames[0].Symbol != "" && !o.Frames[0].Uncertain {
+			o.Frames = o.Frames[1:] // arm64 and riscv begin a trace with it
+		}
+		o.Frames = append([]Frame{*o.PC}, o.Frames...)
+	}
+	return o
+}
+
+// together is how long after each other two messages are about the same state of the kernel.
+const together = 5 * time.Second
+
+// choose returns the crash: see the package's documentation.
+func (s *scan) choose() *crash {
+	last := len(s.crashes)
+	var end *crash
+	for i, c := range s.crashes {
+		if c.class == final {
+			end, last = c, i
+			break
+		}
+	}
+	before := s.crashes[:last]
+	c := cause(before, end)
+	if c == nil {
+		return end
+	}
+	if end != nil && c != end {
+		c.Panic = end.Panic
+		c.complete(end)
+	}
+	return c
+}
+
+// cause finds what led to the panic, or without one what the log is about.
+func cause(before []*crash, end *crash) *crash {
+	// An oops that did not end, because it was the last thing, or because another one came.
+	for _, c := range before {
+		if c.class == fault && !c.ended {
+			return c
+		}
+	}
+	if end == nil {
+		for _, class := range [...]class{trigger, fault} {
+			for _, c := range before {
+				if c.class == class {
+					return c
+				}
+			}
+		}
+		if len(before) > 0 {
+			return before[0]
+		}
+		return nil
+	}
+	for i := len(before) - 1; i >= 0; i-- {
+		c := before[i]
+		switch {
+		case c.class == fault && (consequence(end.Panic) || end.Kind == InitKilled && (c.PID == 1 || c.PID < 0)):
+			return c
+		case end.Kind == SysRq && c.class == trigger, end.Kind == NMI && c.Kind == NMI, end.Kind == MachineCheck && c.Kind == MachineCheck,
+			end.Kind == StackOverflow && c.Kind == StackOverflow, end.Kind == AtomicSleep && c.Kind == AtomicSleep:
+			return c
+		case end.Kind == Warning || end.Kind == KASAN || end.Kind == KFENCE || end.Kind == KMSAN || end.Kind == KCSAN || end.Kind == UBSAN:
+			if c.class == notice {
+				return c
+			}
+		case end.Kind == c.Kind && c.class == hang:
+			for i > 0 && before[i-1].Kind == c.Kind && before[i].Time-before[i-1].Time < together && c.Kind == HungTask {
+				i--
+			}
+			return before[i]
+		}
+	}
+	return end
+}
+
+// complete adds what only the panic's own lines say.
+func (c *crash) complete(end *crash) {
+	if len(c.Frames) == 0 && c.PC == nil {
+		c.Frames, c.PC, c.user = end.Frames, end.PC, end.user
+	}
+	if c.CPU < 0 {
+		c.CPU = end.CPU
+	}
+	if c.PID < 0 {
+		c.PID, c.Comm = end.PID, end.Comm
+	}
+	if c.Taint == "" {
+		c.Taint = end.Taint
+	}
+	if c.Hardware == "" {
+		c.Hardware = end.Hardware
+	}
+	if c.Release == "" {
+		c.Release = end.Release
+	}
+	if len(c.Modules) == 0 {
+		c.Modules = end.Modules
+	}
+}
+
+// bounded is a message of which nothing else of the log is kept.
+func bounded(s string) string { return strings.Clone(s[:min(len(s), maxName)]) }

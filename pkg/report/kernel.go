@@ -1,34 +1,81 @@
 package report
 
-import "github.com/gokexec/gokexec/pkg/vmcore"
+import (
+	"github.com/gokexec/gokexec/pkg/object"
+	"github.com/gokexec/gokexec/pkg/vmcore"
+)
 
 // utsLength is the length of each string of struct new_utsname (include/uapi/linux/utsname.h).
 const utsLength = 65
 
-// kernel fills in what VMCOREINFO says of the kernel, and its name.
-func (m *maker) kernel(dump vmcore.Memory) error {
-	k := &m.report.Kernel
-	info, err := dump.VMCoreInfo()
+// info fills in what VMCOREINFO says of the kernel, and its name.
+func (m *maker) info() error {
+	mem, err := vmcore.NewReader(vmcore.NewCache(bounded{m.dump, m.ctx}, cacheSize))
 	if err != nil {
 		return err
 	}
-	k.Release = info.OSRelease
-	k.BuildID, _ = info.Lookup("BUILD-ID")
-	if !info.CrashTime.IsZero() {
-		at := info.CrashTime.UTC()
+	m.mem = mem
+	k := &m.report.Kernel
+	k.Release = mem.Info.OSRelease
+	k.BuildID, _ = mem.Info.Lookup("BUILD-ID")
+	if !mem.Info.CrashTime.IsZero() {
+		at := mem.Info.CrashTime.UTC()
 		k.CrashTime = &at
 	}
-	uts, ok := info.Symbol("init_uts_ns")
-	offset, ok2 := info.Offset("uts_namespace.name")
+	uts, ok := mem.Info.Symbol("init_uts_ns")
+	offset, ok2 := mem.Info.Offset("uts_namespace.name")
 	if !ok || !ok2 {
 		return nil
 	}
 	// sysname, nodename, release, version, machine
 	var names [5 * utsLength]byte
-	if _, err := dump.ReadVirtAt(names[:], uts+offset); err != nil {
-		return &vmcore.ReadError{What: "init_uts_ns", Err: err}
+	if err := mem.Bytes(names[:], uts+offset, "init_uts_ns"); err != nil {
+		return err
 	}
 	k.Version = vmcore.CString(names[3*utsLength : 4*utsLength])
 	k.Machine = vmcore.CString(names[4*utsLength:])
 	return nil
+}
+
+// maxCommandLine bounds the command line, in bytes; no architecture has more (COMMAND_LINE_SIZE).
+const maxCommandLine = 4096
+
+// variables fills in what only its symbol table tells of the kernel.
+func (m *maker) variables() error {
+	k := &m.report.Kernel
+	addr, err := m.symbol("saved_command_line")
+	if err != nil {
+		return err
+	}
+	reader := &object.Kernel{Reader: m.mem}
+	if addr, err = m.mem.Ulong(addr, "saved_command_line"); err == nil {
+		k.Cmdline, err = reader.Text(addr, maxCommandLine, "saved_command_line")
+	}
+	if at, err2 := m.symbol("dump_stack_arch_desc_str"); err2 == nil {
+		if text, err2 := reader.Text(at, 128, "dump_stack_arch_desc_str"); err2 == nil {
+			k.Hardware = text
+		}
+	}
+	if mask, ok := m.number("tainted_mask", 8); ok {
+		k.Taint = taintLetters(mask)
+	}
+	return err
+}
+
+// taints are the letters of TAINT_* by number (kernel/panic.c, taint_flags).
+const taints = "PFSRMBUDAWCIOELKXTNJ"
+
+// taintLetters returns the letters of a mask; ? stands for one that came later.
+func taintLetters(mask uint64) string {
+	var b []byte
+	for i := range 64 {
+		switch {
+		case mask>>i&1 == 0:
+		case i < len(taints):
+			b = append(b, taints[i])
+		default:
+			b = append(b, '?')
+		}
+	}
+	return string(b)
 }

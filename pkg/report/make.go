@@ -2,23 +2,54 @@ package report
 
 import (
 	"context"
+	"errors"
 
+	"github.com/gokexec/gokexec/pkg/kallsyms"
+	"github.com/gokexec/gokexec/pkg/object"
 	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
+// cacheSize is how much of the dump is kept, in bytes.
+const cacheSize = 1 << 20
+
 // Make makes the report of a dump. It always returns one: what could not be made is in [Report.Missing]. When ctx is
-// done, what is left to be made is missing. The memory that it takes is bounded, whatever the dump holds.
+// done, what is left to be made is missing. Whatever the dump holds, it takes some 3 MiB of memory at most, in addition
+// to those of the dump's reader.
 func Make(ctx context.Context, dump vmcore.Memory) *Report {
-	m := &maker{ctx: ctx, report: &Report{Version: Version}}
-	m.part("kernel", func() error { return m.kernel(dump) })
-	m.part("log", func() error { return m.log(dump) })
+	m := &maker{ctx: ctx, dump: dump, report: &Report{Version: Version}, crashed: -1}
+	m.part("kernel", m.info)
+	m.part("log", m.log)
+	m.findTypes()
+	m.part("kernel", m.variables)
+	m.part("modules", m.modules)
+	m.part("cpus", m.cpus)
+	m.part("tasks", m.tasks)
+	m.part("memory", m.memory)
+	m.part("slabs", m.slabs)
+	m.part("processes", m.processes)
+	m.part("hardware errors", m.hardwareErrors)
+	m.conclude()
 	return m.report
 }
 
 // maker is a report in the making.
 type maker struct {
 	ctx    context.Context
+	dump   vmcore.Memory
 	report *Report
+
+	mem     *vmcore.Reader // reads through a cache
+	symbols *kallsyms.Table
+	kernel  *object.Kernel
+	noTypes error // why kernel is nil
+
+	online    []cpu
+	crashed   int // the CPU that panicked; -1: not known
+	loaded    []loadedModule
+	stacks    stackMaker
+	sleepers  []sleeper    // the blocked tasks
+	processed []memoryUser // the largest processes
+	log_      logFindings
 }
 
 // part makes a part of the report, whose failure costs only itself.
@@ -28,6 +59,28 @@ func (m *maker) part(name string, do func() error) {
 		err = do()
 	}
 	if err != nil {
-		m.report.Missing = append(m.report.Missing, Missing{Part: name, Reason: err.Error()})
+		m.missing(name, err)
 	}
+}
+
+// missing notes why a part of the report is not there, or not all of it.
+func (m *maker) missing(part string, err error) {
+	reason := err.Error()
+	if errors.Is(err, context.DeadlineExceeded) {
+		reason = "the time for the report was over"
+	}
+	m.report.Missing = append(m.report.Missing, Missing{Part: part, Reason: reason})
+}
+
+// bounded is memory that can't be read any more when the time is over.
+type bounded struct {
+	vmcore.Memory
+	ctx context.Context
+}
+
+func (b bounded) ReadVirtAt(p []byte, addr uint64) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.Memory.ReadVirtAt(p, addr)
 }

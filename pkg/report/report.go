@@ -26,6 +26,8 @@ type Report struct {
 	Others  []CPU `json:"others,omitempty"`
 	// Blocked are the tasks in uninterruptible sleep, those that wait longest first.
 	Blocked []Task `json:"blocked,omitempty"`
+	// BlockedCount is the number of all such tasks, of which Blocked has no more than 64.
+	BlockedCount int `json:"blocked_count,omitempty"`
 	// TaskCount is the number of all tasks, threads among them.
 	TaskCount int `json:"task_count,omitempty"`
 
@@ -36,7 +38,8 @@ type Report struct {
 	// ExecFrom is the release of the kernel that started the crashed one by kexec handover, if one did.
 	ExecFrom string `json:"exec_from,omitempty"`
 
-	// LogTail is the end of the kernel log, from before the first line about the crash.
+	// LogTail is the end of the kernel log, from 30 lines before the first about the crash, as vmcore-dmesg prints it. Of
+	// one that is very long a line in brackets stands for the middle.
 	LogTail []string `json:"log_tail,omitempty"`
 
 	// Missing are the parts that could not be made, and why.
@@ -135,6 +138,11 @@ type Memory struct {
 	SlabCache   uint64 `json:"slab_reclaimable"`
 	PageTables  uint64 `json:"page_tables"`
 	KernelStack uint64 `json:"kernel_stack"`
+	// Huge is what was set aside for hugetlb, used or not.
+	Huge uint64 `json:"huge,omitempty"`
+	// SwapTotal and SwapFree are of the swap space.
+	SwapTotal uint64 `json:"swap_total,omitempty"`
+	SwapFree  uint64 `json:"swap_free,omitempty"`
 
 	Slabs     []Slab    `json:"slabs,omitempty"`     // the largest, in order
 	Processes []Process `json:"processes,omitempty"` // the largest, in order

@@ -1,0 +1,54 @@
+package report
+
+import "github.com/gokexec/gokexec/pkg/oops"
+
+// conclude says what happened, by what the log and the stacks tell.
+func (m *maker) conclude() {
+	r := m.report
+	crash := m.log_.crash
+	if crash == nil {
+		if r.Crashed == nil || r.Crashed.Stack == nil || len(r.Crashed.Stack.Frames) == 0 {
+			return
+		}
+		// Without a log: it did panic.
+		crash = &oops.Oops{Kind: oops.OtherPanic}
+	}
+	r.Kind, r.Message = string(crash.Kind), printable(crash.Message)
+	if k := &r.Kernel; k.Taint == "" && k.Hardware == "" && m.symbols == nil {
+		k.Taint, k.Hardware = crash.Taint, printable(crash.Hardware)
+	}
+	frames := m.evidence(crash)
+	// The stack in memory has all of it; of the log lines may be lost. Both give the same value.
+	if len(oops.Significant(crash.Kind, frames)) == 0 {
+		frames = crash.Frames
+	}
+	r.Title = printable(oops.Title(crash.Kind, frames))
+	r.Fingerprint = oops.Fingerprint(crash.Kind, frames)
+}
+
+// evidence returns the frames of the stack that tells about a crash of this kind.
+func (m *maker) evidence(crash *oops.Oops) []oops.Frame {
+	var stack *Stack
+	switch crash.Kind.Where() {
+	case oops.OnCrashedCPU:
+		if m.report.Crashed != nil {
+			stack = m.report.Crashed.Stack
+		}
+	case oops.OnCPU:
+		if c := m.cpuOf(crash.CPU); c != nil {
+			stack = c.Stack
+		}
+	case oops.InTask:
+		if m.log_.task != nil {
+			stack = m.stacks.sleeping(*m.log_.task)
+		}
+	}
+	if stack == nil {
+		return nil
+	}
+	var frames []oops.Frame
+	for _, f := range stack.Frames {
+		frames = append(frames, oops.Frame{Symbol: f.Symbol, Offset: f.Offset, Size: f.Size, Module: f.Module, Address: f.Address, Interrupted: f.Interrupted})
+	}
+	return frames
+}

@@ -1,0 +1,61 @@
+package unwind
+
+// maxScan bounds how many words of a stack are searched for where a function returns to.
+const maxScan = 512
+
+// mend walks from registers that were noted in a function without unwind data: __crash_kexec, which every panic goes
+// through, is marked so (STACK_FRAME_NON_STANDARD). Its return address is the first word on the stack that follows a
+// call of it. What BP was in the caller is either there still or was pushed before that.
+func (o *orc) mend(from Registers) (Stack, bool) {
+	if o.FunctionStart == nil {
+		return Stack{}, false
+	}
+	start, ok := o.FunctionStart(from.PC)
+	if !ok {
+		return Stack{}, false
+	}
+	var words [maxScan]uint64
+	var back uint64
+	n := 0
+	for ; n < maxScan; n++ {
+		v, err := o.Memory.Ulong(from.SP+8*uint64(n), "stack")
+		if err != nil {
+			return Stack{}, false
+		}
+		if o.isCode(v) && o.calls(v, start) {
+			back = v
+			break
+		}
+		words[n] = v
+	}
+	if n == maxScan {
+		return Stack{}, false
+	}
+	caller := Registers{PC: back, SP: from.SP + 8*uint64(n) + 8, FP: from.FP, Call: true}
+	first := Frame{Address: from.PC}
+	var best Stack
+	for i := -1; i < n; i++ {
+		if i >= 0 {
+			caller.FP = words[i]
+		}
+		w := o.begin(caller)
+		w.run()
+		s := Stack{append([]Frame{first}, w.stack.Frames...), w.stack.End}
+		if s.whole() {
+			return s, true
+		}
+		if len(s.Frames) > len(best.Frames) {
+			best = s
+		}
+	}
+	return best, true
+}
+
+// calls reports whether the instruction before back is a call of the function at start: e8, and the distance.
+func (o *orc) calls(back, start uint64) bool {
+	var b [5]byte
+	if o.Memory.Bytes(b[:], back-5, "text") != nil || b[0] != 0xe8 {
+		return false
+	}
+	return back+uint64(int64(int32(o.Memory.Order.Uint32(b[1:])))) == start
+}

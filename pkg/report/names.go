@@ -11,7 +11,7 @@ import (
 )
 
 // symbolNames are the variables and functions whose addresses are needed, with blanks between them.
-const symbolNames = "_stext _etext _sinittext _einittext __start_BTF __stop_BTF " +
+const symbolNames = "_start _stext _etext _sinittext _einittext __start_BTF __stop_BTF " +
 	"saved_command_line dump_stack_arch_desc_str tainted_mask " +
 	"modules init_task runqueues __per_cpu_offset nr_cpu_ids __cpu_possible_mask __cpu_online_mask crash_notes panic_cpu crashing_cpu " +
 	"__start_orc_unwind_ip __stop_orc_unwind_ip __start_orc_unwind ret_from_fork ret_from_fork_asm handle_exception ret_from_exception_end " +

@@ -19,6 +19,9 @@ type stackMaker struct {
 	named    map[uint64]Frame
 }
 
+// maxText bounds the code of a kernel, in bytes.
+const maxText = 1 << 30
+
 // maxNamed bounds the frames whose names are kept.
 const maxNamed = 4096
 
@@ -26,7 +29,7 @@ const maxNamed = 4096
 func (s *stackMaker) prepare(m *maker) {
 	s.m, s.named = m, map[uint64]Frame{}
 	for _, r := range []struct{ start, end string }{{"_stext", "_etext"}, {"_sinittext", "_einittext"}} {
-		if start, size, ok := m.symbols.Range(r.start, r.end); ok {
+		if start, size, ok := m.symbols.Range(r.start, r.end); ok && size <= maxText {
 			s.text = append(s.text, unwind.Range{Start: start, End: start + size})
 		}
 	}
@@ -47,6 +50,9 @@ func (s *stackMaker) prepare(m *maker) {
 	}
 	if start, size, ok := m.symbols.Range("handle_exception", "ret_from_exception_end"); ok {
 		k.Entry = unwind.Range{Start: start, End: start + size}
+	}
+	if start, size, ok := m.symbols.Range("_start", "_stext"); ok {
+		k.Boot = unwind.Range{Start: start, End: start + size}
 	}
 	s.unwinder, s.err = s.arch.New(k)
 }

@@ -66,7 +66,7 @@ func (w *riscvWalk) step() error {
 		return fmt.Errorf("the frame at %#x leads to itself", sp)
 	}
 	w.fp = next
-	if back == 0 {
+	if back == 0 || w.Boot.Has(back) {
 		w.stack.End = EndOfStack
 		return nil
 	}

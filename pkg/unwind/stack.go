@@ -72,6 +72,8 @@ type Kernel struct {
 	Meta       bool
 	// Entry is the code that saves registers on riscv64: from handle_exception to ret_from_exception_end.
 	Entry Range
+	// Boot is the code with which a CPU starts on riscv64, from _start to _stext: what it calls has no other caller.
+	Boot Range
 }
 
 // isText reports whether code of the kernel or of a module is at an address.

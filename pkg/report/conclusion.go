@@ -5,7 +5,7 @@ import "github.com/gokexec/gokexec/pkg/oops"
 // conclude says what happened, by what the log and the stacks tell.
 func (m *maker) conclude() {
 	r := m.report
-	crash := m.log_.crash
+	crash := m.findings.crash
 	if crash == nil {
 		if r.Crashed == nil || r.Crashed.Stack == nil || len(r.Crashed.Stack.Frames) == 0 {
 			return
@@ -39,8 +39,8 @@ func (m *maker) evidence(crash *oops.Oops) []oops.Frame {
 			stack = c.Stack
 		}
 	case oops.InTask:
-		if m.log_.task != nil {
-			stack = m.stacks.sleeping(*m.log_.task)
+		if m.findings.task != nil {
+			stack = m.stacks.sleeping(*m.findings.task)
 		}
 	}
 	if stack == nil {

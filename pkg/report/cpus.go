@@ -165,7 +165,7 @@ func (m *maker) panicked() int {
 			return int(n)
 		}
 	}
-	return m.log_.cpu()
+	return m.findings.cpu()
 }
 
 // running returns the task that a CPU ran.

@@ -56,7 +56,7 @@ func (m *maker) log() error {
 	stop()
 	lines := text.lines
 	if err == nil {
-		m.log_.crash = crash
+		m.findings.crash = crash
 	}
 	first := max(0, lines-tailBefore-tailEnd)
 	if crash != nil && err == nil {
@@ -117,12 +117,12 @@ func (m *maker) look(r printk.Record) {
 	}
 	// mm/oom_kill.c: dump_header, __oom_kill_process
 	if strings.Contains(text, " invoked oom-killer: ") {
-		m.log_.oomCalls++
+		m.findings.oomCalls++
 	}
 	if _, who, ok := strings.Cut(text, ": Killed process "); ok {
-		m.log_.oomKills++
+		m.findings.oomKills++
 		who, _, _ = strings.Cut(who, ",")
-		m.log_.oomKilled = printable(strings.SplitAfterN(who, ")", 2)[0])
+		m.findings.oomKilled = printable(strings.SplitAfterN(who, ")", 2)[0])
 	}
 }
 

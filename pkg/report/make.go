@@ -16,10 +16,10 @@ const cacheSize = 1 << 20
 // done, what is left to be made is missing. Whatever the dump holds, it takes some 3 MiB of memory at most, in addition
 // to those of the dump's reader.
 func Make(ctx context.Context, dump vmcore.Memory) *Report {
-	m := &maker{ctx: ctx, dump: dump, report: &Report{Version: Version}, crashed: -1}
+	m := newMaker(ctx, dump)
 	m.part("kernel", m.info)
 	m.part("log", m.log)
-	m.findTypes()
+	m.noTypes = m.types()
 	m.part("kernel", m.variables)
 	m.part("modules", m.modules)
 	m.part("cpus", m.cpus)
@@ -30,6 +30,10 @@ func Make(ctx context.Context, dump vmcore.Memory) *Report {
 	m.part("hardware errors", m.hardwareErrors)
 	m.conclude()
 	return m.report
+}
+
+func newMaker(ctx context.Context, dump vmcore.Memory) *maker {
+	return &maker{ctx: ctx, dump: dump, report: &Report{Version: Version}, crashed: -1}
 }
 
 // maker is a report in the making.
@@ -49,7 +53,9 @@ type maker struct {
 	stacks    stackMaker
 	sleepers  []sleeper    // the blocked tasks
 	processed []memoryUser // the largest processes
-	log_      logFindings
+	findings  logFindings
+
+	eachThread func(object.Object) error // nil, or called with each thread
 }
 
 // part makes a part of the report, whose failure costs only itself.

@@ -114,9 +114,9 @@ func cmpError(errs ...error) error {
 // hints notes signs of a lack of memory.
 func (m *maker) hints(out *Memory) {
 	hint := func(format string, args ...any) { out.Hints = append(out.Hints, fmt.Sprintf(format, args...)) }
-	if n := m.log_.oomKills; n > 0 {
-		hint("the log has %d %s killed for lack of memory, the last one is %s", n, plural(n, "process", "processes"), m.log_.oomKilled)
-	} else if m.log_.oomCalls > 0 {
+	if n := m.findings.oomKills; n > 0 {
+		hint("the log has %d %s killed for lack of memory, the last one is %s", n, plural(n, "process", "processes"), m.findings.oomKilled)
+	} else if m.findings.oomCalls > 0 {
 		hint("the log has the kernel look for a process to be killed for lack of memory")
 	}
 	if out.Total == 0 {

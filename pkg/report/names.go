@@ -35,28 +35,24 @@ const typeNames = "task_struct tasks signal thread_head thread_node pid tgid com
 	"mm_struct rss_stat percpu_counter counters MM_FILEPAGES MM_ANONPAGES MM_SWAPENTS MM_SHMEMPAGES " +
 	"hstate order nr_huge_pages hwerr_info hwerr_error_type timestamp"
 
-// findTypes reads the symbol table and the types, which most parts need.
-func (m *maker) findTypes() {
+// types reads the symbol table and the types, which most parts need.
+func (m *maker) types() (err error) {
 	if m.mem == nil {
-		m.noTypes = errors.New("the dump has no VMCOREINFO")
-		return
+		return errors.New("the dump has no VMCOREINFO")
 	}
-	var err error
 	if m.symbols, err = kallsyms.Read(m.mem, strings.Fields(symbolNames)...); err != nil {
-		m.noTypes = err
-		return
+		return err
 	}
 	start, size, ok := m.symbols.Range("__start_BTF", "__stop_BTF")
 	if !ok {
-		m.noTypes = errors.New("no BTF in this kernel (CONFIG_DEBUG_INFO_BTF)")
-		return
+		return errors.New("no BTF in this kernel (CONFIG_DEBUG_INFO_BTF)")
 	}
 	types, err := btf.Read(m.mem, start, size, strings.Fields(typeNames))
 	if err != nil {
-		m.noTypes = err
-		return
+		return err
 	}
 	m.kernel = &object.Kernel{Reader: m.mem, Types: types}
+	return nil
 }
 
 // symbol returns the address of a variable. The error says that the kernel has none.

@@ -2,12 +2,14 @@ package report
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math/bits"
 	"slices"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/object"
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // Bounds of what a report has of the tasks.
@@ -136,11 +138,12 @@ func (m *maker) threads(leader object.Object) error {
 		return err
 	}
 	if signal.Address == 0 { // of a task that is gone but for its entry
-		m.thread(leader)
-		return nil
+		return m.thread(leader)
 	}
 	return m.kernel.List(head.Address, "task_struct", "thread_node", func(t object.Object) error {
-		m.thread(t)
+		if err := m.thread(t); err != nil {
+			return err
+		}
 		if m.report.TaskCount > maxTasks {
 			return fmt.Errorf("more than %d tasks", maxTasks)
 		}
@@ -149,19 +152,23 @@ func (m *maker) threads(leader object.Object) error {
 }
 
 // thread looks at a thread.
-func (m *maker) thread(t object.Object) {
+func (m *maker) thread(t object.Object) error {
 	m.report.TaskCount++
-	if pid, err := t.Int("pid"); err == nil && m.log_.inTask(int(pid)) {
-		m.log_.task = &t
+	if m.eachThread != nil {
+		return m.eachThread(t)
+	}
+	if pid, err := t.Int("pid"); err == nil && m.findings.inTask(int(pid)) {
+		m.findings.task = &t
 	}
 	if state, err := m.state(t); err != nil || state != "D" {
-		return
+		return nil
 	}
 	m.report.BlockedCount++
 	m.sleepers = append(m.sleepers, sleeper{t, lastRan(t)})
 	if len(m.sleepers) >= 2*maxBlocked {
 		m.sortSleepers()
 	}
+	return nil
 }
 
 // sortSleepers keeps those that have not run for longest.
@@ -202,4 +209,26 @@ func printable(s string) string {
 		}
 	}
 	return string(b)
+}
+
+// EachTask calls each with every task of a dump, threads among them, with the stack of those that are on no CPU. It
+// ends when each returns an error, with that error.
+func EachTask(ctx context.Context, dump vmcore.Memory, each func(Task) error) error {
+	m := newMaker(ctx, dump)
+	for _, do := range []func() error{m.info, m.types, m.modules, m.cpus} {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	m.eachThread = func(o object.Object) error {
+		t, err := m.task(o)
+		if err != nil {
+			return err
+		}
+		if running, _ := o.Uint("on_cpu"); running == 0 {
+			t.Stack = m.stacks.sleeping(o)
+		}
+		return each(*t)
+	}
+	return m.tasks()
 }

@@ -41,7 +41,8 @@ func (r riscv) Walk(from Registers) Stack {
 
 // step goes to the caller of a frame.
 func (w *riscvWalk) step() error {
-	if w.fp == 0 {
+	// A thread of the kernel begins with the address of its function in s0 (copy_thread).
+	if w.fp == 0 || w.isText(w.fp) {
 		w.stack.End = EndOfStack
 		return nil
 	}

@@ -14,7 +14,7 @@ type ID uint32
 
 // Bounds of what is taken for BTF, and of what is kept of it.
 const (
-	maxSize    = 1 << 28 // bytes
+	maxSize    = 1 << 26 // bytes; a kernel with all that there is has some 30 MiB
 	markerStep = 16      // types from one marker to the next
 	streamSize = 32 << 10
 	maxChain   = 32 // modifiers of a type; structures without a name in each other

@@ -12,7 +12,7 @@ import (
 const elfSymbol = 24
 
 // maxModuleSymbols bounds the table of a module.
-const maxModuleSymbols = 1 << 20
+const maxModuleSymbols = 1 << 18
 
 // Module is where a module's symbols are: struct mod_kallsyms (include/linux/module.h) of 64-bit kernels. A module
 // that is being loaded still has those of its init section.

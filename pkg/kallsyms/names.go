@@ -2,7 +2,6 @@ package kallsyms
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 
 	"github.com/gokexec/gokexec/pkg/vmcore"
@@ -79,9 +78,9 @@ func (n *nameReader) next() ([]byte, error) {
 	n.name = n.name[:0]
 	for _, c := range packed {
 		n.name = append(n.name, n.tokens.text[n.tokens.start[c]:n.tokens.end[c]]...)
-	}
-	if len(n.name) > maxName+1 {
-		return nil, errors.New("it is too long")
+		if len(n.name) > maxName+1 {
+			return nil, fmt.Errorf("it has more than %d bytes", maxName)
+		}
 	}
 	n.offset += uint32(length)
 	_, err = n.in.Discard(length)

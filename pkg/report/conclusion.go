@@ -22,8 +22,35 @@ func (m *maker) conclude() {
 	if len(oops.Significant(crash.Kind, frames)) == 0 {
 		frames = crash.Frames
 	}
+	m.borrow(crash)
 	r.Title = printable(oops.Title(crash.Kind, frames))
 	r.Fingerprint = oops.Fingerprint(crash.Kind, frames)
+}
+
+// borrow takes from the log what could not be told by the memory.
+func (m *maker) borrow(crash *oops.Oops) {
+	r := m.report
+	if len(r.Modules) == 0 && m.kernel == nil {
+		for _, name := range crash.Modules {
+			r.Modules = append(r.Modules, Module{Name: printable(name)})
+		}
+	}
+	if r.Crashed != nil || crash.Kind.Where() == oops.InTask || crash.CPU < 0 {
+		return
+	}
+	r.Crashed = &CPU{Number: crash.CPU}
+	if crash.PID >= 0 {
+		r.Crashed.Task = &Task{PID: crash.PID, Name: printable(crash.Comm)}
+		r.Crashed.Idle = crash.PID == 0
+	}
+	if len(crash.Frames) > 0 {
+		r.Crashed.Stack = &Stack{End: "as the log has it"}
+	}
+	for _, f := range crash.Frames {
+		if !f.Uncertain {
+			r.Crashed.Stack.Frames = append(r.Crashed.Stack.Frames, Frame{Address: f.Address, Symbol: f.Symbol, Offset: f.Offset, Size: f.Size, Module: f.Module, Interrupted: f.Interrupted})
+		}
+	}
 }
 
 // evidence returns the frames of the stack that tells about a crash of this kind.

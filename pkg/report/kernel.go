@@ -49,7 +49,10 @@ func (m *maker) variables() error {
 	}
 	reader := &object.Kernel{Reader: m.mem}
 	if addr, err = m.mem.Ulong(addr, "saved_command_line"); err == nil {
-		k.Cmdline, err = reader.Text(addr, maxCommandLine, "saved_command_line")
+		var line string
+		if line, err = reader.Text(addr, maxCommandLine, "saved_command_line"); err == nil {
+			k.Cmdline = line
+		}
 	}
 	if at, err2 := m.symbol("dump_stack_arch_desc_str"); err2 == nil {
 		if text, err2 := reader.Text(at, 128, "dump_stack_arch_desc_str"); err2 == nil {

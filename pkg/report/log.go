@@ -115,6 +115,10 @@ func (m *maker) look(r printk.Record) {
 	if _, from, ok := strings.Cut(text, execFrom); ok && m.report.ExecFrom == "" && strings.HasPrefix(text, "KHO: ") {
 		m.report.ExecFrom, _, _ = strings.Cut(printable(from), " ")
 	}
+	// init/main.c; where the memory tells it, that counts.
+	if _, line, ok := strings.Cut(text, "Kernel command line: "); ok && m.report.Kernel.Cmdline == "" {
+		m.report.Kernel.Cmdline = line
+	}
 	// mm/oom_kill.c: dump_header, __oom_kill_process
 	if strings.Contains(text, " invoked oom-killer: ") {
 		m.findings.oomCalls++

@@ -17,13 +17,17 @@ type stackMaker struct {
 	err      error // why stacks can't be walked
 	text     []unwind.Range
 	named    map[uint64]Frame
+	frames   int // of all stacks so far
 }
 
 // maxText bounds the code of a kernel, in bytes.
 const maxText = 1 << 30
 
-// maxNamed bounds the frames whose names are kept.
-const maxNamed = 4096
+// Bounds of the frames whose names are kept, and of those of a report.
+const (
+	maxNamed  = 4096
+	maxFrames = 1 << 14
+)
 
 // prepare finds out how the stacks of this kernel are walked.
 func (s *stackMaker) prepare(m *maker) {
@@ -87,7 +91,11 @@ func (s *stackMaker) functionStart(addr uint64) (uint64, bool) {
 
 // walk walks a stack.
 func (s *stackMaker) walk(from unwind.Registers) *Stack {
+	if s.frames > maxFrames {
+		return &Stack{End: fmt.Sprintf("left out, as other stacks of the report have %d frames", s.frames)}
+	}
 	walked := s.unwinder.Walk(from)
+	s.frames += len(walked.Frames)
 	out := &Stack{End: walked.End, Frames: make([]Frame, 0, len(walked.Frames))}
 	for _, f := range walked.Frames {
 		out.Frames = append(out.Frames, s.name(f))

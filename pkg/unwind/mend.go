@@ -3,6 +3,9 @@ package unwind
 // maxScan bounds how many words of a stack are searched for where a function returns to.
 const maxScan = 512
 
+// maxPushed bounds how many words before a return address may be registers that the function has pushed.
+const maxPushed = 16
+
 // mend walks from registers that were noted in a function without unwind data: __crash_kexec, which every panic goes
 // through, is marked so (STACK_FRAME_NON_STANDARD). Its return address is the first word on the stack that follows a
 // call of it. What BP was in the caller is either there still or was pushed before that.
@@ -34,10 +37,8 @@ func (o *orc) mend(from Registers) (Stack, bool) {
 	caller := Registers{PC: back, SP: from.SP + 8*uint64(n) + 8, FP: from.FP, Call: true}
 	first := Frame{Address: from.PC}
 	var best Stack
-	for i := -1; i < n; i++ {
-		if i >= 0 {
-			caller.FP = words[i]
-		}
+	for _, bp := range append([]uint64{from.FP}, words[max(0, n-maxPushed):n]...) {
+		caller.FP = bp
 		w := o.begin(caller)
 		w.run()
 		s := Stack{append([]Frame{first}, w.stack.Frames...), w.stack.End}

@@ -75,6 +75,9 @@ func (m *maker) evidence(crash *oops.Oops) []oops.Frame {
 	}
 	var frames []oops.Frame
 	for _, f := range stack.Frames {
+		if m.stacks.arch != nil && m.stacks.arch.NamesAddress && f.Offset == f.Size && !f.Interrupted {
+			f.Offset = 0 // as in the log, where the name is wrong: neither is to count
+		}
 		frames = append(frames, oops.Frame{Symbol: f.Symbol, Offset: f.Offset, Size: f.Size, Module: f.Module, Address: f.Address, Interrupted: f.Interrupted})
 	}
 	return frames

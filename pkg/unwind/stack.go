@@ -103,14 +103,18 @@ type Arch struct {
 	// it is PC that is not in the kernel's half of the addresses.
 	mode, mask, user uint64
 
+	// NamesAddress says that in the kernel's log a frame has the name of what is at the address, where it should be of
+	// what is before: a call that is the last instruction of a function returns to the next one.
+	NamesAddress bool
+
 	unwinder func(*Kernel) (Unwinder, error)
 }
 
 // archs has those that are known (arch/*/include/asm/ptrace.h).
 var archs = [...]Arch{
-	{elf.EM_X86_64, 168, regsIP, regsSP, regsBP, 0, regsCS, 3, 3, newORC},
-	{elf.EM_AARCH64, 272, arm64PC, 248, arm64FP, 0, arm64PState, arm64Mode, 0, newARM64},
-	{elf.EM_RISCV, 256, riscvPC, 16, riscvFP, riscvLink, 0, 0, 0, newRISCV},
+	{elf.EM_X86_64, 168, regsIP, regsSP, regsBP, 0, regsCS, 3, 3, false, newORC},
+	{elf.EM_AARCH64, 272, arm64PC, 248, arm64FP, 0, arm64PState, arm64Mode, 0, true, newARM64},
+	{elf.EM_RISCV, 256, riscvPC, 16, riscvFP, riscvLink, 0, 0, 0, true, newRISCV},
 }
 
 // ArchOf returns an architecture. The error says that it isn't known.

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+
+	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
 // Arch is a kind of machine.
@@ -140,4 +142,27 @@ func (m *Image) Export(s Struct, members ...string) {
 	for _, name := range members {
 		m.Line("OFFSET(%s.%s)=%d", s.Name, name, s.Offsets[name])
 	}
+}
+
+// Memory returns the image as it is now, without a dump around it.
+func (m *Image) Memory() vmcore.Memory { return &imageMemory{m} }
+
+type imageMemory struct{ m *Image }
+
+func (i *imageMemory) Platform() vmcore.Platform {
+	return vmcore.Platform{Machine: i.m.Machine, Order: i.m.Order, Word: i.m.Word}
+}
+
+func (i *imageMemory) VMCoreInfo() (*vmcore.VMCoreInfo, error) {
+	return vmcore.ParseVMCoreInfo([]byte(i.m.info.String()))
+}
+
+func (i *imageMemory) ReadVirtAt(b []byte, addr uint64) (int, error) {
+	if addr < i.m.Virt || addr-i.m.Virt >= uint64(len(i.m.data)) {
+		return 0, fmt.Errorf("virtual address %#x: %w", addr, vmcore.ErrNotInDump)
+	}
+	if n := copy(b, i.m.data[addr-i.m.Virt:]); n < len(b) {
+		return n, fmt.Errorf("virtual address %#x: %w", addr+uint64(n), vmcore.ErrNotInDump)
+	}
+	return len(b), nil
 }

@@ -149,7 +149,7 @@ func (t *Types) sizeOf(id ID, depth int) (ID, uint64, error) {
 }
 
 // maxMembers bounds how many members are looked at for one.
-const maxMembers = 1 << 16
+const maxMembers = 1 << 13
 
 // member looks a member up by name.
 func (t *Types) member(id ID, name string) (Field, error) {

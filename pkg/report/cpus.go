@@ -76,7 +76,6 @@ func (m *maker) cpus() error {
 	if err := m.findCPUs(); err != nil {
 		return err
 	}
-	m.stacks.prepare(m)
 	m.crashed = m.panicked()
 	notes, notesErr := m.symbol("crash_notes")
 	if notesErr == nil {
@@ -89,9 +88,8 @@ func (m *maker) cpus() error {
 		if err == nil {
 			regs, err = m.crashNote(notes + c.offset)
 		}
-		if err == nil && regs != 0 {
-			c.online = true // others were taken offline by the panic
-		}
+		// A panic may take CPUs offline.
+		c.online = c.online || err == nil && regs != 0 || c.number == m.crashed
 		if !c.online {
 			continue
 		}

@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/gokexec/gokexec/pkg/btf"
 )
@@ -53,7 +52,7 @@ func (m *maker) hardwareErrors() error {
 		m.report.HardwareErrors = append(m.report.HardwareErrors, HardwareError{
 			Kind:  strings.ToLower(strings.TrimPrefix(e.Name, "HWERR_RECOV_")),
 			Count: n,
-			Last:  time.Unix(sec, 0).UTC(),
+			Last:  clock(sec),
 		})
 	}
 	return nil

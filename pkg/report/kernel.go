@@ -1,6 +1,8 @@
 package report
 
 import (
+	"time"
+
 	"github.com/gokexec/gokexec/pkg/object"
 	"github.com/gokexec/gokexec/pkg/vmcore"
 )
@@ -18,8 +20,7 @@ func (m *maker) info() error {
 	k := &m.report.Kernel
 	k.Release = mem.Info.OSRelease
 	k.BuildID, _ = mem.Info.Lookup("BUILD-ID")
-	if !mem.Info.CrashTime.IsZero() {
-		at := mem.Info.CrashTime.UTC()
+	if at := clock(mem.Info.CrashTime.Unix()); !mem.Info.CrashTime.IsZero() && !at.IsZero() {
 		k.CrashTime = &at
 	}
 	uts, ok := mem.Info.Symbol("init_uts_ns")
@@ -35,6 +36,14 @@ func (m *maker) info() error {
 	k.Version = vmcore.CString(names[3*utsLength : 4*utsLength])
 	k.Machine = vmcore.CString(names[4*utsLength:])
 	return nil
+}
+
+// clock is a time by the kernel's clock, zero where it is garbage: before 1970, or not of four digits.
+func clock(sec int64) time.Time {
+	if sec < 0 || sec > 253402300799 {
+		return time.Time{}
+	}
+	return time.Unix(sec, 0).UTC()
 }
 
 // maxCommandLine bounds the command line, in bytes; no architecture has more (COMMAND_LINE_SIZE).

@@ -22,6 +22,7 @@ func Make(ctx context.Context, dump vmcore.Memory) *Report {
 	m.noTypes = m.types()
 	m.part("kernel", m.variables)
 	m.part("modules", m.modules)
+	m.stacks.prepare(m)
 	m.part("cpus", m.cpus)
 	m.part("tasks", m.tasks)
 	m.part("memory", m.memory)

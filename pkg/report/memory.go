@@ -1,14 +1,11 @@
 package report
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // pageSize is that of the kernel in bytes.
 func (m *maker) pageSize() uint64 {
-	if n := m.mem.Info.PageSize; n > 0 {
-		return n
+	if m.mem != nil && m.mem.Info.PageSize > 0 {
+		return m.mem.Info.PageSize
 	}
 	return 4096
 }
@@ -16,10 +13,9 @@ func (m *maker) pageSize() uint64 {
 // memory fills in what memory was used for.
 func (m *maker) memory() error {
 	page := m.pageSize()
-	total, ok := m.number("_totalram_pages", 8)
-	if !ok {
-		_, err := m.symbol("_totalram_pages")
-		return cmpError(err, errors.New("_totalram_pages can't be read"))
+	total, err := m.variable("_totalram_pages", 8)
+	if err != nil {
+		return err
 	}
 	out := &Memory{Total: total * page}
 	m.report.Memory = out
@@ -99,16 +95,6 @@ func (m *maker) hugePages() (size uint64) {
 		state.Address += state.Field.Size
 	}
 	return size
-}
-
-// cmpError returns the first error that is one.
-func cmpError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // hints notes signs of a lack of memory.

@@ -79,17 +79,22 @@ func (m *maker) object(symbol, typ string) (object.Object, error) {
 	return m.kernel.At(typ, addr)
 }
 
-// number reads a variable of so many bytes; ok is false if it can't be told.
-func (m *maker) number(symbol string, size int) (uint64, bool) {
+// variable reads a variable of 4 or 8 bytes.
+func (m *maker) variable(symbol string, size int) (uint64, error) {
 	addr, err := m.symbol(symbol)
 	if err != nil {
-		return 0, false
+		return 0, err
 	}
 	if size == 4 {
 		v, err := m.mem.Uint32(addr, symbol)
-		return uint64(v), err == nil
+		return uint64(v), err
 	}
-	v, err := m.mem.Uint64(addr, symbol)
+	return m.mem.Uint64(addr, symbol)
+}
+
+// number is variable; ok is false if it can't be told.
+func (m *maker) number(symbol string, size int) (v uint64, ok bool) {
+	v, err := m.variable(symbol, size)
 	return v, err == nil
 }
 

@@ -32,6 +32,10 @@ const (
 // prepare finds out how the stacks of this kernel are walked.
 func (s *stackMaker) prepare(m *maker) {
 	s.m, s.named = m, map[uint64]Frame{}
+	if m.symbols == nil {
+		s.err = m.noTypes
+		return
+	}
 	for _, r := range []struct{ start, end string }{{"_stext", "_etext"}, {"_sinittext", "_einittext"}} {
 		if start, size, ok := m.symbols.Range(r.start, r.end); ok && size <= maxText {
 			s.text = append(s.text, unwind.Range{Start: start, End: start + size})

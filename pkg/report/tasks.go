@@ -215,11 +215,12 @@ func printable(s string) string {
 // ends when each returns an error, with that error.
 func EachTask(ctx context.Context, dump vmcore.Memory, each func(Task) error) error {
 	m := newMaker(ctx, dump)
-	for _, do := range []func() error{m.info, m.types, m.modules, m.cpus} {
+	for _, do := range []func() error{m.info, m.types, m.modules} {
 		if err := do(); err != nil {
 			return err
 		}
 	}
+	m.stacks.prepare(m)
 	m.eachThread = func(o object.Object) error {
 		t, err := m.task(o)
 		if err != nil {

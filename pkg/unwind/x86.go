@@ -135,7 +135,7 @@ func (w *x86Walk) step() error {
 		}
 	}
 	if err == nil {
-		err = w.base(e, cfa)
+		err = w.base(e, was.pc, cfa)
 	}
 	if err != nil {
 		return err
@@ -187,8 +187,8 @@ func (w *x86Walk) frame(e entry) (uint64, error) {
 	return v + off, err
 }
 
-// base sets the BP of the caller.
-func (w *x86Walk) base(e entry, cfa uint64) (err error) {
+// base sets the BP of the caller of what is at pc.
+func (w *x86Walk) base(e entry, pc, cfa uint64) (err error) {
 	switch e.bpReg {
 	case undefined:
 		if w.saved != 0 {
@@ -199,7 +199,7 @@ func (w *x86Walk) base(e entry, cfa uint64) (err error) {
 	case bp:
 		w.bp, err = w.word(w.bp + uint64(e.bpOffset))
 	default:
-		err = fmt.Errorf("the unwind data for %#x count BP from a register that is not known", w.pc)
+		err = fmt.Errorf("the unwind data for %#x count BP from a register that is not known", pc)
 	}
 	return err
 }

@@ -35,7 +35,7 @@ func (o *orc) Walk(from Registers) Stack {
 	case err == errNoEntry:
 		w.strayed()
 	case err == nil && e.kind == frameUndefined:
-		if s, ok := o.mend(from); ok {
+		if s, ok := o.fromUnmarked(from); ok {
 			return s
 		}
 	}

@@ -6,10 +6,10 @@ const maxScan = 512
 // maxPushed bounds how many words before a return address may be registers that the function has pushed.
 const maxPushed = 16
 
-// mend walks from registers that were noted in a function without unwind data: __crash_kexec, which every panic goes
+// fromUnmarked walks from registers that were noted in a function without unwind data: __crash_kexec, which every panic goes
 // through, is marked so (STACK_FRAME_NON_STANDARD). Its return address is the first word on the stack that follows a
 // call of it. What BP was in the caller is either there still or was pushed before that.
-func (o *orc) mend(from Registers) (Stack, bool) {
+func (o *orc) fromUnmarked(from Registers) (Stack, bool) {
 	if o.FunctionStart == nil {
 		return Stack{}, false
 	}

@@ -1,0 +1,60 @@
+package report
+
+import "fmt"
+
+// share is a part of the memory.
+type share struct {
+	name  string
+	note  string
+	bytes uint64
+}
+
+// shares are what the memory consisted of; they add up to all of it, as far as the kernel's counters do.
+func (m *Memory) shares() []share {
+	file := ""
+	if m.Shared > 0 {
+		file = sizeText(m.Shared) + " of them tmpfs and shared memory"
+	}
+	all := []share{
+		{"processes", "anonymous memory", m.Anonymous},
+		{"files", file, m.File},
+		{"slab, kept", "kernel objects that can't be given up", m.SlabKept},
+		{"slab, cache", "kernel objects that can be given up", m.SlabCache},
+		{"page tables", "", m.PageTables},
+		{"kernel stacks", "", m.KernelStack},
+		{"free", "", m.Free},
+	}
+	known := uint64(0)
+	for _, s := range all {
+		known += s.bytes
+	}
+	if known < m.Total {
+		// Before what is free.
+		free := all[len(all)-1]
+		all = append(all[:len(all)-1], share{"other", "vmalloc, drivers, per-CPU data", m.Total - known}, free)
+	}
+	return all
+}
+
+// percent is a part of a whole in %; 0 if there is none.
+func percent(part, whole uint64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return min(float64(part)/float64(whole)*100, 100)
+}
+
+// sizeText is a number of bytes with a unit, a power of 1024.
+func sizeText(bytes uint64) string {
+	v, unit := float64(bytes)/1024, "KiB"
+	for _, next := range [...]string{"MiB", "GiB", "TiB", "PiB"} {
+		if v < 1024 {
+			break
+		}
+		v, unit = v/1024, next
+	}
+	if v < 10 && v != float64(int(v)) {
+		return fmt.Sprintf("%.1f %s", v, unit)
+	}
+	return fmt.Sprintf("%.0f %s", v, unit)
+}

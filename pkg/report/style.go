@@ -45,6 +45,7 @@ th, td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); ver
 .memory i, .key, .bar i { display: block; }
 .memory i + i { border-left: 1px solid var(--box); }
 .parts { margin-top: .7rem; }
+.parts td:first-child { white-space: nowrap; }
 .key { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border: 1px solid var(--line); border-radius: 2px; }
 .bar { width: 50%; }
 .bar i { height: 4px; min-width: 1px; background: var(--bar); border-radius: 2px; }

@@ -113,6 +113,7 @@ func commands() []command {
 		drillCommand(),
 		metricsCommand(),
 		captureCommand(),
+		reportCommand(),
 		dumpCommand(),
 		tidyCommand(),
 		storageCommand(),

@@ -106,6 +106,30 @@ func own(info fs.FileInfo) bool {
 	return ok && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
 }
 
+// OpenOwn opens a directory in which files of a dump may be written: it belongs to this user alone, and the last part of
+// its name is no link.
+func OpenOwn(dir string) (*os.Root, error) {
+	info, err := os.Lstat(dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	// What was opened counts.
+	if info, err = root.Stat("."); err == nil && !own(info) {
+		err = fmt.Errorf("%s belongs to others, or may be changed by others: nothing is written there", dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
+}
+
 // onDisk is what removing a file gives back, in bytes: at least 1, so that it is not nothing.
 func onDisk(info fs.FileInfo) int64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {

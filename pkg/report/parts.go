@@ -8,6 +8,12 @@ import (
 	"io"
 )
 
+// Names of a report beside its dump.
+const (
+	TextName = "report.txt"
+	JSONName = "report.json"
+)
+
 // MaxParts bounds what [Report.WriteParts] writes, in bytes.
 const MaxParts = 1 << 20
 

@@ -274,7 +274,7 @@ func joined(by string, parts ...string) string {
 	return strings.Join(given, by)
 }
 
-// aboutCrash reports whether a line of the log is the one that the report is about.
+// aboutCrash reports whether a line of the log is the one that the report is about, or the panic.
 func (r *Report) aboutCrash(l string) bool {
-	return r.Message != "" && strings.Contains(l, r.Message)
+	return r.Message != "" && strings.Contains(l, r.Message) || strings.Contains(l, "Kernel panic - not syncing")
 }

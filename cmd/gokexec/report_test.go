@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/dumptest"
+	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/report"
+)
+
+// crashedCore is a dump with a log that ends in a panic.
+func crashedCore() []byte {
+	m := dumptest.NewImage(dumptest.Archs[0], "6.12.0-test")
+	dumptest.ByteRing(m, 4096, 0, []byte("<4>[    1.500000] hello\n<0>[    2.000000] Kernel panic - not syncing: sysrq triggered crash\n"))
+	return m.Core().Bytes()
+}
+
+func TestReport(t *testing.T) {
+	b := newBench(t)
+	dump := b.file("vmcore", crashedCore())
+	b.want(exitOK, "6.12.0-test", "", "report", dump)
+	b.want(exitOK, "> [    2.000000] Kernel panic", "", "report", dump)
+	out := filepath.Join(b.dir, "out")
+	b.want(exitOK, "", "", "report", dump, "-o", out)
+	if text := string(b.read(out)); !strings.Contains(text, "End of the kernel log") {
+		t.Errorf("-o wrote %q", text)
+	}
+	b.want(exitOK, `"release": "6.12.0-test"`, "", "report", "--json", dump)
+	saved := b.file("report.json", bytes.Clone(b.stdout.Bytes()))
+	b.want(exitOK, "6.12.0-test", "", "report", saved)
+
+	// The page alone, and with another form.
+	page := filepath.Join(b.dir, "page.html")
+	b.want(exitOK, page+": ", "", "report", "--html", page, dump)
+	if text := string(b.read(page)); !strings.HasPrefix(text, "<!DOCTYPE html>") || !strings.HasSuffix(text, "</html>\n") {
+		t.Errorf("--html wrote %.80q", text)
+	}
+	b.want(exitOK, "<!DOCTYPE html>", "", "report", "--html", "-", dump)
+	b.want(exitOK, `"version": 1`, "", "report", "--html", page, "--json", dump)
+
+	tarred := b.file("tar", tarOf(t, "vmcore", crashedCore()))
+	b.want(exitOK, "Kernel panic", "", "report", tarred)
+}
+
+func TestReportRefusals(t *testing.T) {
+	b := newBench(t)
+	garbage := b.file("garbage", bytes.Repeat([]byte("garbage "), 1000))
+	future := b.file("future.json", []byte(`{"version": 99}`))
+	dump := b.file("vmcore", crashedCore())
+	empty := t.TempDir()
+	for _, tt := range []struct {
+		code int
+		says string
+		argv []string
+	}{
+		{exitFailure, "check the path", []string{filepath.Join(b.dir, "none")}},
+		{exitFailure, "a dump is wanted", []string{garbage}},
+		{exitFailure, "version 99; want 1", []string{future}},
+		{exitFailure, "is no directory of a dump", []string{empty}},
+		{exitFailure, "must be seekable", []string{"/dev/null"}},
+		{exitUsage, "no DUMP", nil},
+		{exitUsage, "no DUMP", []string{"--parts"}},
+		{exitUsage, "--save names its files", []string{"--save", "--json", empty}},
+		{exitFailure, "no such file", []string{"--html", filepath.Join(b.dir, "none/page.html"), dump}},
+	} {
+		b.want(tt.code, "", tt.says, append([]string{"report"}, tt.argv...)...)
+		if b.stdout.Len() > 0 {
+			t.Errorf("report %q printed %q", tt.argv, &b.stdout)
+		}
+	}
+}
+
+func TestReportOfDirectory(t *testing.T) {
+	b := newBench(t)
+	dir := filepath.Join(b.dir, "20261130T011203Z")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(capture.VMCoreName, crashedCore())
+	b.want(exitOK, "Kernel panic", "", "report", dir)
+	b.want(exitOK, dir+": ", "", "report", "--save", dir)
+	for _, name := range []string{report.TextName, report.JSONName} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v; want it, for root alone", name, info, err)
+		}
+	}
+	b.want(exitOK, "", "", "report", "--save", dir)
+	if b.stdout.Len() > 0 {
+		t.Errorf("saved again: %q", &b.stdout)
+	}
+	// What is left when the memory is gone.
+	if err := os.Remove(filepath.Join(dir, capture.VMCoreName)); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitOK, "Kernel panic", "", "report", dir)
+}
+
+// A directory that others may change could have a link in place of the report: nothing is written there.
+func TestReportSavesInOwnDirectoriesOnly(t *testing.T) {
+	b := newBench(t)
+	make := func(name string, mode os.FileMode) string {
+		dir := filepath.Join(b.dir, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, capture.VMCoreName), crashedCore(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	shared, good, linked := make("shared", 0o777), make("good", 0o700), make("linked", 0o700)
+	victim := b.file("victim", []byte("keep"))
+	for _, name := range []string{report.TextName, report.TextName + ".incomplete"} {
+		if err := os.Symlink(victim, filepath.Join(linked, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(b.dir, "link")
+	if err := os.Symlink(good, link); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitFailure, linked+": ", "may be changed by others", "report", "--save", shared, link, linked)
+	if string(b.read(victim)) != "keep" {
+		t.Error("a link was followed")
+	}
+	for _, dir := range []string{shared, good} {
+		if fileThere(filepath.Join(dir, report.JSONName)) {
+			t.Errorf("%s has a report", dir)
+		}
+	}
+	if info, err := os.Lstat(filepath.Join(linked, report.TextName)); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("%s: %v, %v; want a file in place of the link", report.TextName, info, err)
+	}
+}
+
+// The child of a capture, as a process of its own: it bounds its memory.
+func TestReportParts(t *testing.T) {
+	b := newBench(t)
+	cmd := process(t, "report", "--parts", b.file("vmcore", crashedCore()))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := report.ReadParts(out)
+	if err != nil || !strings.Contains(string(p.Text), "Kernel panic") || !json.Valid(p.JSON) {
+		t.Errorf("%+v, %v; want all parts", p, err)
+	}
+}

@@ -32,8 +32,10 @@ PARTUUID=, PARTLABEL=, WWID= or SERIAL=; in a value and in PATH \xHH stands for 
 as \x20 for a blank.
 
 Each dump has a directory of its own, named after the time of the crash, with dmesg.txt,
-vmcore (called vmcore.incomplete until all of it is on disk) and result.json. The log is on
-disk before the memory is read. A page that can't be read is saved as zeros and counted.
+report.txt and report.json (gokexec report), vmcore (called vmcore.incomplete until all of it
+is on disk) and result.json. The log is on disk before the report is made, and the report before
+the memory is read. The report is made by a process of its own with little memory and time: its
+failure is noted in result.json and costs nothing else. A page that can't be read is saved as zeros and counted.
 
 By default the dump has makedumpfile's compressed format, which crash(8) and drgn read, and
 lacks what rarely matters: zero pages, page cache, memory of processes, free memory (--dump-level
@@ -102,7 +104,7 @@ func captureConfig(file string, targets []string, overwrite bool, limits *limitO
 		return cfg, cfg.Validate()
 	}
 	if len(targets) > 0 || overwrite || limits.given() {
-		return capture.Config{}, errors.New("--config names the targets and limits; give no others, and none of --overwrite, --keep-free, --keep-dump, --keep-dumps, --device-timeout, --stall-timeout, --start-dirty-degraded, --dump-level, --format and --compress")
+		return capture.Config{}, errors.New("--config names the targets and limits; give no others, and none of --overwrite, --keep-free, --keep-dump, --keep-dumps, --device-timeout, --stall-timeout, --report-timeout, --start-dirty-degraded, --dump-level, --format and --compress")
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -136,7 +138,7 @@ func (e *env) capture(ctx context.Context, cfg capture.Config, source string, as
 		}
 	}
 	_, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS)
-	result, err := capture.Run(ctx, cfg, capture.Options{Source: source, Version: version(), Console: e.messages, ReplaceLine: err == nil})
+	result, err := capture.Run(ctx, cfg, capture.Options{Source: source, Version: version(), Reporter: reporter(), Console: e.messages, ReplaceLine: err == nil})
 	code := capture.ExitCode(result, err)
 	if result != nil && asJSON {
 		if jsonErr := e.printJSON(result); jsonErr != nil {

@@ -48,6 +48,7 @@ var configKeys = []configKey{
 	{section: "Capture", key: "DiskKeys", command: "initramfs", flag: "disk-keys"},
 	{section: "Capture", key: "DeviceTimeout", command: "initramfs", flag: "device-timeout"},
 	{section: "Capture", key: "StallTimeout", command: "initramfs", flag: "stall-timeout"},
+	{section: "Capture", key: "ReportTimeout", command: "initramfs", flag: "report-timeout"},
 	{section: "Capture", key: "FinalAction", command: "initramfs", flag: "final-action"},
 	{section: "Capture", key: "FailureAction", command: "initramfs", flag: "failure-action"},
 	{section: "Capture", key: "Overwrite", command: "initramfs", flag: "overwrite"},

@@ -68,7 +68,7 @@ func systemInit() otherInit {
 func firstProcess(sys capture.System, o otherInit) {
 	switch sys.Place() {
 	case capture.CaptureKernel:
-		end := capture.Init(capture.InitOptions{System: sys, Version: version(), LoadModules: loadModules})
+		end := capture.Init(capture.InitOptions{System: sys, Version: version(), Reporter: reporter(), LoadModules: loadModules})
 		o.exit(end.ExitCode)
 	case capture.OtherKernel:
 		o.handOver()

@@ -79,7 +79,7 @@ nothing. Its standard input is empty, its output is shown and the end of it kept
 its environment what is known: GOKEXEC_STAGE (pre, post or emergency), GOKEXEC_VMCORE (the
 memory of the crashed kernel, /proc/vmcore), GOKEXEC_VERSION, GOKEXEC_KERNEL_RELEASE and
 GOKEXEC_CRASH_TIME (of the crashed kernel); after the capture GOKEXEC_OUTCOME (complete,
-incomplete, log-only or failed), GOKEXEC_TARGET, GOKEXEC_LOCATION (the directory in the
+incomplete, log-only or failed), GOKEXEC_TITLE and GOKEXEC_FINGERPRINT (of the report), GOKEXEC_TARGET, GOKEXEC_LOCATION (the directory in the
 target, or the device), and GOKEXEC_DIRECTORY (where the files of the dump are now, if they
 are in a filesystem, which stays mounted until the hooks have ended).`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {

@@ -159,3 +159,24 @@ func TestReportParts(t *testing.T) {
 		t.Errorf("%+v, %v; want all parts", p, err)
 	}
 }
+
+// A capture makes the report by a process of its own, and saves it with the dump.
+func TestCaptureSavesReport(t *testing.T) {
+	b := newBench(t)
+	into := t.TempDir()
+	source := b.file("vmcore", crashedCore())
+	if code := b.run("capture", "--json", "--source", source, "dir:"+into); code != exitOK || !strings.Contains(b.stdout.String(), `"files": [`) {
+		t.Errorf("capture = %d, %s%s", code, &b.stdout, &b.stderr)
+	}
+	dirs, err := filepath.Glob(filepath.Join(into, "*"))
+	if err != nil || len(dirs) != 1 {
+		t.Fatalf("%v, %v; want one dump", dirs, err)
+	}
+	b.want(exitOK, "6.12.0-test", "", "report", filepath.Join(dirs[0], report.JSONName))
+	if text := string(b.read(filepath.Join(dirs[0], report.TextName))); !strings.Contains(text, "> [    2.000000] Kernel panic") {
+		t.Errorf("%s = %q", report.TextName, text)
+	}
+	if b.run("capture", "--json", "--report-timeout", "0", "--source", source, "dir:"+into); strings.Contains(b.stdout.String(), `"report"`) {
+		t.Errorf("--report-timeout 0: %s", &b.stdout)
+	}
+}

@@ -117,7 +117,10 @@ func (e *env) reportOfDump(ctx context.Context, paths []string) (*report.Report,
 	return r, ctx.Err()
 }
 
-// writeParts is the child of a capture.
+// reporter is this program as the child of a capture.
+func reporter() []string { return []string{selfExecutable, "report", "--parts"} }
+
+// writeParts is that child.
 func writeParts(ctx context.Context, e *env, paths []string) error {
 	if len(paths) == 0 {
 		return usageError("no DUMP")

@@ -42,6 +42,8 @@ func (r *run) attempt(ctx context.Context, index int, before []error, w watcher)
 	}
 	w.touch()
 	w.report(res)
+	r.saveReport(ctx, s, res, w.touch)
+	w.report(res)
 	next, err := r.saveMemory(ctx, s, res, w)
 	res.addError(err)
 	w.touch()

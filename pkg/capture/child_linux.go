@@ -34,11 +34,11 @@ func (s *linuxProcess) RunChild(c Child) error {
 		// What PID 1 starts inherits it; the kernel never kills PID 1 itself (mm/oom_kill.c, oom_unkillable_task).
 		preferAsVictim("self")
 		// What is written to the root of an initramfs is memory that nobody gets back.
-		if unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, "") == nil {
+		if !c.Own && unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, "") == nil {
 			defer func() { _ = unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND, "") }()
 		}
 	}
-	pid, ended, err := s.start([]string{c.Path}, &os.ProcAttr{Env: c.Env, Dir: "/", Files: []*os.File{null, w, w}, Sys: &syscall.SysProcAttr{Setsid: true}})
+	pid, ended, err := s.start(append([]string{c.Path}, c.Args...), &os.ProcAttr{Env: c.Env, Dir: "/", Files: []*os.File{null, w, w}, Sys: &syscall.SysProcAttr{Setsid: true}})
 	w.Close()
 	if err != nil {
 		return err
@@ -55,9 +55,9 @@ func (s *linuxProcess) RunChild(c Child) error {
 	var status unix.WaitStatus
 	select {
 	case status = <-ended:
-		s.killChild(pid)
+		s.killChild(pid, c.Own)
 	case <-timer.C:
-		s.killChild(pid)
+		s.killChild(pid, c.Own)
 		late = fmt.Errorf("killed after %v, its time limit", c.Limit)
 		select {
 		case <-ended:
@@ -91,12 +91,12 @@ func (s *linuxProcess) alone() bool {
 }
 
 // killChild kills the children's process group; and, in a capture kernel, every other process (kill(2), -1): all are
-// the child's.
-func (s *linuxProcess) killChild(pid int) {
+// the child's, but for those of ours.
+func (s *linuxProcess) killChild(pid int, own bool) {
 	if pid > 1 {
 		_ = unix.Kill(-pid, unix.SIGKILL)
 	}
-	if s.alone() {
+	if !own && s.alone() {
 		_ = unix.Kill(-1, unix.SIGKILL)
 	}
 }

@@ -105,7 +105,7 @@ func TestRunChildOfInit(t *testing.T) {
 // TestRunChildOfCommand is the same where this process is no init: capture --config.
 func TestRunChildOfCommand(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "hook")
-	if err := os.WriteFile(name, []byte("#!/bin/sh\ncat /proc/self/oom_score_adj; sleep 1000 & echo $!; exit 2\n"), 0o700); err != nil {
+	if err := os.WriteFile(name, []byte("#!/bin/sh\ncat /proc/self/oom_score_adj; [ \"$1\" = \"a b\" ] || exit 3; sleep 1000 & echo $!; exit 2\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile("/proc/self/oom_score_adj")
@@ -113,7 +113,7 @@ func TestRunChildOfCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	err = NewSystem().RunChild(Child{Path: name, Env: os.Environ(), Limit: time.Minute, Output: &out})
+	err = NewSystem().RunChild(Child{Path: name, Args: []string{"a b"}, Env: os.Environ(), Limit: time.Minute, Output: &out})
 	if err == nil || err.Error() != "exit code 2" {
 		t.Errorf("RunChild: %v; want exit code 2", err)
 	}

@@ -93,6 +93,9 @@ type Config struct {
 	// of the old ones stays. Log and result stay. 0: nothing is removed. Only dumps that a capture has made are
 	// counted and removed.
 	KeepDumps int `json:"keep_dumps,omitempty"`
+	// ReportTimeoutSeconds is how long making the report of the crash may take, after the log is saved and before the
+	// memory is. 0: none is made. Default: 10.
+	ReportTimeoutSeconds *int `json:"report_timeout_seconds,omitempty"`
 	// StartDirtyDegraded starts a RAID 4, 5 or 6 that lacks a member and was being written to when the machine
 	// crashed. What was written last may be damaged then (the write hole), in files that have nothing to do with
 	// the dump. Default: such a target is refused.
@@ -187,6 +190,9 @@ func (c Config) Validate() error {
 	}
 	if days := c.KeepDumpDays; days != nil && (*days < 0 || *days > maxDays) {
 		return fmt.Errorf("%w: keep_dump_days is %d; want 0 to %d", ErrConfig, *days, maxDays)
+	}
+	if n := c.ReportTimeoutSeconds; n != nil && (*n < 0 || *n > maxReportSeconds) {
+		return fmt.Errorf("%w: report_timeout_seconds is %d; want 0 to %d", ErrConfig, *n, maxReportSeconds)
 	}
 	if err := c.validKeepDumps(); err != nil {
 		return err

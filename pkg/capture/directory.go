@@ -67,7 +67,7 @@ func (s *directorySink) location() string { return s.shown }
 func (s *directorySink) directory() string { return s.now }
 
 // put writes the file under another name first, so that one of this name is
-// whole. What fits of it stays on a full disk.
+// whole. What fits of a log stays on a full disk; of other files nothing does.
 func (s *directorySink) put(name string, write func(io.Writer) error) (int64, error) {
 	temp := path.Join(s.dir, name+incompleteSuffix)
 	f, err := s.sys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -79,6 +79,9 @@ func (s *directorySink) put(name string, write func(io.Writer) error) (int64, er
 	err = write(b)
 	if err == nil {
 		err = b.Flush()
+	}
+	if err != nil && name != LogName {
+		_ = f.Truncate(0)
 	}
 	if syncErr := f.Sync(); err == nil {
 		err = syncErr

@@ -151,6 +151,10 @@ func (h *hookRunner) environment(stage HookStage, res *Result, directory string)
 		return env
 	}
 	set("OUTCOME", string(res.Outcome))
+	if res.Report != nil {
+		set("TITLE", res.Report.Title)
+		set("FINGERPRINT", res.Report.Fingerprint)
+	}
 	set("TARGET", res.Target)
 	set("LOCATION", res.Location)
 	set("DIRECTORY", directory)

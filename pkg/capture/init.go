@@ -41,6 +41,8 @@ type InitOptions struct {
 	ConfigPath string
 	// Version is gokexec's, for the result.
 	Version string
+	// Reporter is that of [Options].
+	Reporter []string
 	// LoadModules loads the modules that the initramfs brings, and tells of single ones
 	// on the console, which nothing waits for; its error is told, and the capture goes
 	// on. nil loads none.
@@ -191,9 +193,7 @@ func (p *initProcess) capture() (*Result, int) {
 		return nil, ExitUsage
 	}
 	p.cfg = cfg
-	if !cfg.Hooks.none() {
-		p.prepareHooks()
-	}
+	p.prepareChildren()
 	ctx := context.Background()
 	if cfg.Watchdog {
 		p.dogs = startWatchdogs(p.sys, p.say) // before the modules, which may take long
@@ -205,7 +205,7 @@ func (p *initProcess) capture() (*Result, int) {
 		p.say("watchdog: there is no /dev/watchdogN: is its driver in this initramfs?")
 	}
 	res, err := Run(ctx, cfg, Options{
-		System: p.sys, Version: p.opt.Version, Console: p.out, ReplaceLine: isScreen(p.terminal()),
+		System: p.sys, Version: p.opt.Version, Reporter: p.opt.Reporter, Console: p.out, ReplaceLine: isScreen(p.terminal()),
 	})
 	code := ExitCode(res, err)
 	switch {
@@ -217,10 +217,16 @@ func (p *initProcess) capture() (*Result, int) {
 	return res, code
 }
 
-// prepareHooks keeps them from using up the memory: the kernel is to kill them rather than to panic, and what they
-// write to /tmp is bounded.
-func (p *initProcess) prepareHooks() {
-	err := p.sys.Mount("tmpfs", "/tmp", "tmpfs", "mode=1777,size="+hookTemp)
+// prepareChildren keeps hooks and the maker of the report from using up the memory: the kernel is to kill them rather
+// than to panic, and what hooks write to /tmp is bounded.
+func (p *initProcess) prepareChildren() {
+	err := error(nil)
+	switch {
+	case !p.cfg.Hooks.none():
+		err = p.sys.Mount("tmpfs", "/tmp", "tmpfs", "mode=1777,size="+hookTemp)
+	case len(p.opt.Reporter) == 0 || p.cfg.reportTimeout() == 0:
+		return
+	}
 	if panics, readErr := sysfs.ReadString(p.sys.FS(), panicOnOOM[1:]); readErr == nil && strings.TrimSpace(panics) != "0" {
 		err = errors.Join(err, p.write(panicOnOOM, "0"))
 	}

@@ -68,6 +68,8 @@ type Result struct {
 
 	Log    SavedLog    `json:"log"`
 	VMCore SavedVMCore `json:"vmcore"`
+	// Report is nil where none was to be made.
+	Report *SavedReport `json:"report,omitempty"`
 
 	Durations Durations `json:"durations"`
 	// RateBytesPerSecond is how much memory went into the dump a second.
@@ -162,14 +164,19 @@ func (r *Result) addError(err error) {
 		r.Errors = append(r.Errors, "more errors are not listed")
 		return
 	}
+	s := shortError(err)
+	if !slices.Contains(r.Errors, s) {
+		r.Errors = append(r.Errors, s)
+	}
+}
+
+// shortError is the text of an error, bounded.
+func shortError(err error) string {
 	s := err.Error()
 	if len(s) > maxErrorBytes {
 		s = s[:maxErrorBytes] + "..."
 	}
-	s = strings.ToValidUTF8(s, "\ufffd")
-	if !slices.Contains(r.Errors, s) {
-		r.Errors = append(r.Errors, s)
-	}
+	return strings.ToValidUTF8(s, "\ufffd")
 }
 
 func (r *Result) json() ([]byte, error) {

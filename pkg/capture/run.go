@@ -29,6 +29,9 @@ type Options struct {
 	Source string
 	// Version is gokexec's, for the result.
 	Version string
+	// Reporter is the program with its arguments that makes the report of the crash: it gets the source as one more
+	// argument, and writes what [report.ReadParts] reads. nil: there is no report.
+	Reporter []string
 	// Console gets messages and the progress; nil is nowhere. Nothing waits for it: what
 	// it doesn't take is lost ([Console]).
 	Console io.Writer
@@ -97,6 +100,9 @@ type run struct {
 	base   *Result    // what holds for every target
 	choose sync.Once
 	choice choice
+
+	makeReport sync.Once
+	made       madeReport
 
 	assemble sync.Once
 	layers   *stack.Assembler

@@ -88,9 +88,12 @@ type Process interface {
 // Child is a program for RunChild.
 type Child struct {
 	Path   string
+	Args   []string // without its name
 	Env    []string
 	Limit  time.Duration
 	Output io.Writer // gets what it prints; must not block
+	// Own is a program of ours, which changes nothing of the system and starts nothing.
+	Own bool
 }
 
 // File is an open file or device.

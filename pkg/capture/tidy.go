@@ -180,7 +180,7 @@ func (t *tidying) dropLogs(dropped func(oldDump)) error {
 	return nil
 }
 
-// dropDirectory removes the directory of a dump that has a log and a result alone.
+// dropDirectory removes the directory of a dump that has a log, a report and a result alone.
 func dropDirectory(root *os.Root, name string) (gone bool, err error) {
 	sub, err := root.OpenRoot(name)
 	if err != nil {
@@ -196,12 +196,12 @@ func dropDirectory(root *os.Root, name string) (gone bool, err error) {
 		return false, err
 	}
 	for _, name := range names {
-		if name != LogName && name != ResultName {
+		if name != LogName && name != ResultName && name != ReportName && name != ReportJSONName {
 			return false, nil
 		}
 	}
 	// The result last: what is left without it would be no dump any more.
-	for _, name := range []string{LogName, ResultName} {
+	for _, name := range []string{LogName, ReportName, ReportJSONName, ResultName} {
 		if err := sub.Remove(name); err != nil && !os.IsNotExist(err) {
 			return false, err
 		}

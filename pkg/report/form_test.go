@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -211,5 +212,40 @@ func TestLinesOfText(t *testing.T) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(l, "\n")); n > textWidth {
 			t.Errorf("%d columns: %s", n, l)
 		}
+	}
+}
+
+// Each key of report.json is in docs/formats.md.
+func TestKeysAreDocumented(t *testing.T) {
+	b, err := os.ReadFile("../../docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(b), "## report.json")
+	section, _, _ = strings.Cut(section, "\n## ")
+	keys := map[string]bool{}
+	collectKeys(reflect.TypeFor[Report](), keys)
+	if !keys["off_cpu_ns"] || !keys["holder_pid"] {
+		t.Fatalf("keys %v; want those of the nested structures too", keys)
+	}
+	for key := range keys {
+		if !strings.Contains(section, "`"+key+"`") {
+			t.Errorf("docs/formats.md does not name %s", key)
+		}
+	}
+}
+
+func collectKeys(v reflect.Type, keys map[string]bool) {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Slice {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct || v == reflect.TypeFor[time.Time]() {
+		return
+	}
+	for i := range v.NumField() {
+		if key, _, _ := strings.Cut(v.Field(i).Tag.Get("json"), ","); key != "" {
+			keys[key] = true
+		}
+		collectKeys(v.Field(i).Type, keys)
 	}
 }

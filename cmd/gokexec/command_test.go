@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,7 @@ type bench struct {
 	kmsg           string
 	drill          drillMachine
 	volume         stack.Row // of the map vg-root
+	stdin          io.Reader
 	stdout, stderr bytes.Buffer
 }
 
@@ -56,7 +58,7 @@ func (b *bench) file(name string, data []byte) string {
 func (b *bench) run(argv ...string) int {
 	b.stdout.Reset()
 	b.stderr.Reset()
-	e := &env{stdout: &b.stdout, stderr: &b.stderr, sysroot: b.kernel.Dir, stateDir: filepath.Join(b.kernel.Dir, "run/gokexec"), kernel: b.kernel, kmsg: b.kmsg, absent: 50 * time.Millisecond,
+	e := &env{stdin: b.stdin, stdout: &b.stdout, stderr: &b.stderr, sysroot: b.kernel.Dir, stateDir: filepath.Join(b.kernel.Dir, "run/gokexec"), kernel: b.kernel, kmsg: b.kmsg, absent: 50 * time.Millisecond,
 		libDir: filepath.Join(b.kernel.Dir, "var/lib/gokexec"), drill: b.drill,
 		maps: func() (storage.Maps, error) { return oneMap{"vg-root", b.volume}, nil }}
 	return run(context.Background(), e, argv)

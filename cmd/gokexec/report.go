@@ -12,12 +12,13 @@ import (
 
 // reportOptions are those of gokexec report.
 type reportOptions struct {
-	output   string
-	asJSON   bool
-	html     string
-	save     bool
-	parts    bool // for gokexec capture: report.WriteParts
-	addition bool // a form other than the page is asked for
+	output      string
+	asJSON      bool
+	html        string
+	fingerprint string
+	save        bool
+	parts       bool // for gokexec capture: report.WriteParts
+	addition    bool // a form other than the page is asked for
 }
 
 func reportCommand() command {
@@ -34,7 +35,8 @@ DUMP is what gokexec dump takes: a dump of any form, a device, all the files of 
 or a report.json. Without DUMP it is /proc/vmcore in a capture kernel, and elsewhere the newest dump at
 the targets of the crash kernel that is loaded. Where a dump has no memory any more, its report.json or its log is taken.
 
-The fingerprint is a number for the fault: the same on other machines, kernels and CPUs.
+The fingerprint is a number for the fault: the same on other machines, kernels and CPUs. --fingerprint takes it from a log
+alone, of a serial console, of pstore or of netconsole.
 
 A capture saves report.txt and report.json with each dump. --save adds them to a directory of a dump that has none, without DUMP
 to all at the targets of the crash kernel that is loaded; gokexec-tidy.service does that after a reboot.`,
@@ -43,6 +45,7 @@ to all at the targets of the crash kernel that is loaded; gokexec-tidy.service d
 			flags.StringVarP(&o.output, "output", "o", "-", "write the report to `FILE`, which is replaced when it is complete; - is the standard output")
 			flags.BoolVar(&o.asJSON, "json", false, "as JSON, which docs/formats.md describes")
 			flags.StringVar(&o.html, "html", "", "write one page to `FILE` that needs nothing else to be read; with --output or --json in addition")
+			flags.StringVar(&o.fingerprint, "fingerprint", "", "print fingerprint and title of the crash in the kernel log `FILE`; - is the standard input")
 			flags.BoolVar(&o.save, "save", false, "save report.txt and report.json in the directory of each dump that has none")
 			flags.BoolVar(&o.parts, "parts", false, "write head, text and JSON, each ended by a NUL")
 			flags.Lookup("parts").Hidden = true // of gokexec capture
@@ -56,6 +59,11 @@ to all at the targets of the crash kernel that is loaded; gokexec-tidy.service d
 
 func (o *reportOptions) run(ctx context.Context, e *env, args []string) error {
 	switch {
+	case o.fingerprint != "":
+		if len(args) > 0 || o.save || o.html != "" {
+			return usageError("--fingerprint takes a log in place of a DUMP, and goes with --json and --output only")
+		}
+		return o.ofLog(e)
 	case o.save:
 		if o.addition || o.html != "" {
 			return usageError("--save names its files itself: --output, --json and --html don't go with it")

@@ -99,10 +99,31 @@ func TestReportOfDirectory(t *testing.T) {
 		t.Errorf("saved again: %q", &b.stdout)
 	}
 	// What is left when the memory is gone.
-	if err := os.Remove(filepath.Join(dir, capture.VMCoreName)); err != nil {
-		t.Fatal(err)
+	remove := func(name string) {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
+	remove(capture.VMCoreName)
 	b.want(exitOK, "Kernel panic", "", "report", dir)
+	remove(report.JSONName)
+	put(capture.LogName, []byte("[    2.000000] Kernel panic - not syncing: alone\n"))
+	b.want(exitOK, "Not in this report\n  what the memory tells: the report is made of the log alone", "", "report", dir)
+	b.want(exitOK, dir+": ", "", "report", "--save", dir)
+}
+
+func TestReportFingerprint(t *testing.T) {
+	b := newBench(t)
+	log := b.file("log", []byte("[    2.000000] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n[    2.000001] Call Trace:\n[    2.000002]  panic+0x335/0x350\n[    2.000003]  mount_root_generic+0x1ba/0x360\n"))
+	b.want(exitOK, "mount_root_generic", "", "report", "--fingerprint", log)
+	line := b.stdout.String()
+	b.want(exitOK, `"fingerprint": "`+line[:16]+`"`, "", "report", "--json", "--fingerprint", log)
+	b.stdin = bytes.NewReader(b.read(log))
+	b.want(exitOK, line, "", "report", "--fingerprint", "-")
+	quiet := b.file("quiet", []byte("[    2.000000] all is well\n"))
+	b.want(exitFailure, "", "the log has no crash", "report", "--fingerprint", quiet)
+	b.want(exitFailure, "", "check the path", "report", "--fingerprint", quiet+"x")
+	b.want(exitUsage, "", "--fingerprint takes a log", "report", "--fingerprint", log, "vmcore")
 }
 
 // A directory that others may change could have a link in place of the report: nothing is written there.

@@ -78,6 +78,9 @@ func (e *env) reportOfDirectory(ctx context.Context, dir string) (*report.Report
 	if r, err := savedReport(filepath.Join(dir, report.JSONName)); r != nil || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return r, err
 	}
+	if path := filepath.Join(dir, capture.LogName); fileThere(path) {
+		return reportOfLog(path)
+	}
 	return nil, &advice.Problem{What: fmt.Sprintf("%s is no directory of a dump: it has neither %s, %s nor %s", dir, capture.VMCoreName, report.JSONName, capture.LogName),
 		Hint: "a capture makes one in /var/crash, or where Target= says, named after the time of the crash"}
 }

@@ -169,7 +169,7 @@ func (h *htmlWriter) blocked(r *Report) {
 		h.end()
 		return
 	}
-	h.section(joined(" of ", "Blocked tasks: "+strconv.Itoa(len(r.Blocked)), count(r.TaskCount, "task")))
+	h.section(r.blockedTitle())
 	for i, g := range r.groups() {
 		// The first one has waited longest.
 		h.fold(g.tasks[0].text()+after(" and ", count(len(g.tasks)-1, "other")), g.tasks[0].waiting(), i == 0)

@@ -21,14 +21,14 @@ func (h *htmlWriter) memory(m *Memory) {
 		h.text(s.name + " " + percentText(percent(s.bytes, m.Total)))
 	}
 	h.raw("\">")
-	for i, s := range shares {
+	for _, s := range shares {
 		if s.bytes > 0 {
-			h.raw("<i class=\"", shareClass(i, len(shares)), "\" style=\"width:", percentText(percent(s.bytes, m.Total)), "\"></i>")
+			h.raw("<i class=\"", s.class, "\" style=\"width:", percentText(percent(s.bytes, m.Total)), "\"></i>")
 		}
 	}
 	h.raw("</div>\n<table class=\"parts\">\n")
-	for i, s := range shares {
-		h.raw("<tr><td><i class=\"key ", shareClass(i, len(shares)), "\"></i>")
+	for _, s := range shares {
+		h.raw("<tr><td><i class=\"key ", s.class, "\"></i>")
 		h.text(s.name)
 		h.raw("</td>")
 		h.element("td class=\"number\"", sizeText(s.bytes))
@@ -37,17 +37,13 @@ func (h *htmlWriter) memory(m *Memory) {
 		h.raw("</tr>\n")
 	}
 	h.raw("</table>\n")
+	if swap := m.swapText(); swap != "" {
+		h.element("p class=\"note\"", swap)
+		h.raw("\n")
+	}
 	h.slabs(m)
 	h.processes(m)
 	h.end()
-}
-
-// shareClass is the colour of a share; the last is free memory.
-func shareClass(i, n int) string {
-	if i == n-1 {
-		return "free"
-	}
-	return "m" + strconv.Itoa(i)
 }
 
 func (h *htmlWriter) slabs(m *Memory) {

@@ -50,7 +50,7 @@ func sample() *Report {
 			{PID: 913, TGID: 913, Name: "postgres", State: "D", Off: 8400 * time.Millisecond, Stack: waits, WaitsFor: &Lock{Kind: "rwsem", Address: 0xffff888004100008}},
 			{PID: 914, TGID: 913, Name: "postgres", State: "D"},
 		},
-		TaskCount: 184,
+		BlockedCount: 70, TaskCount: 184,
 		Modules: []Module{
 			{Name: "boom", Address: 0xffffffffc0a7e000, Size: 16384, State: "coming", Taint: "OE", Version: "1.0"},
 			{Name: "nvme", Address: 0xffffffffc0213000, Size: 61440, State: "live"}, {Name: "nvme_core", Address: 0xffffffffc01e1000, Size: 217088, State: "live"},
@@ -58,7 +58,7 @@ func sample() *Report {
 		},
 		Memory: &Memory{
 			Total: 2 << 30, Free: 61 << 20, Anonymous: 1100 << 20, File: 400 << 20, Shared: 96 << 20, SlabKept: 250 << 20, SlabCache: 120 << 20,
-			PageTables: 17 << 20, KernelStack: 5 << 20,
+			PageTables: 17 << 20, KernelStack: 5 << 20, Huge: 32 << 20, SwapTotal: 1 << 30, SwapFree: 814 << 20,
 			Slabs:     []Slab{{"kmalloc-1k", 180 << 20, 1024}, {"dentry", 61 << 20, 192}, {hostile, 9 << 20, 4096}},
 			Processes: []Process{{913, "postgres", 900 << 20, 210 << 20}, {1123, "insmod", 3 << 20, 0}},
 			Hints:     []string{"kmalloc-1k takes 72 % of the slabs that can't be given up: something may leak."},

@@ -6,13 +6,13 @@ const style = `:root {
   color-scheme: light dark;
   --page: #fbfbfa; --box: #ffffff; --line: #dcdcd8; --text: #1c1e21; --note: #62666d;
   --alarm: #b3261e; --alarm-box: #fdecea; --mark: #ffe08a; --mark-text: #1c1e21; --bar: #8fb3e0;
-  --m0: #1f4e8c; --m1: #7fb2e5; --m2: #8a3ffc; --m3: #cbb2f5; --m4: #b8860b; --m5: #e3c16f; --m6: #6b7280; --free: #e6e6e2;
+  --m0: #1f4e8c; --m1: #7fb2e5; --m2: #8a3ffc; --m3: #cbb2f5; --m4: #b8860b; --m5: #e3c16f; --m6: #0f766e; --m7: #6b7280; --free: #e6e6e2;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #15171a; --box: #1d2024; --line: #363b42; --text: #e4e6e9; --note: #9aa1ab;
     --alarm: #ff8a80; --alarm-box: #3a1f1d; --mark: #6b5200; --mark-text: #fff4d1; --bar: #37577f;
-    --m0: #4f8fe0; --m1: #1f4a7a; --m2: #b48cf7; --m3: #58398c; --m4: #e0b040; --m5: #7a5c14; --m6: #8b93a0; --free: #2b2f35;
+    --m0: #4f8fe0; --m1: #1f4a7a; --m2: #b48cf7; --m3: #58398c; --m4: #e0b040; --m5: #7a5c14; --m6: #3fb8a8; --m7: #8b93a0; --free: #2b2f35;
   }
 }
 * { box-sizing: border-box; }
@@ -50,7 +50,7 @@ th, td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); ver
 .bar { width: 50%; }
 .bar i { height: 4px; min-width: 1px; background: var(--bar); border-radius: 2px; }
 .m0 { background: var(--m0); } .m1 { background: var(--m1); } .m2 { background: var(--m2); } .m3 { background: var(--m3); }
-.m4 { background: var(--m4); } .m5 { background: var(--m5); } .m6 { background: var(--m6); } .free { background: var(--free); }
+.m4 { background: var(--m4); } .m5 { background: var(--m5); } .m6 { background: var(--m6); } .m7 { background: var(--m7); } .free { background: var(--free); }
 footer { margin: 1rem 0; color: var(--note); font-size: .85rem; }
 @media print { section, header { break-inside: avoid-page; } }
 `

@@ -136,7 +136,7 @@ func (t *textWriter) blocked(r *Report) {
 		}
 		return
 	}
-	t.head("Blocked tasks: %s", joined(" of ", fmt.Sprint(len(r.Blocked)), count(r.TaskCount, "task")))
+	t.head("%s", r.blockedTitle())
 	for _, g := range r.groups() {
 		for _, task := range g.tasks {
 			t.wrapped(task.text() + after(": ", task.waiting()))
@@ -162,6 +162,9 @@ func (t *textWriter) memory(m *Memory) {
 	}
 	if m.Shared > 0 {
 		t.line("  (of the files, %s are tmpfs and shared memory)", sizeText(m.Shared))
+	}
+	if swap := m.swapText(); swap != "" {
+		t.line("  %s", swap)
 	}
 	t.table("Largest slabs", "cache\tsize\tobject", len(m.Slabs), func(i int) string {
 		s := &m.Slabs[i]

@@ -1,10 +1,14 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // share is a part of the memory.
 type share struct {
 	name  string
+	class string // of its colour
 	note  string
 	bytes uint64
 }
@@ -16,13 +20,17 @@ func (m *Memory) shares() []share {
 		file = sizeText(m.Shared) + " of them tmpfs and shared memory"
 	}
 	all := []share{
-		{"processes", "anonymous memory", m.Anonymous},
-		{"files", file, m.File},
-		{"slab, kept", "kernel objects that can't be given up", m.SlabKept},
-		{"slab, cache", "kernel objects that can be given up", m.SlabCache},
-		{"page tables", "", m.PageTables},
-		{"kernel stacks", "", m.KernelStack},
-		{"free", "", m.Free},
+		{"processes", "m0", "anonymous memory", m.Anonymous},
+		{"files", "m1", file, m.File},
+		{"slab, kept", "m2", "kernel objects that can't be given up", m.SlabKept},
+		{"slab, cache", "m3", "kernel objects that can be given up", m.SlabCache},
+		{"page tables", "m4", "", m.PageTables},
+		{"kernel stacks", "m5", "", m.KernelStack},
+		{"huge pages", "m6", "set aside for hugetlb", m.Huge},
+		{"free", "free", "", m.Free},
+	}
+	if m.Huge == 0 {
+		all = slices.Delete(all, 6, 7)
 	}
 	known := uint64(0)
 	for _, s := range all {
@@ -31,9 +39,17 @@ func (m *Memory) shares() []share {
 	if known < m.Total {
 		// Before what is free.
 		free := all[len(all)-1]
-		all = append(all[:len(all)-1], share{"other", "vmalloc, drivers, per-CPU data", m.Total - known}, free)
+		all = append(all[:len(all)-1], share{"other", "m7", "vmalloc, drivers, per-CPU data", m.Total - known}, free)
 	}
 	return all
+}
+
+// swapText says how much of the swap space was used; "" where there was none.
+func (m *Memory) swapText() string {
+	if m.SwapTotal == 0 {
+		return ""
+	}
+	return fmt.Sprintf("swap: %s of %s used", sizeText(m.SwapTotal-min(m.SwapFree, m.SwapTotal)), sizeText(m.SwapTotal))
 }
 
 // percent is a part of a whole in %; 0 if there is none.

@@ -64,6 +64,16 @@ func sameStack(a, b *Stack) bool {
 	return true
 }
 
+// blockedTitle says how many tasks were blocked: "Blocked tasks: 90 of 412 tasks, 64 are listed".
+func (r *Report) blockedTitle() string {
+	n := max(r.BlockedCount, len(r.Blocked))
+	s := joined(" of ", "Blocked tasks: "+strconv.Itoa(n), count(r.TaskCount, "task"))
+	if n > len(r.Blocked) {
+		s += fmt.Sprintf(", %d are listed", len(r.Blocked))
+	}
+	return s
+}
+
 // group is blocked tasks with one stack.
 type group struct {
 	tasks []*Task

@@ -159,7 +159,8 @@ func TestDrillVerify(t *testing.T) {
 	const token = "gokexec-drill-0123"
 	crash := time.Now().Add(-90 * time.Second).UTC().Truncate(time.Second)
 	good := func() *capture.Result {
-		return &capture.Result{Outcome: capture.Complete, CrashTime: &crash, CaptureTime: crash.Add(5 * time.Second), Durations: capture.Durations{TotalSeconds: 20}}
+		return &capture.Result{Outcome: capture.Complete, CrashTime: &crash, CaptureTime: crash.Add(5 * time.Second), Durations: capture.Durations{TotalSeconds: 20},
+			Report: &capture.SavedReport{Title: "crash by SysRq", Fingerprint: "ac6643ddbb108048"}}
 	}
 	type dump struct {
 		result      *capture.Result
@@ -174,6 +175,7 @@ func TestDrillVerify(t *testing.T) {
 	}{
 		{"passes", false, func(*drillRecord, *dump) {}, ""},
 		{"passes on a raw device", true, func(*drillRecord, *dump) {}, ""},
+		{"passes without a report", false, func(_ *drillRecord, d *dump) { d.result.Report = &capture.SavedReport{Error: "killed"} }, ""},
 		{"no token in the log of the memory", false, func(_ *drillRecord, d *dump) { d.vmcore = drillDump("other", token+"\n") }, "log in the memory: the token of the drill is not in it"},
 		{"no token in the pages", false, func(_ *drillRecord, d *dump) { d.vmcore = drillDump(token, "other\n") }, "does not hold the token"},
 		{"no token in dmesg.txt", false, func(_ *drillRecord, d *dump) { d.log = []byte("panic\n") }, "dmesg.txt: the token of the drill is not in it"},
@@ -240,6 +242,13 @@ func TestDrillVerify(t *testing.T) {
 				b.want(exitOK, "drill:   passed", "", "drill", "--verify")
 				if !strings.Contains(b.stdout.String(), "crash to capture 5 s, capture 20 s, capture to boot 15 s") {
 					t.Errorf("it says:\n%s\nwant the times", &b.stdout)
+				}
+				said := "crash by SysRq, fingerprint ac6643ddbb108048"
+				if d.result.Report.Error != "" {
+					said = "killed"
+				}
+				if !strings.Contains(b.stdout.String(), said) {
+					t.Errorf("it says:\n%s\nwant %q", &b.stdout, said)
 				}
 				b.want(exitNotLoaded, "last drill:    passed, ", "", "status")
 			} else {

@@ -142,6 +142,7 @@ func (r *drillRecord) verify(d *storedDump) []advice.Finding {
 	if r.Logged {
 		say("dmesg.txt", missingToken(d.log, r.Token), "the token is in it")
 	}
+	all = append(all, reportFindings(d.result)...)
 	if d.vmcore == "" {
 		say("vmcore", errors.New("there is no memory in the dump"), "")
 		return all
@@ -184,6 +185,17 @@ func outcomeError(r *capture.Result) error {
 		return fmt.Errorf("the capture was %s: %s", r.Outcome, strings.Join(r.Errors, "; "))
 	}
 	return nil
+}
+
+// reportFindings says what the report says. A dump without one is a good dump.
+func reportFindings(r *capture.Result) []advice.Finding {
+	switch {
+	case r == nil || r.Report == nil:
+		return nil
+	case r.Report.Error != "":
+		return []advice.Finding{{Check: "report", Level: advice.Warning, Detail: oneLine(r.Report.Error), Remedy: "gokexec report makes it of the dump; ReportTimeout= of gokexec.conf(5) gives it more time"}}
+	}
+	return []advice.Finding{advice.Passed("report", "%s, fingerprint %s", r.Report.Title, r.Report.Fingerprint)}
 }
 
 func missingToken(log []byte, token string) error {

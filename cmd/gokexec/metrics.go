@@ -182,6 +182,15 @@ func writeMetrics(w io.Writer, r *readings) {
 	head("gokexec_build_info", "The version of gokexec; its value is always 1.")
 	label := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 	fmt.Fprintf(w, "gokexec_build_info{version=\"%s\"} 1\n", label.Replace(version()))
+	if d := r.dump; d != nil && d.result != nil {
+		head("gokexec_last_dump_info", "What the newest dump is of; its value is always 1.")
+		named := d.result.Report
+		if named == nil {
+			named = &capture.SavedReport{}
+		}
+		fmt.Fprintf(w, "gokexec_last_dump_info{kernel_release=\"%s\",kind=\"%s\",fingerprint=\"%s\",title=\"%s\"} 1\n",
+			label.Replace(d.result.KernelRelease), label.Replace(named.Kind), label.Replace(named.Fingerprint), label.Replace(named.Title))
+	}
 	for _, m := range metrics() {
 		if v, known := m.value(r); known {
 			head(m.name, m.help)

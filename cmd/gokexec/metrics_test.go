@@ -22,7 +22,7 @@ func parseMetrics(t *testing.T, text string) map[string]float64 {
 	if !strings.HasSuffix(text, "\n") {
 		t.Errorf("the last line has no end: %q", text)
 	}
-	form := regexp.MustCompile(`^# HELP (gokexec_[a-z_]+) ([^\\\n]+)\n# TYPE (gokexec_[a-z_]+) gauge\n(gokexec_[a-z_]+)(\{version="[^"\\\n]*"\})? (\S+)\n`)
+	form := regexp.MustCompile(`^# HELP (gokexec_[a-z_]+) ([^\\\n]+)\n# TYPE (gokexec_[a-z_]+) gauge\n(gokexec_[a-z_]+)(\{[a-z_]+="[^"\\\n]*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? (\S+)\n`)
 	values := map[string]float64{}
 	for rest := text; rest != ""; {
 		m := form.FindStringSubmatch(rest)
@@ -31,7 +31,7 @@ func parseMetrics(t *testing.T, text string) map[string]float64 {
 		}
 		rest = rest[len(m[0]):]
 		v, err := strconv.ParseFloat(m[6], 64)
-		if _, twice := values[m[1]]; err != nil || twice || m[1] != m[3] || m[1] != m[4] || (m[5] != "") != (m[1] == "gokexec_build_info") || !strings.HasSuffix(m[2], ".") {
+		if _, twice := values[m[1]]; err != nil || twice || m[1] != m[3] || m[1] != m[4] || (m[5] != "") != (m[1] == "gokexec_build_info" || m[1] == "gokexec_last_dump_info") || !strings.HasSuffix(m[2], ".") {
 			t.Errorf("bad metric %q: %v, twice %v", m[0], err, twice)
 		}
 		values[m[1]] = v
@@ -64,7 +64,8 @@ func TestMetrics(t *testing.T) {
 
 	// A dump and a drill.
 	crash := time.Unix(1700000000, 0).UTC()
-	result, err := json.Marshal(&capture.Result{Outcome: capture.Complete, CrashTime: &crash, VMCore: capture.SavedVMCore{SavedBytes: 12345678901}})
+	result, err := json.Marshal(&capture.Result{Outcome: capture.Complete, CrashTime: &crash, VMCore: capture.SavedVMCore{SavedBytes: 12345678901}, KernelRelease: "6.12.0",
+		Report: &capture.SavedReport{Kind: "bug", Title: "kernel BUG in \"x\\y\"\n", Fingerprint: "0123456789abcdef"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,13 +75,17 @@ func TestMetrics(t *testing.T) {
 	if err := writeDurably(filepath.Join(b.kernel.Dir, "var/lib/gokexec"), lastDrillName, &lastDrill{Version: drillVersion, Passed: true, Requested: crash, Away: &drillTimes{Total: &seconds}}); err != nil {
 		t.Fatal(err)
 	}
-	equal(get(14), "last_dump_timestamp_seconds=1700000000 last_dump_bytes=12345678901 last_dump_complete=1 last_drill_timestamp_seconds=1700000000 last_drill_success=1 last_drill_away_seconds=61.5")
+	equal(get(15), "last_dump_timestamp_seconds=1700000000 last_dump_bytes=12345678901 last_dump_complete=1 last_drill_timestamp_seconds=1700000000 last_drill_success=1 last_drill_away_seconds=61.5")
+
+	if want := `gokexec_last_dump_info{kernel_release="6.12.0",kind="bug",fingerprint="0123456789abcdef",title="kernel BUG in \"x\\y\"\n"} 1` + "\n"; !strings.Contains(b.stdout.String(), want) {
+		t.Errorf("metrics lack %s:\n%s", want, &b.stdout)
+	}
 
 	// What is stale is not armed; what can't be read is not there.
 	b.kernel.AddMemory(kexectest.DIMM())
-	equal(get(14), "armed=0 header_accurate=0 crash_kernel_loaded=1")
+	equal(get(15), "armed=0 header_accurate=0 crash_kernel_loaded=1")
 	b.kernel.HideKcore()
-	equal(get(12), "armed=none header_accurate=none crash_kernel_loaded=1")
+	equal(get(13), "armed=none header_accurate=none crash_kernel_loaded=1")
 	b.want(exitOK, "", "", "unload", "--crash")
 	equal(get(9), "armed=0 header_accurate=none crash_kernel_loaded=0 crash_kernel_wanted=0 last_load_timestamp_seconds=none")
 }

@@ -32,7 +32,7 @@ func TestVMCaptureFilesystem(t *testing.T) {
 	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		disk := emptyDisk(t, "ext4.img", 2<<30)
 		run(t, "mke2fs", "-q", "-t", "ext4", "-U", filesystemUUID, disk)
-		cfg := crashMachine(t, k, "--set", "nvme", "--fstype", "ext4", "--final-action", "poweroff", "fs:UUID="+filesystemUUID+":/var/crash")
+		cfg := crashMachine(t, k, "--report-timeout", "60", "--set", "nvme", "--fstype", "ext4", "--final-action", "poweroff", "fs:UUID="+filesystemUUID+":/var/crash")
 		cfg.Disks, cfg.CPUs = []vmlab.Disk{{Size: 64 << 20}, {Source: disk}}, 3
 		g := vmlab.Boot(t, cfg)
 		loadCrash(t, g, "--cpus", "2")
@@ -50,7 +50,10 @@ func TestVMCaptureFilesystem(t *testing.T) {
 		if err != nil || len(dirs) != 1 {
 			t.Fatalf("/var/crash holds %v, %v; want one dump", dirs, err)
 		}
-		result := checkDumpDir(t, dirs[0], func(d kdumpfile.Dump) { planted.checkFiltered(t, d) })
+		result := checkDumpDir(t, dirs[0], func(d kdumpfile.Dump) {
+			planted.checkFiltered(t, d)
+			reportOfDir(t, dirs[0], d, k.Release).check(t)
+		})
 		checkDefault(t, &result)
 		if result.CPUs != 2 {
 			t.Errorf("the capture kernel had %d CPUs; want 2", result.CPUs)
@@ -283,7 +286,8 @@ func TestVMCaptureSmall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := vmlab.GetTestKernel(t, name)
-			cfg := crashMachine(t, k, "--set", "nvme", "raw:/dev/nvme0n1")
+			// An emulated CPU on a busy host takes longer than the default.
+			cfg := crashMachine(t, k, "--report-timeout", "60", "--set", "nvme", "raw:/dev/nvme0n1")
 			cfg.CrashKernel = "88M"
 			g := vmlab.Boot(t, cfg)
 			t.Log(g.Must(gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", k.ConsoleArg()))
@@ -296,6 +300,9 @@ func TestVMCaptureSmall(t *testing.T) {
 			if !strings.Contains(d.log, "Kernel panic") {
 				t.Errorf("the log lacks the panic; it ends:\n%s", lastLines(d.log, 15))
 			}
+			entries := readTar(t, g.VM.Disk(0))
+			saved := savedReport{entries[capture.ReportName], entries[capture.ReportJSONName], entries[capture.LogName], d.dump, &d.result, k.Release}
+			saved.check(t)
 		})
 	}
 }

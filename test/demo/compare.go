@@ -56,7 +56,7 @@ func (d *demo) compare() error {
 		return err
 	}
 	defer dump.Close()
-	log, result, err := smallEntries(d.vm.Disk(0))
+	log, report, result, err := smallEntries(d.vm.Disk(0))
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,8 @@ func (d *demo) compare() error {
 		float64(result.Log.SizeBytes)/1e3, result.Log.Records, float64(v.SizeBytes)/1e6, float64(v.SavedBytes)/1e6, float64(v.SizeBytes)/float64(v.SavedBytes),
 		v.Format, v.Compression, v.DumpLevel, result.Durations.TotalSeconds, float64(result.Memory.PeakRSSBytes)/1e6, float64(result.Memory.MemTotalBytes)/1e6)
 	fmt.Printf("pages: %d in the dump, %d of them zero, of %d; by class: %s\n", v.KeptPages, v.ZeroPages, v.MemoryPages, classes(v.Classes))
+	fmt.Printf("\nthe report of the crash, which the capture has saved as %s (%s, in %.1f s):\n\n", capture.ReportName, capture.ReportJSONName, result.Report.Seconds)
+	indent(report)
 	fmt.Printf("demo: success, in %.0f s\n", time.Since(d.start).Seconds())
 	return nil
 }
@@ -143,15 +145,18 @@ func compareResult(r *capture.Result, release string) error {
 	if r.Outcome != capture.Complete || len(r.Errors) > 0 || r.KernelRelease != release {
 		return fmt.Errorf("%s: outcome %s, kernel %s, errors %v; want complete, %s, none", capture.ResultName, r.Outcome, r.KernelRelease, r.Errors, release)
 	}
+	if r.Report == nil || r.Report.Error != "" || r.Report.Fingerprint == "" {
+		return fmt.Errorf("%s: report %+v; want one with a fingerprint", capture.ResultName, r.Report)
+	}
 	fmt.Printf("  result  %s: %s, kernel %s, %d unreadable pages\n", capture.ResultName, r.Outcome, r.KernelRelease, r.VMCore.IncompletePages)
 	return nil
 }
 
-// smallEntries reads the log and the result out of the tar stream on a disk.
-func smallEntries(disk string) (log string, result *capture.Result, err error) {
+// smallEntries reads log, report and result out of the tar stream on a disk.
+func smallEntries(disk string) (log, report string, result *capture.Result, err error) {
 	f, err := os.Open(disk)
 	if err != nil {
-		return "", nil, err
+		return "", "", nil, err
 	}
 	defer f.Close()
 	for tr := tar.NewReader(f); ; {
@@ -160,26 +165,30 @@ func smallEntries(disk string) (log string, result *capture.Result, err error) {
 			break
 		}
 		if err != nil {
-			return "", nil, fmt.Errorf("the disk's tar stream: %w", err)
+			return "", "", nil, fmt.Errorf("the disk's tar stream: %w", err)
 		}
 		switch h.Name {
-		case capture.LogName:
+		case capture.LogName, capture.ReportName:
 			b, err := io.ReadAll(tr)
 			if err != nil {
-				return "", nil, err
+				return "", "", nil, err
 			}
-			log = string(b)
+			if h.Name == capture.LogName {
+				log = string(b)
+			} else {
+				report = string(b)
+			}
 		case capture.ResultName:
 			result = &capture.Result{}
 			if err := json.NewDecoder(tr).Decode(result); err != nil {
-				return "", nil, fmt.Errorf("%s: %w", h.Name, err)
+				return "", "", nil, fmt.Errorf("%s: %w", h.Name, err)
 			}
 		}
 	}
-	if log == "" || result == nil {
-		return "", nil, fmt.Errorf("the disk lacks %s or %s", capture.LogName, capture.ResultName)
+	if log == "" || report == "" || result == nil {
+		return "", "", nil, fmt.Errorf("the disk lacks %s, %s or %s", capture.LogName, capture.ReportName, capture.ResultName)
 	}
-	return log, result, nil
+	return log, report, result, nil
 }
 
 // panicLines is the log from the panic on, without the register dump.

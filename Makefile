@@ -89,7 +89,7 @@ check: build cross
 
 # One goroutine at a time works in these, or they repeat what others do with the race detector, and most of unit's time
 # with it would be theirs.
-NORACE := ^Test(FullDisk|BoundedMemory|MakedumpfileCommandLines|HostileUnpack|HostileWrapped|HostileWindow|Protocol)$$
+NORACE := ^Test(FullDisk|BoundedMemory|MakedumpfileCommandLines|HostileUnpack|HostileWrapped|HostileWindow|Protocol|ReportMemoryIsBounded)$$
 
 # The race detector needs cgo, the packages under test do not. Hostile files of cmd/gokexec are bounded by
 # address space, of which the detector takes more.

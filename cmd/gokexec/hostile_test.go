@@ -51,6 +51,11 @@ func TestHostileDumps(t *testing.T) {
 		if code != exitFailure || !strings.Contains(out, name) || !strings.Contains(out, "VMCOREINFO") {
 			t.Errorf("dmesg of the %s file: %d, %.500s; want that there is no VMCOREINFO", name, code, out)
 		}
+		// A report is always made.
+		code, out = b.limited("report", path)
+		if code != exitOK || !strings.Contains(out, "Not in this report") || !strings.Contains(out, "VMCOREINFO") {
+			t.Errorf("report of the %s file: %d, %.500s; want one that says what is missing", name, code, out)
+		}
 	}
 }
 

@@ -24,6 +24,8 @@ import (
 const (
 	// processVar makes the test binary gokexec, signals and all.
 	processVar = "GOKEXEC_PROCESS"
+	// hogVar makes it a maker of a report that takes 64 MiB.
+	hogVar = "GOKEXEC_HOG"
 	// zombieVar makes it end its first thread with exit code 3, and stay.
 	zombieVar = "GOKEXEC_ZOMBIE"
 )
@@ -43,6 +45,19 @@ func realProcess() {
 			os.Exit(0)
 		}()
 		_, _, _ = syscall.RawSyscall(unix.SYS_EXIT, 3, 0, 0)
+	case os.Getenv(hogVar) != "":
+		if err := boundReport(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		for size := 1 << 20; size <= 64<<20; size *= 2 {
+			b := make([]byte, size)
+			for i := 0; i < len(b); i += 4096 {
+				b[i] = 1
+			}
+			fmt.Println(len(b) >> 20)
+		}
+		os.Exit(0)
 	case os.Getenv(processVar) != "" || len(os.Args) > 3 && slices.Equal(os.Args[1:3], reporter()[1:]):
 		main() // the latter as the child of a capture, which has an environment of its own
 	}

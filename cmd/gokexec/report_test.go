@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -199,5 +200,18 @@ func TestCaptureSavesReport(t *testing.T) {
 	}
 	if b.run("capture", "--json", "--report-timeout", "0", "--source", source, "dir:"+into); strings.Contains(b.stdout.String(), `"report"`) {
 		t.Errorf("--report-timeout 0: %s", &b.stdout)
+	}
+}
+
+// A maker of a report that takes too much memory ends; what it needs it gets.
+func TestReportMemoryIsBounded(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector takes memory of its own: make unit runs this test without it")
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), hogVar+"=1")
+	out, err := cmd.CombinedOutput()
+	if text := string(out); err == nil || !strings.HasPrefix(text, "1\n2\n4\n") || strings.Contains(text, "\n32\n") {
+		t.Errorf("%v, %.300s; want that it ends before 32 MiB, and not before 4", err, out)
 	}
 }

@@ -18,7 +18,7 @@ func tidyCommand() command {
 		name: "tidy", args: "[TARGET...]", acts: true,
 		short: "remove the memory of old dumps",
 		long: `Keeps as many dumps of each TARGET as --keep-dumps says, and its filesystem as free as --keep-free
-says: of older dumps vmcore is removed, the oldest first. The log and the result stay; of the directories that have
+says: of older dumps vmcore is removed, the oldest first. Log, report and result stay; of the directories that have
 only those, the last hundred stay. The newest dump and the newest complete one always stay.
 
 TARGET is a directory of this machine, or a target as gokexec initramfs takes it; raw: targets have one dump only.

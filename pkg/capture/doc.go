@@ -9,16 +9,18 @@
 //
 // The kernel log is saved and on disk before the memory is touched, so that a
 // dump that fails for lack of room or time still leaves the reason of the crash.
+// Between the two a child of this process makes the report of the crash (Options.Reporter, package report),
+// with little memory and time; what becomes of it changes nothing else.
 // Targets are tried in order until one holds the whole dump.
 //
 // # What is saved
 //
 // In a directory, a new subdirectory named by the time of the crash in UTC
 // (20061102T150405Z, with -1, -2 and so on if it is taken), mode 0700, with the
-// files dmesg.txt, vmcore and result.json, mode 0600. The dump is called
-// vmcore.incomplete until all of it is on disk.
+// files dmesg.txt, report.txt, report.json, vmcore and result.json, mode 0600. The dump is
+// called vmcore.incomplete until all of it is on disk.
 //
-// On a raw block device, a tar stream with the same three entries: "tar xf
+// On a raw block device, a tar stream with the same entries: "tar xf
 // /dev/X" brings them back, and [FindInTar] and [OpenRaw] read the dump in place.
 //
 // # The form of a dump

@@ -76,7 +76,9 @@ func (d *demo) compare() error {
 		v.Format, v.Compression, v.DumpLevel, result.Durations.TotalSeconds, float64(result.Memory.PeakRSSBytes)/1e6, float64(result.Memory.MemTotalBytes)/1e6)
 	fmt.Printf("pages: %d in the dump, %d of them zero, of %d; by class: %s\n", v.KeptPages, v.ZeroPages, v.MemoryPages, classes(v.Classes))
 	fmt.Printf("\nthe report of the crash, which the capture has saved as %s (%s, in %.1f s):\n\n", capture.ReportName, capture.ReportJSONName, result.Report.Seconds)
-	indent(report)
+	short, log, _ := strings.Cut(report, "End of the kernel log\n")
+	indent(short)
+	fmt.Printf("           (and the end of the log, %d lines)\n", strings.Count(log, "\n"))
 	fmt.Printf("demo: success, in %.0f s\n", time.Since(d.start).Seconds())
 	return nil
 }

@@ -1,0 +1,161 @@
+package vmlab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// moduleTools are what a kernel's headers need to build a module, in addition to the compiler, which they depend on.
+// The mawk is Debian's awk, by a link that only the scripts of packages would make.
+var moduleTools = []string{"make", "dash", "coreutils", "sed", "grep", "mawk", "findutils", "diffutils", "binutils"}
+
+// BuildModule builds a kernel module of one's own for one of Debian's kernels, with that kernel's headers and the
+// compiler that they name, in a root of its own. dir has the sources and a Kbuild file with obj-m. It returns the
+// path of the .ko, which stays in the cache until sources or kernel change.
+func BuildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
+	ko, err := buildModule(ctx, k, dir)
+	if err != nil {
+		return "", fmt.Errorf("module %s for kernel %s: %w", dir, k.Release, err)
+	}
+	return ko, nil
+}
+
+// TestModule is BuildModule for a test.
+func TestModule(t testing.TB, k *Kernel, dir string) string {
+	t.Helper()
+	ko, err := BuildModule(t.Context(), k, dir)
+	if err != nil {
+		unable(t, "%v", err)
+	}
+	return ko
+}
+
+func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
+	spec, ok := kernelSpecs[k.Name]
+	if !ok || spec.arch != "amd64" {
+		return "", errors.New("modules are built for Debian's amd64 kernels only")
+	}
+	sources, words, err := moduleSources(dir)
+	if err != nil {
+		return "", err
+	}
+	c, err := openCache()
+	if err != nil {
+		return "", err
+	}
+	built := c.path("modules", k.Release+"_"+k.Version, hash(words...))
+	if ko, err := onlyFile(filepath.Join(built, "*.ko")); err == nil {
+		return ko, nil
+	}
+	unlock, err := c.lock(ctx, "apt-"+spec.suite+"-"+spec.debArch)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	a, err := openApt(ctx, c, spec.suite, spec.debArch)
+	if err != nil {
+		return "", err
+	}
+	err = unpackInto(built, func(tmp string) error {
+		root, err := os.MkdirTemp(filepath.Dir(built), ".root-*")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(root)
+		headers := "linux-headers-" + k.Release + "=" + k.Version
+		if err := a.unpackAll(ctx, root, append(slices.Clone(moduleTools), headers)...); err != nil {
+			return err
+		}
+		if err := finishBuildRoot(root); err != nil {
+			return err
+		}
+		for name, text := range sources {
+			if err := os.WriteFile(filepath.Join(root, "src", name), text, 0o644); err != nil {
+				return err
+			}
+		}
+		if err := makeModule(ctx, root, k.Release); err != nil {
+			return err
+		}
+		ko, err := onlyFile(filepath.Join(root, "src/*.ko"))
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(ko)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(tmp, filepath.Base(ko)), text, 0o644)
+	})
+	if err != nil {
+		return "", err
+	}
+	return onlyFile(filepath.Join(built, "*.ko"))
+}
+
+// moduleSources reads the files of a module, and makes words that change with them.
+func moduleSources(dir string) (map[string][]byte, []string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	sources, words := map[string][]byte{}, []string(nil)
+	for _, e := range entries {
+		if e.Name() != "Kbuild" && filepath.Ext(e.Name()) != ".c" && filepath.Ext(e.Name()) != ".S" {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, nil, err
+		}
+		sources[e.Name()] = text
+		words = append(words, e.Name(), string(text))
+	}
+	if sources["Kbuild"] == nil {
+		return nil, nil, fmt.Errorf("no Kbuild in %s", dir)
+	}
+	return sources, words, nil
+}
+
+// finishBuildRoot gives an unpacked tree the links that scripts of packages would, and places to build in.
+func finishBuildRoot(root string) error {
+	for _, dir := range []string{"dev", "proc", "tmp", "src"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	for link, target := range map[string]string{"bin/sh": "dash", "usr/bin/awk": "mawk"} {
+		if err := os.Symlink(target, filepath.Join(root, link)); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeModule runs the kernel's build in that root: its programs need their own C library.
+func makeModule(ctx context.Context, root, release string) error {
+	if _, err := exec.LookPath("unshare"); err != nil {
+		return err
+	}
+	args := []string{"--mount"}
+	if os.Geteuid() != 0 {
+		args = append(args, "--map-root-user")
+	}
+	const script = `set -e
+mount --rbind /dev "$1/dev"
+mount --rbind /proc "$1/proc"
+export PATH=/usr/bin:/bin:/usr/sbin HOME=/tmp
+exec chroot "$1" make -s -C "/lib/modules/$2/build" M=/src modules`
+	out, err := runTool(ctx, root, "unshare", append(args, "sh", "-c", script, "sh", root, release)...)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, strings.TrimSpace(tail(out, 20)))
+	}
+	return nil
+}

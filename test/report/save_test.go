@@ -1,0 +1,51 @@
+package report
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gokexec/gokexec/internal/vmlab"
+	"github.com/gokexec/gokexec/pkg/capture"
+)
+
+// Dumps of crashes, to try a report on, are left in a directory: GOKEXEC_VM_CRASHES=DIR saves DIR/KERNEL-CRASH/vmcore
+// and log for each crash on each kernel of the matrix, or for those that GOKEXEC_VM_KINDS names. What is there already
+// is kept. The test fails where a machine does not crash.
+func TestVMReportSave(t *testing.T) {
+	out := os.Getenv("GOKEXEC_VM_CRASHES")
+	if out == "" {
+		t.Skip("not in this run: it needs GOKEXEC_VM_CRASHES")
+	}
+	only := strings.FieldsFunc(os.Getenv("GOKEXEC_VM_KINDS"), func(r rune) bool { return r == ',' })
+	for _, name := range vmlab.MatrixNames() {
+		for _, c := range crashes() {
+			if len(only) > 0 && !slices.Contains(only, c.name) {
+				continue
+			}
+			t.Run(name+"-"+c.name, func(t *testing.T) {
+				dir := filepath.Join(out, name+"-"+c.name)
+				if _, err := os.Stat(dir); err == nil {
+					return
+				}
+				k := vmlab.GetTestKernel(t, name)
+				if k.Arch != "amd64" && c.name != "sysrq" {
+					t.Skip("the module is built for amd64 only")
+				}
+				got := run(t, machine(t, k, c, true), c)
+				if err := os.MkdirAll(dir+".new", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				extract(t, got.disk, dir+".new", capture.VMCoreName)
+				if err := os.WriteFile(filepath.Join(dir+".new", "log"), []byte(got.log), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Rename(dir+".new", dir); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+}

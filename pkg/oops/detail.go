@@ -19,6 +19,10 @@ func (c *crash) detail(text string) {
 	}
 	switch {
 	case strings.HasPrefix(text, "Call Trace:"), strings.HasPrefix(text, "Call trace:"), strings.HasPrefix(text, "Backtrace:"), text == "Call Trace":
+		if c.other {
+			c.other, c.open = false, false
+			return
+		}
 		c.traces++
 		c.open = c.traces == 1
 		// Old kernels have the first frame, or a boundary, on the same line.
@@ -45,6 +49,8 @@ func (c *crash) detail(text string) {
 		c.taint(text)
 	case c.register(text):
 	case c.open && c.frame(text):
+	case c.class == hang && idles(text):
+		c.open, c.other = false, true
 	case closes(text):
 		c.open = false
 	}
@@ -81,10 +87,20 @@ func isUpper(s string) bool {
 	return s != ""
 }
 
+// idles reports whether the next stack is that of the thread that waits for a grace period (kernel/rcu/tree_stall.h,
+// rcu_check_gp_kthread_starvation), which is not what is stuck.
+func idles(text string) bool {
+	if strings.Contains(text, "RCU grace-period kthread stack dump") || strings.HasPrefix(text, "task:rcu_") {
+		return true
+	}
+	name, state, _ := strings.Cut(text, " ")
+	return strings.HasPrefix(name, "rcu_") && len(state) > 8 && state[0] == ' '
+}
+
 // closes reports whether a line comes after a stack only.
 func closes(text string) bool {
 	for _, prefix := range [...]string{"Allocated by ", "Freed by ", "Last potentially ", "Second to last ", "The buggy address", "Memory state around", "Showing all locks", "Sending NMI ",
-		"NMI backtrace for", "Kernel Offset:", "Last Breaking-Event", "Uninit was ", "Local variable", "Mem abort info", "Memory manager", "task:", "Code: Bad", "Instruction dump:", "======"} {
+		"NMI backtrace for", "Kernel Offset:", "Last Breaking-Event", "Uninit was ", "Local variable", "Mem abort info", "Memory manager", "Code: Bad", "Instruction dump:", "======"} {
 		if strings.HasPrefix(text, prefix) {
 			return true
 		}
@@ -103,6 +119,15 @@ func (c *crash) frame(text string) bool {
 		return false
 	}
 	f.Interrupted, c.interrupted = c.interrupted, false
+	if callee, _, ok := strings.Cut(text, " from "); ok && len(c.Frames) == 0 {
+		// Of arm's form the first line names two functions.
+		if i := strings.LastIndexByte(callee, ' '); i >= 0 {
+			callee = callee[i+1:]
+		}
+		if callee = strings.Trim(callee, "()"); callee != "" && symbolStart(callee[0]) {
+			c.add(Frame{Symbol: callee})
+		}
+	}
 	c.add(f)
 	return true
 }
@@ -288,7 +313,7 @@ func (c *crash) named(text string) {
 				break
 			}
 		}
-	case Warning, Refcount, ListCorruption, ODEBUG:
+	case Warning, Refcount, ListCorruption, BadObject:
 		// WARNING: CPU: 0 PID: 179 at FILE:LINE name+0x2d/0x40, and since Linux 6.19 WARNING: FILE:LINE at name+0x2d/0x40, CPU#0: NAME/PID
 		if n, ok := number(text, "CPU#"); ok {
 			c.CPU = n

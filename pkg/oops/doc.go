@@ -19,6 +19,6 @@
 //
 // # Bounds
 //
-// A log of any size is read in one pass with a buffer of 8 KiB: of a line more than that is ignored. At most 24 crashes
-// of a log are kept at once, and 192 frames of each.
+// A log of any size is read in one pass with a buffer of 8 KiB: of a line more than that is ignored. At most 16 crashes
+// of a log are kept at once, and 1024 frames of each.
 package oops

@@ -10,8 +10,8 @@ import (
 const (
 	// significantFrames is how many frames make a fingerprint.
 	significantFrames = 5
-	// considered bounds how many frames are looked at: a recursion may have thousands.
-	considered = 128
+	// considered bounds how many certain frames are looked at: a recursion has hundreds.
+	considered = 256
 )
 
 // Significant returns the names, at most five, of the functions that tell a fault from others, the innermost first:
@@ -25,12 +25,18 @@ func Significant(kind Kind, frames []Frame) []string {
 	if kind.Where() == Nowhere {
 		return nil
 	}
-	frames = frames[:min(len(frames), considered)]
 	frames = afterInterruption(kind, frames)
 	var names []string
+	certain := 0
 	for i := range frames {
 		f := &frames[i]
-		if f.Uncertain || f.Symbol == "" || neverReturned(frames, i) {
+		if f.Uncertain {
+			continue
+		}
+		if certain++; certain > considered {
+			break
+		}
+		if f.Symbol == "" || neverReturned(frames, i) {
 			continue
 		}
 		name := baseName(f.Symbol)
@@ -38,8 +44,11 @@ func Significant(kind Kind, frames []Frame) []string {
 			continue
 		}
 		stop := dispatches(name)
-		if stop && len(names) > 0 {
-			break
+		if stop && (len(names) > 0 || kind.lockup()) {
+			if len(names) > 0 {
+				break
+			}
+			continue
 		}
 		if f.Module != "" {
 			name += "@" + f.Module
@@ -47,12 +56,17 @@ func Significant(kind Kind, frames []Frame) []string {
 		if len(names) == 0 || names[len(names)-1] != name {
 			names = append(names, name)
 		}
-		if stop || kind != StackOverflow && len(names) == significantFrames {
+		if stop || !kind.requested() && len(names) == significantFrames {
 			break
 		}
 	}
 	if kind == StackOverflow {
-		names = cycle(names)
+		if once := cycle(names); once != nil {
+			return once[:min(len(once), significantFrames)]
+		}
+	}
+	if kind.requested() {
+		return names[max(0, len(names)-significantFrames):]
 	}
 	return names[:min(len(names), significantFrames)]
 }
@@ -89,17 +103,35 @@ func (o *Oops) Title() string { return Title(o.Kind, o.Frames) }
 // Fingerprint is [Fingerprint] of the crash.
 func (o *Oops) Fingerprint() string { return Fingerprint(o.Kind, o.Frames) }
 
-// afterInterruption leaves out what noticed a lockup: an interrupt or NMI on top of what hangs.
+// lockup reports whether a CPU was interrupted to tell what it does.
+func (k Kind) lockup() bool { return k == SoftLockup || k == HardLockup || k == RCUStall }
+
+// requested reports whether it is the request that counts, and not where it was noticed: that something takes too long for
+// RCU, or that a path is too deep for the stack. Then the outermost functions are the significant ones.
+func (k Kind) requested() bool { return k == RCUStall || k == StackOverflow }
+
+// afterInterruption leaves out what noticed a lockup: an interrupt or NMI on top of what hangs. Where the frames don't
+// tell where it came, the kernel's entry does.
 func afterInterruption(kind Kind, frames []Frame) []Frame {
-	switch kind {
-	case SoftLockup, HardLockup, RCUStall:
-	default:
+	if !kind.lockup() {
 		return frames
 	}
-	if i := slices.IndexFunc(frames, func(f Frame) bool { return f.Interrupted }); i > 0 {
-		return frames[i:]
+	for i := range frames {
+		if frames[i].Interrupted || i > 0 && !frames[i-1].Uncertain && entry(baseName(frames[i-1].Symbol)) {
+			return frames[i:]
+		}
 	}
 	return frames
+}
+
+// entry reports whether a function is where interrupts come in (arch/*/kernel/entry*.S).
+func entry(name string) bool {
+	switch name {
+	case "apic_timer_interrupt", "ret_from_intr", "el1_irq", "el1h_64_irq", "__irq_svc", "handle_exception", "end_repeat_nmi", "asm_exc_nmi", "asm_common_interrupt",
+		"hardware_interrupt_common_virt", "decrementer_common_virt", "io_int_handler", "ext_int_handler":
+		return true
+	}
+	return strings.HasPrefix(name, "asm_sysvec_")
 }
 
 // neverReturned reports whether a frame is the return address of a call that does not return, and that so belongs to
@@ -128,5 +160,5 @@ func cycle(names []string) []string {
 			}
 		}
 	}
-	return names
+	return nil
 }

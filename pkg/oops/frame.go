@@ -23,7 +23,8 @@ type Frame struct {
 }
 
 // parseFrame reads a line of a call trace. These are the forms, of x86, arm64 and riscv; of older kernels; of ppc64; of
-// s390, where the parentheses mean that it is not certain; and of arm, old and new:
+// s390, where the parentheses mean that it is not certain; and of arm, old and new; each also as
+// scripts/decode_stacktrace.sh leaves it, with FILE:LINE after it:
 //
 //	? vfs_write+0xf8/0x440 [module]
 //	[<ffffffff811d4a27>] ? vfs_write+0xf8/0x440
@@ -136,7 +137,13 @@ func (f *Frame) attributes(s string) bool {
 		case '(':
 			closing = ')'
 		default:
-			return false
+			// What scripts/decode_stacktrace.sh adds: kernel/sched/core.c:6566, or ??:?.
+			word, rest, _ := strings.Cut(s, " ")
+			if !strings.Contains(word, ":") || !strings.Contains(word, ".") && !strings.HasPrefix(word, "?") {
+				return false
+			}
+			s = rest
+			continue
 		}
 		end := strings.IndexByte(s, closing)
 		if end < 0 {

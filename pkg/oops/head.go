@@ -11,9 +11,9 @@ type class uint8
 const (
 	notice  class = iota // the kernel goes on: a warning, a report of a checker
 	hang                 // something is stuck
+	trigger              // a crash that was asked for
 	fault                // the task dies, or the kernel with it
 	dying                // a line of a fault that its first line announced: "Oops: 0000 [#1]"
-	trigger              // a crash that was asked for
 	final                // panic()
 )
 
@@ -92,7 +92,7 @@ var openings = [...]opening{
 	{"Oops - load access fault", head{PageFault, fault}},
 	{"Oops - store (or AMO) access fault", head{PageFault, fault}},
 	{"Oops - ", head{OtherFault, fault}},
-	{"synchronous external abort", head{MachineCheck, fault}},
+	{"synchronous external abort", head{OtherFault, fault}},
 	{"synchronous parity", head{MachineCheck, fault}},
 	{"Kernel BUG [#", head{Bug, dying}},
 	{"Oops [#", head{PageFault, dying}},
@@ -118,7 +118,7 @@ var openings = [...]opening{
 	{"detected buffer overflow in ", head{UserCopy, notice}},
 	{"memcpy: detected field-spanning", head{UserCopy, notice}},
 	{"strnlen: detected buffer overflow", head{UserCopy, notice}},
-	{"ODEBUG: ", head{ODEBUG, notice}},
+	{"ODEBUG: ", head{BadObject, notice}},
 	{"WARNING: possible ", head{Lockdep, notice}},
 	{"WARNING: inconsistent lock state", head{Lockdep, notice}},
 	{"WARNING: bad unlock balance", head{Lockdep, notice}},
@@ -208,6 +208,8 @@ func inner(text string) (head, bool) {
 		return head{HardLockup, hang}, true
 	case strings.HasPrefix(text, "CPU") && strings.Contains(text, ": Machine Check Exception"), strings.HasPrefix(text, "mce: [Hardware Error]: CPU "):
 		return head{MachineCheck, notice}, true
+	case strings.Contains(text, "general protection fault: ") && strings.Contains(text, "[#"): // after "segment-related ", or a line without an end
+		return head{GeneralProtection, fault}, true
 	case strings.HasPrefix(text, "Unhandled ") && strings.Contains(text, " exception on CPU"): // arm64
 		return head{OtherFault, fault}, true
 	}
@@ -227,7 +229,7 @@ func (o *opening) refine(text string) head {
 	case h.kind == Warning && strings.Contains(text, "lib/list_debug.c"):
 		h.kind = ListCorruption
 	case h.kind == Warning && strings.Contains(text, "lib/debugobjects.c"):
-		h.kind = ODEBUG
+		h.kind = BadObject
 	case h.kind == Bug && strings.Contains(text, "lib/list_debug.c"):
 		h.kind = ListCorruption
 	case h.kind == Bug && strings.Contains(text, "mm/usercopy.c"):
@@ -327,7 +329,7 @@ var panics = [...]struct {
 	{"kernel stack overflow", StackOverflow},
 	{"Kernel stack overflow", StackOverflow},
 	{"stack-protector", StackCorruption},
-	{"corrupted stack end", StackCorruption},
+	{"corrupted stack end", StackOverflow},
 	{"Attempted to kill init", InitKilled},
 	{"scheduling while atomic", AtomicSleep},
 	{"CFI failure", ControlFlow},
@@ -356,10 +358,10 @@ func panicKind(reason string) Kind {
 // consequence reports whether a panic only ends an oops.
 func consequence(reason string) bool {
 	for _, prefix := range [...]string{"Fatal exception", "Aiee, killing interrupt handler", "Attempted to kill the idle task", "Unrecoverable", "Oops", "BUG!",
-		"Machine halted", "Kernel mode fault", "panic_on_oops", "corrupted stack end"} {
+		"Machine halted", "Kernel mode fault", "panic_on_oops"} {
 		if strings.HasPrefix(reason, prefix) {
 			return true
 		}
 	}
-	return false
+	return strings.HasSuffix(reason, "Fatal exception") // arm64 says what kind before it
 }

@@ -37,7 +37,7 @@ const (
 	AtomicSleep       Kind = "scheduling-while-atomic" // also: sleeping function called from invalid context
 	BadPage           Kind = "bad-page"                // bad page state, bad page map
 	SpinlockBug       Kind = "spinlock"
-	ODEBUG            Kind = "object" // an object in a wrong state, of the slab allocator or of debugobjects
+	BadObject         Kind = "bad-object" // an object in a wrong state, of the slab allocator or of debugobjects
 	InitKilled        Kind = "init-killed"
 	OtherFault        Kind = "fault" // a trap of another kind: alignment, int3, external abort
 	OtherBug          Kind = "other-bug"
@@ -127,7 +127,7 @@ func (k Kind) Title() string {
 		return "bad page"
 	case SpinlockBug:
 		return "spinlock error"
-	case ODEBUG:
+	case BadObject:
 		return "object in a wrong state"
 	case InitKilled:
 		return "init was killed"

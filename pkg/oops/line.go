@@ -25,6 +25,16 @@ func cleanLine(s string) line {
 			break
 		}
 	}
+	// What a program wrote to a serial console without ending its line: "login: [   12.345678] message".
+	if i := strings.Index(l.text, ": ["); l.stamp < 0 && i > 0 && i < 80 {
+		after := line{text: l.text[i+2:], stamp: -1}
+		for after.prefix() {
+			after.text = strings.TrimLeft(after.text, " ")
+		}
+		if after.stamp >= 0 {
+			return after
+		}
+	}
 	return l
 }
 

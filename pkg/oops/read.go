@@ -5,15 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
 
 const (
 	maxLine      = 8 << 10 // bytes of a line that are looked at
-	maxFrames    = 192     // of one crash
+	maxFrames    = 1024    // of one crash
 	maxModules   = 1024
-	maxCrashes   = 24 // that are kept while a log is read
+	maxCrashes   = 16 // that are kept while a log is read
 	maxName      = 512
 	mergedWithin = 40 // lines between the first line about a crash and the one that says it again
 )
@@ -51,6 +52,7 @@ type crash struct {
 	caller string
 	traces int  // how many stacks were begun
 	open   bool // lines may be frames
+	other  bool // the next stack is that of a thread that only waits
 	ended  bool // the kernel said that it is through with it
 	user   bool // the registers are those of a program
 
@@ -80,9 +82,26 @@ func (s *scan) line(l line) {
 		s.announce(h, text, l)
 		return
 	}
-	if s.current != nil && (s.current.caller == l.caller || s.current.class == hang) {
-		s.current.detail(l.text)
+	if c := s.of(l.caller); c != nil {
+		c.detail(l.text)
 	}
+}
+
+// of returns the crash that a line belongs to: the last one, or, where the log has callers, the last one of the same
+// caller. What is stuck is described by others too.
+func (s *scan) of(caller string) *crash {
+	if s.current == nil || s.current.caller == caller || caller == "" {
+		return s.current
+	}
+	for i := len(s.crashes) - 1; i >= 0 && s.number-s.crashes[i].Line < 1000; i-- {
+		if s.crashes[i].caller == caller {
+			return s.crashes[i]
+		}
+	}
+	if s.current.class == hang {
+		return s.current
+	}
+	return nil
 }
 
 // boot is the beginning of a kernel's log. After a crash it is that of the next kernel.
@@ -99,7 +118,7 @@ func (s *scan) boot(version string) {
 
 // announce takes the first line about something, or one that says again what is known.
 func (s *scan) announce(h head, text string, l line) {
-	if c := s.current; c != nil && h.class != final && c.merges(h, s.number) && (c.caller == l.caller || h.class == dying) {
+	if c := s.of(l.caller); c != nil && h.class != final && c.merges(h, s.number) {
 		c.merge(h, text)
 		c.detail(text)
 		return
@@ -146,7 +165,7 @@ func (c *crash) merges(h head, number int) bool {
 		return h.class == fault
 	case c.class == fault:
 		return h.class == fault && c.Kind != h.kind || c.Kind == StackOverflow
-	case c.Kind == ListCorruption, c.Kind == Refcount, c.Kind == UserCopy, c.Kind == ODEBUG, c.Kind == OtherBug:
+	case c.Kind == ListCorruption, c.Kind == Refcount, c.Kind == UserCopy, c.Kind == BadObject, c.Kind == OtherBug:
 		return h.kind == c.Kind || h.kind == Bug || h.kind == Warning || h.kind == InvalidOpcode
 	case c.Kind == KASAN || c.Kind == MachineCheck || c.Kind == NMI:
 		return h.kind == c.Kind
@@ -176,8 +195,36 @@ func (c *crash) finish() *Oops {
 		}
 		o.Frames = append([]Frame{*o.PC}, o.Frames...)
 	}
+	if len(o.Frames) == 0 {
+		if f, ok := mentioned(o.Message); ok {
+			o.Frames = []Frame{f}
+		}
+	}
 	return o
 }
+
+// mentioned is the function in a message: "... in name+0x7ea/0x7f0", "... at name+0x2d/0x40 [module]".
+func mentioned(message string) (f Frame, ok bool) {
+	for _, before := range [...]string{" in: ", " in ", " at "} {
+		for rest := message; !ok; {
+			var found bool
+			if _, rest, found = strings.Cut(rest, before); !found {
+				break
+			}
+			word, after, _ := strings.Cut(rest, " ")
+			if f.symbol(strings.TrimRight(word, ",")) {
+				ok = true
+				if name, _, found := strings.Cut(strings.TrimPrefix(after, "["), "]"); found && strings.HasPrefix(after, "[") {
+					f.Module = name
+				}
+			}
+		}
+	}
+	return f, ok
+}
+
+// told reports whether more than the message is known.
+func (c *crash) told() bool { return c.PC != nil || len(c.Frames) > 0 }
 
 // together is how long after each other two messages are about the same state of the kernel.
 const together = 5 * time.Second
@@ -208,17 +255,20 @@ func (s *scan) choose() *crash {
 func cause(before []*crash, end *crash) *crash {
 	// An oops that did not end, because it was the last thing, or because another one came.
 	for _, c := range before {
-		if c.class == fault && !c.ended {
+		if c.class == fault && !c.ended && c.told() {
 			return c
 		}
 	}
-	if end == nil {
+	if end == nil || consequence(end.Panic) && !slices.ContainsFunc(before, func(c *crash) bool { return c.class == fault && c.told() }) {
 		for _, class := range [...]class{trigger, fault} {
 			for _, c := range before {
 				if c.class == class {
 					return c
 				}
 			}
+		}
+		if end != nil {
+			return end
 		}
 		if len(before) > 0 {
 			return before[0]
@@ -228,7 +278,7 @@ func cause(before []*crash, end *crash) *crash {
 	for i := len(before) - 1; i >= 0; i-- {
 		c := before[i]
 		switch {
-		case c.class == fault && (consequence(end.Panic) || end.Kind == InitKilled && (c.PID == 1 || c.PID < 0)):
+		case c.class == fault && c.told() && (consequence(end.Panic) || end.Kind == InitKilled && (c.PID == 1 || c.PID < 0)):
 			return c
 		case end.Kind == SysRq && c.class == trigger, end.Kind == NMI && c.Kind == NMI, end.Kind == MachineCheck && c.Kind == MachineCheck,
 			end.Kind == StackOverflow && c.Kind == StackOverflow, end.Kind == AtomicSleep && c.Kind == AtomicSleep:
@@ -249,8 +299,11 @@ func cause(before []*crash, end *crash) *crash {
 
 // complete adds what only the panic's own lines say.
 func (c *crash) complete(end *crash) {
-	if len(c.Frames) == 0 && c.PC == nil {
-		c.Frames, c.PC, c.user = end.Frames, end.PC, end.user
+	if len(c.Frames) == 0 {
+		c.Frames = end.Frames
+		if c.PC == nil {
+			c.PC, c.user = end.PC, end.user
+		}
 	}
 	if c.CPU < 0 {
 		c.CPU = end.CPU

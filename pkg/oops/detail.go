@@ -47,8 +47,12 @@ func (c *crash) detail(text string) {
 		}
 	case strings.HasPrefix(text, "Tainted: "):
 		c.taint(text)
+	case strings.HasPrefix(text, "Failing address: ") && c.Kind == PageFault: // s390, whose message has none
+		c.Kind = refineFault("address " + strings.TrimPrefix(text, "Failing address: ")).kind
 	case c.register(text):
 	case c.open && c.frame(text):
+	case c.traces == 0 && c.PC != nil && strings.HasPrefix(text, "[<") && c.frame(text):
+		c.traces, c.open = 1, true // riscv has no line before a stack that comes after registers
 	case c.class == hang && idles(text):
 		c.open, c.other = false, true
 	case closes(text):
@@ -119,14 +123,8 @@ func (c *crash) frame(text string) bool {
 		return false
 	}
 	f.Interrupted, c.interrupted = c.interrupted, false
-	if callee, _, ok := strings.Cut(text, " from "); ok && len(c.Frames) == 0 {
-		// Of arm's form the first line names two functions.
-		if i := strings.LastIndexByte(callee, ' '); i >= 0 {
-			callee = callee[i+1:]
-		}
-		if callee = strings.Trim(callee, "()"); callee != "" && symbolStart(callee[0]) {
-			c.add(Frame{Symbol: callee})
-		}
+	if name, ok := callee(text); ok && len(c.Frames) == 0 && (c.PC == nil || c.PC.Symbol != name) {
+		c.add(Frame{Symbol: name})
 	}
 	c.add(f)
 	return true
@@ -142,7 +140,8 @@ func (c *crash) add(f Frame) {
 // register takes a line with a program counter: of the registers before a stack, or within it, where something was interrupted.
 func (c *crash) register(text string) bool {
 	f, user, ok := programCounter(text)
-	if !ok {
+	// After a stack old kernels say it again, without a segment.
+	if !ok || c.traces > 0 && !strings.HasPrefix(text, "RIP: 00") && !strings.HasPrefix(text, "EIP: ") {
 		return false
 	}
 	switch {
@@ -256,10 +255,10 @@ func (c *crash) taint(text string) {
 		for {
 			after = strings.TrimLeft(after, " ")
 			word, rest, _ := strings.Cut(after, " ")
-			if word == "" || !isUpper(word) || isDigit(word[0]) {
+			if strings.Trim(word, "-") != "" && !isUpper(word) || word == "" || isDigit(word[0]) {
 				break
 			}
-			flags, after = flags+word, rest
+			flags, after = flags+strings.Trim(word, "-"), rest // old kernels of Red Hat have hyphens for flags that are not set
 		}
 		if strings.HasPrefix(after, "[") {
 			return // 6.11 and later say it again, in words

@@ -22,6 +22,21 @@ const (
 // Frames are those of the stack that [Kind.Where] tells, the innermost first, from a log or from a dump; from both the
 // result is the same. It is empty for a kind that strikes anywhere.
 func Significant(kind Kind, frames []Frame) []string {
+	names := telling(kind, frames)
+	if kind == StackOverflow {
+		if once := cycle(names); once != nil {
+			return once[:min(len(once), significantFrames)]
+		}
+	}
+	names = slices.Compact(names)
+	if kind.requested() {
+		return names[max(0, len(names)-significantFrames):]
+	}
+	return names[:min(len(names), significantFrames)]
+}
+
+// telling returns the names of the certain frames, less those that are skipped, down to a dispatcher.
+func telling(kind Kind, frames []Frame) []string {
 	if kind.Where() == Nowhere {
 		return nil
 	}
@@ -36,39 +51,25 @@ func Significant(kind Kind, frames []Frame) []string {
 		if certain++; certain > considered {
 			break
 		}
-		if f.Symbol == "" || neverReturned(frames, i) {
-			continue
-		}
 		name := baseName(f.Symbol)
-		if skipped(name) {
+		if name == "" || neverReturned(frames, i) || skipped(name) {
 			continue
 		}
 		stop := dispatches(name)
-		if stop && (len(names) > 0 || kind.lockup()) {
-			if len(names) > 0 {
-				break
-			}
-			continue
+		if stop && len(names) > 0 {
+			break
+		}
+		if stop && kind.lockup() {
+			continue // an idle CPU, or one between two things to do
 		}
 		if f.Module != "" {
 			name += "@" + f.Module
 		}
-		if len(names) == 0 || names[len(names)-1] != name {
-			names = append(names, name)
-		}
-		if stop || !kind.requested() && len(names) == significantFrames {
+		if names = append(names, name); stop {
 			break
 		}
 	}
-	if kind == StackOverflow {
-		if once := cycle(names); once != nil {
-			return once[:min(len(once), significantFrames)]
-		}
-	}
-	if kind.requested() {
-		return names[max(0, len(names)-significantFrames):]
-	}
-	return names[:min(len(names), significantFrames)]
+	return names
 }
 
 // Fingerprint is 16 hexadecimal digits that are the same for the same fault on other machines, CPUs and kernels: the
@@ -86,7 +87,10 @@ func Fingerprint(kind Kind, frames []Frame) string {
 // dereference in crash_read [crashmodule]".
 func Title(kind Kind, frames []Frame) string {
 	title := kind.Title()
-	names := Significant(kind, frames)
+	names := telling(kind, frames)
+	if kind == StackOverflow {
+		names = Significant(kind, frames)
+	}
 	if len(names) == 0 {
 		return title
 	}
@@ -148,8 +152,8 @@ func baseName(symbol string) string {
 	return strings.TrimPrefix(symbol, "__pfx_")
 }
 
-// cycle returns the functions of an endless recursion. Where in it the stack ended is a matter of chance, and so is
-// what was called from it last: they begin with the one whose name sorts first.
+// cycle returns the functions of an endless recursion, nil if there is none. Where in it the stack ended is a matter of
+// chance, and so is what was called from it last: they begin with the one whose name sorts first.
 func cycle(names []string) []string {
 	for start := 0; start < 16; start++ {
 		for period := 1; period <= 16 && start+3*period <= len(names); period++ {

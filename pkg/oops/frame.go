@@ -78,6 +78,19 @@ func (f *Frame) fromForm(callee, caller string) bool {
 	return f.symbol(strings.TrimSuffix(word, ")")) && f.attributes(strings.TrimSuffix(rest, ")"))
 }
 
+// callee is the first function of such a line: the first line of a stack has two that are not known yet.
+func callee(s string) (string, bool) {
+	if _, rest, ok := bracketed(s); ok {
+		s = strings.TrimSpace(rest)
+	}
+	name, rest, ok := strings.Cut(strings.TrimPrefix(s, "("), " ")
+	name = strings.TrimSuffix(name, ")")
+	if !ok || name == "" || !symbolStart(name[0]) || !strings.Contains(" "+rest, " from ") {
+		return "", false
+	}
+	return strings.Clone(name), true
+}
+
 // bracketed reads an address in brackets from the beginning of s.
 func bracketed(s string) (addr uint64, rest string, ok bool) {
 	inner, ok := strings.CutPrefix(s, "[")

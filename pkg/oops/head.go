@@ -247,12 +247,10 @@ const firstPage = 4096
 
 // refineFault tells by the address whether a pointer was NULL, which not every message does.
 func refineFault(text string) head {
-	for _, before := range [...]string{"NULL pointer dereference"} {
-		if strings.Contains(text, before) {
-			return head{NullDereference, fault}
-		}
+	if strings.Contains(text, "NULL pointer dereference") {
+		return head{NullDereference, fault}
 	}
-	for _, before := range [...]string{"for address: ", "virtual address ", "paging request at ", " at 0x", "data at address "} {
+	for _, before := range [...]string{"address: ", "address ", "paging request at ", " at 0x"} {
 		_, after, ok := strings.Cut(text, before)
 		if !ok {
 			continue

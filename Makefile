@@ -30,7 +30,7 @@ export GOFLAGS := $(strip $(shell $(GO) env GOFLAGS) -trimpath)
 GOFLAGS_BUILD := -ldflags "-s -w -X github.com/gokexec/gokexec/internal/early.release=$(RELEASE)"
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help build cross demo test check unit fuzz vm vm-setup vm-storage vm-built test-readers test-full bench deps generate man completions install deb rpm clean
+.PHONY: help build cross demo test check unit fuzz vm vm-setup vm-storage vm-report vm-built test-readers test-full bench deps generate man completions install deb rpm clean
 
 help:
 	@echo 'make build     bin/gokexec, static'
@@ -44,7 +44,8 @@ help:
 	@echo 'make vm-built  the tests on kernels that no package has; builds them first (20 minutes, once)'
 	@echo 'make test-readers  crash(8) and drgn(1) read every form of dump that gokexec writes (a download of 1 GB, once)'
 	@echo 'make vm-storage  dumps on LVM, md RAID, LUKS, multipath, btrfs: each layout, on every kernel'
-	@echo 'make test-full everything, on every kernel, with no time limit: check, unit, vm, vm-setup, vm-storage, vm-built, test-readers, fuzz'
+	@echo 'make vm-report  kernels crash in every way that a report tells apart: each way, on every kernel'
+	@echo 'make test-full everything, on every kernel, with no time limit: check, unit, vm, vm-setup, vm-storage, vm-report, vm-built, test-readers, fuzz'
 	@echo 'make bench     benchmarks, compared with kexec-tools in the same VM'
 	@echo 'make generate  regenerate the generated files that are committed'
 	@echo 'make install   into DESTDIR: the binary, also as kexec, vmcore-dmesg and makedumpfile (not with'
@@ -113,6 +114,10 @@ vm-setup: deps
 vm-storage: deps
 	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_STORAGE=all GOKEXEC_VM_MATRIX=full CGO_ENABLED=0 $(GO) test -v -count=1 -parallel 2 -timeout 3h -run '^TestVM' ./test/storage
 
+# All ways to crash, on all kernels.
+vm-report: deps
+	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_REPORT=all GOKEXEC_VM_MATRIX=full CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMReport' ./test/report
+
 # Programs that are not ours read what we write. They need the kernel's debugging information.
 test-readers: deps
 	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_READERS=1 CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMReaders' ./test/vm
@@ -121,7 +126,7 @@ test-readers: deps
 test-full: export GOKEXEC_VM_REQUIRED = 1
 test-full: export GOKEXEC_VM_MATRIX = full
 test-full: export GOKEXEC_EXPLORE = full
-test-full: deps check unit vm vm-setup vm-storage vm-built test-readers fuzz
+test-full: deps check unit vm vm-setup vm-storage vm-report vm-built test-readers fuzz
 
 FUZZTIME ?= 10s
 fuzz:

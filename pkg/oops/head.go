@@ -188,7 +188,7 @@ func announce(text string) (head, string, bool) {
 	for i := range openings {
 		o := &openings[i]
 		if o.prefix[0] == text[0] && strings.HasPrefix(text, o.prefix) {
-			return o.refine(text), text, o.class != notice || !harmless(text)
+			return o.refine(text), text, !harmless(o.kind, text)
 		}
 	}
 	if h, ok := inner(text); ok {
@@ -206,7 +206,7 @@ func inner(text string) (head, bool) {
 		return refineFault(text), true
 	case strings.HasPrefix(text, "CPU ") && (strings.Contains(text, " Hard LOCKUP") || strings.Contains(text, "hard LOCKUP")): // powerpc
 		return head{HardLockup, hang}, true
-	case strings.HasPrefix(text, "CPU") && strings.Contains(text, ": Machine Check Exception"), strings.HasPrefix(text, "mce: [Hardware Error]: CPU "):
+	case strings.HasPrefix(text, "mce: [Hardware Error]: CPU ") && strings.Contains(text, ": Machine Check Exception: "):
 		return head{MachineCheck, notice}, true
 	case strings.Contains(text, "general protection fault: ") && strings.Contains(text, "[#"): // after "segment-related ", or a line without an end
 		return head{GeneralProtection, fault}, true
@@ -268,18 +268,17 @@ func refineFault(text string) head {
 	return head{PageFault, fault}
 }
 
-// harmless are warnings about something else than the kernel's own state, which have no stack.
-func harmless(text string) bool {
-	rest, ok := strings.CutPrefix(text, "WARNING: ")
-	if !ok {
-		return strings.HasPrefix(text, "refcount_t: ") && len(text) < 14
+// harmless reports whether a line that begins like a message about the kernel's own state is one about something else,
+// which has no stack.
+func harmless(kind Kind, text string) bool {
+	switch kind {
+	case Warning:
+		// WARNING: CPU: 0 PID: 1 at FILE:LINE name+0x2d/0x40, and since Linux 6.19 WARNING: FILE:LINE at name+0x2d/0x40, CPU#0: NAME/PID
+		return !strings.Contains(text, " at ") || !strings.HasPrefix(text, "WARNING: CPU: ") && !strings.Contains(text, "+0x")
+	case BadObject:
+		return !strings.Contains(text, "object type")
 	}
-	switch {
-	case strings.HasPrefix(rest, "CPU: "), strings.HasPrefix(rest, "possible "), strings.Contains(rest, " at "), strings.Contains(rest, "lock"), strings.Contains(rest, "RCU"),
-		strings.HasPrefix(rest, "stack recursion"), strings.Contains(rest, "IRQ"):
-		return false
-	}
-	return true
+	return false
 }
 
 // panicReason is what panic() was told.

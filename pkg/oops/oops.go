@@ -16,6 +16,9 @@ type Oops struct {
 	// Panic is the reason that panic() was given, what follows "Kernel panic - not syncing: "; empty if the log has none.
 	Panic string
 
+	// Fatal is whether the kernel ended by it, as far as the log tells: by a panic, or in the middle of an oops.
+	Fatal bool
+
 	// PC is where it happened: of the registers that the log has, or nil.
 	PC *Frame
 	// Frames are the stack, the innermost first, with PC as the first if there is one. They are those of [Kind.Where].

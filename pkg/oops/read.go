@@ -242,8 +242,9 @@ func (s *scan) choose() *crash {
 	before := s.crashes[:last]
 	c := cause(before, end)
 	if c == nil {
-		return end
+		return nil
 	}
+	c.Fatal = end != nil || c.class >= trigger && !c.ended
 	if end != nil && c != end {
 		c.Panic = end.Panic
 		c.complete(end)

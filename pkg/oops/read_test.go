@@ -51,3 +51,53 @@ func TestReadNone(t *testing.T) {
 		}
 	}
 }
+
+// Recorded in virtual machines that crashed by test/report/crashmodule, by an NMI and by a lack of memory.
+func TestRecorded(t *testing.T) {
+	for _, want := range []struct {
+		name  string
+		kind  Kind
+		title string
+		panic string
+		comm  string
+	}{
+		{"bug", Bug, "kernel BUG in crash_bug [crashmodule]", "", "busybox"},
+		{"list", ListCorruption, "list corruption in crash_list [crashmodule]", "", "busybox"},
+		{"timer", NullDereference, "NULL pointer dereference in crash_timer_function [crashmodule]", "", "swapper/0"},
+		{"work", NullDereference, "NULL pointer dereference in crash_work_function [crashmodule]", "", "kworker/0:0"},
+		{"stack", StackOverflow, "stack overflow in crash_recurse [crashmodule]", "", "busybox"},
+		{"warn", Warning, "WARNING in crash_warn [crashmodule]", "kernel: panic_on_warn set ...", "busybox"},
+		{"softlockup", SoftLockup, "soft lockup in crash_spin [crashmodule]", "softlockup: hung tasks", "busybox"},
+		{"hungtask", HungTask, "task hung in crash_wait_for_mutex [crashmodule]", "hung_task: blocked tasks", "crash_waiter"},
+		{"oom", OutOfMemory, "out of memory", "Out of memory: compulsory panic_on_oom is enabled", "busybox"},
+		{"nmi", NMI, "NMI", "NMI: Not continuing", "exe"},
+	} {
+		name := "trixie-cloud-" + want.name + ".log"
+		o := read(t, name)
+		if o.Kind != want.kind || o.Title() != want.title || o.Panic != want.panic || o.Comm != want.comm || !o.Fatal {
+			t.Errorf("%s: %s, %q, %q, %q, fatal %v; want %+v", name, o.Kind, o.Title(), o.Panic, o.Comm, o.Fatal, want)
+		}
+		if o.CPU != 0 || o.PID < 0 || o.Release != "6.12.118+deb13-cloud-amd64" || !strings.HasPrefix(o.Hardware, "QEMU Standard PC") || o.Time <= 0 || len(o.Frames) == 0 {
+			t.Errorf("%s: %+v; want all details", name, o)
+		}
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A dump has the stack of the panic, not that of the message before it.
+		_, after, ok := strings.Cut(string(text), "Kernel panic - not syncing: ")
+		if !ok || o.Kind.Where() != OnCrashedCPU {
+			continue
+		}
+		by, err := Read(strings.NewReader("Kernel panic - not syncing: " + after))
+		if err != nil || Fingerprint(o.Kind, by.Frames) != o.Fingerprint() {
+			t.Errorf("%s: the stack of the panic gives %v, %v; want the same fingerprint", name, by, err)
+		}
+		// A log that is cut off anywhere after the stack says the same.
+		lines := strings.SplitAfter(string(text), "\n")
+		short, err := Read(strings.NewReader(strings.Join(lines[:len(lines)-2], "")))
+		if err != nil || short.Fingerprint() != o.Fingerprint() {
+			t.Errorf("%s: without its end: %v, %v; want the same fingerprint", name, short, err)
+		}
+	}
+}

@@ -138,6 +138,9 @@ func TestWhichCrash(t *testing.T) {
 		if test.title != "" {
 			title += " in " + test.title
 		}
+		if fatal := !strings.Contains(test.name, "no panic"); o.Fatal != fatal {
+			t.Errorf("%s: fatal %v; want %v", test.name, o.Fatal, fatal)
+		}
 		if string(o.Kind) != test.kind || o.Title() != title {
 			t.Errorf("%s: %s, %q; want %s, %q", test.name, o.Kind, o.Title(), test.kind, title)
 		}

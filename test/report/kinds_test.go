@@ -16,49 +16,98 @@ type crash struct {
 	// param is what the module is told; without one trigger does it.
 	param   string
 	trigger func(g *vmlab.Guest)
-	sysctl  []string // name=value, as files under /proc/sys
-	cmdline string
-	// function is the one that the title has to name; empty: none.
-	function string
+	sysctl  []string // NAME=VALUE, as files under /proc/sys
+	serial  bool     // a second serial console
+	// title is of the report, the same on each kernel; significant are the functions that count.
+	title       string
+	significant []string
+
+	when when
 }
 
-// crashes are all ways. The functions are crashmodule's.
+// when is in which runs of the tests a crash is made.
+type when int
+
+const (
+	always   when = iota
+	anyList       // with GOKEXEC_VM_MATRIX
+	complete      // with GOKEXEC_VM_REPORT=all
+)
+
+// ofModule makes the names of functions of the module, called through the parameter's file in sysfs.
+func ofModule(names ...string) []string {
+	for i := range names {
+		names[i] += "@crashmodule"
+	}
+	return names
+}
+
+// throughSysfs are ofModule and what calls them.
+func throughSysfs(names ...string) []string {
+	return append(ofModule(append(names, "crash_set")...), "param_attr_store", "module_attr_store")[:min(5, len(names)+3)]
+}
+
+// crashes are all ways.
 func crashes() []crash {
 	return []crash{
-		{name: "sysrq", kind: oops.SysRq, trigger: (*vmlab.Guest).Crash},
-		{name: "sysrq-irq", kind: oops.SysRq, trigger: serialBreak, sysctl: []string{"kernel/sysrq=1"}, cmdline: "console=ttyS1"},
-		{name: "nmi", kind: oops.NMI, trigger: func(g *vmlab.Guest) { g.HMP("nmi") }, sysctl: []string{"kernel/unknown_nmi_panic=1"}},
-		{name: "oom", kind: oops.OutOfMemory, trigger: eatMemory, sysctl: []string{"vm/panic_on_oom=2"}},
-		{name: "null", kind: oops.NullDereference, param: "null", function: "crash_read"},
-		{name: "timer", kind: oops.NullDereference, param: "timer", function: "crash_read"},
-		{name: "work", kind: oops.NullDereference, param: "work", function: "crash_read"},
-		{name: "list", kind: oops.ListCorruption, param: "list", function: "crash_list"},
-		{name: "bug", kind: oops.Bug, param: "bug", function: "crash_bug"},
-		{name: "warn", kind: oops.Warning, param: "warn", function: "crash_warn", sysctl: []string{"kernel/panic_on_warn=1"}},
-		{name: "stack", kind: oops.StackOverflow, param: "stack", function: "crash_recurse"},
-		{name: "softlockup", kind: oops.SoftLockup, param: "softlockup", function: "crash_spin",
-			sysctl: []string{"kernel/watchdog_thresh=3", "kernel/softlockup_panic=1"}},
-		{name: "hungtask", kind: oops.HungTask, param: "hungtask", function: "crash_wait_for_mutex",
-			sysctl: []string{"kernel/hung_task_timeout_secs=3", "kernel/hung_task_panic=1"}},
-		{name: "gp", kind: oops.GeneralProtection, param: "gp", function: "crash_read"},
-		{name: "fault", kind: oops.PageFault, param: "fault", function: "crash_read"},
-		{name: "divide", kind: oops.DivideError, param: "divide", function: "crash_divide"},
-		{name: "opcode", kind: oops.InvalidOpcode, param: "opcode", function: "crash_invalid_opcode"},
-		{name: "call", kind: oops.NullDereference, param: "call", function: "crash_call_nowhere"},
-		{name: "panic", kind: oops.OtherPanic, param: "panic", function: "crash_panic"},
+		{name: "null", kind: oops.NullDereference, param: "null", when: always,
+			title: "NULL pointer dereference in crash_null_inner [crashmodule]", significant: throughSysfs("crash_null_inner", "crash_null")},
+		{name: "softlockup", kind: oops.SoftLockup, param: "softlockup", when: always, sysctl: []string{"kernel/watchdog_thresh=3", "kernel/softlockup_panic=1"},
+			title: "soft lockup in crash_spin [crashmodule]", significant: throughSysfs("crash_spin", "crash_soft_lockup")},
+		{name: "timer", kind: oops.NullDereference, param: "timer", when: anyList,
+			title: "NULL pointer dereference in crash_timer_function [crashmodule]", significant: ofModule("crash_timer_function")},
+		{name: "work", kind: oops.NullDereference, param: "work", when: anyList,
+			title: "NULL pointer dereference in crash_work_function [crashmodule]", significant: ofModule("crash_work_function")},
+		{name: "list", kind: oops.ListCorruption, param: "list", when: anyList,
+			title: "list corruption in crash_list [crashmodule]", significant: throughSysfs("crash_list")},
+		{name: "bug", kind: oops.Bug, param: "bug", when: anyList,
+			title: "kernel BUG in crash_bug [crashmodule]", significant: throughSysfs("crash_bug")},
+		{name: "warn", kind: oops.Warning, param: "warn", when: anyList, sysctl: []string{"kernel/panic_on_warn=1"},
+			title: "WARNING in crash_warn [crashmodule]", significant: throughSysfs("crash_warn")},
+		{name: "stack", kind: oops.StackOverflow, param: "stack", when: anyList,
+			title: "stack overflow in crash_recurse [crashmodule]", significant: ofModule("crash_recurse")},
+		{name: "hungtask", kind: oops.HungTask, param: "hungtask", when: anyList, sysctl: []string{"kernel/hung_task_timeout_secs=3", "kernel/hung_task_panic=1"},
+			title: "task hung in crash_wait_for_mutex [crashmodule]", significant: ofModule("crash_wait_for_mutex")},
+		{name: "oom", kind: oops.OutOfMemory, trigger: eatMemory, when: anyList, sysctl: []string{"vm/panic_on_oom=2"}, title: "out of memory"},
+		{name: "nmi", kind: oops.NMI, trigger: func(g *vmlab.Guest) { g.HMP("nmi") }, when: anyList, sysctl: []string{"kernel/unknown_nmi_panic=1"}, title: "NMI"},
+		{name: "sysrq", kind: oops.SysRq, trigger: (*vmlab.Guest).Crash, when: complete, title: "crash by SysRq"},
+		{name: "sysrq-irq", kind: oops.SysRq, trigger: serialBreak, when: anyList, sysctl: []string{"kernel/sysrq=1"}, serial: true, title: "crash by SysRq"},
+		{name: "gp", kind: oops.GeneralProtection, param: "gp", when: complete,
+			title: "general protection fault in crash_general_protection [crashmodule]", significant: throughSysfs("crash_general_protection")},
+		{name: "fault", kind: oops.PageFault, param: "fault", when: complete,
+			title: "page fault in crash_page_fault [crashmodule]", significant: throughSysfs("crash_page_fault")},
+		{name: "divide", kind: oops.DivideError, param: "divide", when: complete,
+			title: "divide error in crash_divide [crashmodule]", significant: throughSysfs("crash_divide")},
+		{name: "opcode", kind: oops.InvalidOpcode, param: "opcode", when: complete,
+			title: "invalid opcode in crash_invalid_opcode [crashmodule]", significant: throughSysfs("crash_invalid_opcode")},
+		{name: "call", kind: oops.NullDereference, param: "call", when: complete,
+			title: "NULL pointer dereference in crash_call_nowhere [crashmodule]", significant: throughSysfs("crash_call_nowhere")},
+		{name: "panic", kind: oops.OtherPanic, param: "panic", when: complete,
+			title: "panic in crash_panic [crashmodule]", significant: throughSysfs("crash_panic")},
 	}
 }
 
 // breakSocket is where a guest's second serial port can be sent to.
 func breakSocket(dir string) string { return filepath.Join(dir, "serial.sock") }
 
+// breakPort is what the guest calls that port: the next after the console, and the agent's if that has one.
+func breakPort(cfg *vmlab.Config) string {
+	if cfg.Channel == "uart" {
+		return "ttyS2"
+	}
+	return "ttyS1"
+}
+
 // serialBreak sends what makes a kernel crash in the interrupt of its serial console: a break, then c.
 func serialBreak(g *vmlab.Guest) {
+	// A port that nobody has open has no interrupts.
+	g.Start("busybox", "sh", "-c", "exec busybox sleep 1000 < /dev/"+breakPort(&g.VM.Config))
 	conn, err := net.Dial("unix", breakSocket(g.VM.Dir()))
 	if err != nil {
 		g.T.Fatal(err)
 	}
 	g.T.Cleanup(func() { conn.Close() })
+	time.Sleep(time.Second)
 	g.HMP("chardev-send-break break")
 	time.Sleep(100 * time.Millisecond)
 	if _, err := conn.Write([]byte("c")); err != nil {

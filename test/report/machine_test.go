@@ -31,13 +31,15 @@ func machine(t *testing.T, k *vmlab.Kernel, c crash, dump bool) vmlab.Config {
 	dir := t.TempDir()
 	busybox := vmlab.GetArchPackage(t, "trixie", "busybox-static", k.Arch)
 	cfg := vmlab.Config{
-		Kernel: k, Memory: 512, Dir: dir, Cmdline: "oops=panic " + c.cmdline,
+		Kernel: k, Memory: 512, Dir: dir, Cmdline: "oops=panic",
 		Files: []vmlab.File{vmlab.Executable("/bin/busybox", busybox.Path("usr/bin/busybox"))},
 	}
 	if c.param != "" {
 		cfg.Files = append(cfg.Files, vmlab.File{Path: guestModule, Source: vmlab.TestModule(t, k, "crashmodule")})
 	}
-	if c.cmdline != "" {
+	if c.serial {
+		// Before Linux 6.12 the agent has the second port. A console that is not there is no harm.
+		cfg.Cmdline += " console=ttyS2 console=ttyS1"
 		cfg.Args = []string{"-chardev", "socket,id=break,server=on,wait=off,path=" + breakSocket(dir), "-serial", "chardev:break"}
 	}
 	if !dump {
@@ -74,13 +76,16 @@ type crashed struct {
 	disk string // of the dump, if there is one
 }
 
-// run boots a machine, crashes it, and waits for its end.
-func run(t *testing.T, cfg vmlab.Config, c crash) crashed {
+// run boots a machine, lets so many processes run, crashes it, and waits for its end.
+func run(t *testing.T, cfg vmlab.Config, c crash, processes int) crashed {
 	t.Helper()
 	g := vmlab.Boot(t, cfg)
 	dump := cfg.CrashKernel != ""
 	if dump {
 		t.Log(strings.TrimSpace(g.Must("gokexec", "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", cfg.Kernel.ConsoleArg())))
+	}
+	if processes > 0 {
+		g.Must("busybox", "sh", "-c", fmt.Sprintf("for i in $(busybox seq %d); do busybox true; done", processes))
 	}
 	for _, setting := range c.sysctl {
 		name, value, _ := strings.Cut(setting, "=")

@@ -34,7 +34,7 @@ func TestVMReportSave(t *testing.T) {
 				if k.Arch != "amd64" && c.name != "sysrq" {
 					t.Skip("the module is built for amd64 only")
 				}
-				got := run(t, machine(t, k, c, true), c)
+				got := run(t, machine(t, k, c, true), c, 0)
 				if err := os.MkdirAll(dir+".new", 0o755); err != nil {
 					t.Fatal(err)
 				}

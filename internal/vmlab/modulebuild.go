@@ -39,8 +39,12 @@ func TestModule(t testing.TB, k *Kernel, dir string) string {
 
 func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 	spec, ok := kernelSpecs[k.Name]
-	if !ok || spec.arch != "amd64" {
-		return "", errors.New("modules are built for Debian's amd64 kernels only")
+	if !ok {
+		return "", errors.New("modules are built for Debian's kernels only")
+	}
+	cross, foreign := crossCompilers[spec.arch]
+	if spec.arch != "amd64" && !foreign {
+		return "", fmt.Errorf("modules are not built for %s", spec.arch)
 	}
 	sources, words, err := moduleSources(dir)
 	if err != nil {
@@ -54,14 +58,13 @@ func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 	if ko, err := onlyFile(filepath.Join(built, "*.ko")); err == nil {
 		return ko, nil
 	}
-	unlock, err := c.lock(ctx, "apt-"+spec.suite+"-"+spec.debArch)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	a, err := openApt(ctx, c, spec.suite, spec.debArch)
-	if err != nil {
-		return "", err
+	headers := "linux-headers-" + k.Release + "=" + k.Version
+	tools := append(slices.Clone(moduleTools), headers)
+	if foreign {
+		// All but the headers is this machine's: scripts, compiler, and what is for every architecture.
+		base := k.Release[:strings.LastIndex(k.Release, "-")]
+		base = strings.TrimSuffix(base, "-cloud")
+		tools = append(slices.Clone(moduleTools), cross.pkg, "linux-kbuild-"+base, "linux-headers-"+base+"-common")
 	}
 	err = unpackInto(built, func(tmp string) error {
 		root, err := os.MkdirTemp(filepath.Dir(built), ".root-*")
@@ -69,8 +72,13 @@ func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 			return err
 		}
 		defer os.RemoveAll(root)
-		headers := "linux-headers-" + k.Release + "=" + k.Version
-		if err := a.unpackAll(ctx, root, append(slices.Clone(moduleTools), headers)...); err != nil {
+		err = withApt(ctx, c, spec.suite, "amd64", func(a *apt) error { return a.unpackAll(ctx, root, tools...) })
+		if err == nil && foreign {
+			err = withApt(ctx, c, spec.suite, spec.debArch, func(a *apt) error {
+				return a.download(ctx, root, []string{headers}, func(debs []string) error { return unpackMerged(ctx, debs, root) })
+			})
+		}
+		if err != nil {
 			return err
 		}
 		if err := finishBuildRoot(root); err != nil {
@@ -81,7 +89,11 @@ func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 				return err
 			}
 		}
-		if err := makeModule(ctx, root, k.Release); err != nil {
+		var args []string
+		if foreign {
+			args = []string{"ARCH=" + cross.arch, "CROSS_COMPILE=" + cross.prefix}
+		}
+		if err := makeModule(ctx, root, k.Release, args...); err != nil {
 			return err
 		}
 		ko, err := onlyFile(filepath.Join(root, "src/*.ko"))
@@ -98,6 +110,25 @@ func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 		return "", err
 	}
 	return onlyFile(filepath.Join(built, "*.ko"))
+}
+
+// crossCompilers are for kernels of other architectures, by GOARCH: those of Debian 13, by which its kernels are built.
+var crossCompilers = map[string]toolchain{
+	"arm64": {"arm64", "aarch64-linux-gnu-", "gcc-14-aarch64-linux-gnu"},
+}
+
+// withApt lends the package lists of a suite and an architecture.
+func withApt(ctx context.Context, c cache, suiteName, arch string, use func(a *apt) error) error {
+	unlock, err := c.lock(ctx, "apt-"+suiteName+"-"+arch)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, err := openApt(ctx, c, suiteName, arch)
+	if err != nil {
+		return err
+	}
+	return use(a)
 }
 
 // moduleSources reads the files of a module, and makes words that change with them.
@@ -140,7 +171,7 @@ func finishBuildRoot(root string) error {
 }
 
 // makeModule runs the kernel's build in that root: its programs need their own C library.
-func makeModule(ctx context.Context, root, release string) error {
+func makeModule(ctx context.Context, root, release string, variables ...string) error {
 	if _, err := exec.LookPath("unshare"); err != nil {
 		return err
 	}
@@ -152,8 +183,12 @@ func makeModule(ctx context.Context, root, release string) error {
 mount --rbind /dev "$1/dev"
 mount --rbind /proc "$1/proc"
 export PATH=/usr/bin:/bin:/usr/sbin HOME=/tmp
-exec chroot "$1" make -s -C "/lib/modules/$2/build" M=/src modules`
-	out, err := runTool(ctx, root, "unshare", append(args, "sh", "-c", script, "sh", root, release)...)
+root=$1
+build=/usr/src/linux-headers-$2
+shift 2
+exec chroot "$root" make -s -C "$build" M=/src "$@" modules`
+	args = append(args, "sh", "-c", script, "sh", root, release)
+	out, err := runTool(ctx, root, "unshare", append(args, variables...)...)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, strings.TrimSpace(tail(out, 20)))
 	}

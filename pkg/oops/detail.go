@@ -305,7 +305,7 @@ func (c *crash) named(text string) {
 		if n, ok := number(text, "CPU#"); ok {
 			c.CPU = n
 		}
-	case HardLockup:
+	case HardLockup, MachineCheck:
 		for _, before := range [...]string{"on cpu ", "CPU "} {
 			if n, ok := number(text, before); ok {
 				c.CPU = n

@@ -85,24 +85,35 @@ func Fingerprint(kind Kind, frames []Frame) string {
 
 // Title is one line about a crash, without anything that differs from machine to machine, such as "NULL pointer
 // dereference in crash_read [crashmodule]".
-func Title(kind Kind, frames []Frame) string {
-	title := kind.Title()
+func Title(kind Kind, frames []Frame) string { return kind.Title() + place(kind, frames) }
+
+// place is the second half of a title: " in crash_read [crashmodule]".
+func place(kind Kind, frames []Frame) string {
 	names := telling(kind, frames)
 	if kind == StackOverflow {
 		names = Significant(kind, frames)
 	}
 	if len(names) == 0 {
-		return title
+		return ""
 	}
 	name, module, ok := strings.Cut(names[0], "@")
 	if ok {
 		module = " [" + module + "]"
 	}
-	return title + " in " + name + module
+	return " in " + name + module
 }
 
-// Title is [Title] of the crash.
-func (o *Oops) Title() string { return Title(o.Kind, o.Frames) }
+// Title is [Title] of the crash. What the kernel's checkers have found is in it: "KASAN: slab-out-of-bounds in ...".
+func (o *Oops) Title() string {
+	switch o.Kind {
+	case KASAN, KFENCE, KMSAN, KCSAN, UBSAN:
+		found, _, ok := strings.Cut(strings.TrimPrefix(o.Message, "BUG: "), " in ")
+		if ok && len(found) < 80 && strings.HasPrefix(found, string(upper(string(o.Kind)))+": ") {
+			return found + place(o.Kind, o.Frames)
+		}
+	}
+	return Title(o.Kind, o.Frames)
+}
 
 // Fingerprint is [Fingerprint] of the crash.
 func (o *Oops) Fingerprint() string { return Fingerprint(o.Kind, o.Frames) }

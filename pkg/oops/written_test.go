@@ -94,6 +94,20 @@ func TestHangs(t *testing.T) {
 	}
 }
 
+// A report of a checker, with lines of another CPU between, and the stacks of other tasks after it; and an error of the hardware.
+func TestReports(t *testing.T) {
+	o := read(t, "written/kasan.log")
+	if o.Kind != KASAN || o.Title() != "KASAN: slab-use-after-free in quux_poll" || o.Panic != "KASAN: panic_on_warn set ..." || o.PID != 5001 ||
+		!slices.Equal(Significant(o.Kind, o.Frames), []string{"quux_poll", "vfs_poll", "do_sys_poll"}) {
+		t.Errorf("kasan.log: %q, %q, %+v", o.Title(), Significant(o.Kind, o.Frames), o)
+	}
+	o = read(t, "written/mce.log")
+	if o.Kind != MachineCheck || o.Title() != "hardware error" || o.CPU != 5 || o.Panic != "Fatal machine check" ||
+		!strings.HasPrefix(o.Message, "mce: [Hardware Error]: CPU 5: Machine Check Exception: ") {
+		t.Errorf("mce.log: %q, %+v", o.Title(), o)
+	}
+}
+
 // trace is a stack with one function.
 func trace(function string) string {
 	return "CPU: 0 PID: 77 Comm: sh Not tainted 6.1.0 #1\nRIP: 0010:" + function + "+0x1/0x10\nCall Trace:\n <TASK>\n caller_of_" + function + "+0x2/0x20\n </TASK>\n"

@@ -4,22 +4,22 @@
  *
  *	echo KIND > /sys/module/crashmodule/parameters/crash
  *
- * Each kind has functions of its own, none of which is inlined, so that a stack tells which it was.
+ * Each kind has functions of its own. The compiler leaves each as it is, so that a stack tells which it was.
  */
 #include <linux/bug.h>
 #include <linux/delay.h>
 #include <linux/irqflags.h>
 #include <linux/kernel.h>
+#include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
-#include <linux/slab.h>
 #include <linux/timer.h>
-#include <linux/version.h>
 #include <linux/workqueue.h>
-#include <linux/kthread.h>
+
+#define AS_IS noinline __attribute__((noipa))
 
 struct crash_item {
 	struct list_head list;
@@ -30,31 +30,31 @@ struct crash_item {
 static struct crash_item *volatile crash_nowhere;
 static volatile unsigned long crash_number;
 
-static noinline int crash_read(struct crash_item *item)
+static AS_IS int crash_read(struct crash_item *item)
 {
 	return item->value;
 }
 
 /* A plain NULL dereference, three functions deep. */
-static noinline int crash_null_inner(void)
+static AS_IS int crash_null_inner(void)
 {
 	return crash_read(crash_nowhere) + 1;
 }
 
-static noinline int crash_null(void)
+static AS_IS int crash_null(void)
 {
 	return crash_null_inner() + 1;
 }
 
 /* The same fault in a timer's function: in softirq context, on top of whatever ran. */
-static noinline void crash_timer_function(struct timer_list *timer)
+static AS_IS void crash_timer_function(struct timer_list *timer)
 {
 	crash_number = crash_read(crash_nowhere);
 }
 
 static DEFINE_TIMER(crash_timer, crash_timer_function);
 
-static noinline void crash_work_function(struct work_struct *work)
+static AS_IS void crash_work_function(struct work_struct *work)
 {
 	crash_number = crash_read(crash_nowhere);
 }
@@ -62,7 +62,7 @@ static noinline void crash_work_function(struct work_struct *work)
 static DECLARE_WORK(crash_work, crash_work_function);
 
 /* An item that is added twice, its list having been overwritten meanwhile. */
-static noinline int crash_list(void)
+static AS_IS int crash_list(void)
 {
 	static LIST_HEAD(head);
 	static struct crash_item a, b;
@@ -73,20 +73,22 @@ static noinline int crash_list(void)
 	return a.value + b.value;
 }
 
-static noinline int crash_bug(void)
+static AS_IS int crash_bug(void)
 {
 	BUG_ON(crash_number == 0);
 	return 1;
 }
 
-static noinline int crash_warn(void)
+static AS_IS int crash_warn(void)
 {
 	WARN(crash_number == 0, "the number is %lu\n", crash_number);
 	return 1;
 }
 
+#pragma GCC diagnostic ignored "-Winfinite-recursion"
+
 /* Each call takes a quarter of a kilobyte, which the compiler must not see to be unused. */
-static noinline unsigned long crash_recurse(unsigned long depth)
+static AS_IS unsigned long crash_recurse(unsigned long depth)
 {
 	volatile char room[256];
 
@@ -94,20 +96,20 @@ static noinline unsigned long crash_recurse(unsigned long depth)
 	return crash_recurse(depth + 1) + room[(depth + 1) % sizeof(room)];
 }
 
-static noinline unsigned long crash_stack(void)
+static AS_IS unsigned long crash_stack(void)
 {
 	return crash_recurse(crash_number) + 1;
 }
 
 /* A CPU that does not schedule. */
-static noinline int crash_spin(void)
+static AS_IS int crash_spin(void)
 {
 	while (!crash_number)
 		cpu_relax();
 	return 1;
 }
 
-static noinline int crash_soft_lockup(void)
+static AS_IS int crash_soft_lockup(void)
 {
 	int r;
 
@@ -117,7 +119,7 @@ static noinline int crash_soft_lockup(void)
 	return r;
 }
 
-static noinline int crash_hard_lockup(void)
+static AS_IS int crash_hard_lockup(void)
 {
 	int r;
 
@@ -130,14 +132,14 @@ static noinline int crash_hard_lockup(void)
 /* Two tasks, of which the second waits for a mutex that the first never gives back. */
 static DEFINE_MUTEX(crash_mutex);
 
-static noinline int crash_wait_for_mutex(void *unused)
+static AS_IS int crash_wait_for_mutex(void *unused)
 {
 	mutex_lock(&crash_mutex);
 	mutex_unlock(&crash_mutex);
 	return 0;
 }
 
-static noinline int crash_hung_task(void)
+static AS_IS int crash_hung_task(void)
 {
 	struct task_struct *task;
 
@@ -147,51 +149,65 @@ static noinline int crash_hung_task(void)
 }
 
 /* A use of freed memory: its pointer has become a pattern that is no address. */
-static noinline int crash_general_protection(void)
+static AS_IS int crash_general_protection(void)
 {
 	struct crash_item *item = (struct crash_item *)(0xdead000000000100UL + crash_number);
 
 	return crash_read(item) + 1;
 }
 
-static noinline int crash_page_fault(void)
+static AS_IS int crash_page_fault(void)
 {
 	struct crash_item *item = (struct crash_item *)(0xffffa00000000000UL + crash_number);
 
 	return crash_read(item) + 1;
 }
 
-static noinline unsigned long crash_divide(void)
+/* Others than x86 have no trap for it. */
+static AS_IS unsigned long crash_divide(void)
 {
-	unsigned long one = 1, rest = 0;
+	unsigned long one = 1;
+#ifdef CONFIG_X86
+	unsigned long rest = 0;
 
 	asm volatile("divq %2" : "+a"(one), "+d"(rest) : "r"(crash_number) : "cc");
+#endif
 	return one;
 }
 
-static noinline int crash_invalid_opcode(void)
+static AS_IS int crash_invalid_opcode(void)
 {
+#if defined(CONFIG_X86)
 	asm volatile("ud2");
+#elif defined(CONFIG_ARM64)
+	asm volatile(".inst 0");
+#else
+	asm volatile(".4byte 0");
+#endif
 	return crash_number + 1;
 }
 
-static noinline void crash_sleep_atomic(void)
+static AS_IS void crash_sleep_atomic(void)
 {
 	preempt_disable();
 	msleep(1);
 	preempt_enable();
 }
 
-static noinline int crash_call_nowhere(void)
+static AS_IS int crash_call_nowhere(void)
 {
-	int (*function)(void) = (int (*)(void))crash_number;
+	int (*nowhere)(void) = (int (*)(void))crash_number;
 
-	return function() + 1;
+	return nowhere() + 1;
 }
 
-static noinline int crash_panic(void)
+/* The compiler must not know that it does not return: the return address would be that of the next function. */
+static void (*volatile crash_fatal)(const char *format, ...) = panic;
+
+static AS_IS int crash_panic(void)
 {
-	panic("crashmodule: no %s", "way on");
+	crash_fatal("crashmodule: no %s", "way on");
+	return 1;
 }
 
 static int crash_set(const char *value, const struct kernel_param *kp)

@@ -77,10 +77,7 @@ func locks(name string) bool {
 
 // waits: how a task sleeps (kernel/sched), and a CPU.
 func waits(name string) bool {
-	if listed(waiting, name) {
-		return true
-	}
-	return false
+	return listed(waiting, name)
 }
 
 // copies: routines of the library of which a machine has several, chosen by its CPU, and that everything uses.

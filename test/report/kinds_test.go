@@ -1,10 +1,6 @@
 package report
 
 import (
-	"net"
-	"path/filepath"
-	"time"
-
 	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/oops"
 )
@@ -17,7 +13,6 @@ type crash struct {
 	param   string
 	trigger func(g *vmlab.Guest)
 	sysctl  []string // NAME=VALUE, as files under /proc/sys
-	serial  bool     // a second serial console
 	// title is of the report, the same on each kernel; significant are the functions that count.
 	title       string
 	significant []string
@@ -82,7 +77,7 @@ func crashes() []crash {
 		{name: "oom", kind: oops.OutOfMemory, trigger: eatMemory, when: anyList, sysctl: []string{"vm/panic_on_oom=2"}, title: "out of memory"},
 		{name: "nmi", kind: oops.NMI, trigger: func(g *vmlab.Guest) { g.HMP("nmi") }, when: anyList, sysctl: []string{"kernel/unknown_nmi_panic=1"}, title: "NMI"},
 		{name: "sysrq", kind: oops.SysRq, trigger: (*vmlab.Guest).Crash, when: complete, title: "crash by SysRq"},
-		{name: "sysrq-irq", kind: oops.SysRq, trigger: serialBreak, when: anyList, sysctl: []string{"kernel/sysrq=1"}, serial: true, title: "crash by SysRq"},
+		{name: "sysrq-irq", kind: oops.SysRq, trigger: pressSysRq, when: anyList, sysctl: []string{"kernel/sysrq=1"}, title: "crash by SysRq"},
 		{name: "gp", kind: oops.GeneralProtection, param: "gp", when: complete,
 			title: "general protection fault in crash_read [crashmodule]", significant: throughSysfs("crash_read", "crash_general_protection")},
 		{name: "fault", kind: oops.PageFault, param: "fault", when: complete,
@@ -98,33 +93,8 @@ func crashes() []crash {
 	}
 }
 
-// breakSocket is where a guest's second serial port can be sent to.
-func breakSocket(dir string) string { return filepath.Join(dir, "serial.sock") }
-
-// breakPort is what the guest calls that port: the next after the console, and the agent's if that has one.
-func breakPort(cfg *vmlab.Config) string {
-	if cfg.Channel == "uart" {
-		return "ttyS2"
-	}
-	return "ttyS1"
-}
-
-// serialBreak sends what makes a kernel crash in the interrupt of its serial console: a break, then c.
-func serialBreak(g *vmlab.Guest) {
-	// A port that nobody has open has no interrupts.
-	g.Start("busybox", "sh", "-c", "exec busybox sleep 1000 < /dev/"+breakPort(&g.VM.Config))
-	conn, err := net.Dial("unix", breakSocket(g.VM.Dir()))
-	if err != nil {
-		g.T.Fatal(err)
-	}
-	g.T.Cleanup(func() { conn.Close() })
-	time.Sleep(time.Second)
-	g.HMP("chardev-send-break break")
-	time.Sleep(100 * time.Millisecond)
-	if _, err := conn.Write([]byte("c")); err != nil {
-		g.T.Fatal(err)
-	}
-}
+// pressSysRq crashes the kernel from the keyboard, in its interrupt.
+func pressSysRq(g *vmlab.Guest) { g.HMP("sendkey alt-sysrq-c") }
 
 // eatMemory takes memory until there is none: tail keeps the last line, which never ends.
 func eatMemory(g *vmlab.Guest) { g.Start("busybox", "tail", "/dev/zero") }

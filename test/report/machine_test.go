@@ -28,19 +28,13 @@ const (
 // machine is one for a crash whose log is on the console, and with dump in a dump as well.
 func machine(t *testing.T, k *vmlab.Kernel, c crash, dump bool) vmlab.Config {
 	t.Helper()
-	dir := t.TempDir()
 	busybox := vmlab.GetArchPackage(t, "trixie", "busybox-static", k.Arch)
 	cfg := vmlab.Config{
-		Kernel: k, Memory: 512, Dir: dir, Cmdline: "oops=panic",
+		Kernel: k, Memory: 512, Cmdline: "oops=panic",
 		Files: []vmlab.File{vmlab.Executable("/bin/busybox", busybox.Path("usr/bin/busybox"))},
 	}
 	if c.param != "" {
 		cfg.Files = append(cfg.Files, vmlab.File{Path: guestModule, Source: vmlab.TestModule(t, k, "crashmodule")})
-	}
-	if c.serial {
-		// Before Linux 6.12 the agent has the second port. A console that is not there is no harm.
-		cfg.Cmdline += " console=ttyS2 console=ttyS1"
-		cfg.Args = []string{"-chardev", "socket,id=break,server=on,wait=off,path=" + breakSocket(dir), "-serial", "chardev:break"}
 	}
 	if !dump {
 		return cfg

@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/gokexec/gokexec/internal/vmlab"
@@ -19,7 +18,7 @@ func TestVMReportSave(t *testing.T) {
 	if out == "" {
 		t.Skip("not in this run: it needs GOKEXEC_VM_CRASHES")
 	}
-	only := strings.FieldsFunc(os.Getenv("GOKEXEC_VM_KINDS"), func(r rune) bool { return r == ',' })
+	only := named()
 	for _, name := range vmlab.MatrixNames() {
 		for _, c := range crashes() {
 			if len(only) > 0 && !slices.Contains(only, c.name) {

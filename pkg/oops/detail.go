@@ -123,8 +123,8 @@ func (c *crash) frame(text string) bool {
 		return false
 	}
 	f.Interrupted, c.interrupted = c.interrupted, false
-	if name, ok := callee(text); ok && len(c.Frames) == 0 && (c.PC == nil || c.PC.Symbol != name) {
-		c.add(Frame{Symbol: name})
+	if first, ok := callee(text); ok && len(c.Frames) == 0 && (c.PC == nil || c.PC.Symbol != first.Symbol) {
+		c.add(first)
 	}
 	c.add(f)
 	return true
@@ -295,6 +295,9 @@ func (c *crash) named(text string) {
 	case HungTask:
 		// INFO: task NAME:PID blocked for more than 120 seconds.
 		task, _, ok := strings.Cut(strings.TrimPrefix(text, "INFO: task "), " blocked ")
+		if !ok {
+			task, _, ok = strings.Cut(task, " can't die ")
+		}
 		if i := strings.LastIndexByte(task, ':'); ok && i > 0 {
 			if pid, err := strconv.Atoi(task[i+1:]); err == nil {
 				c.Comm, c.PID = bounded(task[:i]), pid

@@ -152,7 +152,7 @@ func entry(name string) bool {
 // neverReturned reports whether a frame is the return address of a call that does not return, and that so belongs to
 // whatever function comes next.
 func neverReturned(frames []Frame, i int) bool {
-	return i > 0 && !frames[i].Interrupted && frames[i].Offset == 0
+	return i > 0 && !frames[i].Interrupted && frames[i].Offset == 0 && frames[i].Size > 0
 }
 
 // baseName cuts off what compiler and linker append: .constprop.0, .isra.0, .part.0, .cold, .llvm.123, .cfi_jt.

@@ -79,16 +79,16 @@ func (f *Frame) fromForm(callee, caller string) bool {
 }
 
 // callee is the first function of such a line: the first line of a stack has two that are not known yet.
-func callee(s string) (string, bool) {
+func callee(s string) (f Frame, ok bool) {
 	if _, rest, ok := bracketed(s); ok {
 		s = strings.TrimSpace(rest)
 	}
-	name, rest, ok := strings.Cut(strings.TrimPrefix(s, "("), " ")
-	name = strings.TrimSuffix(name, ")")
-	if !ok || name == "" || !symbolStart(name[0]) || !strings.Contains(" "+rest, " from ") {
-		return "", false
+	s, _, ok = strings.Cut(s, " from ")
+	name, module, _ := strings.Cut(strings.Trim(s, "()"), " ")
+	if !ok || name == "" || !symbolStart(name[0]) || strings.Contains(name, "+") {
+		return Frame{}, false
 	}
-	return strings.Clone(name), true
+	return Frame{Symbol: name, Module: strings.Trim(module, "[]")}, true
 }
 
 // bracketed reads an address in brackets from the beginning of s.

@@ -53,6 +53,7 @@ var openings = [...]opening{
 	{"PANIC: double fault", head{DoubleFault, fault}},
 	{"double fault:", head{DoubleFault, fault}},
 	{"divide error", head{DivideError, fault}},
+	{"divide_error", head{DivideError, fault}},
 	{"invalid opcode", head{InvalidOpcode, fault}},
 	{"int3:", head{OtherFault, fault}},
 	{"stack segment:", head{OtherFault, fault}},
@@ -77,6 +78,8 @@ var openings = [...]opening{
 	{"BUG: Kernel NULL pointer dereference", head{NullDereference, fault}},
 	{"Kernel attempted to ", head{PageFault, fault}},
 	{"BUG: Unable to handle kernel ", head{PageFault, fault}},
+	{"Unhandled fault: ", head{PageFault, fault}},
+	{"Unhandled prefetch abort: ", head{PageFault, fault}},
 	{"Insufficient stack space to handle exception", head{StackOverflow, fault}},
 	{"Bad mode in ", head{OtherFault, fault}},
 	{"SError Interrupt on CPU", head{MachineCheck, fault}},
@@ -182,6 +185,10 @@ func announce(text string) (head, string, bool) {
 			text = rest
 		}
 	}
+	// Lockdep, before Linux 4.11: "[ BUG: held lock freed! ]"
+	if rest, ok := strings.CutPrefix(text, "[ "); ok && strings.HasSuffix(rest, " ]") {
+		text = strings.TrimSuffix(rest, " ]")
+	}
 	if text == "" {
 		return head{}, "", false
 	}
@@ -200,7 +207,7 @@ func announce(text string) (head, string, bool) {
 // inner recognises messages that begin with a number or a name.
 func inner(text string) (head, bool) {
 	switch {
-	case strings.HasPrefix(text, "INFO: task ") && strings.Contains(text, " blocked "):
+	case strings.HasPrefix(text, "INFO: task ") && (strings.Contains(text, " blocked ") || strings.Contains(text, " can't die ")):
 		return head{HungTask, hang}, true
 	case strings.HasPrefix(text, "CPU ") && strings.Contains(text, " Unable to handle kernel "): // loongarch, mips
 		return refineFault(text), true

@@ -101,6 +101,11 @@ func TestReports(t *testing.T) {
 		!slices.Equal(Significant(o.Kind, o.Frames), []string{"quux_poll", "vfs_poll", "do_sys_poll"}) {
 		t.Errorf("kasan.log: %q, %q, %+v", o.Title(), Significant(o.Kind, o.Frames), o)
 	}
+	// A call to nowhere: the function that made it is named only by the first line of the stack.
+	o = read(t, "written/arm-nowhere.log")
+	if o.Title() != "NULL pointer dereference in quux_ioctl [quux]" || !slices.Equal(Significant(o.Kind, o.Frames), []string{"quux_ioctl@quux", "quux_entry@quux"}) {
+		t.Errorf("arm-nowhere.log: %q, %q, %+v", o.Title(), Significant(o.Kind, o.Frames), o)
+	}
 	o = read(t, "written/mce.log")
 	if o.Kind != MachineCheck || o.Title() != "hardware error" || o.CPU != 5 || o.Panic != "Fatal machine check" ||
 		!strings.HasPrefix(o.Message, "mce: [Hardware Error]: CPU 5: Machine Check Exception: ") {

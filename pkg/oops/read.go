@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
-	"time"
 )
 
 const (
@@ -66,6 +64,7 @@ type scan struct {
 	crashes []*crash
 	current *crash
 	release string // of the kernel that booted
+	ended   bool   // by a panic
 	done    bool
 }
 
@@ -127,18 +126,22 @@ func (s *scan) announce(h head, text string, l line) {
 	if h.class == dying {
 		c.class = fault
 	}
-	if h.class == final {
-		c.Panic = bounded(panicReason(text))
-	}
 	s.current = c
 	s.keep(c)
+	if h.class == final {
+		c.Panic, s.ended = bounded(panicReason(text)), true
+	}
 	c.detail(text)
 	c.named(text)
 }
 
-// keep adds a crash. Where there are too many, those go that are the least likely to be the one: not the first, no oops, long ago.
+// keep adds a crash. Where there are too many, those go that are the least likely to be the one: not the first, no oops,
+// long ago; after a panic the new one.
 func (s *scan) keep(c *crash) {
 	if len(s.crashes) == maxCrashes {
+		if s.ended {
+			return
+		}
 		gone := 1
 		for i := 1; i < len(s.crashes)-4; i++ {
 			if s.crashes[i].class <= hang {
@@ -221,109 +224,6 @@ func mentioned(message string) (f Frame, ok bool) {
 		}
 	}
 	return f, ok
-}
-
-// told reports whether more than the message is known.
-func (c *crash) told() bool { return c.PC != nil || len(c.Frames) > 0 }
-
-// together is how long after each other two messages are about the same state of the kernel.
-const together = 5 * time.Second
-
-// choose returns the crash: see the package's documentation.
-func (s *scan) choose() *crash {
-	last := len(s.crashes)
-	var end *crash
-	for i, c := range s.crashes {
-		if c.class == final {
-			end, last = c, i
-			break
-		}
-	}
-	before := s.crashes[:last]
-	c := cause(before, end)
-	if c == nil {
-		return nil
-	}
-	c.Fatal = end != nil || c.class >= trigger && !c.ended
-	if end != nil && c != end {
-		c.Panic = end.Panic
-		c.complete(end)
-	}
-	return c
-}
-
-// cause finds what led to the panic, or without one what the log is about.
-func cause(before []*crash, end *crash) *crash {
-	// An oops that did not end, because it was the last thing, or because another one came.
-	for _, c := range before {
-		if c.class == fault && !c.ended && c.told() {
-			return c
-		}
-	}
-	if end == nil || consequence(end.Panic) && !slices.ContainsFunc(before, func(c *crash) bool { return c.class == fault && c.told() }) {
-		for _, class := range [...]class{trigger, fault} {
-			for _, c := range before {
-				if c.class == class {
-					return c
-				}
-			}
-		}
-		if end != nil {
-			return end
-		}
-		if len(before) > 0 {
-			return before[0]
-		}
-		return nil
-	}
-	for i := len(before) - 1; i >= 0; i-- {
-		c := before[i]
-		switch {
-		case c.class == fault && c.told() && (consequence(end.Panic) || end.Kind == InitKilled && (c.PID == 1 || c.PID < 0)):
-			return c
-		case end.Kind == SysRq && c.class == trigger, end.Kind == NMI && c.Kind == NMI, end.Kind == MachineCheck && c.Kind == MachineCheck,
-			end.Kind == StackOverflow && c.Kind == StackOverflow, end.Kind == AtomicSleep && c.Kind == AtomicSleep:
-			return c
-		case end.Kind == Warning || end.Kind == KASAN || end.Kind == KFENCE || end.Kind == KMSAN || end.Kind == KCSAN || end.Kind == UBSAN:
-			if c.class == notice {
-				return c
-			}
-		case end.Kind == c.Kind && c.class == hang:
-			for i > 0 && before[i-1].Kind == c.Kind && before[i].Time-before[i-1].Time < together && c.Kind == HungTask {
-				i--
-			}
-			return before[i]
-		}
-	}
-	return end
-}
-
-// complete adds what only the panic's own lines say.
-func (c *crash) complete(end *crash) {
-	if len(c.Frames) == 0 {
-		c.Frames = end.Frames
-		if c.PC == nil {
-			c.PC, c.user = end.PC, end.user
-		}
-	}
-	if c.CPU < 0 {
-		c.CPU = end.CPU
-	}
-	if c.PID < 0 {
-		c.PID, c.Comm = end.PID, end.Comm
-	}
-	if c.Taint == "" {
-		c.Taint = end.Taint
-	}
-	if c.Hardware == "" {
-		c.Hardware = end.Hardware
-	}
-	if c.Release == "" {
-		c.Release = end.Release
-	}
-	if len(c.Modules) == 0 {
-		c.Modules = end.Modules
-	}
 }
 
 // bounded is a message of which nothing else of the log is kept.

@@ -54,6 +54,7 @@ func TestReadNone(t *testing.T) {
 
 // Recorded in virtual machines that crashed by test/report/crashmodule, by an NMI and by a lack of memory.
 func TestRecorded(t *testing.T) {
+	prints := map[string]string{}
 	for _, want := range []struct {
 		name  string
 		kind  Kind
@@ -71,6 +72,11 @@ func TestRecorded(t *testing.T) {
 		{"hungtask", HungTask, "task hung in crash_wait_for_mutex [crashmodule]", "hung_task: blocked tasks", "crash_waiter"},
 		{"oom", OutOfMemory, "out of memory", "Out of memory: compulsory panic_on_oom is enabled", "busybox"},
 		{"nmi", NMI, "NMI", "NMI: Not continuing", "exe"},
+		{"sysrq-irq", SysRq, "crash by SysRq", "sysrq triggered crash", "swapper/0"},
+		{"gp", GeneralProtection, "general protection fault in crash_general_protection [crashmodule]", "", "busybox"},
+		{"fault", PageFault, "page fault in crash_page_fault [crashmodule]", "", "busybox"},
+		{"opcode", InvalidOpcode, "invalid opcode in crash_invalid_opcode [crashmodule]", "", "busybox"},
+		{"call", NullDereference, "NULL pointer dereference in crash_call_nowhere [crashmodule]", "", "busybox"},
 	} {
 		name := "trixie-cloud-" + want.name + ".log"
 		o := read(t, name)
@@ -80,6 +86,10 @@ func TestRecorded(t *testing.T) {
 		if o.CPU != 0 || o.PID < 0 || o.Release != "6.12.118+deb13-cloud-amd64" || !strings.HasPrefix(o.Hardware, "QEMU Standard PC") || o.Time <= 0 || len(o.Frames) == 0 {
 			t.Errorf("%s: %+v; want all details", name, o)
 		}
+		if other, ok := prints[o.Fingerprint()]; ok {
+			t.Errorf("%s and %s have the same fingerprint, %s", name, other, o.Fingerprint())
+		}
+		prints[o.Fingerprint()] = name
 		text, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)

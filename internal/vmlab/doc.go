@@ -70,7 +70,7 @@
 // Debian's metapackage at most once a day and keeps what it has unpacked under
 // os.UserCacheDir()/gokexec. Downloading is apt's work, in a directory of its own,
 // from the machine's own Debian sources if it has any; the system is not changed.
-// Parallel processes wait for each other.
+// Parallel processes wait for each other. [BuildModule] builds a module of one's own for one of them.
 //
 //	GOKEXEC_VM_MATRIX    "full", or kernel names separated by commas (default: trixie-cloud)
 //	GOKEXEC_VM_KERNEL    IMAGE[:MODULESROOT], your own kernel, named "custom"

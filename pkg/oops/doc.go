@@ -17,7 +17,8 @@
 // [Fingerprint] is the same for the same fault on other machines. It takes frames of a log and frames of a dump alike:
 // a report calls it with a stack that it has unwound itself, the one that [Kind.Where] tells. See [Significant] for what
 // counts. A kind that strikes anywhere (SysRq, an NMI, hardware, a lack of memory) has one fingerprint. A function that
-// is inlined in one kernel and not in another makes two fingerprints of one fault.
+// is inlined in one kernel and not in another makes two fingerprints of one fault; so does a function without a frame of
+// its own, whose caller kernels for arm64 and riscv64 do not print, but those for x86 do.
 //
 // # Bounds
 //

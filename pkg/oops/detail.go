@@ -274,7 +274,7 @@ func (c *crash) taint(text string) {
 // moduleNames reads names of modules, "nvme(E) ext4 [last unloaded: dummy]", as far as the line consists of them.
 func (c *crash) moduleNames(text string) bool {
 	text, _, _ = strings.Cut(text, "[last unloaded")
-	if strings.ContainsAny(text, ":=<>/") {
+	if strings.ContainsAny(text, ":=<>/[+#") {
 		return false
 	}
 	for word := range strings.FieldsSeq(text) {

@@ -165,3 +165,17 @@ func TestWhichCrash(t *testing.T) {
 		}
 	}
 }
+
+// The list of modules goes on in the next line where it is long.
+func TestModules(t *testing.T) {
+	long := ""
+	for i := range 120 {
+		long += " module_" + string(rune('a'+i%26)) + string(rune('a'+i/26))
+	}
+	for _, end := range []string{endOfTrace, "CR2: 0000000000000008\n", ""} {
+		o, err := Read(strings.NewReader("BUG: kernel NULL pointer dereference, address: 0000000000000008\nModules linked in:" + long + "\n last(OE) [last unloaded: gone]\n" + end + trace("oopsed")))
+		if err != nil || len(o.Modules) != 121 || o.Modules[0] != "module_aa" || o.Modules[120] != "last" {
+			t.Errorf("Read = %+v, %v; want 121 modules, the last of them last", o, err)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package zstdpage
 import (
 	"encoding/binary"
 	"math/bits"
-	"slices"
 )
 
 // maxBlock is how many bytes are searched at once for what they repeat.
@@ -30,12 +29,13 @@ const slack = 32
 // tableBits is the size of the tables of the search.
 const tableBits = 12
 
-// sequence is a number of literals, and the match that follows them.
-type sequence struct {
-	lits, match uint32   // bytes
-	offset      uint32   // back from the match, or 1 to 3 as the format has those used before, plus 3
-	codes       [3]uint8 // of literals, offset and match
-}
+// sequence is a number of literals, and the match that follows them: in bits 0 to 15 and 16 to 31 their bytes, in
+// bits 32 to 63 how far back the match is plus 3, or 1 to 3 as the format has offsets that were used before.
+type sequence uint64
+
+func (s sequence) lits() uint32   { return uint32(s) & 0xffff }
+func (s sequence) match() uint32  { return uint32(s) >> 16 }
+func (s sequence) offset() uint32 { return uint32(s >> 32) }
 
 // Append appends the page to dst as one frame. What of a page doesn't get smaller by that is in it as it is.
 // A page has at least MinPage bytes.
@@ -154,12 +154,8 @@ func (w *Work) emit(emitted, at, n, offset int) {
 		copy(w.lits[to:], w.page[from:at])
 	}
 	w.nlits += at - emitted
-	// The fields one by one: a whole sequence would be read back sooner than it is written.
-	w.seqs = slices.Grow(w.seqs, 1)
-	w.seqs = w.seqs[:len(w.seqs)+1]
-	s := &w.seqs[len(w.seqs)-1]
-	s.lits, s.match = uint32(at-emitted), uint32(n)
 	last := &w.last
+	code := 0
 	// Without literals the first of them makes no sense, and the numbers begin with the second.
 	i := 0
 	if at == emitted {
@@ -167,15 +163,16 @@ func (w *Work) emit(emitted, at, n, offset int) {
 	}
 	switch {
 	case i == 0 && offset == last[0]:
-		s.offset = 1
+		code = 1
 	case offset == last[1]:
-		s.offset = uint32(2 - i)
+		code = 2 - i
 		last[0], last[1] = last[1], last[0]
 	case offset == last[2]:
-		s.offset = uint32(3 - i)
+		code = 3 - i
 		last[0], last[1], last[2] = last[2], last[0], last[1]
 	default:
-		s.offset = uint32(offset + 3)
+		code = offset + 3
 		last[0], last[1], last[2] = offset, last[0], last[1]
 	}
+	w.seqs = append(w.seqs, sequence(at-emitted)|sequence(n)<<16|sequence(code)<<32)
 }

@@ -1,6 +1,9 @@
 package zstdpage
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // How many bits follow the codes of literal lengths and of match lengths, RFC 8878 section 3.1.1.3.2.1.1.
 var (
@@ -53,10 +56,27 @@ type coded struct {
 // sequenceCoder codes sequences.
 type sequenceCoder struct {
 	literals, offsets, matches coded
+
+	codes [][4]uint8 // of the sequences: of their literals, offset and match
+
+	// Of the pages of an array in memory many have the same sequences, and differ in their literals only.
+	before []sequence // that were coded last
+	packed []byte     // what became of them
 }
 
 // append appends the section of sequences, RFC 8878 section 3.1.1.3.2.
 func (c *sequenceCoder) append(dst []byte, seqs []sequence) []byte {
+	if len(seqs) > 0 && slices.Equal(seqs, c.before) {
+		return append(dst, c.packed...)
+	}
+	start := len(dst)
+	dst = c.pack(dst, seqs)
+	c.before, c.packed = append(c.before[:0], seqs...), append(c.packed[:0], dst[start:]...)
+	return dst
+}
+
+// pack appends the section.
+func (c *sequenceCoder) pack(dst []byte, seqs []sequence) []byte {
 	n := len(seqs)
 	if n < 128 {
 		dst = append(dst, byte(n))
@@ -76,30 +96,31 @@ func (c *sequenceCoder) append(dst []byte, seqs []sequence) []byte {
 		log   uint // of norm
 	}{{&c.literals, literalNorm, 6}, {&c.offsets, offsetNorm, 5}, {&c.matches, matchNorm, 6}} {
 		var t byte
-		dst, t = k.coded.choose(dst, seqs[n-1].codes[i], k.norm, k.log, n)
+		dst, t = k.coded.choose(dst, c.codes[n-1][i], k.norm, k.log, n)
 		kind |= t << (6 - 2*i)
 	}
 	dst[at] = kind
 	l, o, m := &c.literals, &c.offsets, &c.matches
 	out, at := room(dst, n*12+32)
 	acc, used := uint64(0), uint32(0)
-	last := &seqs[n-1]
-	ls, os, ms := l.table.first(last.codes[0]), o.table.first(last.codes[1]), m.table.first(last.codes[2])
+	codes := c.codes[:n]
+	last := codes[n-1]
+	ls, os, ms := l.table.first(last[0]), o.table.first(last[1]), m.table.first(last[2])
 	for i := n - 1; ; i-- {
 		// In the loop what a bitWriter has is in registers.
-		s := &seqs[i]
-		lw, ow, mw := uint32(literalBits[s.codes[0]&63]), uint32(s.codes[1]), uint32(matchBits[s.codes[2]&63])
+		s, code := seqs[i], &codes[i]
+		lw, ow, mw := uint32(literalBits[code[0]&63]), uint32(code[1]), uint32(matchBits[code[2]&63])
 		if used+lw+mw+ow > 63 {
 			put8(out, at, acc)
 			at += int(used / 8)
 			acc >>= used &^ 7 & 63
 			used &= 7
 		}
-		acc |= uint64(s.lits&(1<<(lw&31)-1)) << (used & 63)
+		acc |= uint64(s.lits()&(1<<(lw&31)-1)) << (used & 63)
 		used += lw
-		acc |= uint64((s.match-3)&(1<<(mw&31)-1)) << (used & 63)
+		acc |= uint64((s.match()-3)&(1<<(mw&31)-1)) << (used & 63)
 		used += mw
-		acc |= uint64(s.offset&(1<<(ow&31)-1)) << (used & 63)
+		acc |= uint64(s.offset()&(1<<(ow&31)-1)) << (used & 63)
 		used += ow
 		put8(out, at, acc)
 		at += int(used / 8)
@@ -108,8 +129,8 @@ func (c *sequenceCoder) append(dst []byte, seqs []sequence) []byte {
 		if i == 0 {
 			break
 		}
-		s = &seqs[i-1]
-		od, md, ld := &o.table.delta[s.codes[1]%maxSymbols], &m.table.delta[s.codes[2]%maxSymbols], &l.table.delta[s.codes[0]%maxSymbols]
+		code = &codes[i-1]
+		od, md, ld := &o.table.delta[code[1]%maxSymbols], &m.table.delta[code[2]%maxSymbols], &l.table.delta[code[0]%maxSymbols]
 		k := (os + od.bits) >> 16
 		acc |= uint64(os&(1<<(k&31)-1)) << (used & 63)
 		used += k
@@ -136,20 +157,20 @@ func (c *sequenceCoder) code(seqs []sequence) {
 	clear(l[:])
 	clear(o[:])
 	clear(m[:])
-	for i := range seqs {
-		s := &seqs[i]
-		lc, oc, mc := uint8(0), uint8(bits.Len32(s.offset)-1), uint8(0)
-		if s.lits < uint32(len(literalCodes)) {
-			lc = literalCodes[s.lits]
+	c.codes = slices.Grow(c.codes[:0], len(seqs))[:len(seqs)]
+	for i, s := range seqs {
+		lc, oc, mc := uint8(0), uint8(bits.Len32(s.offset())-1), uint8(0)
+		if n := s.lits(); n < uint32(len(literalCodes)) {
+			lc = literalCodes[n]
 		} else {
-			lc = uint8(bits.Len32(s.lits) + 18)
+			lc = uint8(bits.Len32(n) + 18)
 		}
-		if n := s.match - 3; n < uint32(len(matchCodes)) {
+		if n := s.match() - 3; n < uint32(len(matchCodes)) {
 			mc = matchCodes[n]
 		} else {
 			mc = uint8(bits.Len32(n) + 35)
 		}
-		s.codes = [3]uint8{lc, oc, mc}
+		c.codes[i] = [4]uint8{lc, oc, mc}
 		l[lc%maxSymbols]++
 		o[oc%maxSymbols]++
 		m[mc%maxSymbols]++

@@ -60,8 +60,9 @@ type worker struct {
 
 	begins []uint64 // the first bytes of pages
 
-	zeroPacked []byte // packed; nil: not yet
-	zeroFlags  uint32
+	repeated uint64  // the 8 bytes of which the last page of such consisted
+	again    outPage // what became of it; no size: there was none yet
+	packed   []byte  // its data
 }
 
 // newBatches starts the work at the page frames from first to before last. The pages are packed with
@@ -228,15 +229,16 @@ func (w *worker) read(b *batch, in []byte, pfn uint64) {
 	}
 }
 
-// packPage adds one page, which begins so, to the batch. Those of zeroes, which may be most of a machine's memory, are packed once.
+// packPage adds one page, which begins so, to the batch. Of those that have the same 8 bytes all over, as of zeroes, which may be
+// most of a machine's memory, and of code that was never loaded, one is packed.
 func (w *worker) packPage(b *batch, page []byte, begin uint64) error {
-	zero := begin == 0 && bytes.Equal(page, w.zero)
+	repeats := begin == binary.NativeEndian.Uint64(page[8:]) && bytes.Equal(page[8:], page[:len(page)-8])
 	switch {
-	case zero && w.omit:
+	case repeats && begin == 0 && w.omit:
 		b.out = append(b.out, outPage{0, pageZero})
 		return nil
-	case zero && w.zeroPacked != nil:
-		b.data, b.out = append(b.data, w.zeroPacked...), append(b.out, outPage{uint32(len(w.zeroPacked)), w.zeroFlags})
+	case repeats && begin == w.repeated && w.again.size > 0:
+		b.data, b.out = append(b.data, w.packed...), append(b.out, w.again)
 		return nil
 	}
 	n := len(b.data)
@@ -244,9 +246,10 @@ func (w *worker) packPage(b *batch, page []byte, begin uint64) error {
 	if err != nil {
 		return fmt.Errorf("pack a page: %w", err)
 	}
-	if zero {
-		w.zeroPacked, w.zeroFlags = bytes.Clone(data[n:]), flags
+	out := outPage{uint32(len(data) - n), flags}
+	if repeats {
+		w.repeated, w.again, w.packed = begin, out, append(w.packed[:0], data[n:]...)
 	}
-	b.data, b.out = data, append(b.out, outPage{uint32(len(data) - n), flags})
+	b.data, b.out = data, append(b.out, out)
 	return nil
 }

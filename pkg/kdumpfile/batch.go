@@ -167,13 +167,9 @@ func (w *worker) pack(b *batch) error {
 		for n < len(pfns) && pfns[n] == pfns[0]+uint64(n) {
 			n++
 		}
-		ok, err := w.inPlace(b, pfns[0], n*page)
-		if err == nil && !ok {
+		if !w.inPlace(b, pfns[0], n*page) {
 			w.read(b, w.in[:n*page], pfns[0])
-			err = w.packPages(b, w.in[:n*page])
-		}
-		if err != nil {
-			return err
+			w.packPages(b, w.in[:n*page])
 		}
 		pfns = pfns[n:]
 	}
@@ -183,24 +179,27 @@ func (w *worker) pack(b *batch) error {
 // inPlace packs n bytes of pages where they are mapped, and says whether it could. A page that changes meanwhile
 // (the crashed machine's devices may still write) is packed as something that it was in part, and can be unpacked:
 // the codecs copy what they have to read twice, or do with any contents.
-func (w *worker) inPlace(b *batch, pfn uint64, n int) (bool, error) {
+func (w *worker) inPlace(b *batch, pfn uint64, n int) bool {
 	if w.src.mapped == nil {
-		return false, nil
+		return false
 	}
 	off, most, ok := w.src.elf.Place(memmap.PhysAddr(pfn * w.src.page))
 	if !ok || most < uint64(n) {
-		return false, nil
+		return false
 	}
 	out, data := len(b.out), len(b.data)
-	ok, err := w.src.mapped.InPlace(off, n, func(in []byte) error { return w.packPages(b, in) })
+	ok, _ = w.src.mapped.InPlace(off, n, func(in []byte) error {
+		w.packPages(b, in)
+		return nil
+	})
 	if !ok {
 		b.out, b.data = b.out[:out], b.data[:data]
 	}
-	return ok, err
+	return ok
 }
 
 // packPages adds pages to the batch.
-func (w *worker) packPages(b *batch, in []byte) error {
+func (w *worker) packPages(b *batch, in []byte) {
 	page := int(w.src.page)
 	// Of each page the begin is in no cache yet: the CPU waits for all of them at once, and not for each in turn.
 	w.begins = w.begins[:0]
@@ -208,11 +207,8 @@ func (w *worker) packPages(b *batch, in []byte) error {
 		w.begins = append(w.begins, binary.NativeEndian.Uint64(in[at:]))
 	}
 	for i, begin := range w.begins {
-		if err := w.packPage(b, in[i*page:][:page], begin); err != nil {
-			return err
-		}
+		w.packPage(b, in[i*page:][:page], begin)
 	}
-	return nil
 }
 
 // read fills in with pages. Those that can't be read are zero.
@@ -231,25 +227,21 @@ func (w *worker) read(b *batch, in []byte, pfn uint64) {
 
 // packPage adds one page, which begins so, to the batch. Of those that have the same 8 bytes all over, as of zeroes, which may be
 // most of a machine's memory, and of code that was never loaded, one is packed.
-func (w *worker) packPage(b *batch, page []byte, begin uint64) error {
+func (w *worker) packPage(b *batch, page []byte, begin uint64) {
 	repeats := begin == binary.NativeEndian.Uint64(page[8:]) && bytes.Equal(page[8:], page[:len(page)-8])
 	switch {
 	case repeats && begin == 0 && w.omit:
 		b.out = append(b.out, outPage{0, pageZero})
-		return nil
+		return
 	case repeats && begin == w.repeated && w.again.size > 0:
 		b.data, b.out = append(b.data, w.packed...), append(b.out, w.again)
-		return nil
+		return
 	}
 	n := len(b.data)
-	data, flags, err := w.enc.appendPage(b.data, page)
-	if err != nil {
-		return fmt.Errorf("pack a page: %w", err)
-	}
+	data, flags := w.enc.appendPage(b.data, page)
 	out := outPage{uint32(len(data) - n), flags}
 	if repeats {
 		w.repeated, w.again, w.packed = begin, out, append(w.packed[:0], data[n:]...)
 	}
 	b.data, b.out = data, append(b.out, out)
-	return nil
 }

@@ -1,15 +1,13 @@
 package kdumpfile
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
 	"github.com/klauspost/compress/s2"
-	"github.com/klauspost/compress/zlib"
 
 	"github.com/gokexec/gokexec/internal/lzo"
-	"github.com/gokexec/gokexec/internal/zstdpage"
+	"github.com/gokexec/gokexec/internal/pagepack"
 )
 
 // Codec is how the pages of a compressed dump are packed.
@@ -23,9 +21,6 @@ const (
 	CodecSnappy
 	CodecZstd
 )
-
-// zlibLevel is the fastest that makes dumps no larger than makedumpfile's, which are of zlib's level 1.
-const zlibLevel = 6
 
 var codecNames = [...]string{"none", "zlib", "lzo", "snappy", "zstd"}
 
@@ -58,10 +53,9 @@ func (c Codec) flags() uint32 {
 // encoder packs pages, one at a time.
 type encoder struct {
 	codec Codec
-	zstd  *zstdpage.Work
-	zlib  *zlib.Writer
+	zstd  *pagepack.Zstd
+	zlib  *pagepack.Zlib
 	lzo   *lzo.Work
-	buf   bytes.Buffer // of zlib
 }
 
 func newEncoder(c Codec) (*encoder, error) {
@@ -70,9 +64,9 @@ func newEncoder(c Codec) (*encoder, error) {
 	switch c {
 	case CodecNone, CodecSnappy:
 	case CodecZlib:
-		e.zlib, err = zlib.NewWriterLevel(&e.buf, zlibLevel)
+		e.zlib = new(pagepack.Zlib)
 	case CodecZstd:
-		e.zstd = new(zstdpage.Work)
+		e.zstd = new(pagepack.Zstd)
 	case CodecLZO:
 		e.lzo = new(lzo.Work)
 	default:
@@ -83,31 +77,21 @@ func newEncoder(c Codec) (*encoder, error) {
 
 // appendPage appends the page to dst, packed, or as it is if packing doesn't make it smaller, and
 // returns the flags of its descriptor.
-func (e *encoder) appendPage(dst, page []byte) ([]byte, uint32, error) {
+func (e *encoder) appendPage(dst, page []byte) ([]byte, uint32) {
 	start := len(dst)
 	switch e.codec {
 	case CodecZlib:
-		e.buf.Reset()
-		e.zlib.Reset(&e.buf)
-		if _, err := e.zlib.Write(page); err != nil {
-			return dst, 0, err
-		}
-		if err := e.zlib.Close(); err != nil {
-			return dst, 0, err
-		}
-		if e.buf.Len() < len(page) {
-			dst = append(dst, e.buf.Bytes()...)
-		}
+		dst = e.zlib.Append(dst, page)
 	case CodecLZO:
 		dst = lzo.Compress(slices.Grow(dst, lzo.MaxSize(len(page))), page, e.lzo)
 	case CodecSnappy:
 		dst = slices.Grow(dst, s2.MaxEncodedLen(len(page)))
 		dst = dst[:start+len(s2.EncodeSnappy(dst[start:cap(dst)], page))]
 	case CodecZstd:
-		dst = zstdpage.Append(dst, page, e.zstd)
+		dst = e.zstd.Append(dst, page)
 	}
 	if n := len(dst) - start; n == 0 || n >= len(page) {
-		return append(dst[:start], page...), 0, nil
+		return append(dst[:start], page...), 0
 	}
-	return dst, e.codec.flags(), nil
+	return dst, e.codec.flags()
 }

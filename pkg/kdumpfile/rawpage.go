@@ -54,16 +54,14 @@ func (r *rawReader) pack(w *worker, b *batch) error {
 			if p.err == nil {
 				src = r.data[p.desc.offset-start:][:p.desc.size]
 			}
-			if err := r.packPage(w, b, b.pfns[i], p, src); err != nil {
-				return err
-			}
+			r.packPage(w, b, b.pfns[i], p, src)
 		}
 	}
 	return nil
 }
 
 // packPage adds one page, of which src is what is stored.
-func (r *rawReader) packPage(w *worker, b *batch, pfn uint64, p *rawPage, src []byte) error {
+func (r *rawReader) packPage(w *worker, b *batch, pfn uint64, p *rawPage, src []byte) {
 	d := p.desc
 	small := int(d.size) <= len(r.page)/16 || d.flags == 0 // a page of zeroes can't be longer
 	again := p.err != nil || d.flags != r.flags && (d.flags != 0 || !r.plain)
@@ -78,12 +76,12 @@ func (r *rawReader) packPage(w *worker, b *batch, pfn uint64, p *rawPage, src []
 			again = true
 		}
 		if again || bytes.Equal(r.page, w.zero) {
-			return w.packPage(b, r.page, binary.NativeEndian.Uint64(r.page))
+			w.packPage(b, r.page, binary.NativeEndian.Uint64(r.page))
+			return
 		}
 	}
 	b.data = append(b.data, src...)
 	b.out = append(b.out, outPage{d.size, d.flags})
-	return nil
 }
 
 // load reads the data of the pages from i on which are next to each other in the file, and

@@ -235,10 +235,7 @@ func (k *kdumpWriter) writeBatch(b *batch) error {
 		if err != nil {
 			return err
 		}
-		page, flags, err := enc.appendPage(nil, make([]byte, k.src.page))
-		if err != nil {
-			return err
-		}
+		page, flags := enc.appendPage(nil, make([]byte, k.src.page))
 		k.zero = desc{uint64(k.data.pos()), uint32(len(page)), flags}
 		if _, err := k.data.Write(page); err != nil {
 			return err

@@ -1,4 +1,4 @@
-package zstdpage
+package pagepack
 
 import "math/bits"
 

@@ -1,4 +1,4 @@
-package zstdpage
+package pagepack
 
 import "encoding/binary"
 
@@ -7,16 +7,9 @@ const maxHuffman = 11
 
 // huffman codes literals.
 type huffman struct {
-	counts  [256]uint32
-	lengths [256]uint8
-	codes   [256]uint32 // the length times 65536, and the code
-	sorted  [256]uint32 // symbols by count: the count times 256, and the symbol
-	swap    [256]uint32
-	used    [256]uint8 // the symbols, in ascending order
-
-	perLength [33]int // symbols
-	weights   [256]uint8
-	table     fseTable // of the weights
+	code    prefixCode
+	weights [256]uint8
+	table   fseTable // of the weights
 }
 
 // appendLiterals appends the section of literals, RFC 8878 section 3.1.1.3.1.
@@ -39,11 +32,15 @@ func (h *huffman) appendLiterals(dst, lits []byte) []byte {
 
 // appendPacked appends literals in code. ok is false if that is not worth it.
 func (h *huffman) appendPacked(dst, lits []byte) (out []byte, ok bool) {
-	n := h.sort(lits)
-	if n < 2 || int(h.sorted[n-1]>>8) <= len(lits)>>7+4 {
+	counts := h.code.counts[:256]
+	clear(counts)
+	for _, c := range lits {
+		counts[c]++
+	}
+	if most := int(h.code.list(256)); most <= len(lits)>>7+4 || most == len(lits) {
 		return dst, false // as good as evenly distributed, or all the same
 	}
-	maxBits := h.build(n)
+	maxBits := h.build()
 	start := len(dst)
 	head := 3
 	if len(lits) >= 1<<14 {
@@ -52,7 +49,7 @@ func (h *huffman) appendPacked(dst, lits []byte) (out []byte, ok bool) {
 		head = 4
 	}
 	dst = append(dst, 0, 0, 0, 0, 0)[:start+head]
-	if dst, ok = h.appendWeights(dst, n, maxBits); !ok {
+	if dst, ok = h.appendWeights(dst, maxBits); !ok {
 		return dst[:start], false
 	}
 	if head == 3 {
@@ -89,156 +86,39 @@ func (h *huffman) appendPacked(dst, lits []byte) (out []byte, ok bool) {
 	return dst, true
 }
 
-// sort lists the symbols by how often they are, and returns how many there are.
-func (h *huffman) sort(lits []byte) (n int) {
-	clear(h.counts[:])
-	for _, c := range lits {
-		h.counts[c]++
-	}
-	for s, c := range &h.counts {
-		if c > 0 {
-			h.swap[n] = c<<8 | uint32(s)
-			h.used[n] = uint8(s)
-			n++
-		}
-	}
-	from, to := &h.swap, &h.sorted
-	for shift := 8; ; shift += 6 {
-		var at [64]uint16
-		more := uint32(0)
-		for _, v := range from[:n] {
-			at[v>>shift&63]++
-			more |= v >> shift >> 6
-		}
-		sum := uint16(0)
-		for i, c := range at {
-			at[i] = sum
-			sum += c
-		}
-		for _, v := range from[:n] {
-			i := &at[v>>shift&63]
-			to[*i] = v
-			*i++
-		}
-		from, to = to, from
-		if more == 0 {
-			break
-		}
-	}
-	if from != &h.sorted {
-		copy(h.sorted[:n], from[:n])
-	}
-	return n
-}
-
-// build makes codes for the n sorted symbols, and returns how long the longest one is.
-func (h *huffman) build(n int) (maxBits int) {
-	// Moffat and Katajainen: the lengths of the codes, in place. First the weights of the inner nodes,
-	// then their parents, their depths, and the depths of the leaves.
-	var a [256]uint32
-	for i, v := range h.sorted[:n] {
-		a[i] = v >> 8
-	}
-	a[0] += a[1]
-	root, leaf := 0, 2
-	for next := 1; next < n-1; next++ {
-		if leaf >= n || a[root] < a[leaf] {
-			a[next] = a[root]
-			a[root] = uint32(next)
-			root++
-		} else {
-			a[next] = a[leaf]
-			leaf++
-		}
-		if leaf >= n || root < next && a[root] < a[leaf] {
-			a[next] += a[root]
-			a[root] = uint32(next)
-			root++
-		} else {
-			a[next] += a[leaf]
-			leaf++
-		}
-	}
-	a[n-2] = 0
-	for next := n - 3; next >= 0; next-- {
-		a[next] = a[a[next]] + 1
-	}
-	perLength := &h.perLength
-	clear(perLength[:])
-	avail, used, depth := 1, 0, 0
-	for root, next := n-2, n-1; avail > 0; {
-		for root >= 0 && int(a[root]) == depth {
-			used++
-			root--
-		}
-		for ; avail > used; avail-- {
-			perLength[min(depth, 32)]++
-			next--
-		}
-		avail, used = 2*used, 0
-		depth++
-	}
-	limit(perLength)
-	for maxBits = maxHuffman; perLength[maxBits] == 0; maxBits-- {
-	}
-	// The rarest symbols have the longest codes. Of the same length they are numbered in order, the
-	// longest from 0 on.
-	clear(h.lengths[:])
-	i := 0
-	for l := maxBits; l > 0; l-- {
-		for range perLength[l] {
-			h.lengths[uint8(h.sorted[i])] = uint8(l)
-			i++
-		}
-	}
+// build makes codes for the symbols that were listed, and returns how long the longest one is.
+func (h *huffman) build() int {
+	c := &h.code
+	longest := c.build(maxHuffman)
+	// Those of the same length are numbered in order, the longest from 0 on.
 	var code [16]uint16
 	first := uint16(0)
-	for l := maxBits; l > 0; l-- {
+	for l := longest; l > 0; l-- {
 		code[l] = first
-		first = (first + uint16(perLength[l])) >> 1
+		first = (first + uint16(c.perLength[l])) >> 1
 	}
-	for _, s := range h.used[:n] {
-		l := h.lengths[s]
-		h.codes[s] = uint32(l)<<16 | uint32(code[l&15])
-		code[l&15]++
+	for _, s := range c.used[:c.n] {
+		l := c.lengths[s]
+		c.codes[s] = uint32(l)<<16 | uint32(code[l%16])
+		code[l%16]++
 	}
-	return maxBits
+	return longest
 }
 
-// limit makes no code longer than maxHuffman, so that all of them still are a tree.
-func limit(perLength *[33]int) {
-	for l := maxHuffman + 1; l <= 32; l++ {
-		perLength[maxHuffman] += perLength[l]
-		perLength[l] = 0
-	}
-	total := 0
-	for l := 1; l <= maxHuffman; l++ {
-		total += perLength[l] << (maxHuffman - l)
-	}
-	for ; total > 1<<maxHuffman; total-- {
-		perLength[maxHuffman]--
-		for l := maxHuffman - 1; ; l-- {
-			if perLength[l] > 0 {
-				perLength[l]--
-				perLength[l+1] += 2
-				break
-			}
-		}
-	}
-}
-
-// appendWeights describes the codes of so many symbols, RFC 8878 section 4.2.1. ok is false if that can't be.
-func (h *huffman) appendWeights(dst []byte, symbols, maxBits int) (out []byte, ok bool) {
-	n := int(h.used[symbols-1]) // the last symbol, whose weight isn't written
+// appendWeights describes the codes, RFC 8878 section 4.2.1. ok is false if that can't be.
+func (h *huffman) appendWeights(dst []byte, maxBits int) (out []byte, ok bool) {
+	c := &h.code
+	used := c.used[:c.n-1]
+	n := int(c.used[c.n-1]) // the last symbol, whose weight isn't written
 	var counts [maxHuffman + 1]uint32
-	counts[0] = uint32(n - (symbols - 1))
-	for l, c := range h.perLength[1 : maxBits+1] {
+	counts[0] = uint32(n - len(used))
+	for l, c := range c.perLength[1 : maxBits+1] {
 		counts[maxBits-l] = uint32(c)
 	}
-	counts[maxBits+1-int(h.lengths[n])]--
+	counts[maxBits+1-int(c.lengths[n])]--
 	clear(h.weights[:n])
-	for _, s := range h.used[:symbols-1] {
-		h.weights[s] = uint8(maxBits+1) - h.lengths[s]
+	for _, s := range used {
+		h.weights[s] = uint8(maxBits+1) - c.lengths[s]
 	}
 	start := len(dst)
 	var norm [maxHuffman + 1]int16
@@ -295,11 +175,12 @@ func (h *huffman) appendWeightCodes(dst []byte, weights []uint8) []byte {
 // appendStream appends the codes of literals.
 func (h *huffman) appendStream(dst, lits []byte) []byte {
 	// In the loops what a bitWriter has is in registers.
+	codes := &h.code.codes
 	out, n := room(dst, len(lits)*maxHuffman/8+16)
 	acc, used := uint64(0), uint32(0)
 	i := len(lits)
 	for ; i&3 != 0; i-- {
-		c := h.codes[lits[i-1]]
+		c := codes[lits[i-1]]
 		acc |= uint64(c&0xffff) << (used & 63)
 		used += c >> 16
 	}
@@ -309,7 +190,7 @@ func (h *huffman) appendStream(dst, lits []byte) []byte {
 		acc >>= used &^ 7 & 63
 		used &= 7
 		p := (*[4]byte)(lits[i-4 : i])
-		c3, c2, c1, c0 := h.codes[p[3]], h.codes[p[2]], h.codes[p[1]], h.codes[p[0]]
+		c3, c2, c1, c0 := codes[p[3]], codes[p[2]], codes[p[1]], codes[p[0]]
 		acc |= uint64(c3&0xffff) << (used & 63)
 		used += c3 >> 16
 		acc |= uint64(c2&0xffff) << (used & 63)

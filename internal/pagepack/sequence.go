@@ -1,4 +1,4 @@
-package zstdpage
+package pagepack
 
 import (
 	"math/bits"
@@ -159,16 +159,17 @@ func (c *sequenceCoder) code(seqs []sequence) {
 	clear(m[:])
 	c.codes = slices.Grow(c.codes[:0], len(seqs))[:len(seqs)]
 	for i, s := range seqs {
+		lits, match := s.lits(), s.match()-3
 		lc, oc, mc := uint8(0), uint8(bits.Len32(s.offset())-1), uint8(0)
-		if n := s.lits(); n < uint32(len(literalCodes)) {
-			lc = literalCodes[n]
+		if lits < uint32(len(literalCodes)) {
+			lc = literalCodes[lits]
 		} else {
-			lc = uint8(bits.Len32(n) + 18)
+			lc = uint8(bits.Len32(lits) + 18)
 		}
-		if n := s.match() - 3; n < uint32(len(matchCodes)) {
-			mc = matchCodes[n]
+		if match < uint32(len(matchCodes)) {
+			mc = matchCodes[match]
 		} else {
-			mc = uint8(bits.Len32(n) + 35)
+			mc = uint8(bits.Len32(match) + 35)
 		}
 		c.codes[i] = [4]uint8{lc, oc, mc}
 		l[lc%maxSymbols]++

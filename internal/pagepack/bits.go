@@ -1,11 +1,11 @@
-package zstdpage
+package pagepack
 
 import (
 	"encoding/binary"
 	"slices"
 )
 
-// bitWriter writes a bitstream that is read from its end: what is added last is read first.
+// bitWriter writes a bitstream, the lowest bits first. That of Zstandard is read from its end: what is added last is read first.
 type bitWriter struct {
 	out  []byte
 	acc  uint64
@@ -37,12 +37,15 @@ func room(dst []byte, n int) (out []byte, used int) {
 	return dst[:cap(dst)], len(dst)
 }
 
+// align writes what there is, and zeroes up to the next whole byte.
+func (b *bitWriter) align() {
+	b.bits = (b.bits + 7) &^ 7
+	b.flush()
+}
+
 // close writes the mark of the end.
 func (b *bitWriter) close() []byte {
 	b.add(1, 1)
-	b.flush()
-	if b.bits > 0 {
-		b.out = append(b.out, byte(b.acc))
-	}
+	b.align()
 	return b.out
 }

@@ -1,0 +1,3 @@
+package pagepack
+
+var Adler32 = adler32

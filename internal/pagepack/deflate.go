@@ -9,8 +9,8 @@ import (
 // zlibBlock is how many bytes are one block of deflate: no match within it reaches too far back.
 const zlibBlock = 32 << 10
 
-// zlibPatience is that of the search: with less the dump is still smaller than that of zlib's level 1.
-const zlibPatience = 5
+// zlibEffort is that with which a dump is hardly larger than one of zlib's level 1.
+var zlibEffort = effort{hashed: 3, least: 3, patience: 5}
 
 // What RFC 1951 has in section 3.2.5.
 const (
@@ -42,7 +42,7 @@ func (z *Zlib) Append(dst, page []byte) []byte {
 	sum := uint32(1)
 	for at := 0; at == 0 || at < len(page); at += zlibBlock {
 		block := page[at:min(at+zlibBlock, len(page))]
-		z.search.run(block, zlibPatience)
+		z.search.run(block, zlibEffort)
 		// Of the copy: the page may change meanwhile.
 		sum = adler32(sum, z.search.page[:len(block)])
 		z.appendBlock(&b, len(block), at+zlibBlock >= len(page))

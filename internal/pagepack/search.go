@@ -17,7 +17,7 @@ const tableBits = 12
 // search divides a page into literals and matches.
 type search struct {
 	page  [maxBlock + slack]byte // the page, so that no index needs a check
-	table [1 << tableBits]uint16 // where 5 bytes were last
+	table [1 << tableBits]uint16 // where some bytes were last
 	lits  [maxBlock + slack]byte // literals
 	nlits int
 	seqs  []sequence
@@ -40,7 +40,9 @@ func (s sequence) offset() uint32 {
 	return repeats | (s.distance()+3)&uint32(int32(repeats-1)>>31)
 }
 
-func hash(v uint64) uint64 { return v << 24 * 0x9fb21c651e98df25 >> (64 - tableBits) }
+func hash(v uint64, shift uint) uint64 {
+	return v << (shift & 63) * 0x9fb21c651e98df25 >> (64 - tableBits)
+}
 
 func (w *search) load64(i uint16) uint64 {
 	at := int(i)
@@ -67,8 +69,19 @@ func (w *search) matchLen(i, j, end int) int {
 	return j - start
 }
 
-// run searches at most maxBlock bytes. After 1<<patience literals in a row it begins to leave places out.
-func (w *search) run(b []byte, patience uint) {
+// effort is how a search is done.
+type effort struct {
+	hashed   uint // bytes that are looked up
+	least    uint // bytes of a match, 3 or 4
+	patience uint // after 1<<patience literals in a row it begins to leave places out
+}
+
+// far is from where on a match of 3 bytes takes more room than these.
+const far = 512
+
+// run searches at most maxBlock bytes.
+func (w *search) run(b []byte, e effort) {
+	shift, mask := 64-8*e.hashed, ^uint32(0)>>(32-8*e.least)
 	copy(w.page[:], b)
 	clear(w.table[:])
 	w.nlits, w.seqs = 0, w.seqs[:0]
@@ -78,18 +91,19 @@ func (w *search) run(b []byte, patience uint) {
 	emitted, at := 0, 1
 	for at < size-tail {
 		v := w.load64(uint16(at))
-		h := hash(v)
+		h := hash(v, shift)
 		from := int(w.table[h])
 		w.table[h] = uint16(at)
-		n := 4
+		n := int(e.least)
 		if at >= last[0] && w.load32(uint16(at+1-last[0])) == uint32(v>>8) {
 			at++
 			from = at - last[0]
-		} else if w.load32(uint16(from)) != uint32(v) {
-			at += 1 + (at-emitted)>>(patience&31)
+			n = 4
+		} else if x := w.load32(uint16(from)) ^ uint32(v); x&mask != 0 || x != 0 && at-from > far {
+			at += 1 + (at-emitted)>>(e.patience&31)
 			continue
 		}
-		n += w.matchLen(from+4, at+4, size)
+		n += w.matchLen(from+n, at+n, size)
 		for from > 0 && at > emitted && w.page[uint16(from-1)] == w.page[uint16(at-1)] {
 			from, at, n = from-1, at-1, n+1
 		}
@@ -100,10 +114,10 @@ func (w *search) run(b []byte, patience uint) {
 			break
 		}
 		// Remember a place within the match.
-		w.table[hash(w.load64(uint16(at-2)))] = uint16(at - 2)
+		w.table[hash(w.load64(uint16(at-2)), shift)] = uint16(at - 2)
 		// What was used before the last is tried at once.
 		for at < size-tail && at >= last[1] && w.load32(uint16(at)) == w.load32(uint16(at-last[1])) {
-			w.table[hash(w.load64(uint16(at)))] = uint16(at)
+			w.table[hash(w.load64(uint16(at)), shift)] = uint16(at)
 			n := 4 + w.matchLen(at+4-last[1], at+4, size)
 			w.emit(at, at, n, last[1])
 			at += n

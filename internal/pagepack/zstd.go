@@ -5,8 +5,8 @@ import "encoding/binary"
 // MinZstdPage is the smallest page that Zstd packs, in bytes: the field of the frame's size begins with it.
 const MinZstdPage = 256
 
-// zstdPatience is that of the search: less makes the dump larger than libzstd's level 1 does.
-const zstdPatience = 6
+// zstdEffort is that with which a dump is no larger than one of libzstd's level 1.
+var zstdEffort = effort{hashed: 5, least: 4, patience: 6}
 
 // Zstd packs pages as Zstandard frames. It has the memory to do so; the zero value is ready. It is for one goroutine at a time.
 type Zstd struct {
@@ -37,7 +37,7 @@ func (z *Zstd) Append(dst, page []byte) []byte {
 func (z *Zstd) appendBlock(dst, b []byte, end int) []byte {
 	start, last := len(dst), z.search.last
 	dst = append(dst, 0, 0, 0)
-	z.search.run(b, zstdPatience)
+	z.search.run(b, zstdEffort)
 	dst = z.huffman.appendLiterals(dst, z.search.lits[:z.search.nlits])
 	dst = z.coder.append(dst, z.search.seqs)
 	size, kind := len(dst)-start-3, 2

@@ -12,8 +12,8 @@
 //
 // The code is written in the Go assembler (code/), and cut by the generator (gen)
 // out of a linked program, so that building needs nothing but Go. It is position
-// independent: the generator links it at three addresses and compares. Like the
-// kernels that it is for, it is little-endian. Run the generator, with go generate,
+// independent: the generator links it at three addresses and compares. It has the byte
+// order of the kernels that it is for. Run the generator, with go generate,
 // after a change in code/ or testcode/; a test fails if that was forgotten, or if
 // another version of Go assembles something else.
 //
@@ -27,7 +27,7 @@
 // # Parameters
 //
 // They are one block, at an offset that the generator finds by its magic. Addresses
-// are physical; numbers are little-endian; sizes are in bytes.
+// are physical; numbers have the machine's byte order; sizes are in bytes.
 //
 //	offset  size  what
 //	0x000      8  magic "GKXPURG1"
@@ -72,6 +72,15 @@
 // riscv64, from arch/riscv/kernel/kexec_relocate.S (riscv_kexec_norelocate): S-mode,
 // satp = 0, a0 = hart, a1 = device tree. Both are kept, a1 unless the argument is not
 // 0. Documentation/arch/riscv/boot.rst.
+//
+// ppc64le, from arch/powerpc/kexec/core_64.c (kexec_sequence): real mode, r3 = number of the CPU. The kernel
+// has copied the first 256 bytes to address 0 and sent the other CPUs to 0x60, so all of these but the first word, a
+// branch, must be the new kernel's: the planner copies them. The number goes into the device tree (boot_cpuid_phys). The
+// kernel is entered big-endian, as from an Open Firmware: r3 = argument, r4 = its address, r5 = 0.
+//
+// s390x, from arch/s390/kernel/machine_kexec.c: called twice as a function, DAT off, with the kernel's stack. With r2 = 0 it
+// verifies and returns 0, or 1: then the kernel goes on with its panic and says so, which is why there is no serial port. With r2 = 1
+// it enters the kernel, with all registers as they are.
 //
 // # Time
 //

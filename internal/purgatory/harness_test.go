@@ -37,6 +37,8 @@ var arches = []arch{
 	{"amd64", elf.EM_X86_64},
 	{"arm64", elf.EM_AARCH64},
 	{"riscv64", elf.EM_RISCV},
+	{"ppc64le", elf.EM_PPC64},
+	{"s390x", elf.EM_S390},
 }
 
 // offsets are those of the code.
@@ -47,6 +49,16 @@ func (a arch) offsets(t testing.TB) codeOffsets {
 		t.Fatal(err)
 	}
 	return row.offsets
+}
+
+// order is that of its numbers.
+func (a arch) order(t testing.TB) binary.ByteOrder {
+	t.Helper()
+	row, err := targetOf(a.machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row.order
 }
 
 // chunk is memory with data in it, and zeros up to memSize.
@@ -64,7 +76,7 @@ func harness(t testing.TB, a arch, pairs ...uint64) []byte {
 		t.Fatal(err)
 	}
 	for i := 0; i < len(pairs); i += 2 {
-		binary.LittleEndian.PutUint64(b[uint64(harnessOffsets[a.goarch].params)+pairs[i]:], pairs[i+1])
+		a.order(t).PutUint64(b[uint64(harnessOffsets[a.goarch].params)+pairs[i]:], pairs[i+1])
 	}
 	return b
 }

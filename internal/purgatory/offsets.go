@@ -3,8 +3,10 @@
 package purgatory
 
 // offsets of the code for each GOARCH, in bytes.
-var offsets = struct{ amd64, arm64, riscv64 codeOffsets }{
+var offsets = struct{ amd64, arm64, ppc64le, riscv64, s390x codeOffsets }{
 	amd64:   codeOffsets{params: 0xb40, verify: 0x320},
 	arm64:   codeOffsets{params: 0xf50, verify: 0x210},
+	ppc64le: codeOffsets{params: 0x100, verify: 0x530},
 	riscv64: codeOffsets{params: 0x8f0, verify: 0xd0},
+	s390x:   codeOffsets{params: 0x700, verify: 0x20},
 }

@@ -5,5 +5,7 @@ package purgatory
 var harnessOffsets = map[string]harnessTable{
 	"amd64":   {params: 0x280, user: 0x160, kernel: 0x200},
 	"arm64":   {params: 0x250, user: 0xd0, kernel: 0x140},
+	"ppc64le": {params: 0x10, user: 0x50, kernel: 0xc0},
 	"riscv64": {params: 0xd8, user: 0x20, kernel: 0x68},
+	"s390x":   {params: 0x90, user: 0x10, kernel: 0x80},
 }

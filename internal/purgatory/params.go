@@ -2,7 +2,6 @@ package purgatory
 
 import (
 	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,7 +27,7 @@ const FaultText = "gokexec purgatory: CPU exception; stopped"
 var ErrParams = errors.New("bad purgatory parameters")
 
 // The layout of the parameter block, offsets in bytes; code/params.h is the other
-// side. All numbers are little-endian.
+// side. Numbers have the byte order of the machine.
 const (
 	offMagic      = 0x000
 	offVersion    = 0x008
@@ -80,6 +79,7 @@ const (
 	Serial8250MMIO32 SerialKind = 3 // registers of 4 bytes, 4 bytes apart
 	SerialPL011      SerialKind = 4 // arm64
 	SerialSBI        SerialKind = 5 // riscv64: the firmware's console, no Addr
+	SerialHypervisor SerialKind = 6 // ppc64le: that of a logical partition, no Addr
 )
 
 // Serial is where a mismatch is reported.
@@ -136,7 +136,6 @@ func (p *Params) Patch(machine elf.Machine, blob []byte) error {
 	}
 
 	b := blob[off.params : off.params+sizeParams]
-	le := binary.LittleEndian
 	var flags uint64
 	if p.SkipChecks {
 		flags |= flagSkipChecks
@@ -144,21 +143,21 @@ func (p *Params) Patch(machine elf.Machine, blob []byte) error {
 	if p.SME {
 		flags |= flagSME
 	}
-	le.PutUint64(b[offFlags:], flags)
-	le.PutUint64(b[offNumRegions:], uint64(len(p.Regions)))
-	le.PutUint64(b[offEntry:], p.Entry)
-	le.PutUint64(b[offArg:], p.Arg)
-	le.PutUint64(b[offBackupSrc:], p.Backup.Src)
-	le.PutUint64(b[offBackupSize:], p.Backup.Size)
-	le.PutUint64(b[offBackupDst:], p.Backup.Dst)
-	le.PutUint64(b[offSerialAddr:], p.Serial.Addr)
-	le.PutUint32(b[offSerialKind:], uint32(p.Serial.Kind))
-	le.PutUint32(b[offSerialDiv:], divisor)
+	t.order.PutUint64(b[offFlags:], flags)
+	t.order.PutUint64(b[offNumRegions:], uint64(len(p.Regions)))
+	t.order.PutUint64(b[offEntry:], p.Entry)
+	t.order.PutUint64(b[offArg:], p.Arg)
+	t.order.PutUint64(b[offBackupSrc:], p.Backup.Src)
+	t.order.PutUint64(b[offBackupSize:], p.Backup.Size)
+	t.order.PutUint64(b[offBackupDst:], p.Backup.Dst)
+	t.order.PutUint64(b[offSerialAddr:], p.Serial.Addr)
+	t.order.PutUint32(b[offSerialKind:], uint32(p.Serial.Kind))
+	t.order.PutUint32(b[offSerialDiv:], divisor)
 	copy(b[offDigest:], p.Digest[:])
 	clear(b[offRegions:offMismatch])
 	for i, r := range p.Regions {
-		le.PutUint64(b[offRegions+16*i:], r.Start)
-		le.PutUint64(b[offRegions+16*i+8:], r.Len)
+		t.order.PutUint64(b[offRegions+16*i:], r.Start)
+		t.order.PutUint64(b[offRegions+16*i+8:], r.Len)
 	}
 	putText(b[offMismatch:offMismatch+textSize], MismatchText)
 	putText(b[offFault:offFault+textSize], FaultText)
@@ -221,10 +220,11 @@ func (s *Serial) check(machine elf.Machine, t target) (uint32, error) {
 	if !slices.Contains(t.serials, s.Kind) {
 		return 0, fmt.Errorf("serial port of kind %d on %v", s.Kind, machine)
 	}
-	if s.Kind == SerialSBI && s.Addr != 0 {
-		return 0, fmt.Errorf("the SBI console has no address, got %#x", s.Addr)
+	nameless := s.Kind == SerialSBI || s.Kind == SerialHypervisor
+	if nameless && s.Addr != 0 {
+		return 0, fmt.Errorf("a firmware's console has no address, got %#x", s.Addr)
 	}
-	if s.Kind != SerialSBI && (s.Addr == 0 || s.Addr%align != 0 || s.Addr > limit) {
+	if !nameless && (s.Addr == 0 || s.Addr%align != 0 || s.Addr > limit) {
 		return 0, fmt.Errorf("serial port at %#x", s.Addr)
 	}
 	if s.Baud == 0 {

@@ -25,7 +25,7 @@ func TestBlob(t *testing.T) {
 		if i := bytes.Index(blob, []byte(paramsMagic)); i != params {
 			t.Errorf("%s: parameters at %#x; want %#x", a.goarch, i, params)
 		}
-		if v := binary.LittleEndian.Uint32(blob[params+offVersion:]); v != paramsVersion {
+		if v := a.order(t).Uint32(blob[params+offVersion:]); v != paramsVersion {
 			t.Errorf("%s: parameters of version %d; want %d", a.goarch, v, paramsVersion)
 		}
 		// elfcorehdr updates look for a segment that begins like an ELF file.
@@ -37,7 +37,7 @@ func TestBlob(t *testing.T) {
 			t.Errorf("%s: Blob gives away the embedded code, not a copy", a.goarch)
 		}
 	}
-	for _, machine := range []elf.Machine{elf.EM_NONE, elf.EM_386, elf.EM_PPC64} {
+	for _, machine := range []elf.Machine{elf.EM_NONE, elf.EM_386, elf.EM_PPC} {
 		if _, err := Blob(machine); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("Blob(%v) = %v; want ErrUnsupported", machine, err)
 		}
@@ -164,7 +164,7 @@ func TestPatchRefuses(t *testing.T) {
 		{"PL011", riscv, serial(SerialPL011, 0x9000000), "serial port of kind 4 on EM_RISCV"},
 		{"PL011 with a rate", arm, func(p *Params) { p.Serial = Serial{SerialPL011, 0x9000000, 9600} }, "baud rate 9600 for a serial port whose clock is not known"},
 		{"SBI", riscv, serial(SerialSBI, 0), ""},
-		{"SBI", riscv, serial(SerialSBI, 8), "the SBI console has no address, got 0x8"},
+		{"SBI", riscv, serial(SerialSBI, 8), "a firmware's console has no address, got 0x8"},
 		{"SBI", arm, serial(SerialSBI, 0), "serial port of kind 5 on EM_AARCH64"},
 		{"unknown kind", x86, serial(6, 0x3f8), "serial port of kind 6 on EM_X86_64"},
 	} {

@@ -20,8 +20,14 @@ var codeAMD64 []byte
 //go:embed purgatory_arm64.bin
 var codeARM64 []byte
 
+//go:embed purgatory_ppc64le.bin
+var codePPC64LE []byte
+
 //go:embed purgatory_riscv64.bin
 var codeRISCV64 []byte
+
+//go:embed purgatory_s390x.bin
+var codeS390X []byte
 
 // Entry is the offset in bytes of the entry point, on every machine.
 const Entry = 0
@@ -40,17 +46,20 @@ type target struct {
 	machine elf.Machine
 	code    []byte
 	offsets codeOffsets
-	align   uint64       // of an instruction, in bytes
-	sme     bool         // it may have the Scalable Matrix Extension
-	serials []SerialKind // where it can report
+	order   binary.ByteOrder // of its numbers
+	align   uint64           // of an instruction, in bytes
+	sme     bool             // it may have the Scalable Matrix Extension
+	serials []SerialKind     // where it can report
 }
 
 // targetOf looks a machine up.
 func targetOf(machine elf.Machine) (target, error) {
 	for _, row := range []target{
-		{machine: elf.EM_X86_64, code: codeAMD64, offsets: offsets.amd64, align: 1, serials: []SerialKind{Serial8250Port}},
-		{machine: elf.EM_AARCH64, code: codeARM64, offsets: offsets.arm64, align: 4, sme: true, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialPL011}},
-		{machine: elf.EM_RISCV, code: codeRISCV64, offsets: offsets.riscv64, align: 2, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialSBI}},
+		{machine: elf.EM_X86_64, order: binary.LittleEndian, code: codeAMD64, offsets: offsets.amd64, align: 1, serials: []SerialKind{Serial8250Port}},
+		{machine: elf.EM_AARCH64, order: binary.LittleEndian, code: codeARM64, offsets: offsets.arm64, align: 4, sme: true, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialPL011}},
+		{machine: elf.EM_RISCV, order: binary.LittleEndian, code: codeRISCV64, offsets: offsets.riscv64, align: 2, serials: []SerialKind{Serial8250MMIO, Serial8250MMIO32, SerialSBI}},
+		{machine: elf.EM_PPC64, order: binary.LittleEndian, code: codePPC64LE, offsets: offsets.ppc64le, align: 4, serials: []SerialKind{SerialHypervisor}},
+		{machine: elf.EM_S390, order: binary.BigEndian, code: codeS390X, offsets: offsets.s390x, align: 2}, // the kernel reports
 	} {
 		if row.machine == machine {
 			return row, nil
@@ -59,8 +68,8 @@ func targetOf(machine elf.Machine) (target, error) {
 	return target{}, fmt.Errorf("%v: %w", machine, ErrUnsupported)
 }
 
-// Blob returns a copy of the purgatory for a 64-bit, little-endian machine:
-// EM_X86_64, EM_AARCH64 or EM_RISCV. It may be loaded at any page-aligned physical
+// Blob returns a copy of the purgatory for a 64-bit machine:
+// EM_X86_64, EM_AARCH64, EM_RISCV, EM_PPC64 (little-endian) or EM_S390. It may be loaded at any page-aligned physical
 // address, as a segment of MemSize bytes of which these are the first, once
 // Params.Patch has filled in the parameters.
 func Blob(machine elf.Machine) ([]byte, error) {
@@ -75,5 +84,5 @@ func MemSize(machine elf.Machine) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return uint64(binary.LittleEndian.Uint32(t.code[t.offsets.params+offMemSize:])), nil
+	return uint64(t.order.Uint32(t.code[t.offsets.params+offMemSize:])), nil
 }

@@ -51,7 +51,7 @@ func emulator(t testing.TB, a arch) (command []string, accel bool) {
 		}
 		return nil, a.goarch == "amd64" && has["sha_ni"] && has["ssse3"] && has["sse4_1"] || a.goarch == "arm64" && has["sha2"]
 	}
-	name := map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64", "riscv64": "qemu-riscv64"}[a.goarch]
+	name := map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64", "riscv64": "qemu-riscv64", "ppc64le": "qemu-ppc64le", "s390x": "qemu-s390x"}[a.goarch]
 	path, err := exec.LookPath(name)
 	if err != nil {
 		missing(t, "%s is not installed (Debian: qemu-user)", name)
@@ -76,7 +76,7 @@ func (u *userRun) start(t testing.TB, a arch, emulator []string) *exec.Cmd {
 	}, u.memory...)
 
 	path := filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(path, executable(a, userHarness+uint64(harnessOffsets[a.goarch].user), memory), 0o755); err != nil {
+	if err := os.WriteFile(path, executable(t, a, userHarness+uint64(harnessOffsets[a.goarch].user), memory), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	command := append(emulator[:len(emulator):len(emulator)], path)
@@ -97,23 +97,31 @@ func (u *userRun) run(t testing.TB, a arch, emulator []string) result {
 
 // executable is an ELF file of one segment for each chunk, all of them writable and
 // executable.
-func executable(a arch, entry uint64, memory []chunk) []byte {
+func executable(t testing.TB, a arch, entry uint64, memory []chunk) []byte {
 	const page = 0x1000
+	order := a.order(t)
+	encoding := elf.ELFDATA2LSB
+	if order == binary.BigEndian {
+		encoding = elf.ELFDATA2MSB
+	}
 	header := elf.Header64{
-		Ident:   [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Ident:   [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(encoding), byte(elf.EV_CURRENT)},
 		Type:    uint16(elf.ET_EXEC),
 		Machine: uint16(a.machine),
 		Version: uint32(elf.EV_CURRENT),
 		Entry:   entry,
 		Phoff:   64, Ehsize: 64, Phentsize: 56, Phnum: uint16(len(memory)),
 	}
-	if a.machine == elf.EM_RISCV {
+	switch a.machine {
+	case elf.EM_RISCV:
 		header.Flags = 5 // EF_RISCV_RVC, EF_RISCV_FLOAT_ABI_DOUBLE
+	case elf.EM_PPC64:
+		header.Flags = 2 // ABI version 2
 	}
 	var head, body bytes.Buffer
-	binary.Write(&head, binary.LittleEndian, &header)
+	binary.Write(&head, order, &header)
 	for _, c := range memory {
-		binary.Write(&head, binary.LittleEndian, &elf.Prog64{
+		binary.Write(&head, order, &elf.Prog64{
 			Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_W | elf.PF_X),
 			Off: uint64(page + body.Len()), Vaddr: c.addr, Paddr: c.addr,
 			Filesz: uint64(len(c.data)), Memsz: max(c.memSize, uint64(len(c.data))), Align: page,

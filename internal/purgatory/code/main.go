@@ -1,4 +1,4 @@
-//go:build purgatory && (amd64 || arm64 || riscv64)
+//go:build purgatory && (amd64 || arm64 || ppc64le || riscv64 || s390x)
 
 // The purgatory's machine code, as a program that is linked but never run:
 // package gen cuts the code out of the linked file. The build tag keeps it out

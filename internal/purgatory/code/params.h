@@ -30,13 +30,19 @@
 #define SERIAL_8250_MMIO32 3
 #define SERIAL_PL011       4
 #define SERIAL_SBI         5
+#define SERIAL_HVC         6
 
 // The block itself: magic "GKXPURG1", version, memory size, the rest zero.
 // D32 is the architecture's directive for a 32-bit word.
+#ifdef BIG_ENDIAN
+#define MAGIC D32($0x474b5850); D32($0x55524731)
+#else
+#define MAGIC D32($0x50584b47); D32($0x31475255)
+#endif
 #define Z16 D32($0); D32($0); D32($0); D32($0)
 #define Z64 Z16; Z16; Z16; Z16
 #define PARAMS_BLOCK(memsize) \
-	D32($0x50584b47); D32($0x31475255); D32($PARAMS_VERSION); D32($memsize); \
+	MAGIC; D32($PARAMS_VERSION); D32($memsize); \
 	Z16; Z16; Z16; \
 	Z64; Z64; Z64; Z64; Z64; Z64; Z64; \
 	Z16; Z16

@@ -47,7 +47,7 @@ func assemble(dir, pkg, goarch string, symbols ...string) (*image, error) {
 		cmd.Dir = dir
 		// Pin everything that changes what the assembler or linker emits.
 		cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off",
-			"GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GORISCV64=rva20u64")
+			"GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GORISCV64=rva20u64", "GOPPC64=power8")
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("%s for %s: %w\n%s", pkg, goarch, err, msg)
 		}
@@ -129,9 +129,13 @@ func cut(path string, names []string) (*image, error) {
 
 // checkPurgatory: the code must end before the memory it uses, which is the last
 // page of what it asks for.
-func checkPurgatory(img *image) error {
+func checkPurgatory(img *image, goarch string) error {
 	const page = 4096
-	memSize := binary.LittleEndian.Uint32(img.code[img.params+12:])
+	order := binary.ByteOrder(binary.LittleEndian)
+	if goarch == "s390x" {
+		order = binary.BigEndian
+	}
+	memSize := order.Uint32(img.code[img.params+12:])
 	if memSize%page != 0 || len(img.code) > int(memSize)-page {
 		return fmt.Errorf("code of %#x bytes doesn't fit below the last page of %#x", len(img.code), memSize)
 	}

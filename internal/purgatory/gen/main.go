@@ -17,7 +17,7 @@ import (
 )
 
 // goarches are the architectures there is code for.
-var goarches = []string{"amd64", "arm64", "riscv64"}
+var goarches = []string{"amd64", "arm64", "ppc64le", "riscv64", "s390x"}
 
 func main() {
 	check := flag.Bool("check", false, "write nothing; fail if a file would change")
@@ -82,7 +82,7 @@ func generate(dir string) ([]file, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := checkPurgatory(p); err != nil {
+		if err := checkPurgatory(p, goarch); err != nil {
 			return nil, fmt.Errorf("%s: %w", goarch, err)
 		}
 		files = append(files, file{"purgatory_" + goarch + ".bin", p.code})

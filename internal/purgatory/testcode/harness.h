@@ -10,8 +10,14 @@
 #define MODE_E2H     1  // arm64: run EL2 with HCR_EL2.E2H
 #define MODE_SM      2  // arm64: enter in streaming mode
 
+#ifdef BIG_ENDIAN
+#define MAGIC D32($0x474b5850); D32($0x55524731)
+#else
+#define MAGIC D32($0x50584b47); D32($0x31475255)
+#endif
+
 #define HARNESS_BLOCK \
-	D32($0x50584b47); D32($0x31475255); D32($0); D32($0); \
+	MAGIC; D32($0); D32($0); \
 	D32($0); D32($0); D32($0); D32($0); \
 	D32($0); D32($0); D32($0); D32($0); \
 	D32($0); D32($0); D32($0); D32($0)

@@ -1,4 +1,4 @@
-//go:build purgatory && (amd64 || arm64 || riscv64)
+//go:build purgatory && (amd64 || arm64 || ppc64le || riscv64 || s390x)
 
 // The test harness's machine code, built like the purgatory itself: it calls
 // the purgatory's verify in user mode, or enters the whole blob on a bare machine

@@ -13,7 +13,7 @@ var ErrNotInDump = errors.New("address not in the dump")
 
 // AddressSpace translates virtual addresses of the crashed kernel for dumps that do not give
 // them. The kernel image and the direct map are computed from VMCOREINFO where they are fixed; all
-// else comes from the kernel's own page tables (x86_64, arm64, riscv64). It may be used
+// else comes from the kernel's own page tables (x86_64, arm64, riscv64, s390x, loong64 with pages of 16 KiB, ppc64le with the radix MMU). It may be used
 // concurrently if its PhysReader may. The memory must not change meanwhile.
 type AddressSpace struct {
 	mem    PhysReader
@@ -62,6 +62,14 @@ func (a *AddressSpace) findTables(t *pageTables, v *VMCoreInfo, segment func(uin
 		}
 		if ok {
 			t.root = phys &^ (8*t.rootEntries() - 1)
+			if t.order != nil {
+				a.cache.order = t.order
+			}
+			if t.settle != nil {
+				if e, err := a.cache.entry(t.root); err != nil || !t.settle(e) {
+					return
+				}
+			}
 			a.tables = t
 			return
 		}

@@ -49,10 +49,7 @@ func (a *AddressSpace) KernelTables(most int) []memmap.PhysAddr {
 	}
 	all, seen := []memmap.PhysAddr{memmap.PhysAddr(t.root)}, map[uint64]bool{t.root: true}
 	for level, next := t.levels-1, 0; level > 0; level-- {
-		entries := uint64(1) << t.index
-		if level == t.levels-1 {
-			entries = t.rootEntries()
-		}
+		entries := uint64(1) << t.width(level)
 		first := next
 		next = len(all)
 		for _, table := range all[first:next] {

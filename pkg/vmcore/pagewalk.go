@@ -17,31 +17,54 @@ type pageTables struct {
 
 	page   uint // log2 of the page size in bytes
 	index  uint // index bits of a level
+	first  uint // those of level 0 where it has others; 0: it has not
 	levels int
 	bits   uint // of a virtual address that are translated; the top level may have fewer than index
 
 	// signed says that the bits above repeat the highest one that is translated; otherwise
-	// they are all ones, as in the kernel's half of arm64.
+	// they are above, all ones in the kernel's half of arm64.
 	signed bool
+	above  uint64
 
 	// decode splits an entry of a level: the physical address, and log2 of the bytes that it
 	// maps, or 0 for one that leads to another table.
 	decode func(entry uint64, level int) (phys uint64, size uint, ok bool)
+
+	order binary.ByteOrder // of the entries; nil: the machine's
+
+	// settle, if not nil, learns from the first entry of the top table how many levels there are.
+	settle func(entry uint64) bool
 }
 
 // rootEntries is the number of entries of the top table.
 func (t *pageTables) rootEntries() uint64 { return 1 << (t.bits - t.shift(t.levels-1)) }
 
 // shift is log2 of the bytes that an entry of a level covers.
-func (t *pageTables) shift(level int) uint { return t.page + t.index*uint(level) }
+func (t *pageTables) shift(level int) uint {
+	if level > 0 && t.first != 0 {
+		return t.page + t.first + t.index*uint(level-1)
+	}
+	return t.page + t.index*uint(level)
+}
+
+// width is the index bits of a level.
+func (t *pageTables) width(level int) uint {
+	switch {
+	case level == t.levels-1:
+		return t.bits - t.shift(level)
+	case level == 0 && t.first != 0:
+		return t.first
+	}
+	return t.index
+}
 
 // canonical reports whether the machine has the address.
 func (t *pageTables) canonical(addr uint64) bool {
-	top := int64(addr) >> (t.bits - 1) // 0 or all ones where the sign is extended
 	if t.signed {
+		top := int64(addr) >> (t.bits - 1) // 0 or all ones
 		return top == 0 || top == -1
 	}
-	return top>>1 == -1
+	return addr>>t.bits == t.above
 }
 
 // walk returns the physical address and how many bytes its page still has; with an error, for how
@@ -60,11 +83,7 @@ func (t *pageTables) visit(tables *tableCache, addr uint64, each func(table uint
 		if each != nil {
 			each(table)
 		}
-		width := t.index
-		if level == t.levels-1 {
-			width = t.bits - t.shift(level)
-		}
-		index := addr >> t.shift(level) & (1<<width - 1)
+		index := addr >> t.shift(level) & (1<<t.width(level) - 1)
 		rest := uint64(1)<<t.shift(level) - addr&(1<<t.shift(level)-1)
 		e, err := tables.entry(table + 8*index)
 		if err != nil {

@@ -52,6 +52,7 @@ func tablesARM64(v *VMCoreInfo) *pageTables {
 		t.bits = uint(built)
 	}
 	t.levels = int((t.bits - t.page + t.index - 1) / t.index)
+	t.above = ^uint64(0) >> t.bits
 	mask := (uint64(1)<<48 - 1) &^ (v.PageSize - 1)
 	t.decode = func(e uint64, level int) (phys uint64, size uint, ok bool) {
 		if e&valid == 0 || level == 0 && e&table == 0 {

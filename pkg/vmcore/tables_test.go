@@ -28,11 +28,11 @@ func (p pages) ReadPhysAt(b []byte, addr memmap.PhysAddr) (int, error) {
 	return len(b), nil
 }
 
-func (p pages) put(addr, value uint64) {
+func (p pages) put(order binary.ByteOrder, addr, value uint64) {
 	if p[addr>>12] == nil {
 		p[addr>>12] = new([4096]byte)
 	}
-	binary.LittleEndian.PutUint64(p[addr>>12][addr&4095:], value)
+	order.PutUint64(p[addr>>12][addr&4095:], value)
 }
 
 // paging is one layout of page tables, as the kernel that has it would set them up.
@@ -40,13 +40,17 @@ type paging struct {
 	name    string
 	machine elf.Machine
 	info    string
-	page    uint // log2 of the page size
-	index   uint // bits of an index
-	bits    uint // of a virtual address
+	page    uint             // log2 of the page size
+	index   uint             // bits of an index
+	first   uint             // of one of level 0, if others
+	order   binary.ByteOrder // of the entries; nil: little-endian
+	virt    uint64           // a kernel address that no fixed mapping has; 0: by machine
+	bits    uint             // of a virtual address
 	levels  int
 	physTop uint // physical addresses have fewer bits
 	root    uint64
-	largest int // level of the largest leaf, 0 being a page
+	top     uint64 // what an empty entry of the top table holds
+	largest int    // level of the largest leaf, 0 being a page
 
 	table func(phys uint64) uint64
 	leaf  func(phys uint64, level int) uint64
@@ -127,11 +131,65 @@ func pagings() []paging {
 		riscv("Sv39 by its direct map", 39, 3, "NUMBER(PAGE_OFFSET)=0xffffffd600000000\n"),
 		riscv("Sv48 by its direct map", 48, 4, "NUMBER(PAGE_OFFSET)=0xffffaf8000000000\n"),
 		riscv("Sv57 by its direct map", 57, 5, "NUMBER(PAGE_OFFSET)=0xff60000000000000\n"),
+		{name: "loong64", machine: elf.EM_LOONGARCH, page: 14, index: 11, bits: 47, levels: 3, physTop: 48, largest: 1, virt: 0xffff800000000000,
+			info:  "PAGESIZE=16384\nSYMBOL(swapper_pg_dir)=9000000080400000\n",
+			table: func(phys uint64) uint64 { return 0x9000000000000000 | phys },
+			leaf: func(phys uint64, level int) uint64 {
+				if level == 0 {
+					return phys | 0x3d1 // valid, cached, global, present, writable
+				}
+				return phys | 0x13d1 // and huge, where a page has global
+			}},
+		ppc("4 KiB", 12, 9), ppc("64 KiB", 16, 5),
+		s390("3 levels", 42, 3, 1<<2|1<<5), s390("4 levels", 53, 4, 2<<2|1<<5),
 	}
+}
+
+// ppc is ppc64le with the radix MMU, whose tables are big-endian.
+func ppc(name string, page, first uint) paging {
+	return paging{name: "ppc64le " + name, machine: elf.EM_PPC64, page: page, index: 9, first: first, bits: 52, levels: 4, physTop: 52, largest: 2, virt: 0xc008000000000000,
+		order: binary.BigEndian,
+		info:  fmt.Sprintf("PAGESIZE=%d\nNUMBER(RADIX_MMU)=1\nSYMBOL(swapper_pg_dir)=c000000080400000\n", 1<<page),
+		table: func(phys uint64) uint64 { return 1<<63 | phys | 9 },
+		leaf:  func(phys uint64, _ int) uint64 { return 3<<62 | phys | 0x18e }}
+}
+
+// s390 is s390x, whose tables say in each entry of which level they are.
+func s390(name string, bits uint, levels int, top uint64) paging {
+	return paging{name: "s390x " + name, machine: elf.EM_S390, page: 12, index: 11, first: 8, bits: bits, levels: levels, physTop: 46, largest: 2, virt: 1 << (bits - 1), root: rootPhys, top: top,
+		order: binary.BigEndian,
+		info:  "PAGESIZE=4096\nSYMBOL(swapper_pg_dir)=80400000\n",
+		table: func(phys uint64) uint64 { return phys },
+		leaf: func(phys uint64, level int) uint64 {
+			if level == 0 {
+				return phys | 0x11
+			}
+			return phys | 0x400
+		}}
+}
+
+// shift is log2 of the bytes that an entry of a level covers.
+func (p *paging) shift(level int) uint {
+	if level > 0 && p.first != 0 {
+		return p.page + p.first + p.index*uint(level-1)
+	}
+	return p.page + p.index*uint(level)
+}
+
+// entries is the byte order of the tables.
+func (p *paging) entries() binary.ByteOrder {
+	if p.order != nil {
+		return p.order
+	}
+	return binary.LittleEndian
 }
 
 // kernelAddress is a random address of the kernel's half that no fixed mapping has.
 func (p *paging) kernelAddress(r *rand.Rand) uint64 {
+	switch {
+	case p.virt != 0:
+		return p.virt + r.Uint64N(1<<35)
+	}
 	switch p.machine {
 	case elf.EM_AARCH64:
 		// Behind the direct map and far from the image.
@@ -152,7 +210,15 @@ func TestPageTables(t *testing.T) {
 			if p.root != 0 {
 				root = p.root
 			}
-			mem.put(root, 0)
+			order := p.entries()
+			empty := func(slot uint64) bool {
+				e := uint64(0)
+				if page := mem[slot>>12]; page != nil {
+					e = order.Uint64(page[slot&4095:])
+				}
+				return e == 0 || p.top != 0 && e == p.top
+			}
+			mem.put(order, root, p.top)
 			tables := map[[2]uint64]uint64{} // level and prefix of the address to the table below
 			type mapping struct {
 				virt, phys uint64
@@ -161,35 +227,35 @@ func TestPageTables(t *testing.T) {
 			var mapped []mapping
 			for range 400 {
 				level := r.IntN(p.largest + 1)
-				size := p.page + p.index*uint(level)
+				size := p.shift(level)
 				virt := p.kernelAddress(r) &^ (1<<size - 1)
 				phys := r.Uint64N(1<<p.physTop) &^ (1<<size - 1)
 				at, free := root, true
 				for l := p.levels - 1; l > level; l-- {
-					shift := p.page + p.index*uint(l)
+					shift := p.shift(l)
 					slot := at + 8*p.slot(virt, l)
 					key := [2]uint64{uint64(l), virt >> shift}
 					below, ok := tables[key]
 					if !ok {
-						if mem[slot>>12] != nil && binary.LittleEndian.Uint64(mem[slot>>12][slot&4095:]) != 0 {
+						if !empty(slot) {
 							free = false // a larger page is there
 							break
 						}
 						below = next
-						next += 1 << p.page
+						next += max(uint64(1)<<p.page, uint64(8)<<p.index)
 						for b := below; b < next; b += 4096 {
-							mem.put(b, 0)
+							mem.put(order, b, 0)
 						}
 						tables[key] = below
-						mem.put(slot, p.table(below))
+						mem.put(order, slot, p.table(below))
 					}
 					at = below
 				}
 				slot := at + 8*p.slot(virt, level)
-				if !free || mem[slot>>12] != nil && binary.LittleEndian.Uint64(mem[slot>>12][slot&4095:]) != 0 {
+				if !free || !empty(slot) {
 					continue
 				}
-				mem.put(slot, p.leaf(phys, level))
+				mem.put(order, slot, p.leaf(phys, level))
 				mapped = append(mapped, mapping{virt, phys, size})
 			}
 			if len(mapped) < 100 {
@@ -203,7 +269,7 @@ func TestPageTables(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a := vmcore.NewAddressSpace(vmcore.Platform{Machine: p.machine, Order: binary.LittleEndian, Word: 8}, info, mem, vmcore.Hints{})
+			a := vmcore.NewAddressSpace(vmcore.Platform{Machine: p.machine, Order: p.machineOrder(), Word: 8}, info, mem, vmcore.Hints{})
 			for _, m := range mapped {
 				off := r.Uint64N(1 << m.size)
 				phys, run, err := a.Translate(m.virt + off)
@@ -227,7 +293,7 @@ func TestPageTables(t *testing.T) {
 				if want := mapped[i]; m.Virt != want.virt || uint64(m.Phys) != want.phys || m.Size != 1<<want.size {
 					t.Fatalf("Mappings(): number %d is %+v; want %+v", i, m, want)
 				}
-				if got, want := len(a.Tables(m.Virt)), p.levels-int(mapped[i].size-p.page)/int(p.index); got != want || a.Tables(m.Virt)[0] != memmap.PhysAddr(root) {
+				if got, want := len(a.Tables(m.Virt)), p.levels-p.level(mapped[i].size); got != want || a.Tables(m.Virt)[0] != memmap.PhysAddr(root) {
 					t.Fatalf("Tables(%#x) = %v; want %d from %#x on", m.Virt, a.Tables(m.Virt), want, root)
 				}
 				i++
@@ -246,7 +312,8 @@ func TestPageTables(t *testing.T) {
 				for _, m := range mapped {
 					inside = inside || virt-m.virt < 1<<m.size
 				}
-				if phys, _, err := a.Translate(virt); !inside && !errors.Is(err, vmcore.ErrNotInDump) {
+				// On s390x the identity mapping has all that the tables do not have.
+				if phys, _, err := a.Translate(virt); p.machine != elf.EM_S390 && !inside && !errors.Is(err, vmcore.ErrNotInDump) {
 					t.Errorf("Translate(%#x), which is not mapped, = %v, %v; want ErrNotInDump", virt, phys, err)
 				}
 			}
@@ -259,12 +326,32 @@ func TestPageTables(t *testing.T) {
 	}
 }
 
+// level is the one whose entries cover 1<<size bytes.
+func (p *paging) level(size uint) int {
+	for l := range p.levels {
+		if p.shift(l) == size {
+			return l
+		}
+	}
+	return -1
+}
+
+// machineOrder is the byte order of all else.
+func (p *paging) machineOrder() binary.ByteOrder {
+	if p.machine == elf.EM_S390 {
+		return binary.BigEndian
+	}
+	return binary.LittleEndian
+}
+
 // slot is the index of a virtual address at a level.
 func (p *paging) slot(virt uint64, level int) uint64 {
-	shift := p.page + p.index*uint(level)
-	width := p.index
-	if level == p.levels-1 {
+	shift, width := p.shift(level), p.index
+	switch {
+	case level == p.levels-1:
 		width = p.bits - shift
+	case level == 0 && p.first != 0:
+		width = p.first
 	}
 	return virt >> shift & (1<<width - 1)
 }
@@ -274,10 +361,11 @@ func TestPageTablesNAPOT(t *testing.T) {
 	mem := pages{}
 	const virt = 0xffffffc000000000
 	pmd, pte := uint64(0x90000000), uint64(0x90001000)
-	mem.put(rootPhys+8*(virt>>30&0x1ff), riscvPTE(pmd)|1)
-	mem.put(pmd, riscvPTE(pte)|1)
+	le := binary.LittleEndian
+	mem.put(le, rootPhys+8*(virt>>30&0x1ff), riscvPTE(pmd)|1)
+	mem.put(le, pmd, riscvPTE(pte)|1)
 	for i := range uint64(16) {
-		mem.put(pte+8*i, 1<<63|riscvPTE(0x123450000|8<<12)|0xe7)
+		mem.put(le, pte+8*i, 1<<63|riscvPTE(0x123450000|8<<12)|0xe7)
 	}
 	info, err := vmcore.ParseVMCoreInfo([]byte("PAGESIZE=4096\nNUMBER(VA_BITS)=39\n" + riscvOf))
 	if err != nil {
@@ -303,7 +391,7 @@ func FuzzTranslate(f *testing.F) {
 			t.Fatal(err)
 		}
 		mem := repeated(fill)
-		a := vmcore.NewAddressSpace(vmcore.Platform{Machine: p.machine, Order: binary.LittleEndian, Word: 8}, info, mem, vmcore.Hints{})
+		a := vmcore.NewAddressSpace(vmcore.Platform{Machine: p.machine, Order: p.machineOrder(), Word: 8}, info, mem, vmcore.Hints{})
 		phys, run, err := a.Translate(addr)
 		if err != nil {
 			if !errors.Is(err, vmcore.ErrNotInDump) {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,11 +117,7 @@ func launchOnce(ctx context.Context, cfg Config) (*VM, error) {
 func (vm *VM) launch(ctx context.Context) error {
 	cfg := &vm.Config
 	spec := machineSpecs[cfg.Kernel.Arch]
-	qemu, err := exec.LookPath(spec.qemu)
-	if err != nil {
-		return fmt.Errorf("QEMU is needed (package %s): %w", spec.aptPackage, err)
-	}
-	major, err := qemuMajor(qemu)
+	qemu, major, err := spec.program(ctx)
 	if err != nil {
 		return err
 	}
@@ -231,6 +228,12 @@ func (vm *VM) firmwareArgs(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		return []string{"-bios", p.Path("usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin")}, nil
+	case vm.Config.Firmware == "uefi" && vm.Config.Kernel.Arch == "loong64":
+		p, err := GetPackage(ctx, "trixie", "qemu-efi-loongarch64", "amd64") // for all architectures
+		if err != nil {
+			return nil, err
+		}
+		return []string{"-bios", p.Path("usr/share/qemu-efi-loongarch64/QEMU_EFI.fd")}, nil
 	case vm.Config.Firmware != "uefi":
 		return nil, fmt.Errorf("no firmware %q for %s", vm.Config.Firmware, vm.Config.Kernel.Arch)
 	}
@@ -260,7 +263,7 @@ func (vm *VM) firmwareArgs(ctx context.Context) ([]string, error) {
 }
 
 // start starts QEMU with its ends of the channel and the monitor.
-func (vm *VM) start(ctx context.Context, qemu string, args []string) error {
+func (vm *VM) start(ctx context.Context, qemu, args []string) error {
 	channelHost, channelGuest, err := socketPair("channel")
 	if err != nil {
 		return err
@@ -272,11 +275,12 @@ func (vm *VM) start(ctx context.Context, qemu string, args []string) error {
 		return err
 	}
 	defer monitorGuest.Close()
-	command := strings.Join(append([]string{qemu}, args...), "\n\t")
+	argv := slices.Concat(qemu, args)
+	command := strings.Join(argv, "\n\t")
 	if err := os.WriteFile(filepath.Join(vm.dir, "qemu.txt"), []byte(command+"\n"), 0o644); err != nil {
 		return err
 	}
-	vm.cmd = exec.CommandContext(ctx, qemu, args...)
+	vm.cmd = exec.CommandContext(ctx, argv[0], argv[1:]...)
 	vm.cmd.ExtraFiles = []*os.File{channelGuest, monitorGuest} // channelFD, monitorFD
 	vm.cmd.Stdout, vm.cmd.Stderr = &vm.stderr, &vm.stderr
 	// It must not outlive a test process that is killed.

@@ -25,6 +25,7 @@ type builtSpec struct {
 var builtSpecs = map[string]builtSpec{
 	"built-arm64":     {"arm64", "trixie", "linux-source-6.12", []string{"common", "arm64", "arm64-4k"}, true},
 	"built-arm64-64k": {"arm64", "trixie-backports", "linux-source", []string{"common", "arm64", "arm64-64k"}, false},
+	"built-s390x":     {"s390x", "trixie-backports", "linux-source", []string{"s390x"}, false},
 	"built-riscv64":   {"riscv64", "trixie-backports", "linux-source", []string{"common", "riscv64"}, false},
 }
 

@@ -71,8 +71,8 @@ type busSpec struct {
 
 var busSpecs = map[string]busSpec{
 	"nvme":   {"nvme", []string{"nvme"}},
-	"virtio": {"virtio-blk-pci", []string{"virtio_pci", "virtio_blk"}},
-	"scsi":   {"scsi-hd", []string{"virtio_pci", "virtio_scsi", "sd_mod"}},
+	"virtio": {"virtio-blk", []string{"virtio_blk"}},
+	"scsi":   {"scsi-hd", []string{"virtio_scsi", "sd_mod"}},
 }
 
 // withDefaults checks a configuration and fills it in.
@@ -93,10 +93,13 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.Machine == "" {
 		cfg.Machine = spec.machine
 	}
+	if cfg.Firmware == "" {
+		cfg.Firmware = spec.firmware
+	}
 	if cfg.Channel == "" {
 		// A virtio port is a hundred times faster, a UART always built in. A system on a boot disk loads what it needs.
 		cfg.Channel = "virtio"
-		if spec.uart != "" && !cfg.BootDisk && !cfg.Kernel.builtin("virtio_pci", "virtio_console") {
+		if spec.uart != "" && !cfg.BootDisk && !cfg.Kernel.builtin(spec.virtio, "virtio_console") {
 			cfg.Channel = "uart"
 		}
 	}
@@ -131,11 +134,15 @@ func (cfg Config) withDefaults() (Config, error) {
 // neededModules are those for the devices the configuration asks for.
 func (cfg *Config) neededModules() []string {
 	names := append([]string(nil), cfg.Modules...)
+	virtio := machineSpecs[cfg.Kernel.Arch].virtio
 	for _, d := range cfg.Disks {
+		if d.Bus != "nvme" {
+			names = append(names, virtio)
+		}
 		names = append(names, busSpecs[d.Bus].modules...)
 	}
 	if cfg.Channel == "virtio" {
-		names = append(names, "virtio_pci", "virtio_console")
+		names = append(names, virtio, "virtio_console")
 	}
 	return names
 }
@@ -218,7 +225,7 @@ func (cfg *Config) qemuArgs(dir string, firmware []string, major int) []string {
 		args = append(args, "-device", "virtio-serial,id=ports", "-device", "virtserialport,bus=ports.0,chardev=channel,name="+channelPort)
 	}
 	if slices.ContainsFunc(cfg.Disks, func(d Disk) bool { return d.Bus == "scsi" }) {
-		args = append(args, "-device", "virtio-scsi-pci")
+		args = append(args, "-device", "virtio-scsi")
 	}
 	for i, d := range cfg.Disks {
 		drive := fmt.Sprintf("file=%s,if=none,id=disk%d,format=raw,cache=unsafe", escape(d.file(dir, i)), i)

@@ -54,6 +54,9 @@ var kernelSpecs = map[string]kernelSpec{
 	"backports-arm64":   {"arm64", "arm64", "trixie-backports", "linux-image-cloud-arm64"},
 	"trixie-riscv64":    {"riscv64", "riscv64", "trixie", "linux-image-riscv64"},
 	"sid-riscv64":       {"riscv64", "riscv64", "sid", "linux-image-riscv64"},
+	"sid-loong64":       {"loong64", "loong64", "sid", "linux-image-loong64"},
+	"sid-ppc64le":       {"ppc64le", "ppc64el", "sid", "linux-image-powerpc64le"},
+	"sid-ppc64le-64k":   {"ppc64le", "ppc64el", "sid", "linux-image-powerpc64le-64k"},
 	"trixie-ppc64le":    {"ppc64le", "ppc64el", "trixie", "linux-image-powerpc64le"},
 	"trixie-s390x":      {"s390x", "s390x", "trixie", "linux-image-s390x"},
 }

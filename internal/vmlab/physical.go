@@ -25,10 +25,14 @@ type PhysicalMemory struct {
 
 // openPhysicalMemory finds QEMU's memfd (memory-backend-memfd in qemuArgs).
 func openPhysicalMemory(pid int, cfg *Config) (*PhysicalMemory, error) {
-	m := &PhysicalMemory{base: machineSpecs[cfg.Kernel.Arch].ramBase, size: uint64(cfg.Memory) << 20}
-	m.split = m.size
-	if cfg.Kernel.Arch == "amd64" {
+	spec := machineSpecs[cfg.Kernel.Arch]
+	m := &PhysicalMemory{base: spec.ramBase, size: uint64(cfg.Memory) << 20}
+	m.split, m.high = m.size, spec.high
+	switch {
+	case cfg.Kernel.Arch == "amd64":
 		m.split, m.high = belowFourGiB(cfg.Machine, m.size), 1<<32
+	case spec.low != 0:
+		m.split = min(m.size, spec.low)
 	}
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil {

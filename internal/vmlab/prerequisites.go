@@ -37,7 +37,9 @@ func Prerequisites(goarches ...string) []Missing {
 			missing = append(missing, Missing{"a machine for " + goarch, "none", "booting guests"})
 			continue
 		}
-		need(spec.qemu, spec.aptPackage, "booting "+goarch+" guests")
+		if spec.suite == "" {
+			need(spec.qemu, spec.aptPackage, "booting "+goarch+" guests")
+		}
 	}
 	need("go", "golang-go", "building the guest's programs")
 	if os.Getenv("GOKEXEC_VM_KERNEL") != "" {

@@ -72,7 +72,7 @@ func (r RISCV) Bytes() []byte {
 
 // LoongArch returns a loongarch64 PE Image that needs imageSize bytes.
 func LoongArch(imageSize uint64, body []byte) []byte {
-	b := imageHeader(0x4000, imageSize, 0x200000, "\xcd\x23\x82\x81")
+	b := imageHeader(0x204000, imageSize, 0x200000, "\xcd\x23\x82\x81")
 	le.PutUint32(b, 0x5a4d)
 	return imageWithBody(b, body, 0x6264, true)
 }
@@ -108,8 +108,9 @@ func ARMzImage(order binary.ByteOrder, body []byte) []byte {
 
 // S390 returns an s390 image with its S390EP mark.
 func S390() []byte {
-	b := Filler(0x11000)
+	b := Filler(0x12000)
 	copy(b[0x10008:], "S390EP")
+	binary.BigEndian.PutUint64(b[0x10430:], 4096) // max_command_line_size
 	return b
 }
 

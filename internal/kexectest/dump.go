@@ -43,7 +43,7 @@ type mapping struct {
 // WriteKcore writes the headers of /proc/kcore (fs/proc/kcore.c) of a machine with
 // that RAM: a note, the kernel image and the direct map.
 func (m *Machine) WriteKcore(ram ...memmap.Range) {
-	le := binary.LittleEndian
+	order, encoding := byteOrder(m.arch.machine)
 	type load struct{ virt, phys, size uint64 }
 	var loads []load
 	if m.arch.textVirt != 0 {
@@ -54,37 +54,48 @@ func (m *Machine) WriteKcore(ram ...memmap.Range) {
 	}
 	var notes []byte
 	if m.arch.info != "" {
-		notes = le.AppendUint32(notes, uint32(len("VMCOREINFO")+1))
-		notes = le.AppendUint32(notes, uint32(len(m.arch.info)))
+		notes = order.AppendUint32(notes, uint32(len("VMCOREINFO")+1))
+		notes = order.AppendUint32(notes, uint32(len(m.arch.info)))
 		notes = append(append(notes, 0, 0, 0, 0), "VMCOREINFO\x00\x00"...)
 		notes = append(notes, m.arch.info...)
 	}
 	b := make([]byte, 64, 64+56*(len(loads)+1))
 	copy(b, elf.ELFMAG)
-	b[elf.EI_CLASS], b[elf.EI_DATA], b[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), 1
-	le.PutUint16(b[16:], uint16(elf.ET_CORE))
-	le.PutUint16(b[18:], uint16(m.arch.machine))
-	le.PutUint32(b[20:], 1)
-	le.PutUint64(b[32:], 64)
-	le.PutUint16(b[52:], 64)
-	le.PutUint16(b[54:], 56)
-	le.PutUint16(b[56:], uint16(len(loads)+1))
-	b = le.AppendUint32(b, uint32(elf.PT_NOTE))
-	b = le.AppendUint32(b, 0)
+	b[elf.EI_CLASS], b[elf.EI_DATA], b[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(encoding), 1
+	order.PutUint16(b[16:], uint16(elf.ET_CORE))
+	order.PutUint16(b[18:], uint16(m.arch.machine))
+	order.PutUint32(b[20:], 1)
+	order.PutUint64(b[32:], 64)
+	order.PutUint16(b[52:], 64)
+	order.PutUint16(b[54:], 56)
+	order.PutUint16(b[56:], uint16(len(loads)+1))
+	b = order.AppendUint32(b, uint32(elf.PT_NOTE))
+	b = order.AppendUint32(b, 0)
 	for _, v := range []uint64{64 + 56*uint64(len(loads)+1), 0, 0, uint64(len(notes)), 0, 0} {
-		b = le.AppendUint64(b, v)
+		b = order.AppendUint64(b, v)
 	}
 	for _, l := range loads {
-		b = le.AppendUint32(b, uint32(elf.PT_LOAD))
-		b = le.AppendUint32(b, 7)
-		b = le.AppendUint64(b, kcoreContent+l.phys-m.arch.ramBase)
-		b = le.AppendUint64(b, l.virt)
-		b = le.AppendUint64(b, l.phys)
-		b = le.AppendUint64(b, l.size)
-		b = le.AppendUint64(b, l.size)
-		b = le.AppendUint64(b, pageSize)
+		b = order.AppendUint32(b, uint32(elf.PT_LOAD))
+		b = order.AppendUint32(b, 7)
+		b = order.AppendUint64(b, kcoreContent+l.phys-m.arch.ramBase)
+		b = order.AppendUint64(b, l.virt)
+		b = order.AppendUint64(b, l.phys)
+		b = order.AppendUint64(b, l.size)
+		b = order.AppendUint64(b, l.size)
+		b = order.AppendUint64(b, pageSize)
 	}
 	m.writeKcoreAt(append(b, notes...), 0) // what is in memory stays
+}
+
+// byteOrder is that of a machine's numbers.
+func byteOrder(m elf.Machine) (interface {
+	binary.ByteOrder
+	binary.AppendByteOrder
+}, elf.Data) {
+	if m == elf.EM_S390 {
+		return binary.BigEndian, elf.ELFDATA2MSB
+	}
+	return binary.LittleEndian, elf.ELFDATA2LSB
 }
 
 // WriteFirmware writes /sys/firmware/memmap, an entry per range.

@@ -42,7 +42,7 @@ func (a State) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 // machine as it is now.
 type Verification struct {
 	Accuracy State           `json:"accuracy"`
-	Reason   string          `json:"reason,omitempty"` // why it is unknown
+	Reason   string          `json:"reason,omitempty"` // why it is unknown, or accurate although there is none to compare
 	Wrong    []Mismatch      `json:"differences,omitempty"`
 	Header   memmap.PhysAddr `json:"elfcorehdr,omitempty"` // where it is
 
@@ -162,6 +162,10 @@ func verify(root fs.FS, stateDir string, foreign *bool, read func() (*kcore.Mach
 			hint, placed = state.Elfcorehdr, state.Method == plan.Segments && state.Elfcorehdr != 0
 		}
 	}
+	if archOf(m).OwnHeader {
+		t.Accuracy, t.Reason = Accurate, "the capture kernel makes its header of the memory that it finds"
+		return t
+	}
 	loaded, at, err := kcore.ReadLoadedIn(root, m.Iomem, hint)
 	if err != nil {
 		t.Reason = reasonOf(err)
@@ -185,6 +189,15 @@ func verify(root fs.FS, stateDir string, foreign *bool, read func() (*kcore.Mach
 		t.Accuracy = Stale
 	}
 	return t
+}
+
+// archOf is the architecture by /proc/kcore; where that can't be read, the one that this program runs on.
+func archOf(m *kcore.Machine) machine.Arch {
+	if m.Map != nil {
+		return machine.ArchOf(m.Map.Machine)
+	}
+	native, _ := machine.NativeArch() // one that is not known has no trait
+	return native
 }
 
 func reasonOf(err error) string {

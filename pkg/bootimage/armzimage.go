@@ -6,11 +6,9 @@ import (
 )
 
 const (
-	armMagicLE      = "\x18\x28\x6f\x01" // 0x016f2818
-	armMagicBE      = "\x01\x6f\x28\x18"
-	armHeaderSize   = 0x34
-	s390MagicOffset = 0x10008 // EP_OFFSET, arch/s390/include/asm/setup.h
-	s390Magic       = "S390EP"
+	armMagicLE    = "\x18\x28\x6f\x01" // 0x016f2818
+	armMagicBE    = "\x01\x6f\x28\x18"
+	armHeaderSize = 0x34
 )
 
 // ARMzImage is the header of a 32-bit ARM zImage

@@ -51,7 +51,7 @@ func describe(src source, h []byte, pe *peFile, peErr error) error {
 		return fmt.Errorf("%w: it begins with %d zero bytes", ErrNotKernel, len(h))
 	}
 	return fmt.Errorf("%w: unknown data, it begins with % x (an s390 image is taken only with its mark %s at %#x)",
-		ErrNotKernel, h[:min(len(h), 8)], s390Magic, s390MagicOffset)
+		ErrNotKernel, h[:min(len(h), 8)], s390Magic, s390MagicAt)
 }
 
 // isText reports that h is ASCII text without control characters.

@@ -88,6 +88,7 @@ type Image struct {
 	RISCV     *RISCVImage     // FormatRISCV
 	LoongArch *LoongArchImage // FormatLoongArch
 	ARM       *ARMzImage      // FormatARM
+	S390      *S390Image      // FormatS390
 
 	// UKI is set when the kernel came out of a unified kernel image.
 	UKI *UKI

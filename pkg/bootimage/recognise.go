@@ -86,11 +86,12 @@ func (img *Image) recognise(src source) error {
 		}
 		return err
 	}
-	if ok, err := src.has(s390MagicOffset, s390Magic); err != nil {
+	if ok, err := src.has(s390MagicAt, s390Magic); err != nil {
 		return err
 	} else if ok {
 		img.Format, img.Machine = FormatS390, elf.EM_S390
-		return nil
+		img.S390, err = parseS390(src)
+		return err
 	}
 	if w := wrapUImage(src, h); w != nil {
 		return w

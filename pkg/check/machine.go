@@ -192,7 +192,7 @@ func (c *captureCheck) reloads() advice.Finding {
 	const name = "hotplug rules"
 	rules := c.reloadRules()
 	ours := slices.ContainsFunc(rules, func(r udevRule) bool { return path.Base(r.file) == ownRule })
-	if !ours && c.host.ElfcorehdrSize == 0 {
+	if !ours && c.host.ElfcorehdrSize == 0 && !c.host.Arch.OwnHeader {
 		return advice.Passed(name, "this kernel can't update a loaded header, so that reloads are needed")
 	}
 	for _, r := range rules {

@@ -61,6 +61,33 @@ func readFirmware(root fs.FS) ([]memmap.Range, error) {
 	return rs, nil
 }
 
+const treeDir = "sys/firmware/devicetree/base/"
+
+// readRuntime reads where the firmware of a powerpc machine lives that the kernel calls while it runs, RTAS or OPAL. It may
+// lie in the crash memory, and belongs to a dump all the same (arch/powerpc/kexec/ranges.c, get_crash_memory_ranges).
+func readRuntime(root fs.FS) ([]memmap.Range, error) {
+	var rs []memmap.Range
+	for _, names := range [][2]string{{"rtas/linux,rtas-base", "rtas/rtas-size"}, {"ibm,opal/opal-base-address", "ibm,opal/opal-runtime-size"}} {
+		base, err := sysfs.ReadCell(root, treeDir+names[0])
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		size, err := sysfs.ReadCell(root, treeDir+names[1])
+		if err != nil {
+			return nil, err
+		}
+		r, ok := memmap.RangeOf(memmap.PhysAddr(base), memmap.PageUp(size))
+		if !ok {
+			return nil, fmt.Errorf("/%s%s: %#x bytes at %#x reach beyond 64 bits", treeDir, names[0], size, base)
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
+}
+
 // FirmwareRAM is the part of Firmware that the kernel counts as RAM. The kernel puts it
 // into its own headers (arch/riscv/kernel/machine_kexec_file.c, prepare_elf_headers), and
 // then each read of it fails in the capture kernel.

@@ -44,6 +44,7 @@ type Machine struct {
 	VMCoreInfo elfcore.NoteRange  // where the kernel keeps its VMCOREINFO note
 	CMA        []memmap.Range     // memory of crashkernel=,cma
 	Firmware   []memmap.Range     // riscv: memory that the firmware keeps kernels from
+	Runtime    []memmap.Range     // powerpc: memory of the firmware that the kernel calls
 	Map        *elfcore.KernelMap // nil if /proc/kcore doesn't tell it; see MapErr
 	MapErr     error              // why Map is nil
 }
@@ -76,6 +77,9 @@ func RereadMachine(root fs.FS, last *Machine) (*Machine, error) {
 		return nil, err
 	}
 	if m.Firmware, err = readFirmware(root); err != nil {
+		return nil, err
+	}
+	if m.Runtime, err = readRuntime(root); err != nil {
 		return nil, err
 	}
 	k, err := OpenKcore(root, m.Iomem)
@@ -187,7 +191,7 @@ func readCMA(root fs.FS) ([]memmap.Range, error) {
 }
 
 // Excluded returns the memory that a dump must not contain: the crash kernel's, high and
-// low; that of crashkernel=,cma; memory of the firmware of riscv, which no kernel can read;
+// low, less the firmware of powerpc in it; that of crashkernel=,cma; memory of the firmware of riscv, which no kernel can read;
 // and on x86 the aperture of the GART, in which reads fail.
 func (m *Machine) Excluded() memmap.Set {
 	rs := append(append(m.Iomem.CrashKernel(), m.CMA...), m.Firmware...)
@@ -196,7 +200,7 @@ func (m *Machine) Excluded() memmap.Set {
 			rs = append(rs, r.Range())
 		}
 	}
-	return memmap.NewSet(rs...)
+	return memmap.NewSet(rs...).Minus(memmap.NewSet(m.Runtime...))
 }
 
 // Header returns the elfcorehdr of the machine: see elfcore.Build. It excludes Excluded

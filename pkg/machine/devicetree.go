@@ -16,7 +16,7 @@ import (
 
 // deviceTree reads what a plan for such a machine needs.
 func (r hostReader) deviceTree() {
-	r.h.DeviceTree, r.h.DeviceTreeErr = readDeviceTree(r.root)
+	r.h.DeviceTree, r.h.DeviceTreeErr = readDeviceTree(r.root, r.h.Arch.LiveTree)
 	r.unread(r.h.DeviceTreeErr)
 }
 
@@ -119,12 +119,12 @@ const FDTPath = "sys/firmware/fdt"
 
 const devicetreePath = "sys/firmware/devicetree/base"
 
-// readDeviceTree reads what the running kernel was booted with. The kernel hides
+// readDeviceTree reads what the running kernel was booted with, or, if live, what has become of it. The kernel hides
 // it from /sys/firmware/fdt if it has changed since (drivers/of/fdt.c,
 // of_fdt_raw_init); then it is made of the directories, less the reservations.
-func readDeviceTree(root fs.FS) (*fdt.Tree, error) {
+func readDeviceTree(root fs.FS, live bool) (*fdt.Tree, error) {
 	b, err := fs.ReadFile(root, FDTPath)
-	if errors.Is(err, fs.ErrNotExist) {
+	if live || errors.Is(err, fs.ErrNotExist) {
 		t, err := fdt.ReadDirectory(root, devicetreePath)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("neither /%s nor /%s is there: %w", FDTPath, devicetreePath, fs.ErrNotExist)

@@ -1,7 +1,6 @@
 package memmap
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,14 +17,14 @@ var chosenDirs = []string{"sys/firmware/devicetree/base/chosen", "proc/device-tr
 // arch_add_crash_res_to_iomem). Other machines have no such properties.
 func readTreeCrash(root fs.FS) ([]Range, error) {
 	for _, dir := range chosenDirs {
-		base, err := readCell(root, dir+"/linux,crashkernel-base")
+		base, err := sysfs.ReadCell(root, dir+"/linux,crashkernel-base")
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		size, err := readCell(root, dir+"/linux,crashkernel-size")
+		size, err := sysfs.ReadCell(root, dir+"/linux,crashkernel-size")
 		if errors.Is(err, fs.ErrNotExist) || err == nil && size == 0 {
 			return nil, nil
 		}
@@ -39,19 +38,4 @@ func readTreeCrash(root fs.FS) ([]Range, error) {
 		return []Range{r}, nil
 	}
 	return nil, nil
-}
-
-// readCell reads a property of one number: big-endian, of 4 or 8 bytes.
-func readCell(root fs.FS, name string) (uint64, error) {
-	b, err := sysfs.ReadFile(root, name, 4096)
-	if err != nil {
-		return 0, err
-	}
-	switch len(b) {
-	case 4:
-		return uint64(binary.BigEndian.Uint32(b)), nil
-	case 8:
-		return binary.BigEndian.Uint64(b), nil
-	}
-	return 0, fmt.Errorf("/%s: %d bytes are no number of 4 or 8", name, len(b))
 }

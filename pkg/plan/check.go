@@ -112,10 +112,7 @@ func oneLine(err error) string {
 
 func (p *Plan) checkCmdline() advice.Finding {
 	const name = CheckCommandLine
-	limit, source := uint64(p.Arch.CmdlineMax), "COMMAND_LINE_SIZE"
-	if z := p.Image.BzImage; z != nil {
-		limit, source = uint64(z.CmdlineSize), "cmdline_size of the kernel's header"
-	}
+	limit, source := p.cmdlineLimit()
 	need := uint64(len(p.Cmdline)) + 1
 	need += protocolOf(p.Arch.Machine).cmdlineOwn
 	if n := uint64(len(p.KernelCmdline)) + 1; n > need {
@@ -128,6 +125,17 @@ func (p *Plan) checkCmdline() advice.Finding {
 			Errno:  []unix.Errno{unix.EINVAL}, Err: cmdline.ErrBad}
 	}
 	return advice.Passed(name, "%d of %d bytes", need, limit)
+}
+
+// cmdlineLimit is the room for the command line, in bytes with the NUL, and where that stands.
+func (p *Plan) cmdlineLimit() (limit uint64, source string) {
+	switch {
+	case p.Image.BzImage != nil:
+		return uint64(p.Image.BzImage.CmdlineSize), "cmdline_size of the kernel's header"
+	case p.Image.S390 != nil:
+		return p.Image.S390.CmdlineSize, "the room in the kernel's parameter area"
+	}
+	return uint64(p.Arch.CmdlineMax), "COMMAND_LINE_SIZE"
 }
 
 func (p *Plan) checkUnwrapped(host *machine.Host) advice.Finding {

@@ -22,6 +22,7 @@ const (
 	RoleDTB        Role = "dtb"
 	RoleKernel     Role = "kernel"
 	RoleInitrd     Role = "initrd"
+	RoleCmdline    Role = "cmdline"
 )
 
 // Segment is a piece of memory that kexec_load fills.

@@ -38,10 +38,11 @@ type protocol struct {
 	// destinations is the memory that the segments of an ordinary kexec may go to.
 	destinations func(host *machine.Host) memmap.Set
 	hotplugFlag  kexec.LoadFlags // asks the kernel to update the elfcorehdr
+	hotplugTree  bool            // and with it the device tree
 	kernelFirst  bool            // a crash kernel can't use memory below itself, so it goes to the lowest
 	// console is where the purgatory reports if it is told no port, and port the port
 	// that it is told; why says why there is none.
-	console purgatory.Serial
+	console func(host *machine.Host) purgatory.Serial
 	port    func(s Serial, host *machine.Host) (port purgatory.Serial, why string)
 
 	// Of both.

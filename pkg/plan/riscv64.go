@@ -28,7 +28,8 @@ func riscvProtocol() protocol {
 		destinations: destinations,
 		hotplugFlag:  kexec.LoadHotplugSupport,
 		kernelFirst:  true,
-		console:      purgatory.Serial{Kind: purgatory.SerialSBI}, // the firmware's, which needs no choice
+		// The firmware's needs no choice.
+		console: func(*machine.Host) purgatory.Serial { return purgatory.Serial{Kind: purgatory.SerialSBI} },
 		port: func(s Serial, host *machine.Host) (port purgatory.Serial, why string) {
 			if s.Kind == "pl011" {
 				return port, "none on " + host.Arch.Name

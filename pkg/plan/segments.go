@@ -282,7 +282,8 @@ func (p *Plan) addPurgatory(host *machine.Host, backup *elfcore.Backup) error {
 		// What lies behind the data is room to work in, which the kernel clears itself
 		// where it must: of init_size, mostly, and many times the data.
 		size := host.PageUp(uint64(len(s.Data)))
-		s.Checked = size > 0 && s.Role != RolePurgatory && !(s.Role == RoleElfcorehdr && p.Hotplug)
+		updated := p.Hotplug && (s.Role == RoleElfcorehdr || s.Role == RoleDTB && protocolOf(p.Arch.Machine).hotplugTree)
+		s.Checked = size > 0 && s.Role != RolePurgatory && !updated
 		if s.Checked {
 			checked = append(checked, purgatory.Segment{Data: s.Data, MemSize: size})
 			params.Regions = append(params.Regions, purgatory.Region{Start: uint64(s.Phys), Len: size})

@@ -100,7 +100,10 @@ func (s Serial) purgatory(host *machine.Host) (purgatory.Serial, error) {
 	}
 	row := protocolOf(host.Arch.Machine)
 	if (s == Serial{}) {
-		return row.console, nil
+		if row.console == nil {
+			return none, nil
+		}
+		return row.console(host), nil
 	}
 	if row.port == nil {
 		return none, unusable("none on " + host.Arch.Name)

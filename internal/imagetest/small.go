@@ -60,3 +60,14 @@ func SmallVmlinux() []byte {
 
 // Initramfs is an initramfs with files of 4 bytes.
 func Initramfs(names ...string) []byte { return Cpio(4, names...) }
+
+// SmallPPC64 is a vmlinux for ppc64le that runs where it is loaded.
+func SmallPPC64() []byte {
+	e := GoodELF(elf.EM_PPC64, binary.LittleEndian)
+	const virt, size = 0xc000000000000000, 0x20000
+	e.Entry, e.Data = virt, Filler(size)
+	copy(e.Data[0x5c:], "0nur") // __run_at_load
+	copy(e.Data[0x8000:], Banner("6.12.9-gokexec"))
+	e.Progs = []elf.Prog64{{Type: uint32(elf.PT_LOAD), Flags: 7, Off: 0x1000, Vaddr: virt, Filesz: size, Memsz: 0x300000, Align: 0x10000}}
+	return e.Bytes()
+}

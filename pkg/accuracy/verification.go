@@ -226,6 +226,8 @@ func mismatches(root fs.FS, m *kcore.Machine, loaded, wanted *elfcore.Header) []
 			continue // dumps have whole pages
 		}
 		switch {
+		case d.Kind == elfcore.MovedMemory && uint64(d.Range.End) <= machine.ArchOf(wanted.Machine).BackedUp:
+			continue // a copy of it is in the crash memory
 		case d.Kind == elfcore.MissingMemory:
 			ranges = onlineParts(root, d.Range)
 		case d.Kind == elfcore.MissingCPUNotes && offlineCPU(root, m, d.Range.Start):

@@ -18,6 +18,7 @@ type Arch struct {
 	DeviceTree bool        // its kernels are told all by a device tree
 	LiveTree   bool        // the device tree changes while the kernel runs: it is read from its directories
 	Bounces    bool        // a capture kernel takes memory for SWIOTLB where devices might not reach all of its own
+	BackedUp   uint64      // bytes from address 0 on that a crash kernel uses, and that are copied before (arch/powerpc/include/asm/crashdump-ppc64.h, BACKUP_SRC_SIZE)
 	OwnHeader  bool        // its capture kernel makes the elfcorehdr, of the memory that it finds (arch/s390/kernel/crash_dump.c, elfcorehdr_alloc)
 	OneCmdline bool        // the kernel keeps one command line for both images: see check.OneCmdline
 	BootReset  bool        // an INIT to the boot CPU resets the machine, so that a capture kernel must not start it
@@ -32,7 +33,7 @@ func Arches() []Arch {
 		{Name: "x86_64", GOARCH: "amd64", Machine: elf.EM_X86_64, FileLoad: true, BootParams: true, BootReset: true, LowMiB: true, CmdlineMax: 2048},
 		{Name: "aarch64", GOARCH: "arm64", Machine: elf.EM_AARCH64, FileLoad: true, DeviceTree: true, Bounces: true, StuckCPUs: true, CmdlineMax: 2048},
 		{Name: "riscv64", GOARCH: "riscv64", Machine: elf.EM_RISCV, FileLoad: true, DeviceTree: true, CmdlineMax: 1024},
-		{Name: "ppc64le", GOARCH: "ppc64le", Machine: elf.EM_PPC64, FileLoad: true, DeviceTree: true, LiveTree: true, CmdlineMax: 2048},
+		{Name: "ppc64le", GOARCH: "ppc64le", Machine: elf.EM_PPC64, FileLoad: true, DeviceTree: true, LiveTree: true, BackedUp: 64 << 10, CmdlineMax: 2048},
 		{Name: "s390x", GOARCH: "s390x", Machine: elf.EM_S390, FileLoad: true, OwnHeader: true, CmdlineMax: 4096},
 		{Name: "loongarch64", GOARCH: "loong64", Machine: elf.EM_LOONGARCH, FileLoad: true, OneCmdline: true, CmdlineMax: 4096},
 		{Name: "armv7l", GOARCH: "arm", Machine: elf.EM_ARM, CmdlineMax: 1024},

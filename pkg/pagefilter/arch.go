@@ -23,7 +23,7 @@ type arch struct {
 }
 
 // arches has the architectures whose filter has been tried.
-var arches = [...]*arch{&x86, &arm64, &riscv}
+var arches = [...]*arch{&x86, &arm64, &riscv, &loongArch, &ppc64}
 
 // archOf looks a machine up, nil for none.
 func archOf(m elf.Machine) *arch {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -8,15 +9,17 @@ import (
 
 	"github.com/gokexec/gokexec/internal/imagetest"
 	"github.com/gokexec/gokexec/internal/kexectest"
+	"github.com/gokexec/gokexec/pkg/fdt"
 	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
-// plainMachines are those whose kernels are told all by a command line or a few words of the image.
+// plainMachines are those of other architectures than x86_64, arm64 and riscv64.
 func plainMachines() []dtMachine {
 	return []dtMachine{
 		{name: "s390x", arch: "s390x", machine: func(t testing.TB) *kexectest.Machine { return kexectest.NewS390Machine(t) }, kernel: imagetest.S390()},
+		{name: "ppc64le", arch: "ppc64le", machine: func(t testing.TB) *kexectest.Machine { return kexectest.NewPPC64Machine(t) }, kernel: imagetest.SmallPPC64()},
 		{name: "loongarch64", arch: "loong64", machine: func(t testing.TB) *kexectest.Machine { return kexectest.NewLoongArchMachine(t) },
 			kernel: imagetest.LoongArch(0x1a00000, imagetest.Filler(0x3000))},
 	}
@@ -111,4 +114,109 @@ func TestLoongArchCmdline(t *testing.T) {
 	if _, err := New(host, spec); err == nil || !strings.Contains(err.Error(), "none on loongarch64") {
 		t.Errorf("a serial port: %v; want a refusal, since there is no purgatory", err)
 	}
+}
+
+// What a kernel for ppc64le is told: all memory that it may use, by nodes and by blocks, what is kept from it, and nothing of
+// the kernel before.
+func TestPPC64Tree(t *testing.T) {
+	host := kexectest.NewPPC64Machine(t).Host("ppc64le")
+	p, err := New(host, segmentSpec(machine.Crash, imagetest.SmallPPC64()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dtb, _ := p.Segment(RoleDTB)
+	tree, err := fdt.Parse(dtb.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen := tree.Root.Child("chosen")
+	for _, name := range ppc64Stale {
+		if _, found := chosen.Property(name); found {
+			t.Errorf("/chosen has %s, which is of the kernel before", name)
+		}
+	}
+	be := binary.BigEndian
+	words := func(values ...uint64) (b []byte) {
+		for _, v := range values {
+			b = be.AppendUint64(b, v)
+		}
+		return b
+	}
+	// RTAS lies behind the first node's crash memory, and the crash memory ends in the block that was added.
+	if got, _ := tree.Root.Child("memory@0").Property("linux,usable-memory"); !bytes.Equal(got, words(0, 0x30000000)) {
+		t.Errorf("linux,usable-memory of the first node is %x", got)
+	}
+	if got, _ := tree.Root.Child("ibm,dynamic-reconfiguration-memory").Property("linux,drconf-usable-memory"); !bytes.Equal(got, words(1, 0x30000000, 0x4000000, 0, 0, 0, 0)) {
+		t.Errorf("linux,drconf-usable-memory is %x", got)
+	}
+	var reserved memmap.Set
+	for _, r := range tree.Reserved {
+		reserved = reserved.Union(memmap.NewSet(memmap.Range{Start: memmap.PhysAddr(r.Addr), End: memmap.PhysAddr(r.Addr + r.Size)}))
+	}
+	want := []memmap.Range{{Start: 0x10000, End: 0x20000000}, {Start: 0x2ffff000, End: 0x2ffff85c}}
+	for _, role := range []Role{RoleBackup, RoleElfcorehdr, RoleInitrd} {
+		s, _ := p.Segment(role)
+		want = append(want, s.Range())
+	}
+	if missing := memmap.NewSet(want...).Minus(reserved); !missing.Empty() {
+		t.Errorf("%v is not reserved: %v", missing, reserved)
+	}
+	for _, s := range p.Segments {
+		if s.Range().Overlaps(memmap.Range{Start: 0x2ffff000, End: 0x30000000}) || s.Range().End > 0x30000000 {
+			t.Errorf("%s at %v lies on RTAS, or beyond what is accessible without translation", s.Role, s.Range())
+		}
+	}
+	purgatory, _ := p.Segment(RolePurgatory)
+	kernel, _ := p.Segment(RoleKernel)
+	if !bytes.Equal(purgatory.Data[4:0x100], kernel.Data[4:0x100]) || binary.LittleEndian.Uint32(kernel.Data[0x5c:]) != 1 {
+		t.Error("the purgatory's beginning is not the kernel's, or the kernel is not told to run where it is loaded")
+	}
+	// The memory of RTAS is in the dump, that of the crash kernel is not, and what is at 0 is read from the backup.
+	backup, _ := p.Segment(RoleBackup)
+	if first := p.Header.Loads[0]; first.Phys != 0 || first.MemSize != 64<<10 || first.Offset != uint64(backup.Phys) {
+		t.Errorf("the first memory of the header is %+v; want 64 KiB at 0, read from %v", first, backup.Phys)
+	}
+	if ram := host.Dump.Excluded(); ram.Contains(memmap.Range{Start: 0x2ffff000, End: 0x30000000}) || !ram.Contains(memmap.Range{Start: 0x20000000, End: 0x2ffff000}) {
+		t.Errorf("left out of the dump is %v", ram)
+	}
+}
+
+// A kernel that runs at its link address only can't be a crash kernel.
+func TestPPC64Relocatable(t *testing.T) {
+	b := imagetest.SmallPPC64()
+	copy(b[0x1000+0x5c:], "\x01\x00\x00\x00")
+	if _, err := New(kexectest.NewPPC64Machine(t).Host("ppc64le"), segmentSpec(machine.Crash, b)); err == nil || !strings.Contains(err.Error(), "CONFIG_RELOCATABLE") {
+		t.Errorf("New() = %v; want that the kernel can't run where it is loaded", err)
+	}
+}
+
+// Damaged lists of memory blocks are refused, and never lead beyond their bounds.
+func FuzzPPC64Blocks(f *testing.F) {
+	node := kexectest.PPC64Tree().Child("ibm,dynamic-reconfiguration-memory")
+	v, _ := node.Property("ibm,dynamic-memory-v2")
+	f.Add(v, true)
+	f.Add([]byte{0, 0, 0, 0}, false)
+	f.Fuzz(func(t *testing.T, v []byte, grouped bool) {
+		n := &fdt.Node{}
+		n.SetUint64("ibm,lmb-size", 1<<28)
+		name := "ibm,dynamic-memory"
+		if grouped {
+			name += "-v2"
+		}
+		n.Set(name, v)
+		blocks, err := ppc64Blocks(n)
+		if err != nil {
+			return
+		}
+		want := uint64(binary.BigEndian.Uint32(v))
+		if grouped {
+			want = 0
+			for b := v[4:]; len(b) > 0; b = b[24:] {
+				want += uint64(binary.BigEndian.Uint32(b))
+			}
+		}
+		if uint64(len(blocks)) != want || len(blocks) > maxBlocks {
+			t.Errorf("%d blocks of %x; want %d", len(blocks), v, want)
+		}
+	})
 }

@@ -44,10 +44,9 @@ func ppc64Protocol() protocol {
 }
 
 const (
-	ppc64Align  = 1 << 20  // of the kernel, in bytes; 64 KiB would do
-	ppc64Low    = 64 << 10 // what a crash kernel uses from address 0 on, and the purgatory saves, in bytes
-	ppc64Head   = 0x100    // that the kernel copies to 0, where other CPUs wait (arch/powerpc/kexec/core_64.c, copy_to_0)
-	ppc64RunAt  = 0x5c     // __run_at_load (arch/powerpc/kernel/head_64.S)
+	ppc64Align  = 1 << 20 // of the kernel, in bytes; 64 KiB would do
+	ppc64Head   = 0x100   // that the kernel copies to 0, where other CPUs wait (arch/powerpc/kexec/core_64.c, copy_to_0)
+	ppc64RunAt  = 0x5c    // __run_at_load (arch/powerpc/kernel/head_64.S)
 	ppc64RunAt0 = 0x72756e30
 )
 
@@ -184,17 +183,18 @@ func (p *Plan) ppc64Dump(l *layout, host *machine.Host, initrd []byte, told *ppc
 	if err != nil {
 		return nil, err
 	}
-	at, err := l.place(host, RoleBackup, memmap.Hole{Size: ppc64Low})
+	low := memmap.Range{End: memmap.PhysAddr(p.Arch.BackedUp)}
+	at, err := l.place(host, RoleBackup, memmap.Hole{Size: low.Size()})
 	if err != nil {
 		return nil, err
 	}
-	backup := &elfcore.Backup{Source: memmap.Range{End: ppc64Low}, Dest: at.Start}
+	backup := &elfcore.Backup{Source: low, Dest: at.Start}
 	header, err := p.addHeader(l, host, hotplug, elfcore.BuildOptions{Backup: backup})
 	if err != nil {
 		return nil, err
 	}
 	region, _ := host.CrashRegion()
-	told.reserve(memmap.Range{Start: ppc64Low, End: region.Start}, at, header)
+	told.reserve(memmap.Range{Start: low.End, End: region.Start}, at, header)
 	told.usable = memmap.NewSet(memmap.Range{End: region.End}).Union(told.firmware).Union(memmap.NewSet(host.Dump.CMA...))
 	// In front, as kexec_file_load puts it: a word behind a "--" would be init's.
 	p.KernelCmdline = strings.TrimRight(fmt.Sprintf("elfcorehdr=%v %s", header.Start, p.Cmdline), " ")

@@ -151,7 +151,7 @@ func verify(root fs.FS, stateDir string, foreign *bool, read func() (*kcore.Mach
 	}
 	t := &Verification{Machine: m}
 	var hint memmap.PhysAddr
-	placed := false // by us, at the hint
+	placed, updated := false, false // by us, at the hint; by the kernel, since
 	if state, err := record.Read(stateDir); stateDir != "" && err == nil {
 		t.Unchanged = state.Generation != "" && state.Generation == machine.GenerationOf(m)
 		if foreign == nil {
@@ -160,6 +160,7 @@ func verify(root fs.FS, stateDir string, foreign *bool, read func() (*kcore.Mach
 		}
 		if t.Foreign = *foreign; !t.Foreign {
 			hint, placed = state.Elfcorehdr, state.Method == plan.Segments && state.Elfcorehdr != 0
+			updated = state.Updated
 		}
 	}
 	if archOf(m).OwnHeader {
@@ -184,6 +185,11 @@ func verify(root fs.FS, stateDir string, foreign *bool, read func() (*kcore.Mach
 		return t
 	}
 	t.Wrong = mismatches(root, m, loaded, wanted)
+	if len(t.Wrong) == 0 && archOf(m).LiveTree && placed && !updated && !t.Unchanged {
+		// Its CPUs are all that is left; a crash on one that the tree lacks hangs (arch/powerpc/kernel/prom.c,
+		// early_init_dt_scan_cpus).
+		t.Wrong = append(t.Wrong, Mismatch{Kind: "CPUs that the crash kernel's device tree lacks"})
+	}
 	t.Accuracy = Accurate
 	if len(t.Wrong) > 0 {
 		t.Accuracy = Stale

@@ -45,6 +45,7 @@ type Machine struct {
 	CMA        []memmap.Range     // memory of crashkernel=,cma
 	Firmware   []memmap.Range     // riscv: memory that the firmware keeps kernels from
 	Runtime    []memmap.Range     // powerpc: memory of the firmware that the kernel calls
+	TreeCPUs   []string           // powerpc: nodes of the CPUs that a crash kernel must find in its device tree
 	Map        *elfcore.KernelMap // nil if /proc/kcore doesn't tell it; see MapErr
 	MapErr     error              // why Map is nil
 }
@@ -80,6 +81,9 @@ func RereadMachine(root fs.FS, last *Machine) (*Machine, error) {
 		return nil, err
 	}
 	if m.Runtime, err = readRuntime(root); err != nil {
+		return nil, err
+	}
+	if m.TreeCPUs, err = fs.Glob(root, treeDir+"cpus/*/ibm,ppc-interrupt-server#s"); err != nil {
 		return nil, err
 	}
 	k, err := OpenKcore(root, m.Iomem)

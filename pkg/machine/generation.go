@@ -24,5 +24,8 @@ func GenerationOf(m *kcore.Machine) string {
 	for _, c := range m.CPUs {
 		fmt.Fprintln(digest, c.CPU, c.Notes)
 	}
+	for _, node := range m.TreeCPUs {
+		fmt.Fprintln(digest, node)
+	}
 	return hex.EncodeToString(digest.Sum(nil))
 }

@@ -28,6 +28,7 @@ func ppc64Protocol() protocol {
 			}
 			return func() error { return p.planPPC64(host, in, kernel) }, nil
 		},
+		imageHint: "give a vmlinux for ppc64le that was built with CONFIG_RELOCATABLE=y, as distributions' are",
 		destinations: func(host *machine.Host) memmap.Set {
 			return host.Iomem.BootRAM().Intersect(ppc64Reach(host)).Minus(memmap.NewSet(host.Crash...))
 		},

@@ -35,6 +35,8 @@ type protocol struct {
 	// prepare looks at the image, and gives what places and fills the segments. Nil:
 	// gokexec plans no kexec_load for this architecture.
 	prepare func(p *Plan, host *machine.Host, in *Inputs) (fill func() error, err error)
+	// imageHint is what to do about an image that prepare refuses.
+	imageHint string
 	// destinations is the memory that the segments of an ordinary kexec may go to.
 	destinations func(host *machine.Host) memmap.Set
 	hotplugFlag  kexec.LoadFlags // asks the kernel to update the elfcorehdr
@@ -79,6 +81,9 @@ func (r protocol) withDefaults() protocol {
 	}
 	if r.controlPages == nil {
 		r.controlPages = func(host *machine.Host) uint64 { return (otherControlPages + host.MemTotal>>30) * memmap.PageSize }
+	}
+	if r.imageHint == "" {
+		r.imageHint = "give the kernel image that the distribution has installed, or use --method file"
 	}
 	if r.reserveHint == "" {
 		r.reserveHint = "ask for less, give it an offset or \",high\""

@@ -56,7 +56,7 @@ func (in *Inputs) newSegments(host *machine.Host, file *Plan) (*Plan, error) {
 	}
 	fill, err := protocolOf(host.Arch.Machine).prepare(p, host, in)
 	if err != nil {
-		return nil, p.refuseImage("use a 64-bit kernel, version 3.17 or newer", err).Problem()
+		return nil, p.refuseImage(protocolOf(host.Arch.Machine).imageHint, err).Problem()
 	}
 	if finding := p.checkCmdline(); finding.Level == advice.Failure {
 		return nil, finding.Problem()

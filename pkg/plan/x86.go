@@ -28,6 +28,7 @@ func x86Protocol() protocol {
 			}
 			return func() error { return p.planX86(host, in) }, nil
 		},
+		imageHint:    "use a 64-bit kernel, version 3.17 or newer",
 		destinations: func(host *machine.Host) memmap.Set { return host.Iomem.BootRAM() },
 		// Before 6.10 there is no other flag than x86's own (include/uapi/linux/kexec.h).
 		hotplugFlag:  kexec.LoadUpdateElfcorehdr,

@@ -86,6 +86,7 @@ func readRAM(t *testing.T, g *vmlab.Guest) guestRAM {
 	if err != nil {
 		t.Fatal(err)
 	}
+	iomem.TreeCrash = treeCrash(g)
 	var firmware []memmap.Range
 	for _, name := range g.Glob("/sys/firmware/devicetree/base/reserved-memory/mmode_resv*/reg") {
 		b := []byte(g.ReadFile(name))
@@ -93,6 +94,24 @@ func readRAM(t *testing.T, g *vmlab.Guest) guestRAM {
 		firmware = append(firmware, r)
 	}
 	return guestRAM{iomem, firmware}
+}
+
+// treeCrash is the crash memory of a ppc64le machine, which only the device tree tells, less the firmware in it, which a dump
+// has.
+func treeCrash(g *vmlab.Guest) []memmap.Range {
+	const tree = "/sys/firmware/devicetree/base/"
+	if g.VM.Config.Kernel.Arch != "ppc64le" {
+		return nil
+	}
+	number := func(name string) uint64 {
+		b := make([]byte, 8)
+		text := g.ReadFile(tree + name)
+		copy(b[8-len(text):], text)
+		return binary.BigEndian.Uint64(b)
+	}
+	crash, _ := memmap.RangeOf(memmap.PhysAddr(number("chosen/linux,crashkernel-base")), number("chosen/linux,crashkernel-size"))
+	rtas, _ := memmap.RangeOf(memmap.PhysAddr(number("rtas/linux,rtas-base")), memmap.PageUp(number("rtas/rtas-size")))
+	return memmap.NewSet(crash).Minus(memmap.NewSet(rtas)).Ranges()
 }
 
 // crashSegments crashes a machine whose crash kernel is loaded, and holds the

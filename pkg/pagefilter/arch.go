@@ -18,7 +18,7 @@ type arch struct {
 	// sparse returns SECTION_SIZE_BITS and MAX_PHYSMEM_BITS for kernels that do not export them.
 	sparse func(v *vmcore.VMCoreInfo) (section, phys uint)
 	// image returns where the kernel image and nothing else is mapped with one offset, last
-	// inclusive; ok is false where that isn't known.
+	// inclusive; ok is false where that isn't known. Nil: it lies in the direct map.
 	image func(v *vmcore.VMCoreInfo, stext uint64) (first, last uint64, ok bool)
 }
 

@@ -22,7 +22,7 @@ func kernelImage(mem Memory, v *vmcore.VMCoreInfo, space *vmcore.AddressSpace) [
 		return nil
 	}
 	a := archOf(mem.Platform().Machine)
-	if a == nil {
+	if a == nil || a.image == nil { // the PT_LOAD of _stext is that of the direct map
 		return symbolSpan(v, space, stext)
 	}
 	if s, ok := mem.(segmenter); ok {

@@ -11,8 +11,4 @@ var loongArch = arch{
 	machine: elf.EM_LOONGARCH,
 	stackAt: 136, // pr_reg.regs[3] of struct elf_prstatus
 	sparse:  func(*vmcore.VMCoreInfo) (section, phys uint) { return 29, 48 },
-	image:   imageUnknown,
 }
-
-// imageUnknown is for images that have no mapping of their own.
-func imageUnknown(*vmcore.VMCoreInfo, uint64) (first, last uint64, ok bool) { return 0, 0, false }

@@ -17,5 +17,4 @@ var ppc64 = arch{
 		}
 		return 24, 46
 	},
-	image: imageUnknown,
 }

@@ -114,7 +114,7 @@ func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 
 // crossCompilers are for kernels of other architectures, by GOARCH: those of Debian 13, by which its kernels are built.
 var crossCompilers = map[string]toolchain{
-	"arm64": {"arm64", "aarch64-linux-gnu-", "gcc-14-aarch64-linux-gnu"},
+	"arm64": {arch: "arm64", prefix: "aarch64-linux-gnu-", pkg: "gcc-14-aarch64-linux-gnu"},
 }
 
 // withApt lends the package lists of a suite and an architecture.

@@ -51,11 +51,16 @@ func (k *CrashedKernel) cpus() {
 	k.Define("init_task", idle)
 	culprit := k.task("culprit", 43, 0, 0)
 	init := k.task("init", 1, 1, k.sleeping("vfs_read", "entry_SYSCALL_64"))
-	waiter := k.task("waiter", 42, 2, k.sleeping("mutex_lock", "vfs_write", "entry_SYSCALL_64"))
+	waiting := k.sleeping("mutex_lock", "vfs_write", "entry_SYSCALL_64")
+	waiter := k.task("waiter", 42, 2, waiting)
 	holder := k.task("holder", 44, 0x402, k.sleeping("kthread", "ret_from_fork_asm"))
 	k.Set(waiter, "task_struct.tgid", 4, 1)
 	k.Lock = k.Define("made_lock", k.New("mutex"))
 	k.Set(k.Lock, "mutex.owner", 8, holder|1)
+	// What mutex_lock has in its frame, after that of schedule.
+	entry := waiting + uint64(k.Types.Sizes["inactive_task_frame"]) + frameSize + 8
+	k.Set(entry, "mutex_waiter.task", 8, waiter)
+	k.List(k.At(k.Lock, "mutex.wait_list"), entry)
 	if !k.Old {
 		k.Set(waiter, "task_struct.blocker", 8, k.Lock)
 	}

@@ -11,7 +11,7 @@ func (k *CrashedKernel) types() {
 	atomic := b.Modifier(KindTypedef, "atomic_long_t", b.Struct("", m("counter", s64)))
 	atomic32 := b.Modifier(KindTypedef, "atomic_t", b.Struct("", m("counter", i32)))
 	list := b.Struct("list_head", m("next", ptr), m("prev", ptr))
-	mutex := b.Struct("mutex", m("owner", atomic), m("wait_list", list))
+	b.Struct("mutex", m("owner", atomic), m("wait_list", list))
 	b.Struct("rw_semaphore", m("count", atomic), m("owner", atomic))
 	b.Struct("semaphore", m("count", u32), m("last_holder", u64))
 
@@ -32,6 +32,7 @@ func (k *CrashedKernel) types() {
 		task = append(task, m("blocker", u64))
 	}
 	t := b.Struct("task_struct", task...)
+	b.Struct("mutex_waiter", m("list", list), m("task", b.Pointer(t)))
 	b.Struct("rq", m("nr_running", u32), m("", b.Union("", m("donor", b.Pointer(t)), m("curr", b.Pointer(t)))), m("clock", u64))
 	b.Struct("inactive_task_frame", m("r15", u64), m("r14", u64), m("r13", u64), m("r12", u64), m("bx", u64), m("bp", u64), m("ret_addr", u64))
 
@@ -60,7 +61,6 @@ func (k *CrashedKernel) types() {
 	b.Struct("hstate", m("order", u32), m("nr_huge_pages", u64), m("name", b.Array(u8, 32)))
 	b.Enum("hwerr_error_type", "HWERR_RECOV_CPU", "HWERR_RECOV_MEMORY", "HWERR_RECOV_PCI", "HWERR_RECOV_MAX")
 	b.Struct("hwerr_info", m("count", atomic32), m("timestamp", s64))
-	_ = mutex
 }
 
 // variables makes what is found by a symbol alone.

@@ -95,12 +95,6 @@ func wantTasks(t *testing.T, k *dumptest.CrashedKernel, r *report.Report) {
 	if b.Stack, b.WaitsFor = nil, nil; !reflect.DeepEqual(b, want) {
 		t.Errorf("blocked: %+v; want %+v", b, want)
 	}
-	if k.Old {
-		if lock != nil {
-			t.Errorf("waits for %+v, which 6.1 doesn't tell", lock)
-		}
-		return
-	}
 	if want := (report.Lock{Kind: "mutex", Address: k.Lock, Symbol: "made_lock", HolderPID: 44, HolderName: "holder"}); lock == nil || *lock != want {
 		t.Errorf("waits for %+v; want %+v", lock, want)
 	}
@@ -125,6 +119,21 @@ func wantMemory(t *testing.T, r *report.Report) {
 	}
 	if want := []string{"1.2 MiB were free", "the swap space was full", "15.6 MiB of 39.1 MiB were kernel objects"}; !slices.EqualFunc(hints, want, strings.HasPrefix) {
 		t.Errorf("hints: %q; want %q", hints, want)
+	}
+}
+
+// A lock whose holder has exited says so.
+func TestHolderGone(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		k := dumptest.NewCrashedKernel(old, false)
+		tasks := func(name string) uint64 { return k.At(k.Tasks[name], "task_struct.tasks") }
+		k.List(tasks("swapper/0"), tasks("init"), tasks("culprit"))
+		k.Put(k.At(k.Tasks["holder"], "task_struct.thread_node")+8, 8, 0xdead000000000122) // as list_del_rcu leaves it
+		k.Put(k.Order.Uint64(k.Bytes(k.At(k.Tasks["holder"], "task_struct.thread_node"), 8))+8, 8, 0)
+		r := report.Make(context.Background(), k.Memory())
+		if want := (report.Lock{Kind: "mutex", Address: k.Lock, Symbol: "made_lock", HolderGone: true}); len(r.Blocked) != 1 || r.Blocked[0].WaitsFor == nil || *r.Blocked[0].WaitsFor != want {
+			t.Errorf("waits for %+v; want %+v", r.Blocked[0].WaitsFor, want)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ const maxModules = 4096
 type loadedModule struct {
 	name    string
 	text    []unwind.Range
+	memory  []unwind.Range // text and all else
 	symbols kallsyms.Module
 	orc     unwind.Table
 }
@@ -109,9 +110,11 @@ func (m *maker) layout(o object.Object, out *Module, l *loadedModule) error {
 		if i < init {
 			out.Size += size
 		}
+		r := unwind.Range{Start: base, End: base + size}
 		if (i == text || i == init) && size > 0 {
-			l.text = append(l.text, unwind.Range{Start: base, End: base + size})
+			l.text = append(l.text, r)
 		}
+		l.memory = append(l.memory, r)
 	}
 	return nil
 }
@@ -134,6 +137,7 @@ func (m *maker) oldLayout(o object.Object, out *Module, l *loadedModule) error {
 		if out.Address == 0 {
 			out.Address, out.Size = base, size
 		}
+		l.memory = append(l.memory, unwind.Range{Start: base, End: base + size})
 		if text > 0 {
 			l.text = append(l.text, unwind.Range{Start: base, End: base + text})
 		}

@@ -27,7 +27,7 @@ const typeNames = "task_struct tasks signal thread_head thread_node pid tgid com
 	"se exec_start sched_info last_arrival thread_info cpu flags " +
 	"thread sp inactive_task_frame bp ret_addr cpu_context pc fp ra s " +
 	"rq curr clock orc_entry pt_regs stackframe frame_record_meta " +
-	"blocker blocked_on mutex owner rw_semaphore semaphore last_holder counter count " +
+	"blocker blocked_on mutex wait_list mutex_waiter rwsem_waiter list task owner rw_semaphore semaphore last_holder counter count " +
 	"module list name version taints mem base size core_layout init_layout text_size arch orc_unwind_ip orc_unwind num_orcs kallsyms symtab num_symtab strtab MOD_TEXT MOD_INIT_TEXT " +
 	"MODULE_STATE_LIVE MODULE_STATE_COMING MODULE_STATE_GOING MODULE_STATE_UNFORMED " +
 	"NR_ANON_MAPPED NR_FILE_PAGES NR_SHMEM NR_SLAB_RECLAIMABLE_B NR_SLAB_UNRECLAIMABLE_B NR_PAGETABLE NR_KERNEL_STACK_KB NR_FREE_PAGES " +

@@ -95,6 +95,8 @@ type Lock struct {
 	// Holder is the task that has it, if that can be told.
 	HolderPID  int    `json:"holder_pid,omitempty"`
 	HolderName string `json:"holder_name,omitempty"`
+	// HolderGone says that the task that had it has exited without giving it back.
+	HolderGone bool `json:"holder_gone,omitempty"`
 }
 
 // Stack is a chain of calls, the innermost first.

@@ -154,16 +154,26 @@ func (s *stackMaker) lookup(at uint64) Frame {
 	return Frame{}
 }
 
-// symbolOf names an address of data, as name+0x10; "" if no symbol is near.
+// symbolOf names an address of data, as name+0x10, and the module after it; "" if no symbol is near.
 func (s *stackMaker) symbolOf(addr uint64) string {
 	sym, size, err := s.m.symbols.Lookup(addr)
-	if err != nil || size == 0 || addr-sym.Address >= size || size > 1<<20 {
+	module := ""
+	for i := range s.m.loaded {
+		l := &s.m.loaded[i]
+		for _, r := range l.memory {
+			if r.Has(addr) {
+				sym, size, err = l.symbols.Lookup(s.m.mem, addr, r.Start, r.End)
+				module = " [" + l.name + "]"
+			}
+		}
+	}
+	switch {
+	case err != nil || size == 0 || addr-sym.Address >= size || size > 1<<20:
 		return ""
+	case addr == sym.Address:
+		return sym.Name + module
 	}
-	if addr == sym.Address {
-		return sym.Name
-	}
-	return fmt.Sprintf("%s+%#x", sym.Name, addr-sym.Address)
+	return fmt.Sprintf("%s+%#x%s", sym.Name, addr-sym.Address, module)
 }
 
 // sleeping walks the stack of a task that is on no CPU.

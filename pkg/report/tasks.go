@@ -187,7 +187,7 @@ func (m *maker) blocked(s sleeper) *Task {
 		t.Off = time.Duration(now - s.ran)
 	}
 	t.Stack = m.stacks.sleeping(s.task)
-	t.WaitsFor = m.lock(s.task)
+	t.WaitsFor = m.lock(s.task, t.Stack)
 	return t
 }
 

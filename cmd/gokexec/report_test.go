@@ -21,6 +21,11 @@ func crashedCore() []byte {
 	return m.Core().Bytes()
 }
 
+// madeTitle is that of madeCore, a dump of a made-up kernel with symbols, types and tasks.
+const madeTitle = "NULL pointer dereference in crash_null [made]"
+
+func madeCore() []byte { return dumptest.NewCrashedKernel(false, false).Core().Bytes() }
+
 func TestReport(t *testing.T) {
 	b := newBench(t)
 	dump := b.file("vmcore", crashedCore())
@@ -182,11 +187,11 @@ func TestReportParts(t *testing.T) {
 	}
 }
 
-// A capture makes the report by a process of its own, and saves it with the dump.
+// A capture makes the report by a process of its own, and saves it with the dump. What names a crash is in its result.
 func TestCaptureSavesReport(t *testing.T) {
 	b := newBench(t)
 	into := t.TempDir()
-	source := b.file("vmcore", crashedCore())
+	source := b.file("vmcore", madeCore())
 	if code := b.run("capture", "--json", "--source", source, "dir:"+into); code != exitOK || !strings.Contains(b.stdout.String(), `"files": [`) {
 		t.Errorf("capture = %d, %s%s", code, &b.stdout, &b.stderr)
 	}
@@ -194,8 +199,15 @@ func TestCaptureSavesReport(t *testing.T) {
 	if err != nil || len(dirs) != 1 {
 		t.Fatalf("%v, %v; want one dump", dirs, err)
 	}
-	b.want(exitOK, "6.12.0-test", "", "report", filepath.Join(dirs[0], report.JSONName))
-	if text := string(b.read(filepath.Join(dirs[0], report.TextName))); !strings.Contains(text, "> [    2.000000] Kernel panic") {
+	var result capture.Result
+	if err := json.Unmarshal(b.read(filepath.Join(dirs[0], capture.ResultName)), &result); err != nil || result.Report == nil || result.Report.Error != "" {
+		t.Fatalf("%+v, %v; want a report", result, err)
+	}
+	if h := result.Report; h.Title != madeTitle || h.Kind != "null-dereference" || len(h.Fingerprint) != 16 {
+		t.Errorf("report = %+v; want %s", h, madeTitle)
+	}
+	b.want(exitOK, `"fingerprint": "`+result.Report.Fingerprint, "", "report", "--json", filepath.Join(dirs[0], report.JSONName))
+	if text := string(b.read(filepath.Join(dirs[0], report.TextName))); !strings.HasPrefix(text, madeTitle+"\n") || !strings.Contains(text, "waits for mutex made_lock, held by") {
 		t.Errorf("%s = %q", report.TextName, text)
 	}
 	if b.run("capture", "--json", "--report-timeout", "0", "--source", source, "dir:"+into); strings.Contains(b.stdout.String(), `"report"`) {

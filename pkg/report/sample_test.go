@@ -47,7 +47,7 @@ func sample() *Report {
 		Blocked: []Task{
 			{PID: 812, TGID: 812, Name: "jbd2/nvme0n1p2-8", State: "D", Off: 133 * time.Second, Stack: waits,
 				WaitsFor: &Lock{Kind: "mutex", Address: 0xffffffffc0a81020, Symbol: "boom_lock+0x0 [boom]", HolderPID: 1123, HolderName: "insmod"}},
-			{PID: 913, TGID: 913, Name: "postgres", State: "D", Off: 8400 * time.Millisecond, Stack: waits, WaitsFor: &Lock{Kind: "rwsem", Address: 0xffff888004100008}},
+			{PID: 913, TGID: 913, Name: "postgres", State: "D", Off: 8400 * time.Millisecond, Stack: waits, WaitsFor: &Lock{Kind: "rwsem", Address: 0xffff888004100008, HolderGone: true}},
 			{PID: 914, TGID: 913, Name: "postgres", State: "D"},
 		},
 		BlockedCount: 70, TaskCount: 184,

@@ -176,8 +176,14 @@ func (l *Lock) text() string {
 		name = addressText(l.Address)
 	}
 	s := clean(l.Kind) + " " + name
-	if l.HolderPID != 0 || l.HolderName != "" {
+	switch {
+	case l.HolderPID != 0 || l.HolderName != "":
 		s += fmt.Sprintf(", held by %s (pid %d)", clean(l.HolderName), l.HolderPID)
+		if l.HolderGone {
+			s += ", which has exited"
+		}
+	case l.HolderGone:
+		s += ", held by a task that has exited"
 	}
 	return s
 }

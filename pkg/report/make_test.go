@@ -243,6 +243,15 @@ func TestLogOnly(t *testing.T) {
 	}
 }
 
+func TestThirtyTwoBits(t *testing.T) {
+	r := report.Make(context.Background(), dumptest.NewImage(dumptest.Archs[2], "6.12.0").Memory())
+	if !slices.ContainsFunc(r.Missing, func(m report.Missing) bool {
+		return m.Part == "tasks" && m.Reason == "it is a kernel of 32 bits: of those only the log is read"
+	}) {
+		t.Errorf("missing: %v", r.Missing)
+	}
+}
+
 func TestNoVMCoreInfo(t *testing.T) {
 	r := report.Make(context.Background(), nothing{dumptest.NewImage(dumptest.Archs[0], "").Memory()})
 	if len(r.Missing) < 5 || r.Title != "" || r.Crashed != nil {

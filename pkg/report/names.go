@@ -40,6 +40,9 @@ func (m *maker) types() (err error) {
 	if m.mem == nil {
 		return errors.New("the dump has no VMCOREINFO")
 	}
+	if m.mem.Word != 8 {
+		return fmt.Errorf("it is a kernel of %d bits: of those only the log is read", 8*m.mem.Word)
+	}
 	if m.symbols, err = kallsyms.Read(m.mem, strings.Fields(symbolNames)...); err != nil {
 		return err
 	}

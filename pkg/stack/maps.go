@@ -105,14 +105,19 @@ func (r *assembly) judgeLegs(row Row) error {
 
 // read opens a device for use.
 func (r *assembly) read(node string, use func(dev io.ReaderAt, size int64) error) error {
-	dev, err := r.sys.Open(node)
+	return readDevice(func() (Device, error) { return r.sys.Open(node) }, use)
+}
+
+// readDevice opens a device for use.
+func readDevice(open func() (Device, error), use func(dev io.ReaderAt, size int64) error) error {
+	dev, err := open()
 	if err != nil {
-		return fmt.Errorf("open %s: %w", node, err)
+		return fmt.Errorf("open it: %w", err)
 	}
 	defer dev.Close()
 	size, err := dev.Size()
 	if err != nil {
-		return fmt.Errorf("size of %s: %w", node, err)
+		return fmt.Errorf("its size: %w", err)
 	}
 	return use(dev, size)
 }

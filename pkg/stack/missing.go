@@ -91,7 +91,7 @@ func (r *assembly) checkTables() error {
 		}
 		for n, row := range m.Table {
 			for word := range strings.FieldsSeq(row.Args) {
-				if _, err := parseNumber(word); err == nil || strings.HasPrefix(word, "/dev/") {
+				if IsNumber(word) || strings.HasPrefix(word, "/dev/") {
 					return fmt.Errorf("%w: %s: table[%d] names the device %s of another kernel", ErrFormat, r.describe(i), n, word)
 				}
 			}

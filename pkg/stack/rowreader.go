@@ -40,12 +40,8 @@ func newRowReader(args string) *rowReader {
 
 // deviceWord tells whether a word is what the recorder takes for a device: MAJOR:MINOR, or @N of a [Stack].
 func deviceWord(word string) bool {
-	major, minor, found := strings.Cut(word, ":")
-	if found && digits(major) && digits(minor) {
-		return true
-	}
 	_, ok := Referenced(word)
-	return ok
+	return ok || IsNumber(word)
 }
 
 func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

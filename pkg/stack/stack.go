@@ -103,6 +103,12 @@ type Number struct{ Major, Minor uint32 }
 // String is MAJOR:MINOR.
 func (n Number) String() string { return fmt.Sprintf("%d:%d", n.Major, n.Minor) }
 
+// IsNumber tells a word of a table that is a device number, MAJOR:MINOR in decimal digits.
+func IsNumber(word string) bool {
+	major, minor, found := strings.Cut(word, ":")
+	return found && digits(major) && digits(minor)
+}
+
 // ErrFormat is wrapped by what [Stack.Validate] returns.
 var ErrFormat = errors.New("bad description of a storage stack")
 

@@ -64,7 +64,7 @@ func (s *Stack) RecordVolumes(open func(l *Layer) (Device, error)) error {
 		var told []int
 		for _, i := range g.disks {
 			l := &s.Layers[i]
-			pv, err := openPhysicalVolume(l, open)
+			pv, err := physicalVolumeOn(l.Name, func() (Device, error) { return open(l) })
 			t.add(i, pv, err)
 			if err != nil {
 				continue
@@ -100,15 +100,14 @@ func (s *Stack) RecordVolumes(open func(l *Layer) (Device, error)) error {
 	return nil
 }
 
-func openPhysicalVolume(l *Layer, open func(l *Layer) (Device, error)) (*physicalVolume, error) {
-	dev, err := open(l)
+// physicalVolumeOn opens a device and reads it. Errors name it.
+func physicalVolumeOn(name string, open func() (Device, error)) (pv *physicalVolume, err error) {
+	err = readDevice(open, func(dev io.ReaderAt, size int64) (err error) {
+		pv, err = readPhysicalVolume(dev, size)
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", l.Name, err)
-	}
-	defer dev.Close()
-	pv, err := readPhysicalVolume(dev, l.Size)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", l.Name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return pv, nil
 }
@@ -156,15 +155,8 @@ func (r *assembly) checkHolds(i int) error {
 	return nil
 }
 
-func (r *assembly) physicalVolume(i int) (pv *physicalVolume, err error) {
-	err = r.read(r.layers[i].node, func(dev io.ReaderAt, size int64) (err error) {
-		pv, err = readPhysicalVolume(dev, size)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", r.describe(i), err)
-	}
-	return pv, nil
+func (r *assembly) physicalVolume(i int) (*physicalVolume, error) {
+	return physicalVolumeOn(r.describe(i), func() (Device, error) { return r.sys.Open(r.layers[i].node) })
 }
 
 // checkGroups looks, before a map is made, whether the volumes of its group are where they were, by all physical volumes that

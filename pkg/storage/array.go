@@ -3,7 +3,6 @@ package storage
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,16 +110,7 @@ func (w *walk) arrayMember(n *node, at int) error {
 	if disk == nil {
 		return nil
 	}
-	f, err := w.sys.OpenFile(member.node(), os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return err
-	}
-	id, err := stack.MemberID(f, size, a.Metadata)
+	id, err := stack.MemberID(func() (stack.Device, error) { return w.openNode(member.node()) }, a.Metadata)
 	if err != nil {
 		return fmt.Errorf("%s: %w", member.node(), err)
 	}

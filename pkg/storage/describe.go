@@ -24,7 +24,7 @@ func (m *Machine) describe(ctx context.Context, r *Resolved) error {
 	}
 	r.Keys = nil
 	r.Target.Stack, r.nodes, r.Modules, r.Ciphers = s, w.nodes, modules(s), ciphers(s)
-	for i, needed := range w.needed(w.tops) {
+	for i, needed := range w.needed() {
 		n := &w.nodes[i]
 		if !needed {
 			continue

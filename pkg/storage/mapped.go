@@ -118,18 +118,12 @@ func (w *walk) row(n *node, row stack.Row) stack.Row {
 func withoutArgs(row stack.Row) stack.Row {
 	var devices []string
 	for word := range strings.FieldsSeq(row.Args) {
-		if isDevice(word) {
+		if stack.IsNumber(word) {
 			devices = append(devices, word)
 		}
 	}
 	row.Args = strings.Join(devices, " ")
 	return row
-}
-
-// isDevice tells a word of a table that is a device number.
-func isDevice(word string) bool {
-	major, minor, ok := strings.Cut(word, ":")
-	return ok && isNumber(major) && isNumber(minor)
 }
 
 // references replaces the device numbers of a row by references to their nodes, and walks down to these.
@@ -142,7 +136,7 @@ func (w *walk) references(n *node, row stack.Row) (string, error) {
 	var failure error
 	last := -1 // node of the last device
 	for i, word := range words {
-		if !isDevice(word) {
+		if !stack.IsNumber(word) {
 			continue
 		}
 		at, err := w.device(n, word)

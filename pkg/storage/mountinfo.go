@@ -8,6 +8,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/gokexec/gokexec/pkg/stack"
 )
 
 // ErrMountinfo means that a table of mounts is not in the kernel's form.
@@ -75,7 +77,7 @@ func parseMount(line string) (Mount, error) {
 	if m.Parent, err = strconv.Atoi(before[1]); err != nil {
 		return m, fmt.Errorf("parent ID %q is no number", before[1])
 	}
-	if major, minor, ok := strings.Cut(before[2], ":"); !ok || !isNumber(major) || !isNumber(minor) {
+	if !stack.IsNumber(before[2]) {
 		return m, fmt.Errorf("device %q is not MAJOR:MINOR", before[2])
 	}
 	m.Dev, m.Root, m.Point, m.Options = before[2], unescapeOctal(before[3]), unescapeOctal(before[4]), before[5]

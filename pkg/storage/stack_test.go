@@ -340,14 +340,19 @@ func TestStackRefused(t *testing.T) {
 	}
 }
 
+// luks is a LUKS2 volume on sda2, open as dm-0, that holds something.
+func luks(b *bench, content func([]byte)) {
+	b.partition("sda", 2, bytesAt(0, "LUKS\xba\xbe\x00\x02"), bytesAt(168, otherUUID))
+	b.mapped(0, "luks-x", "CRYPT-LUKS2-x", []string{"0 4096 crypt aes-xts-plain64 " + secret + " 0 {sda2} 32768"}, content)
+}
+
 // secret is a key.
 const secret = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 // An encrypted volume is taken if the caller has its key: without that in the table.
 func TestStackCrypt(t *testing.T) {
 	b := newBench(t)
-	b.partition("sda", 2, bytesAt(0, "LUKS\xba\xbe\x00\x02"), bytesAt(168, otherUUID))
-	b.mapped(0, "luks-x", "CRYPT-LUKS2-x", []string{"0 4096 crypt aes-xts-plain64 " + secret + " 0 {sda2} 32768"}, ext4())
+	luks(b, ext4())
 	onData(b, "dm-0")
 	r, err := b.Resolve(t.Context(), capture.Target{Type: capture.TargetDirectory, Path: "/data/crash"})
 	if err != nil {

@@ -138,7 +138,8 @@ func checkWalk(t *testing.T, w *walk, maps *fakeMaps, b block) {
 	if err != nil {
 		return
 	}
-	s, err := w.record([]stack.Top{{Layer: at}})
+	w.tops = []stack.Top{{Layer: at}}
+	s, err := w.record()
 	if err != nil {
 		var refusal *Refusal
 		if !errors.As(err, &refusal) {
@@ -186,7 +187,8 @@ func TestInvented(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err := w.record([]stack.Top{{Layer: at}}); err != nil || len(s.Layers) != want {
+		w.tops = []stack.Top{{Layer: at}}
+		if s, err := w.record(); err != nil || len(s.Layers) != want {
 			t.Errorf("%q: %+v, %v; want %d layers", text, s, err, want)
 		}
 	}

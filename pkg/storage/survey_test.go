@@ -20,8 +20,7 @@ func TestSurvey(t *testing.T) {
 			onData(b, "dm-4")
 		}},
 		{"survey-luks", "/data/crash", func(b *bench) {
-			b.partition("sda", 2, bytesAt(0, "LUKS\xba\xbe\x00\x02"), bytesAt(168, otherUUID))
-			b.mapped(0, "luks-x", "CRYPT-LUKS2-x", []string{"0 4096 crypt aes-xts-plain64 " + secret + " 0 {sda2} 32768"}, pv('v'))
+			luks(b, pv('v'))
 			b.mapped(1, "vg-var", lvm, []string{"0 4096 linear {dm-0} 2048"}, ext4())
 			onData(b, "dm-1")
 		}},

@@ -40,20 +40,23 @@ func (m *Machine) walkDown(ctx context.Context, tops []top) (*walk, *stack.Stack
 
 // stack describes what tops are made of.
 func (w *walk) stack(tops []top) (*stack.Stack, error) {
-	var above []stack.Top
 	for _, t := range tops {
 		at, err := w.down(t.block)
 		if err != nil {
 			return nil, err
 		}
-		above = append(above, stack.Top{Layer: at, Option: t.option})
-		w.tops = append(w.tops, at)
+		w.tops = append(w.tops, stack.Top{Layer: at, Option: t.option})
 	}
-	s, err := w.record(above)
+	s, err := w.record()
 	if err != nil {
 		return nil, err
 	}
 	return s, w.volumes(s)
+}
+
+// openNode opens a device for reading.
+func (w *walk) openNode(node string) (stack.Device, error) {
+	return w.sys.OpenFile(node, os.O_RDONLY, 0)
 }
 
 // volumes records what the volume groups of LVM say of the volumes in a stack, and looks whether the tables are still
@@ -61,9 +64,7 @@ func (w *walk) stack(tops []top) (*stack.Stack, error) {
 // the tables, of volumes that are suspended (lvm2: lib/metadata/lv_manip.c, lv_update_and_reload; what a
 // snapshot is of is one of those). So tables that are the same after that are as new as the metadata.
 func (w *walk) volumes(s *stack.Stack) error {
-	err := s.RecordVolumes(func(l *stack.Layer) (stack.Device, error) {
-		return w.sys.OpenFile(nodeOf(l.Name), os.O_RDONLY, 0)
-	})
+	err := s.RecordVolumes(func(l *stack.Layer) (stack.Device, error) { return w.openNode(nodeOf(l.Name)) })
 	if errors.Is(err, stack.ErrVolumes) {
 		return &Refusal{What: err.Error(), Instead: "compare dmsetup table with lvs -o+devices, and repair the group (vgck)", err: err}
 	}

@@ -62,8 +62,8 @@ type walk struct {
 	tables map[string][]stack.Row
 	// snapshots are nodes that are needed by what they are snapshots of.
 	snapshots []int
-	// tops are the nodes that the walk began with.
-	tops []int
+	// tops are the nodes that the walk began with, and the mount options that name them.
+	tops []stack.Top
 }
 
 func (m *Machine) walk(ctx context.Context) *walk {
@@ -210,8 +210,8 @@ func firstWord(s string) string {
 	return word
 }
 
-// needed are the nodes that nodes are made of, themselves, and the snapshots of all of those.
-func (w *walk) needed(tops []int) []bool {
+// needed are the tops, the nodes that they are made of, and the snapshots of all of those.
+func (w *walk) needed() []bool {
 	needed := make([]bool, len(w.nodes))
 	var add func(n int)
 	add = func(n int) {
@@ -223,21 +223,20 @@ func (w *walk) needed(tops []int) []bool {
 			add(used)
 		}
 	}
-	for _, n := range append(slices.Clone(w.snapshots), tops...) {
+	for _, t := range w.tops {
+		add(t.Layer)
+	}
+	for _, n := range w.snapshots {
 		add(n)
 	}
 	return needed
 }
 
 // record makes the description of what was walked.
-func (w *walk) record(tops []stack.Top) (*stack.Stack, error) {
-	var indices []int
-	for _, t := range tops {
-		indices = append(indices, t.Layer)
-	}
+func (w *walk) record() (*stack.Stack, error) {
 	s := &stack.Stack{Version: stack.Version}
 	moved := make([]int, len(w.nodes))
-	for n, needed := range w.needed(indices) {
+	for n, needed := range w.needed() {
 		if !needed {
 			continue
 		}
@@ -247,7 +246,7 @@ func (w *walk) record(tops []stack.Top) (*stack.Stack, error) {
 		moved[n] = len(s.Layers)
 		s.Layers = append(s.Layers, renumber(w.nodes[n].layer, moved))
 	}
-	for _, t := range tops {
+	for _, t := range w.tops {
 		s.Tops = append(s.Tops, stack.Top{Layer: moved[t.Layer], Option: t.Option})
 	}
 	if err := s.Validate(); err != nil {

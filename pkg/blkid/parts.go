@@ -34,11 +34,10 @@ func readBtrfs(head []byte) *BtrfsMember {
 // their names or numbers, or is told by a mount option; "" for nothing. btrfs is
 // not among them: it knows its devices by what they hold.
 func needs(head []byte) string {
-	le, be := binary.LittleEndian, binary.BigEndian
+	be := binary.BigEndian
 	switch {
 	case len(head) >= 0x800 && hasAt(head, 0x438, "\x53\xef"):
-		// s_feature_compat: has_journal; s_journal_inum (fs/ext4/ext4.h).
-		if le.Uint32(head[0x45c:])&0x4 != 0 && le.Uint32(head[0x4e0:]) == 0 {
+		if externalJournal(head) {
 			return "an external journal"
 		}
 	case len(head) >= 0x200 && hasAt(head, 0, "XFSB"):
@@ -61,6 +60,21 @@ func needs(head []byte) string {
 		}
 	}
 	return ""
+}
+
+// externalJournal tells an ext3 or ext4 whose journal is on another device: s_feature_compat has has_journal,
+// and s_journal_inum is 0 (fs/ext4/ext4.h). head begins with the superblock.
+func externalJournal(head []byte) bool {
+	le := binary.LittleEndian
+	return len(head) >= 0x800 && hasAt(head, 0x438, "\x53\xef") && le.Uint32(head[0x45c:])&0x4 != 0 && le.Uint32(head[0x4e0:]) == 0
+}
+
+// journalOf is the UUID of that journal: s_journal_uuid.
+func journalOf(head []byte) string {
+	if !externalJournal(head) {
+		return ""
+	}
+	return FormatUUID(head[0x4d0:0x4e0])
 }
 
 // Btrfs looks once at every block device and returns those that are members of a

@@ -67,6 +67,8 @@ type Contents struct {
 	// Needs says what its filesystem has on other devices and can't be mounted
 	// without, such as "an external journal"; "" for nothing.
 	Needs string
+	// Journal is the UUID of the external journal of an ext3 or ext4 that has one; "" for none.
+	Journal string
 	// DataAt is the offset in bytes of something that is not zero where no
 	// signature was found; -1 for none, and where Inspect didn't look.
 	DataAt int64
@@ -151,7 +153,7 @@ func Probe(r io.ReaderAt, size int64) (Contents, error) {
 	// First, since what a partition holds isn't the disk's.
 	m.table = readTable(m)
 	c.Table = m.table
-	c.Btrfs, c.Needs = readBtrfs(m.head), needs(m.head)
+	c.Btrfs, c.Needs, c.Journal = readBtrfs(m.head), needs(m.head), journalOf(m.head)
 	for _, p := range probers {
 		if s, ok := p(m); ok {
 			c.add(s)

@@ -65,6 +65,30 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// The superblock of an ext4 names its external journal.
+func TestExternalJournal(t *testing.T) {
+	const journal = "99999999-8888-7777-6666-555555555555"
+	id := disktest.UUIDBytes(journal)
+	for _, tt := range []struct {
+		name           string
+		change         func(b []byte)
+		needs, journal string
+	}{
+		{"its own journal", func(b []byte) {}, "", ""},
+		{"no journal", func(b []byte) { b[0x45c], b[0x4e0] = 0, 0; copy(b[0x4d0:], id[:]) }, "", ""},
+		{"an external one", func(b []byte) { b[0x4e0] = 0; copy(b[0x4d0:], id[:]) }, "an external journal", journal},
+		{"an external one without a UUID", func(b []byte) { b[0x4e0] = 0 }, "an external journal", ""},
+	} {
+		b := make([]byte, 1<<20)
+		disktest.Ext4(disktest.UUID, "")(b)
+		tt.change(b)
+		c, err := Probe(bytes.NewReader(b), int64(len(b)))
+		if err != nil || c.Needs != tt.needs || c.Journal != tt.journal {
+			t.Errorf("%s: needs %q, journal %q, %v; want %q and %q", tt.name, c.Needs, c.Journal, err, tt.needs, tt.journal)
+		}
+	}
+}
+
 type badReader struct{}
 
 func (badReader) ReadAt([]byte, int64) (int, error) { return 0, os.ErrInvalid }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -48,6 +49,9 @@ func (m *Machine) blockByNode(node string) (block, error) {
 		return block{}, refuse("name a device: fs:/dev/NAME, raw:/dev/NAME", "%s leads to /%s, outside of /dev", node, real)
 	}
 	b, err := m.block(strings.ReplaceAll(name, "/", "!"))
+	if mapped, ok := strings.CutPrefix(name, "mapper/"); ok && errors.Is(err, fs.ErrNotExist) {
+		b, err = m.blockByMap(mapped)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, refuse("lsblk shows those that there are", "%s is no block device that the kernel knows", node)
 	}
@@ -65,6 +69,17 @@ func (m *Machine) block(name string) (block, error) {
 		b.disk = path.Base(path.Dir(dir))
 	}
 	return b, nil
+}
+
+// blockByMap finds the block device of a map by its name: without udev /dev/mapper has nodes instead of links.
+func (m *Machine) blockByMap(name string) (block, error) {
+	found, _ := fs.Glob(m.sys.FS(), "sys/class/block/dm-*")
+	for _, dir := range found {
+		if m.attribute(dir+"/dm/name") == name {
+			return m.block(path.Base(dir))
+		}
+	}
+	return block{}, fmt.Errorf("map %s: %w", name, fs.ErrNotExist)
 }
 
 // blockByNumber finds a block device by MAJOR:MINOR.

@@ -55,6 +55,10 @@ func (m *Machine) filesystem(ctx context.Context, r *Resolved, d device) error {
 		if err := m.xfsDevices(ctx, r, d); err != nil {
 			return err
 		}
+	case d.Journal != "":
+		if err := m.extJournal(ctx, r, d); err != nil {
+			return err
+		}
 	case d.Needs != "":
 		return refuse("choose another filesystem: the kernel finds that by a device name or number, which may be another device's in the capture kernel", "the %s of %s has %s", found.Type, d.node(), d.Needs)
 	case !found.Mountable && asked == "":

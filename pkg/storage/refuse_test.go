@@ -93,6 +93,8 @@ func TestResolveRefuses(t *testing.T) {
 		{"a disk with partitions as a filesystem", fsOn("/dev/sda", "/"), "holds no filesystem", nil},
 		{"another type than it holds", capture.Target{Type: capture.TargetFilesystem, Device: "/dev/sda1", FSType: "xfs"}, "not a xfs", nil},
 		{"ext4 with an external journal", fsOn("/dev/vda", "/"), "an external journal", holding(disktest.Ext4(dataUUID, ""), func(i []byte) { i[0x4e0] = 0 })},
+		{"ext4 whose external journal is gone", fsOn("/dev/vda", "/"), "UUID=" + journalUUID + " is not on this machine", holding(onJournal)},
+		{"ext4 with another journal", capture.Target{Type: capture.TargetFilesystem, Device: "/dev/vda", MountOptions: "journal_path=/dev/sda1"}, "is not the journal of /dev/vda", holding(onJournal)},
 		{"xfs with an external log that is not mounted", fsOn("/dev/vda", "/"), "an external log, and it is not known where", holding(bytesAt(0, "XFSB"))},
 		{"xfs with a realtime device", fsOn("/dev/vda", "/"), "a realtime device", holding(bytesAt(0, "XFSB"), func(i []byte) { i[23], i[55] = 1, 1 })},
 		{"a btrfs that lacks a device", fsOn("/dev/vda", "/"), "only 1 of the 2 devices", holding(disktest.Btrfs(dataUUID, 1, 2))},

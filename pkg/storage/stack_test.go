@@ -121,6 +121,17 @@ var layouts = []struct {
 		b.mount("40 22 0:50 /@var /data rw - btrfs /dev/mapper/vg-b rw,subvolid=256,subvol=/@var")
 		b.mkdir("data/crash")
 	}},
+	{name: "journal", target: "fs:UUID=" + dataUUID + ":/crash", devices: "sda2 sda3", prepare: func(b *bench) {
+		b.partition("sda", 2, onJournal)
+		b.partition("sda", 3, ofJournal)
+		onData(b, "sda2")
+	}},
+	{name: "journal-volume", target: "/data/crash", modules: "dm-mod", devices: "sda2 sda3", prepare: func(b *bench) {
+		b.partition("sda", 2, onJournal)
+		b.partition("sda", 3, pv('b'))
+		b.mapped(0, "vg-journal", lvm, []string{"0 4096 linear {sda3} 2048"}, ofJournal)
+		onData(b, "sda2")
+	}},
 	{name: "xfs", target: "/data/crash", modules: "dm-mod", devices: "sda2 sda3", prepare: func(b *bench) {
 		b.pvs(1)
 		b.partition("sda", 3)
@@ -128,6 +139,21 @@ var layouts = []struct {
 		b.mount("40 22 " + b.number("dm-0") + " / /data rw - xfs /dev/mapper/vg-var rw,attr2,logbufs=8,logdev=/dev/sda3,noquota")
 		b.mkdir("data/crash")
 	}},
+}
+
+const journalUUID = "99999999-8888-7777-6666-555555555555"
+
+// onJournal is an ext4 with an external journal, and ofJournal that.
+func onJournal(disk []byte) {
+	ext4()(disk)
+	id := disktest.UUIDBytes(journalUUID)
+	disk[0x4e0] = 0
+	copy(disk[0x4d0:], id[:])
+}
+
+func ofJournal(disk []byte) {
+	disktest.Ext4(journalUUID, "")(disk)
+	disk[0x460] = 8
 }
 
 func xfs(disk []byte) {
@@ -376,6 +402,28 @@ func TestStackCrypt(t *testing.T) {
 	}
 }
 
+// Without udev /dev/mapper has nodes, and not links to those of the kernel's names.
+func TestStackNode(t *testing.T) {
+	b := newBench(t)
+	b.pvs(1)
+	b.mapped(0, "vg-other", lvm+"o", []string{"0 4096 linear {sda2} 8192"})
+	b.mapped(1, "vg-var", lvm, []string{"0 4096 linear {sda2} 2048"}, disktest.Btrfs(dataUUID, 1, 1))
+	node := filepath.Join(b.dir, "dev/mapper/vg-var")
+	if err := os.Remove(node); err != nil {
+		t.Fatal(err)
+	}
+	b.file("dev/mapper/vg-var", "")
+	b.mount("40 22 0:50 / /data rw - btrfs /dev/mapper/vg-var rw,subvolid=5,subvol=/")
+	b.mkdir("data/crash")
+	r, err := b.Resolve(t.Context(), capture.Target{Type: capture.TargetDirectory, Path: "/data/crash"})
+	if err != nil || len(r.on()) != 1 || r.on()[0] != "dm-1" {
+		t.Errorf("Resolve = %+v, %v; want dm-1", r, err)
+	}
+	if _, err := b.blockByNode("/dev/mapper/gone"); err == nil {
+		t.Error("a map that is not there is found")
+	}
+}
+
 // A path that does not answer is described by another one to the same disk.
 func TestStackDeadPath(t *testing.T) {
 	b := newBench(t)
@@ -423,6 +471,22 @@ func TestStackIdentity(t *testing.T) {
 				t.Errorf("Resolve = %+v, %v; want %s", r, err, tt.want)
 			}
 		})
+	}
+}
+
+func TestModulesOf(t *testing.T) {
+	for _, tt := range []struct {
+		row  stack.Row
+		want string
+	}{
+		{stack.Row{Type: "linear", Args: "@0 0"}, ""},
+		{stack.Row{Type: "thin", Args: "@0 1"}, "dm-thin-pool"},
+		{stack.Row{Type: "multipath", Args: "0 0 2 1 service-time 0 1 2 @0 1 1 service-time 0 1 2 @1 1 1"}, "dm-multipath dm-service-time"},
+		{stack.Row{Type: "multipath", Args: "0 0 1 1 round-robin 0 1 1 @0 1000"}, "dm-multipath dm-round-robin"},
+	} {
+		if got := strings.Join(modulesOf(tt.row), " "); got != tt.want {
+			t.Errorf("modules of %v: %q; want %q", tt.row, got, tt.want)
+		}
 	}
 }
 

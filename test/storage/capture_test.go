@@ -30,7 +30,7 @@ const (
 // again; the tools find nothing amiss afterwards.
 func TestVMStorageCapture(t *testing.T) {
 	matrix := vmlab.Matrix
-	if !all() {
+	if os.Getenv("GOKEXEC_VM_STORAGE") == "" {
 		matrix = func(t *testing.T, test func(t *testing.T, k *vmlab.Kernel)) { vmlab.MatrixOf(t, test, "trixie-cloud") }
 	}
 	matrix(t, func(t *testing.T, k *vmlab.Kernel) {
@@ -56,23 +56,45 @@ func TestVMStorageCapture(t *testing.T) {
 				lab.barred(missing, files, records)
 			}
 		}
+		refused := func(l *layout) bool { return l != nil && l.refused != "" }
+		before := lab.sums(refused)
 		lab.second(booting{swapped: true, files: files}, func(g *guest, l *layout) error {
-			if code := g.capture(l, records[l.name], 60); code != capture.ExitComplete {
-				return fmt.Errorf("gokexec capture exits with %d", code)
+			if refused(l) {
+				return g.refused(l, records[l.name])
+			}
+			if said := g.capture(l, records[l.name], 60); said.Code != capture.ExitComplete {
+				return fmt.Errorf("gokexec capture exits with %d", said.Code)
 			}
 			return nil
 		})
+		lab.unchanged(before, "refused")
 		for _, err := range lab.third("guest equal $top/2*Z/vmcore "+guestVMCore+"; grep -q '\"complete\"' $top/2*Z/result.json", files[1]) {
 			t.Error(err)
 		}
 	})
 }
 
-// capture saves a dump to a layout, waits for its devices so many seconds, and returns the exit code.
-func (g *guest) capture(l *layout, r *record, seconds int) int {
+// refused checks that a capture does not save to a layout, says why, and takes the next target.
+func (g *guest) refused(l *layout, r *record) error {
+	g.T.Helper()
+	next := "/run/next-" + l.name
+	if err := g.program("mkdir", next); err != nil {
+		return err
+	}
+	said := g.capture(l, r, 60, capture.Target{Type: capture.TargetDirectory, Path: next})
+	saved := g.Glob(next + "/2*Z/vmcore")
+	if said.Code != capture.ExitComplete || !strings.Contains(said.Stdout+said.Stderr, l.refused) || len(saved) != 1 {
+		return fmt.Errorf("gokexec capture exits with %d, and saves %q; want the reason %q, and a dump on the next target", said.Code, saved, l.refused)
+	}
+	return g.program("equal", saved[0], guestVMCore)
+}
+
+// capture saves a dump to a layout, or one of more targets, and waits for its devices so many seconds.
+func (g *guest) capture(l *layout, r *record, seconds int, more ...capture.Target) vmlab.Result {
 	g.T.Helper()
 	cfg := *r.config
 	cfg.DeviceTimeoutSeconds = seconds
+	cfg.Targets = append(slices.Clone(cfg.Targets), more...)
 	text, err := json.Marshal(cfg)
 	if err != nil {
 		g.T.Fatal(err)
@@ -80,7 +102,7 @@ func (g *guest) capture(l *layout, r *record, seconds int) int {
 	g.WriteFile("/lab/config", string(text))
 	said := g.Run(gokexec, "capture", "--config", "/lab/config", "--source", guestVMCore)
 	g.T.Logf("%s: %s%s", l.name, said.Stdout, said.Stderr)
-	return said.Code
+	return said
 }
 
 // lacking is the number of the disk that a device of a layout is on.
@@ -88,32 +110,39 @@ func (lab *storageLab) lacking(name string, device int) int {
 	return (slices.IndexFunc(lab.layouts, func(l *layout) bool { return l.name == name }) + device - 1) % partitioned
 }
 
-// barred is a boot in which one of the partitioned disks is not there, and others are in the places of the rest: a
-// capture to what lacks a device, or has another's in its place, saves nothing, and changes no byte of what is there.
+// barred is a boot in which one of the partitioned disks is not there, and others are in the places of the rest, by their
+// serial numbers: those of other layouts, and a blank one. A capture to what lacks a device, or has another's in its
+// place, saves nothing, and changes no byte of what is there.
 func (lab *storageLab) barred(missing int, files []vmlab.File, records map[string]*record) {
 	lab.t.Helper()
 	blank := filepath.Join(lab.t.TempDir(), "blank")
 	if err := errors.Join(os.WriteFile(blank, nil, 0o600), os.Truncate(blank, wholeSize<<20)); err != nil {
 		lab.t.Fatal(err)
 	}
-	before := lab.sums()
+	wholes := []string{blank}
+	for _, d := range lab.disks[partitioned:] {
+		if !slices.Contains(wholes, d.file) {
+			wholes = append(wholes, d.file)
+		}
+	}
+	all := func(*layout) bool { return true }
+	before := lab.sums(all)
 	g := lab.boot(booting{swapped: true, files: files, disk: func(d labDisk) *labDisk {
 		switch number, parts := strings.CutPrefix(d.serial, "parts"); {
 		case parts && number == strconv.Itoa(missing):
 			return nil
 		case !parts:
-			d.file = blank // the same serial number
-			d.drive = "file.locking=off"
+			d.file, d.drive = wholes[slices.Index(wholes, d.file)-1], "file.locking=off"
 		}
 		return &d
 	}})
 	for i, l := range lab.layouts {
 		lacking := (missing - i + len(lab.layouts)*partitioned) % partitioned
-		if l.without == lacking+1 || len(l.whole) == 0 && l.paths == 0 && lacking >= len(l.parts) {
+		if l.refused != "" || l.without == lacking+1 || len(l.parts) > 0 && lacking >= len(l.parts) {
 			continue
 		}
-		if code := g.capture(l, records[l.name], 5); code != capture.ExitFailed {
-			lab.t.Errorf("%s lacks device %d, and gokexec capture exits with %d; want %d", l.name, lacking+1, code, capture.ExitFailed)
+		if said := g.capture(l, records[l.name], 2); said.Code != capture.ExitFailed {
+			lab.t.Errorf("%s lacks device %d, and gokexec capture exits with %d; want %d", l.name, lacking+1, said.Code, capture.ExitFailed)
 		}
 		if err := g.nothingLeft(); err != nil {
 			lab.t.Errorf("%s: %v", l.name, err)
@@ -121,18 +150,17 @@ func (lab *storageLab) barred(missing int, files []vmlab.File, records map[strin
 	}
 	g.Reboot("poweroff")
 	g.WaitEnd()
-	for name, sum := range lab.sums() {
-		if sum != before[name] {
-			lab.t.Errorf("%s was written to, and disk %d was missing", name, missing)
-		}
-	}
+	lab.unchanged(before, fmt.Sprintf("barred, and disk %d is missing", missing))
 }
 
-// sums are digests of the disks.
-func (lab *storageLab) sums() map[string][sha256.Size]byte {
+// sums are digests of the disks that are wanted: each is one layout's, or, without one, has partitions of many.
+func (lab *storageLab) sums(wanted func(*layout) bool) map[string][sha256.Size]byte {
 	lab.t.Helper()
 	sums := map[string][sha256.Size]byte{}
 	for _, d := range lab.disks {
+		if !wanted(d.layout) {
+			continue
+		}
 		f, err := os.Open(d.file)
 		if err != nil {
 			lab.t.Fatal(err)
@@ -145,6 +173,17 @@ func (lab *storageLab) sums() map[string][sha256.Size]byte {
 		sums[d.file] = [sha256.Size]byte(h.Sum(nil))
 	}
 	return sums
+}
+
+// unchanged checks that no byte of disks has changed.
+func (lab *storageLab) unchanged(before map[string][sha256.Size]byte, when string) {
+	lab.t.Helper()
+	now := lab.sums(func(*layout) bool { return true })
+	for name, sum := range before {
+		if now[name] != sum {
+			lab.t.Errorf("%s was written to, and it was %s", name, when)
+		}
+	}
 }
 
 // record is what the program in the guest records of a layout.

@@ -17,7 +17,7 @@ import (
 
 // tools are Debian's packages that make the layouts, and judge them.
 func tools() []string {
-	return []string{"dmsetup", "lvm2", "thin-provisioning-tools", "mdadm", "cryptsetup-bin", "btrfs-progs", "xfsprogs", "e2fsprogs", "fdisk"}
+	return []string{"dmsetup", "lvm2", "thin-provisioning-tools", "mdadm", "cryptsetup-bin", "btrfs-progs", "xfsprogs", "e2fsprogs", "fdisk", "kpartx"}
 }
 
 // modules are those of the kernel that any layout needs.
@@ -41,6 +41,7 @@ const partitioned = 4
 // labDisk is a disk of the laboratory. It has the same bus and serial in every boot; its place changes.
 type labDisk struct {
 	file, bus, serial, drive, device string
+	layout                           *layout // whose it is; nil if it has partitions of many
 }
 
 func (d *labDisk) disk() vmlab.Disk {
@@ -62,7 +63,7 @@ func newStorageLab(t *testing.T, k *vmlab.Kernel, layouts []*layout) *storageLab
 	t.Helper()
 	lab := &storageLab{t: t, kernel: k, tools: vmlab.TestTools(t, "trixie", tools()...), layouts: layouts, grown: map[string]int{}}
 	dir := t.TempDir()
-	add := func(serial, bus string, size int64) *labDisk {
+	add := func(serial, bus string, size int64, l *layout) *labDisk {
 		file := filepath.Join(dir, serial+".img")
 		err := os.WriteFile(file, nil, 0o600)
 		if err == nil {
@@ -71,7 +72,7 @@ func newStorageLab(t *testing.T, k *vmlab.Kernel, layouts []*layout) *storageLab
 		if err != nil {
 			t.Fatal(err)
 		}
-		lab.disks = append(lab.disks, labDisk{file: file, bus: bus, serial: serial})
+		lab.disks = append(lab.disks, labDisk{file: file, bus: bus, serial: serial, layout: l})
 		return &lab.disks[len(lab.disks)-1]
 	}
 	sizes := [partitioned]int64{}
@@ -81,17 +82,17 @@ func newStorageLab(t *testing.T, k *vmlab.Kernel, layouts []*layout) *storageLab
 		}
 	}
 	for i, bus := range [partitioned]string{"nvme", "nvme", "virtio", "scsi"} {
-		add("parts"+strconv.Itoa(i), bus, sizes[i]+8)
+		add("parts"+strconv.Itoa(i), bus, sizes[i]+8, nil)
 	}
-	for _, l := range layouts {
+	for i, l := range layouts {
 		for k, bus := range l.whole {
-			add(l.member(k), bus, wholeSize)
+			add(l.member(k), bus, wholeSize, l)
 		}
 		if l.paths > 0 {
 			// One disk, by several paths: what they have in common is all but their place.
-			first := *add(l.name, "scsi", wholeSize)
+			first := *add(l.name, "scsi", wholeSize, l)
 			lab.disks = lab.disks[:len(lab.disks)-1]
-			first.drive, first.device = "file.locking=off", "share-rw=on,wwn=0x5000c50015ea71ac"
+			first.drive, first.device = "file.locking=off", fmt.Sprintf("share-rw=on,wwn=%#x", 0x5000c50015ea7100+i)
 			for range l.paths {
 				lab.disks = append(lab.disks, first)
 			}

@@ -23,6 +23,7 @@ type layout struct {
 	more  []string // other directories than /mnt/NAME that are written to: what is to be added to that
 
 	late     string // is run when it was recorded already
+	refused  string // what a capture then says of it before it takes the next target; "" if it takes this one
 	without  int    // number of the device that it does without, since it had failed before; 0: of none
 	handOver string // gives root the key, which the kernel keeps for itself
 
@@ -85,15 +86,18 @@ func onlyAll(t *testing.T) {
 	}
 }
 
-// usualLayouts are all layouts, or where there is no time for that, one of each kind; without a matrix some of those.
+// usualLayouts are all layouts, or those that GOKEXEC_VM_STORAGE names, separated by commas. Where there is no time for that
+// they are one of each kind; without a matrix some of those.
 func usualLayouts() []*layout {
 	layouts := allLayouts()
-	usual := []string{"lvm-xfs", "lvm-thin", "lvm-md", "md-late", "luks2", "btrfs-raid1"}
+	usual := []string{"lvm-xfs", "lvm-thin", "lvm-md", "lvm-moved", "lvm-others", "md-late", "luks2", "btrfs-raid1"}
 	switch {
 	case all():
 		return layouts
+	case os.Getenv("GOKEXEC_VM_STORAGE") != "":
+		usual = strings.Split(os.Getenv("GOKEXEC_VM_STORAGE"), ",")
 	case os.Getenv("GOKEXEC_VM_MATRIX") != "":
-		usual = append(usual, "lvm-snapshot", "lvm-raid1", "lvm-whole", "md-raid5", "lvm-late", "xfs-log", "multipath")
+		usual = append(usual, "lvm-snapshot", "lvm-raid1", "lvm-whole", "md-raid5", "lvm-late", "lvm-resized", "lvm-new-snapshot", "lvm-full", "xfs-log", "ext4-journal", "multipath", "lvm-multipath")
 	}
 	return slices.DeleteFunc(layouts, func(l *layout) bool { return !slices.Contains(usual, l.name) })
 }
@@ -165,14 +169,47 @@ func allLayouts() []*layout {
 	parted.mount = "-t ext4 $(readlink -f /dev/md/$name)p1"
 	parted.verdicts = []verdict{arrayWhole(2), cleanExt("$(readlink -f /dev/md/$name)p1")}
 
+	plain := &layout{
+		name: "ext4", parts: []int{64},
+		make: "ext $1", mount: "-t ext4 $1",
+		verdicts: []verdict{cleanExt("$1")},
+	}
+	single := &layout{
+		name: "btrfs", parts: []int{160},
+		make:  "modprobe -q btrfs; mkfs.btrfs -q $1; " + subvolume("$1"),
+		up:    "modprobe -q btrfs",
+		mount: "-t btrfs -o subvol=root $1", verdicts: []verdict{cleanBtrfs("$1")},
+	}
+	within := encrypted("btrfs-luks", "luks2")
+	within.parts, within.handOver = single.parts, handOver
+	within.make = strings.Replace(within.make, "ext /dev/mapper/c-$name", "modprobe -q btrfs; mkfs.btrfs -q /dev/mapper/c-$name; "+subvolume("/dev/mapper/c-$name"), 1)
+	within.up = "modprobe -q btrfs; " + unlock
+	within.mount, within.verdicts = "-t btrfs -o subvol=root /dev/mapper/c-$name", []verdict{cleanBtrfs("/dev/mapper/c-$name")}
 	btrfs := &layout{
 		name: "btrfs-raid1", parts: []int{128, 128},
-		make:     "modprobe -q btrfs; mkfs.btrfs -q -m raid1 -d raid1 $1 $2; mkdir -p $top; mount -t btrfs $1 $top; btrfs -q subvolume create $top/root; umount $top; mount -t btrfs -o subvol=root $1 $top",
+		make:     "modprobe -q btrfs; mkfs.btrfs -q -m raid1 -d raid1 $1 $2; " + subvolume("$1"),
 		up:       "modprobe -q btrfs; btrfs -q device scan $1 $2",
 		mount:    "-t btrfs -o subvol=root $2",
-		verdicts: []verdict{cleanBtrfs},
+		verdicts: []verdict{cleanBtrfs("$1")},
 		mounted:  []verdict{scrubbed},
 	}
+	// What LVM did after the target was recorded: the first three concern the target, the fourth only others.
+	one := func(name, create, late, refused string) *layout {
+		l := logical(name, nil, create)
+		l.whole, l.late, l.refused = []string{"virtio"}, late, refused
+		return l
+	}
+	moved := one("lvm-moved", "-L 24m", "lvm pvmove -q -i 1 --alloc anywhere $1:0-2 $1:9-11", "is not where it was")
+	resized := one("lvm-resized", "-L 24m", "lvm lvresize -q -L +8m g-$name/v", "is not where it was")
+	snapped := one("lvm-new-snapshot", "-L 24m", "lvm lvcreate -q -y -s -n new -L 8m g-$name/v", "has the snapshot new")
+	others := one("lvm-others", "-L 24m", "lvm lvcreate -q -y -Wy -n more -L 4m g-$name; lvm lvcreate -q -y -s -n old -L 4m g-$name/other; "+
+		"lvm lvresize -q -L +4m g-$name/more", "")
+	others.after = "lvm lvcreate -q -y -Wy -n other -L 8m g-$name"
+	full := one("lvm-full", "", "dd if=/dev/zero of=/dev/g-$name/v2 bs=64k oflag=direct status=none || sync", "the thin pool is full")
+	full.idle = true
+	full.make = "lvm vgcreate -q -y -s 4m g-$name \"$@\"; lvm lvcreate -q -y --type thin-pool -L 40m -n pool --poolmetadataspare n g-$name; lvm lvchange -q --errorwhenfull y g-$name/pool; " +
+		"lvm lvcreate -q -y -V 32m -n v --thinpool pool g-$name; lvm lvcreate -q -y -V 48m -n v2 --thinpool pool g-$name; ext /dev/g-$name/v"
+
 	integrity := &layout{
 		name: "integrity", parts: []int{32},
 		up:       "integritysetup open --integrity crc32c $1 i-$name",
@@ -187,15 +224,29 @@ func allLayouts() []*layout {
 		mount:    "-t xfs -o logdev=$2 $1",
 		verdicts: []verdict{cleanXFS},
 	}
-	multipath := &layout{
-		name: "multipath", paths: 2,
-		up: "dmsetup create mpatha --uuid mpath-35000c50015ea71ac --table \"0 $(blockdev --getsz $1) multipath 1 queue_if_no_path 0 2 1 " +
-			"service-time 0 1 2 $1 1 1 service-time 0 1 2 $2 1 1\"",
-		mount:    "-t ext4 /dev/mapper/mpatha",
-		down:     "dmsetup remove mpatha",
-		verdicts: []verdict{cleanExt("/dev/mapper/mpatha")},
+	journal := &layout{
+		name: "ext4-journal", parts: []int{64, 16},
+		make: "mke2fs -q -F -b 4096 -O journal_dev $2; mke2fs -q -F -t ext4 -b 4096 -E lazy_itable_init=1 -J device=$2 $1; " +
+			"mkdir -p $top; mount -t ext4 -o journal_path=$2 $1 $top",
+		mount:    "-t ext4 -o journal_path=$2 $1",
+		verdicts: []verdict{cleanExt("$1", "-j $2"), findsJournal},
 	}
-	multipath.make = multipath.up + "; ext /dev/mapper/mpatha"
+	multipath := &layout{
+		name: "multipath", paths: 2, up: paths,
+		mount:    "-t ext4 /dev/mapper/$name",
+		down:     "dmsetup remove $name",
+		verdicts: []verdict{cleanExt("/dev/mapper/$name")},
+	}
+	multipath.make = multipath.up + "; ext /dev/mapper/$name"
+
+	// As a machine has it that boots from a SAN.
+	onPaths := logical("lvm-multipath", nil, "-l 100%FREE")
+	onPaths.paths, onPaths.verdicts = 2, []verdict{groupOn("/dev/mapper/$name-part2"), cleanExt("/dev/g-$name/v")}
+	parts := "; kpartx -a -p -part /dev/mapper/$name; pvs=/dev/mapper/$name-part2"
+	onPaths.make = paths + "; echo 'label: gpt\nsize=8MiB\n,' | sfdisk -q --no-reread --no-tell-kernel /dev/mapper/$name" + parts +
+		"; lvm vgcreate -q -y -s 4m g-$name $pvs; lvm lvcreate -q -y -n v -l 100%FREE g-$name; ext /dev/g-$name/v"
+	onPaths.up = paths + parts + "; lvm vgchange -q -ay g-$name"
+	onPaths.down = "pvs=/dev/mapper/$name-part2; " + onPaths.down + "; kpartx -d -p -part /dev/mapper/$name; dmsetup remove $name"
 
 	return []*layout{
 		logical("lvm-linear", two, "-l 100%FREE"),
@@ -226,8 +277,27 @@ func allLayouts() []*layout {
 		luks2,
 		onLUKS,
 		integrity,
+		plain,
+		single,
+		within,
 		btrfs,
 		xfs,
+		journal,
 		multipath,
+		onPaths,
+		moved,
+		resized,
+		snapped,
+		others,
+		full,
 	}
 }
+
+// subvolume makes the subvolume root of a btrfs and mounts it.
+func subvolume(device string) string {
+	return "mkdir -p $top; mount -t btrfs " + device + " $top; btrfs -q subvolume create $top/root; umount $top; mount -t btrfs -o subvol=root " + device + " $top"
+}
+
+// paths makes a multipath map of two paths; multipath(8) needs udev.
+const paths = "dmsetup create $name --uuid mpath-$(cat /sys/class/block/${1##*/}/device/wwid) --table \"0 $(blockdev --getsz $1) multipath 1 queue_if_no_path 0 2 1 " +
+	"service-time 0 1 2 $1 1 1 service-time 0 1 2 $2 1 1\""

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ const (
 func TestVMStorageTools(t *testing.T) {
 	onlyAll(t)
 	vmlab.Matrix(t, func(t *testing.T, k *vmlab.Kernel) {
-		lab := newStorageLab(t, k, allLayouts())
+		lab := newStorageLab(t, k, slices.DeleteFunc(allLayouts(), func(l *layout) bool { return l.refused != "" }))
 		lab.first(booting{tools: true}, reset)
 		lab.second(booting{tools: true, swapped: true}, byTools().save)
 		for _, err := range lab.third(dumpWritten()) {
@@ -153,7 +154,13 @@ func (lab *storageLab) third(dump string, files ...vmlab.File) (failed []error) 
 
 // judge lists what is wrong with a layout. The errors begin with its name.
 func (g *guest) judge(l *layout, dump string) (failed []error) {
-	if _, err := g.on(l, l.up); err != nil {
+	up := l.up
+	if l.refused != "" {
+		// No capture has mounted it since the reset, so its journal is not replayed yet.
+		up += "\nmkdir -p $top; mount " + l.mount + " $top; umount $top"
+		dump = "if ls -d $top/2*Z; then exit 1; fi"
+	}
+	if _, err := g.on(l, up); err != nil {
 		return []error{fmt.Errorf("%w; the tools can't assemble it", err)}
 	}
 	note := func(err error) {

@@ -73,10 +73,17 @@ mdadm --detail /dev/$md; cat /sys/block/$md/md/mismatch_cnt`)
 }
 
 // cleanExt is e2fsck's of what has been unmounted.
-func cleanExt(device string) verdict {
+func cleanExt(device string, options ...string) verdict {
 	return func(g *guest, l *layout) error {
-		return g.expect(l, "if dumpe2fs -h "+device+" 2>&1 | grep needs_recovery; then exit 1; fi; e2fsck -fn "+device+" 2>&1", `\d+/\d+ blocks\n$`)
+		return g.expect(l, "if dumpe2fs -h "+device+" 2>&1 | grep needs_recovery; then exit 1; fi; e2fsck -fn "+strings.Join(options, " ")+" "+device+" 2>&1", `\d+/\d+ blocks\n$`)
 	}
+}
+
+// findsJournal is what a boot does with an ext4 whose journal is on another device: e2fsck sets the device number in the
+// superblock right, and the kernel goes by that.
+func findsJournal(g *guest, l *layout) error {
+	_, err := g.on(l, "e2fsck -p $1 || [ $? = 1 ]; mkdir -p $top; mount -t ext4 -r $1 $top; umount $top")
+	return err
 }
 
 func cleanXFS(g *guest, l *layout) error {
@@ -84,9 +91,11 @@ func cleanXFS(g *guest, l *layout) error {
 	return err
 }
 
-func cleanBtrfs(g *guest, l *layout) error {
-	_, err := g.on(l, "btrfs check --readonly $1")
-	return err
+func cleanBtrfs(device string) verdict {
+	return func(g *guest, l *layout) error {
+		_, err := g.on(l, "btrfs check --readonly "+device)
+		return err
+	}
 }
 
 // scrubbed is btrfs's of each block on each disk.

@@ -6,6 +6,7 @@
 //	                               prints "DIR BLOCKS" when that many are on the disk
 //	guest grown DIR BLOCKS         compares so many blocks of DIR/growing
 //	guest equal FILE FILE          compares two files
+//	guest mkdir DIR                makes a directory
 //	guest record DIR               prints what a capture to it needs, as a Record
 //
 // SIZE is in bytes, a multiple of the block's.
@@ -35,7 +36,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: guest write|compare FILE KEY SIZE | guest grow DIR... | guest grown DIR BLOCKS | guest equal FILE FILE | guest record DIR")
+var errUsage = errors.New("usage: guest write|compare FILE KEY SIZE | guest grow DIR... | guest grown DIR BLOCKS | guest equal FILE FILE | guest mkdir|record DIR")
 
 func run(args []string) error {
 	if len(args) < 2 {
@@ -44,6 +45,8 @@ func run(args []string) error {
 	switch verb := args[0]; {
 	case verb == "grow":
 		return grow(args[1:])
+	case verb == "mkdir" && len(args) == 2:
+		return os.Mkdir(args[1], 0o755)
 	case verb == "record" && len(args) == 2:
 		return record(args[1])
 	case verb == "equal" && len(args) == 3:

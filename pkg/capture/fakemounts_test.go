@@ -6,6 +6,7 @@ import "fmt"
 type fakeMounts struct {
 	*fakeMachine
 	mountErr map[string]error // by type
+	mounted  func(point string)
 }
 
 func (s *fakeMounts) Mount(source, target, fstype, data string) error {
@@ -14,6 +15,9 @@ func (s *fakeMounts) Mount(source, target, fstype, data string) error {
 		return fmt.Errorf("mount %s: %w", source, err)
 	}
 	s.event("mount %s %s %s %s", source, target, fstype, data)
+	if s.mounted != nil {
+		s.mounted(target)
+	}
 	return nil
 }
 

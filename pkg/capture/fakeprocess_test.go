@@ -2,7 +2,9 @@ package capture
 
 import (
 	"io"
+	"os"
 	"strings"
+	"syscall"
 )
 
 // fakeProcess is an init that notes what it is told to do.
@@ -12,9 +14,19 @@ type fakeProcess struct {
 	rebootErr  error
 	shellErr   error
 	place      Place
+	keys       map[string]int    // sizes of the keys that lie in crash memory
 	child      func(Child) error // nil: exit code 0
 	// screenHang keeps the console from taking anything until it is closed.
 	screenHang chan struct{}
+}
+
+// UserKey knows the keys that were restored.
+func (s *fakeProcess) UserKey(description string) (int, error) {
+	restored, err := os.ReadFile(s.path(restoreKeysPath))
+	if size, ok := s.keys[description]; ok && err == nil && string(restored) == "1" {
+		return size, nil
+	}
+	return 0, syscall.ENOKEY
 }
 
 func (s *fakeProcess) Place() Place { return s.place }

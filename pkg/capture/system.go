@@ -67,6 +67,9 @@ type Devices interface {
 
 // Process is this process, as the init that it may be.
 type Process interface {
+	// UserKey looks for the key of type user of that description where the kernel looks for one of this process, and
+	// tells its size in bytes. ENOKEY if there is none.
+	UserKey(description string) (size int, err error)
 	// Console makes the file the standard input, output and error, and returns
 	// it for writing.
 	Console(name string) (io.Writer, error)

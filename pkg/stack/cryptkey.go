@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -145,6 +146,58 @@ func WithCryptKey(row Row, k CryptKey) (Row, error) {
 	row.Args = strings.Join(words, " ")
 	return row, nil
 }
+
+// RestoredKey is a key that the kernel takes over from a crashed one, by the description that a key of type logon had: it
+// makes one of type user of it (kernel/crash_dump_dm_crypt.c, add_key_to_keyring).
+func RestoredKey(description string, size int) CryptKey {
+	return CryptKey{Kind: KeyUser, Size: size, Description: description}
+}
+
+// WithKeys is the description with other places to find the keys that are kept apart: find knows them by their names. s
+// stays as it is.
+func (s *Stack) WithKeys(find func(name string) CryptKey) (*Stack, error) {
+	changed := *s
+	changed.Layers = slices.Clone(s.Layers)
+	for i, l := range changed.Layers {
+		if l.Map == nil || !slices.ContainsFunc(l.Map.Table, isCrypt) {
+			continue
+		}
+		m := *l.Map
+		m.Table = slices.Clone(m.Table)
+		for n, row := range m.Table {
+			if !isCrypt(row) {
+				continue
+			}
+			k, err := ReadCryptKey(row)
+			if err == nil && k.Kind == KeyApart {
+				m.Table[n], err = WithCryptKey(row, find(k.Description))
+			}
+			if err != nil {
+				return nil, fmt.Errorf("layers[%d] (%s): %w", i, l.Name, err)
+			}
+		}
+		changed.Layers[i].Map = &m
+	}
+	return &changed, nil
+}
+
+// RestoredKeys are the descriptions of the keys that a capture needs the crashed kernel to hand over, each once.
+func (s *Stack) RestoredKeys() []string {
+	var all []string
+	for _, l := range s.Layers {
+		if l.Map == nil {
+			continue
+		}
+		for _, row := range l.Map.Table {
+			if k, err := ReadCryptKey(row); err == nil && k.Kind == KeyUser && !slices.Contains(all, k.Description) {
+				all = append(all, k.Description)
+			}
+		}
+	}
+	return all
+}
+
+func isCrypt(row Row) bool { return row.Type == "crypt" }
 
 var cryptOptions = [...]option{
 	{name: "allow_discards"}, {name: "same_cpu_crypt"}, {name: "submit_from_crypt_cpus"}, {name: "no_read_workqueue"},

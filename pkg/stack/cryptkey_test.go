@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 const hexKey = "00112233445566778899aabbccddeeff"
@@ -88,6 +90,60 @@ func TestCryptKeyIsNotPrinted(t *testing.T) {
 	if got := fmt.Sprint(k); got != "a key of 16 bytes in the table" {
 		t.Error(got)
 	}
+}
+
+// A description takes another place for its keys, and stays as it is.
+func TestStackKeys(t *testing.T) {
+	const before = "aes-xts-plain64 $luks-a 0 @0 32768 1 allow_discards"
+	s := &Stack{Version: Version, Tops: []Top{{Layer: 3}}, Layers: []Layer{
+		{Name: "sda", Size: 1 << 20, Disk: &Disk{Ref: "WWID=a"}},
+		{Name: "dm-0", Size: 1 << 19, Map: &Map{Name: "luks-a", Table: []Row{{0, 1024, "crypt", before}}}},
+		{Name: "dm-1", Size: 1 << 19, Map: &Map{Name: "plain", Table: []Row{{0, 1024, "crypt", "null - 0 @1 0"}}}},
+		{Name: "dm-2", Size: 1 << 18, Map: &Map{Name: "v", Table: []Row{{0, 512, "linear", "@2 0"}}}},
+	}}
+	changed, err := s.WithKeys(func(name string) CryptKey { return RestoredKey("gokexec:"+name, 64) })
+	if err != nil || changed.Validate() != nil {
+		t.Fatal(err, changed.Validate())
+	}
+	if got := changed.Layers[1].Map.Table[0].Args; got != "aes-xts-plain64 :64:user:gokexec:luks-a 0 @0 32768 1 allow_discards" {
+		t.Errorf("the row is %q", got)
+	}
+	if s.Layers[1].Map.Table[0].Args != before || changed.Layers[2].Map.Table[0] != s.Layers[2].Map.Table[0] {
+		t.Errorf("more has changed: %+v, %+v", s.Layers[1].Map, changed.Layers[2].Map)
+	}
+	if got := changed.RestoredKeys(); len(got) != 1 || got[0] != "gokexec:luks-a" || s.RestoredKeys() != nil {
+		t.Errorf("restored are %q, and %q before; want the one, and none", got, s.RestoredKeys())
+	}
+	if changed, err := s.WithKeys(func(string) CryptKey { return CryptKey{} }); err == nil {
+		t.Errorf("without a key: %+v", changed)
+	}
+}
+
+// A key that the crashed kernel has left is asked for before the table that needs it is loaded.
+func TestRestoredKey(t *testing.T) {
+	assemble := func(t *testing.T, fail int) (*world, int, error) {
+		w := newWorld(t)
+		w.k.fail = fail
+		w.top(w.dm("crypt", mib, "crypt", "aes-xts-plain64 :64:user:gokexec:c 0 @%d 4096", w.pv()))
+		_, err := w.assemble()
+		return w, slices.Index(w.k.calls, "restore key gokexec:c of 64 bytes"), err
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w, asked, err := assemble(t, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if loaded := slices.Index(w.k.calls, "load crypt"); asked < 0 || loaded < asked {
+			t.Errorf("calls %q; want the key restored, then the table loaded", w.k.calls)
+		}
+		if table, err := w.k.Table("crypt"); err != nil || !strings.Contains(table[0].Args, " :64:user:gokexec:c 0 ") {
+			t.Errorf("the table is %+v, %v; want it with the key's name", table, err)
+		}
+		w, _, err = assemble(t, asked)
+		if err == nil || !strings.Contains(err.Error(), `the user key "gokexec:c" of 64 bytes`) || len(w.k.remains()) > 0 {
+			t.Errorf("without the key: %v, %q remain; want it named", err, w.k.remains())
+		}
+	})
 }
 
 func FuzzCryptKey(f *testing.F) {

@@ -327,6 +327,10 @@ func (k *fakeSystem) Key(name string) ([]byte, error) {
 	return []byte("0123456789abcdef0123456789abcdef"), nil
 }
 
+func (k *fakeSystem) RestoreKey(description string, size int) error {
+	return k.call("restore key %s of %d bytes", description, size)
+}
+
 func (k *fakeSystem) Node(n Number) (string, error) {
 	if err := k.call("node %v", n); err != nil {
 		return "", err

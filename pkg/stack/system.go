@@ -45,6 +45,9 @@ type System interface {
 	Find(ctx context.Context, ref blkid.Ref) ([]*blkid.Device, error)
 	// Key returns a key that is kept apart from the description, as it is.
 	Key(name string) ([]byte, error)
+	// RestoreKey has the kernel put the keys that it was handed in crash memory into a keyring where a table's key of type
+	// user is looked for, and tells whether the one of that description, of so many bytes, is there.
+	RestoreKey(description string, size int) error
 	// Node makes the node of a block device if it is not there, and returns its path.
 	Node(n Number) (string, error)
 }

@@ -46,8 +46,17 @@ func (r *assembly) row(row Row) (Row, error) {
 // withKey is a row of type crypt with its key.
 func (r *assembly) withKey(row Row) (Row, error) {
 	k, err := ReadCryptKey(row)
-	if err != nil || k.Kind != KeyApart {
+	if err != nil {
 		return row, err
+	}
+	if k.Kind == KeyUser {
+		if err := r.sys.RestoreKey(k.Description, k.Size); err != nil {
+			return row, fmt.Errorf("%v: %w", k, err)
+		}
+		return row, nil
+	}
+	if k.Kind != KeyApart {
+		return row, nil
 	}
 	key, err := r.sys.Key(k.Description)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -52,7 +53,10 @@ func (m *Machine) Secret(k Key) ([]byte, error) {
 
 // userKey is the kernel's Keyring.
 func userKey(description string) ([]byte, error) {
-	// Whoever reads a key must have it in a keyring of its own: a service has no link to the user keyring.
+	// Whoever reads a key must have it in a keyring of its own: a service has no link to the user keyring. What this makes is
+	// the thread's.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if _, err := unix.KeyctlInt(unix.KEYCTL_LINK, unix.KEY_SPEC_USER_KEYRING, unix.KEY_SPEC_PROCESS_KEYRING, 0, 0); err != nil {
 		return nil, err
 	}

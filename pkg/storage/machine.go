@@ -26,6 +26,8 @@ type Options struct {
 	Maps func() (Maps, error)
 	// Keyring finds keys of type user. Default: the kernel's.
 	Keyring Keyring
+	// Logons are the keys of type logon. Default: the kernel's.
+	Logons Logons
 }
 
 // Machine is the running machine's storage.
@@ -50,6 +52,9 @@ func New(opt Options) *Machine {
 	}
 	if opt.Keyring == nil {
 		opt.Keyring = userKey
+	}
+	if opt.Logons == nil {
+		opt.Logons = kernelLogons{}
 	}
 	return &Machine{sys: sys, finder: capture.NewFinder(sys), opt: opt}
 }

@@ -180,7 +180,7 @@ func (n *node) surveyed() SurveyedLayer {
 			l.Table = append(l.Table, public(row))
 		}
 		if n.key != nil {
-			l.How += " and its key, if [Capture] DiskKeys=memory lets gokexec arm put that into the crash memory"
+			l.How += " and its key, if [Capture] DiskKeys=kernel or memory lets gokexec arm put that into the crash memory"
 		}
 	}
 	if n.refusal != nil {

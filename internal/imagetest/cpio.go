@@ -41,3 +41,17 @@ func Cpio(size int, names ...string) []byte {
 	_ = WriteCpio(&b, files...) // a buffer takes all
 	return b.Bytes()
 }
+
+// CpioWith is such an archive with one file of that content behind empty ones.
+func CpioWith(name string, content []byte, empty ...string) []byte {
+	var files []CpioFile
+	for _, name := range empty {
+		files = append(files, CpioFile{Name: name})
+	}
+	var b bytes.Buffer
+	_ = WriteCpio(&b, append(files, CpioFile{name, len(content)})...)
+	archive := b.Bytes()
+	at := bytes.LastIndex(archive, []byte(name+"\x00")) + len(name) + 1
+	copy(archive[(at+3)&^3:], content)
+	return archive
+}

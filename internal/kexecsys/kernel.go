@@ -26,32 +26,11 @@ func (Kernel) KexecFileLoad(kernel, initrd *os.File, cmdline string, flags kexec
 	} else {
 		flags |= kexec.FileNoInitramfs
 	}
-	err := kexecFileLoad(kernelFD, initrdFD, cmdline, int(flags))
-	return wrap("kexec_file_load", flags.String(), err)
-}
-
-// ReuseDiskKeys says whether the next kexec_file_load for a crash takes the keys for
-// encrypted disks from the image that is loaded, instead of from keyrings. It is
-// EINVAL if no image with keys is loaded (kernel/crash_dump_dm_crypt.c).
-func (Kernel) ReuseDiskKeys(reuse bool) error {
-	f, err := os.OpenFile("/sys/kernel/config/crash_dm_crypt_keys/reuse", os.O_WRONLY, 0)
-	if err != nil {
-		return err
+	call := func() error { return kexecFileLoad(kernelFD, initrdFD, cmdline, int(flags)) }
+	if flags&kexec.FileOnCrash != 0 && flags&kexec.FileUnload == 0 && wantsDiskKeys() {
+		call = withUserKeyring(call)
 	}
-	value := "0"
-	if reuse {
-		value = "1"
-	}
-	_, err = f.WriteString(value)
-	return errors.Join(err, f.Close())
-}
-
-// FindDiskKey looks for a key of type logon, which kernel/crash_dump_dm_crypt.c asks
-// for, in the session keyring: where request_key in this process would find it, since
-// gokexec has no keyring of its own thread or process (keyctl(2), KEYCTL_SEARCH).
-func (Kernel) FindDiskKey(description string) error {
-	_, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "logon", description, 0)
-	return err
+	return wrap("kexec_file_load", flags.String(), call())
 }
 
 // Reboot jumps into the kernel loaded for an ordinary kexec, with

@@ -54,7 +54,10 @@ type Kernel struct {
 	// DiskKeys are the descriptions of the logon keys in this process's keyrings.
 	DiskKeys map[string]bool
 
-	keysLoaded bool // with the image
+	// NoDiskKeys makes it a kernel without CONFIG_CRASH_DM_CRYPT.
+	NoDiskKeys bool
+
+	keysLoaded int // with the image
 
 	headerAt uint64 // the header that may be updated; 0: none
 	loads    int
@@ -65,14 +68,40 @@ func NewKernel(m *Machine) *Kernel { return &Kernel{Machine: m} }
 
 // ReuseDiskKeys behaves as kernel/crash_dump_dm_crypt.c, config_keys_reuse_store.
 func (k *Kernel) ReuseDiskKeys(reuse bool) error {
-	if k.Crash == nil || !k.keysLoaded {
+	if k.Crash == nil || k.keysLoaded == 0 {
 		return unix.EINVAL
+	}
+	if reuse && k.keysLoaded != k.number("sys/kernel/config/crash_dm_crypt_keys/count") {
+		k.t.Errorf("reuse %d keys of an image with %d: the kernel would write or read beyond its memory", k.number("sys/kernel/config/crash_dm_crypt_keys/count"), k.keysLoaded)
 	}
 	value := "0\n"
 	if reuse {
 		value = "1\n"
 	}
 	k.Write("sys/kernel/config/crash_dm_crypt_keys/reuse", value)
+	return nil
+}
+
+// AddDiskKey behaves as config_keys_make_item and config_key_description_store of kernel/crash_dump_dm_crypt.c.
+func (k *Kernel) AddDiskKey(name, description string) error {
+	if k.NoDiskKeys {
+		return &os.PathError{Op: "mkdir", Path: "/sys/kernel/config/crash_dm_crypt_keys/" + name, Err: unix.ENOENT}
+	}
+	if _, err := os.Stat(filepath.Join(k.Dir, "sys/kernel/config/crash_dm_crypt_keys", name)); err == nil {
+		return unix.EEXIST
+	}
+	k.ConfigureDiskKey(name, description)
+	return nil
+}
+
+// RemoveDiskKey behaves as config_key_release.
+func (k *Kernel) RemoveDiskKey(name string) error {
+	const dir = "sys/kernel/config/crash_dm_crypt_keys/"
+	if _, err := os.Stat(filepath.Join(k.Dir, dir+name)); err != nil {
+		return err
+	}
+	k.Remove(dir + name)
+	k.setNumber(dir+"count", k.number(dir+"count")-1)
 	return nil
 }
 
@@ -128,8 +157,11 @@ func (k *Kernel) fileLoad(kernel, initrd *os.File, cmdline string, flags kexec.F
 		return unix.EADDRNOTAVAIL
 	}
 	if crash {
-		keys := k.hasDiskKeys()
-		if keys && (k.KeysExpired || !k.hasEachDiskKey()) && k.number("sys/kernel/config/crash_dm_crypt_keys/reuse") == 0 {
+		keys := k.diskKeyCount()
+		switch reuse := keys > 0 && k.reusesDiskKeys(); {
+		case reuse && keys != k.keysLoaded:
+			k.t.Errorf("%d keys are loaded again of %d: the kernel would read beyond its memory", keys, k.keysLoaded)
+		case !reuse && keys > 0 && (k.KeysExpired || !k.hasEachDiskKey()):
 			return unix.ENOKEY
 		}
 		k.keysLoaded = keys
@@ -156,10 +188,17 @@ func (k *Kernel) hasEachDiskKey() bool {
 	return true
 }
 
-func (k *Kernel) hasDiskKeys() bool {
+func (k *Kernel) reusesDiskKeys() bool {
+	b, err := os.ReadFile(filepath.Join(k.Dir, "sys/kernel/config/crash_dm_crypt_keys/reuse"))
+	return err == nil && strings.TrimSpace(string(b)) == "1"
+}
+
+func (k *Kernel) diskKeyCount() int {
 	const count = "sys/kernel/config/crash_dm_crypt_keys/count"
-	_, err := os.Stat(filepath.Join(k.Dir, count))
-	return err == nil && k.number(count) > 0
+	if _, err := os.Stat(filepath.Join(k.Dir, count)); err != nil {
+		return 0
+	}
+	return k.number(count)
 }
 
 // Reboot notes that it was called.

@@ -196,5 +196,5 @@ func imageErrnoHint(errno unix.Errno) string {
 }
 
 // DiskKeyHint is what to do about the key of an encrypted disk that is in no keyring.
-const DiskKeyHint = "add the key (keyctl padd logon DESCRIPTION @u), and see that @u is linked to the session " +
-	"(keyctl link @u @s; KeyringMode=shared in a unit); or take the directory out of /" + machine.DiskKeys
+const DiskKeyHint = "put it into root's user keyring: cryptsetup open --test-passphrase DEVICE --link-vk-to-keyring '@u::%logon:DESCRIPTION' (cryptsetup 2.7), " +
+	"or keyctl padd logon DESCRIPTION @u; gokexec arm adds that of a LUKS1 volume by itself. A key that nothing needs any more is a directory to be removed from /" + machine.DiskKeys

@@ -69,16 +69,10 @@ func initrdLimit(host *machine.Host) uint64 {
 
 // readInitrd gives no contents where the initrd can't be looked into, or has no modules to judge.
 func readInitrd(in *plan.Inputs, p *plan.Plan, host *machine.Host) (*initramfs.Contents, advice.Finding) {
-	var contents *initramfs.Contents
-	var err error
-	switch {
-	case p.Initrd.Data != nil:
-		contents, err = initramfs.Read(p.Initrd.Reader(nil), initrdLimit(host))
-	case in.Initrd != nil:
-		contents, err = in.ReadInitrd(initrdLimit(host))
-	default:
+	if p.Initrd.Data == nil && in.Initrd == nil {
 		return nil, advice.NotKnown(checkInitrd, "it can't be looked into")
 	}
+	contents, err := in.ReadInitrdOf(p, initrdLimit(host))
 	remedy := "the capture kernel may not unpack it (\"junk within compressed archive\", \"write error\"): make it anew, by gokexec initramfs or the distribution's tool"
 	switch {
 	case err == nil && contents.Ramdisk != "":

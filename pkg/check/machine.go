@@ -141,7 +141,7 @@ func (c *captureCheck) encryption() advice.Finding {
 		}
 		f := advice.Finding{Check: name, Level: advice.Warning,
 			Detail: fmt.Sprintf("%s is encrypted (%s): a capture kernel that saves to it needs its key", disk, kind),
-			Remedy: "save to a disk or host that needs none, let gokexec arm put the key into the crash memory (DiskKeys=memory), or hand it over (/sys/kernel/config/crash_dm_crypt_keys, Linux 6.16)"}
+			Remedy: "save to a disk or host that needs none, let gokexec arm put the key into the crash memory (DiskKeys=memory), or the kernel (DiskKeys=kernel, by /sys/kernel/config/crash_dm_crypt_keys of Linux 6.16)"}
 		if region, found := c.host.CrashRegion(); found && kind == "LUKS2" && region.Size() < argonMemory+plan.SmallCrashMemory {
 			f.Detail += fmt.Sprintf(", and Argon2 up to %s to unlock it by a passphrase; %s are reserved", advice.MiB(argonMemory), advice.MiB(region.Size()))
 			f.Remedy += ", or crashkernel=1536M"

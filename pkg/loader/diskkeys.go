@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -13,34 +14,141 @@ import (
 	"github.com/gokexec/gokexec/pkg/check"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/plan"
+	"github.com/gokexec/gokexec/pkg/record"
 )
 
 // reuseName is a file in the state directory that is there while gokexec has told the
 // kernel to take the keys of the image that is loaded.
 const reuseName = "disk-keys-reused"
 
-// checkDiskKeys looks for the keys that a kexec_file_load will ask the keyrings for
-// (crash_load_dm_crypt_keys: request_key of type logon). The kernel does so when it has
-// freed the image that is loaded. What can't be looked for is left to the kernel.
-func (l *Loader) checkDiskKeys(p *plan.Plan) error {
-	if p.Kind != machine.Crash || p.Method != plan.File || !machine.HasDiskKeys(l.Root) || machine.ReusesDiskKeys(l.Root) {
+// keysOf gives the keys that a plan needs to be handed over.
+type keysOf func(*plan.Plan, *machine.Host) []string
+
+// recordedDiskKeys are the keys of a recorded load, if its initrd is the same; else that is read. changed are the paths of the
+// files that are not.
+func (l *Loader) recordedDiskKeys(state *record.State, in *plan.Inputs, changed []string) keysOf {
+	initrd := in.Spec.Initrd
+	if initrd == nil { // that of a UKI
+		initrd = in.Spec.Kernel
+	}
+	known := initrd.Built == "" && !slices.Contains(changed, initrd.Path)
+	return func(p *plan.Plan, host *machine.Host) []string {
+		if known {
+			return state.DiskKeys
+		}
+		return check.RequiredDiskKeys(in, p, host)
+	}
+}
+
+// prepareDiskKeys has the kernel know the keys that a plan by kexec_file_load needs, and no others of gokexec's, and looks for
+// all keys that the load will ask the keyrings for (crash_load_dm_crypt_keys: request_key of type logon). The kernel does
+// that when it has freed the image that is loaded. On an error nothing has changed.
+func (l *Loader) prepareDiskKeys(p *plan.Plan) error {
+	if p.Kind != machine.Crash {
 		return nil
 	}
-	dirs, err := fs.ReadDir(l.Root, machine.DiskKeys)
-	if err != nil {
+	var wanted []string
+	if p.Method == plan.File {
+		wanted = p.DiskKeys
+	}
+	var add []string
+	var remove, stay []machine.DiskKey
+	configured := machine.ConfiguredDiskKeys(l.Root)
+	for _, k := range configured {
+		if k.Own && !(slices.Contains(wanted, k.Description) && k.Name == machine.DiskKeyName(k.Description)) {
+			remove = append(remove, k)
+		} else {
+			stay = append(stay, k)
+		}
+	}
+	for _, description := range wanted {
+		if !slices.ContainsFunc(stay, func(k machine.DiskKey) bool { return k.Own && k.Description == description }) {
+			add = append(add, description)
+		}
+	}
+	changes := len(add)+len(remove) > 0
+	reuses := machine.ReusesDiskKeys(l.Root)
+	if p.Method == plan.File && (changes || !reuses) {
+		if err := l.findDiskKeys(wanted, stay); err != nil {
+			return err
+		}
+	}
+	if !changes {
 		return nil
 	}
-	for _, d := range dirs {
-		description := machine.ReadText(l.Root, machine.DiskKeys+"/"+d.Name()+"/description")
-		if description == "" {
+	if reuses {
+		// The kernel would copy as many keys as are configured now from where it has those of the last load.
+		if err := l.Kernel.ReuseDiskKeys(false); err != nil {
+			return &advice.Problem{What: fmt.Sprintf("the keys for encrypted disks can't be changed: the next load takes those of an image that is gone: %v", err),
+				Hint: "load for the earlier targets once, then again; or reboot", Err: err}
+		}
+		l.forgetReuse()
+	}
+	return l.changeDiskKeys(add, remove)
+}
+
+// findDiskKeys looks for keys in the keyrings: those of gokexec, and those that others have configured. What can't be looked for is left
+// to the kernel.
+func (l *Loader) findDiskKeys(own []string, configured []machine.DiskKey) error {
+	look := func(description, of string) error {
+		err := l.Kernel.FindDiskKey(description)
+		if !isNoKey(err) {
+			return nil
+		}
+		return &advice.Problem{What: fmt.Sprintf("the key %q of an encrypted disk, which is to go with the crash kernel%s, is in no keyring of this process: %v", description, of, err),
+			Hint: "what is loaded stays; " + check.DiskKeyHint, Err: err}
+	}
+	for _, description := range own {
+		if err := look(description, ""); err != nil {
+			return err
+		}
+	}
+	for _, k := range configured {
+		if k.Own || k.Description == "" {
 			continue
 		}
-		if err := l.Kernel.FindDiskKey(description); isNoKey(err) {
-			return &advice.Problem{What: fmt.Sprintf("the key %q of an encrypted disk, which is to go with the crash kernel (/%s/%s), is in no keyring of this process: %v",
-				description, machine.DiskKeys, d.Name(), err), Hint: "what is loaded stays; " + check.DiskKeyHint, Err: err}
+		if err := look(k.Description, fmt.Sprintf(" (/%s/%s)", machine.DiskKeys, k.Name)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// changeDiskKeys configures keys, all or none.
+func (l *Loader) changeDiskKeys(add []string, remove []machine.DiskKey) error {
+	fail := func(done int, added []string, err error) error {
+		for _, description := range added {
+			err = errors.Join(err, l.Kernel.RemoveDiskKey(machine.DiskKeyName(description)))
+		}
+		for _, k := range remove[:done] {
+			if k.Description != "" {
+				err = errors.Join(err, l.Kernel.AddDiskKey(k.Name, k.Description))
+			}
+		}
+		return &advice.Problem{What: fmt.Sprintf("the kernel can't be told which keys of encrypted disks go with the crash kernel: %v", err),
+			Hint: "what is loaded stays; the kernel must be built with CONFIG_CRASH_DM_CRYPT (Linux 6.16); DiskKeys=memory works with any", Err: err}
+	}
+	for i, k := range remove {
+		if err := l.Kernel.RemoveDiskKey(k.Name); err != nil {
+			return fail(i, nil, err)
+		}
+	}
+	for i, description := range add {
+		if err := l.Kernel.AddDiskKey(machine.DiskKeyName(description), description); err != nil {
+			return fail(len(remove), add[:i], err)
+		}
+	}
+	return nil
+}
+
+// removeDiskKeys has the kernel hand over no key of gokexec's any more: it would refuse other programs' loads if one of them is
+// in no keyring.
+func (l *Loader) removeDiskKeys() {
+	for _, k := range machine.ConfiguredDiskKeys(l.Root) {
+		if k.Own {
+			l.warn(l.Kernel.RemoveDiskKey(k.Name))
+		}
+	}
 }
 
 // isNoKey tells the errors that say that there is no such key, or none that is of
@@ -68,6 +176,12 @@ func (l *Loader) KeepDiskKeys() (undo func()) {
 		}
 		return func() {}
 	}
+	count := machine.DiskKeyCount(l.Root)
+	if state, err := record.Read(l.StateDir); err == nil && state.KeyCount != count {
+		// The kernel would copy count keys out of the image, and there are KeyCount.
+		l.report(fmt.Sprintf("the keys for encrypted disks are asked for anew: %d are configured, and %d are loaded", count, state.KeyCount))
+		return func() {}
+	}
 	noted := l.noteReuse()
 	err := l.Kernel.ReuseDiskKeys(true)
 	if err == nil {
@@ -83,6 +197,10 @@ func (l *Loader) KeepDiskKeys() (undo func()) {
 
 // dropReuse has the next load take new keys.
 func (l *Loader) dropReuse() {
+	if !machine.ReusesDiskKeys(l.Root) { // other keys were loaded
+		l.forgetReuse()
+		return
+	}
 	if err := l.Kernel.ReuseDiskKeys(false); err != nil {
 		l.report(fmt.Sprintf("the next load takes the old keys for encrypted disks: %v", err))
 		return

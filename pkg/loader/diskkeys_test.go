@@ -32,7 +32,7 @@ func TestDiskKeyMissing(t *testing.T) {
 			t.Errorf("Load = %v; want it to name %s", err, want)
 		}
 	}
-	if hint := advice.Hint(err); !strings.Contains(hint, "keyctl") || !strings.Contains(hint, "KeyringMode=shared") || strings.Contains(hint, "MOK") {
+	if hint := advice.Hint(err); !strings.Contains(hint, "keyctl") || !strings.Contains(hint, "--link-vk-to-keyring") || strings.Contains(hint, "MOK") {
 		t.Errorf("hint %q; want it to tell of keyrings, not of signatures", hint)
 	}
 	b.kernel.DiskKeys = map[string]bool{"cryptsetup:vk-1": true}

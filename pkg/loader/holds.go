@@ -20,7 +20,7 @@ func (l *Loader) Holds(in *plan.Inputs) bool {
 	if err != nil || state.Version != record.Version || state.Memory.SHA256 == "" {
 		return false
 	}
-	if machine.HasDiskKeys(l.Root) && state.Method == plan.Segments && in.Spec.Method != plan.Segments {
+	if (machine.HasDiskKeys(l.Root) || len(state.DiskKeys) > 0) && state.Method == plan.Segments && in.Spec.Method != plan.Segments {
 		return false // restored without the keys
 	}
 	noted, err := json.Marshal(state.Asked)

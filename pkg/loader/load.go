@@ -30,7 +30,7 @@ func (l *Loader) load(ctx context.Context, in *plan.Inputs, p *plan.Plan, before
 	if err := checkWriters(in, p); err != nil {
 		return done, err
 	}
-	if err := l.checkDiskKeys(p); err != nil {
+	if err := l.prepareDiskKeys(p); err != nil {
 		return done, err
 	}
 	wasLoaded := l.crashLoaded()
@@ -119,6 +119,7 @@ func (l *Loader) unloadBy(ctx context.Context, kind machine.Kind, method plan.Me
 		return err
 	})
 	if err == nil && kind == machine.Crash && l.StateDir != "" {
+		l.removeDiskKeys()
 		if err := record.Remove(l.StateDir); err != nil {
 			l.report(err.Error())
 		}

@@ -26,6 +26,10 @@ type Kernel interface {
 	// FindDiskKey tells whether a kexec_file_load by this process would find the key of
 	// an encrypted disk with that description; ENOKEY and its like if not.
 	FindDiskKey(description string) error
+	// AddDiskKey has each kexec_file_load for a crash hand over the key of that description, and RemoveDiskKey
+	// no more; name is that of machine.DiskKeyName.
+	AddDiskKey(name, description string) error
+	RemoveDiskKey(name string) error
 	Reboot() error
 }
 

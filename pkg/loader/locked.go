@@ -75,11 +75,16 @@ func (l *Loader) planInputs(in *plan.Inputs) (*plan.Plan, *machine.Host, []advic
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	p.RequireDiskKeys(check.RequiredDiskKeys(in, p, host))
+	keys := check.DiskKeys(l.Root, host, p, in.Release())
 	if l.Check != nil {
 		findings, err := l.Check(host, in, p)
-		return p, host, findings, err
+		if err == nil {
+			err = advice.FirstFailure(keys)
+		}
+		return p, host, append(findings, keys...), err
 	}
-	findings := append(check.Load(host, p), check.Initrd(l.Root, in, p, host)...)
+	findings := append(append(check.Load(host, p), check.Initrd(l.Root, in, p, host)...), keys...)
 	return p, host, findings, advice.FirstFailure(findings)
 }
 

@@ -99,13 +99,14 @@ func (l *Loader) reload(ctx context.Context, opt ReloadOptions) (*plan.Plan, *ac
 		method = state.Method
 	}
 	defer l.KeepDiskKeys()()
+	keys := l.recordedDiskKeys(state, in, changed)
 	planned := func() (p *plan.Plan, host *machine.Host, err error) {
 		if host, before = before, nil; host == nil { // it was read for an earlier round
 			if host, err = machine.ReadHost(l.Root, l.Arch); err != nil {
 				return nil, nil, err
 			}
 		}
-		if p, err = l.planReload(host, in, method, choose); err == nil {
+		if p, err = l.planReload(host, in, method, choose, keys); err == nil {
 			err = l.refuseChanged(host, in, p, changed)
 		}
 		return p, host, err
@@ -133,25 +134,30 @@ func refusedSegments(err error) bool {
 // planReload plans for the machine as it is now. Where the method is ours to choose
 // it tries the better one first, whatever was better at the load: a kernel may have
 // been locked down since, or keys added.
-func (l *Loader) planReload(host *machine.Host, in *plan.Inputs, method plan.Method, choose bool) (*plan.Plan, error) {
+func (l *Loader) planReload(host *machine.Host, in *plan.Inputs, method plan.Method, choose bool, keys keysOf) (*plan.Plan, error) {
 	first := plan.File
 	if reloadsBySegments(host, l.Root) {
 		first = plan.Segments
 	}
 	if choose && method != first {
-		if p, err := l.planMethod(host, in, first); err == nil {
+		if p, err := l.planMethod(host, in, first, keys); err == nil {
 			return p, nil
 		}
 	}
-	return l.planMethod(host, in, method)
+	p, err := l.planMethod(host, in, method, keys)
+	if err != nil && choose && method == plan.Segments && p != nil && len(p.DiskKeys) > 0 {
+		return l.planMethod(host, in, plan.File, keys) // what was restored without the keys
+	}
+	return p, err
 }
 
-func (l *Loader) planMethod(host *machine.Host, in *plan.Inputs, method plan.Method) (*plan.Plan, error) {
+func (l *Loader) planMethod(host *machine.Host, in *plan.Inputs, method plan.Method, keys keysOf) (*plan.Plan, error) {
 	p, err := in.Plan(host, method)
 	if err != nil {
 		return nil, err
 	}
-	return p, advice.FirstFailure(check.Load(host, p))
+	p.RequireDiskKeys(keys(p, host))
+	return p, advice.FirstFailure(append(check.Load(host, p), check.DiskKeys(l.Root, host, p, in.Release())...))
 }
 
 // reloadsBySegments tells whether kexec_load does for what kexec_file_load has

@@ -51,7 +51,7 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	method := state.Method
 	if errors.Is(cause, unix.ENOKEY) && machine.HasDiskKeys(l.Root) && plan.CanPlanSegments(l.Arch) {
 		// By kexec_file_load it would fail for the same reason; kexec_load asks for no keys.
-		method, without = plan.Segments, ", without the keys of encrypted disks"
+		method, without = plan.Segments, withoutDiskKeys
 	}
 	host, err := machine.ReadHost(l.Root, l.Arch)
 	if err != nil {
@@ -61,7 +61,24 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	if err != nil {
 		return "", "", err
 	}
-	if err := l.refuseRestored(host, in, p, state.ChangedFiles(in.Spec)); err != nil {
+	changed := state.ChangedFiles(in.Spec)
+	keys := l.recordedDiskKeys(state, in, changed)(p, host)
+	p.RequireDiskKeys(keys)
+	if p.Method == plan.File {
+		err = l.prepareDiskKeys(p)
+	}
+	if err != nil && !plan.CanPlanSegments(l.Arch) {
+		return "", "", err
+	}
+	if err != nil {
+		l.report(err.Error())
+		without = withoutDiskKeys
+		if p, err = in.Plan(host, plan.Segments); err != nil {
+			return "", "", err
+		}
+		p.RequireDiskKeys(keys) // so that the record tells what it lacks
+	}
+	if err := l.refuseRestored(host, in, p, changed); err != nil {
 		return "", "", err
 	}
 	// Nothing is loaded, so nothing can be lost by trying all the same.
@@ -75,6 +92,8 @@ func (l *Loader) loadRecorded(ctx context.Context, cause error) (path, without s
 	l.dropBoot(ctx)
 	return in.Spec.Kernel.Path, without, nil
 }
+
+const withoutDiskKeys = ", without the keys of encrypted disks"
 
 // loaded is what is known after a crash load.
 type loaded struct {
@@ -96,6 +115,7 @@ func (l *Loader) record(p *plan.Plan, before *machine.Host) (done loaded) {
 		return done
 	}
 	state := record.New(p)
+	state.KeyCount = machine.DiskKeyCount(l.Root)
 	if done.host != nil {
 		if state.Elfcorehdr == 0 {
 			state.Elfcorehdr = accuracy.FileHeader(l.Root, done.host)

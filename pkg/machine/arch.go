@@ -23,6 +23,7 @@ type Arch struct {
 	OneCmdline bool        // the kernel keeps one command line for both images: see check.OneCmdline
 	BootReset  bool        // an INIT to the boot CPU resets the machine, so that a capture kernel must not start it
 	LowMiB     bool        // the elfcorehdr that the kernel makes lacks the first MiB of RAM, by design
+	DiskKeys   bool        // kexec_file_load hands over keys of encrypted disks, and this was tried
 	StuckCPUs  bool        // EBUSY from a load for a reboot also means that CPUs can't be stopped
 	CmdlineMax int         // bytes with the NUL: COMMAND_LINE_SIZE (asm/setup.h); a bzImage's header says its own
 }
@@ -30,7 +31,7 @@ type Arch struct {
 // Arches lists the architectures that are known.
 func Arches() []Arch {
 	return []Arch{
-		{Name: "x86_64", GOARCH: "amd64", Machine: elf.EM_X86_64, FileLoad: true, BootParams: true, BootReset: true, LowMiB: true, CmdlineMax: 2048},
+		{Name: "x86_64", GOARCH: "amd64", Machine: elf.EM_X86_64, FileLoad: true, BootParams: true, BootReset: true, LowMiB: true, DiskKeys: true, CmdlineMax: 2048},
 		{Name: "aarch64", GOARCH: "arm64", Machine: elf.EM_AARCH64, FileLoad: true, DeviceTree: true, Bounces: true, StuckCPUs: true, CmdlineMax: 2048},
 		{Name: "riscv64", GOARCH: "riscv64", Machine: elf.EM_RISCV, FileLoad: true, DeviceTree: true, CmdlineMax: 1024},
 		{Name: "ppc64le", GOARCH: "ppc64le", Machine: elf.EM_PPC64, FileLoad: true, DeviceTree: true, LiveTree: true, BackedUp: 64 << 10, CmdlineMax: 2048},

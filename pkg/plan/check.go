@@ -21,6 +21,9 @@ const (
 	// line, in bytes (arch/x86/kernel/kexec-bzimage64.c, MAX_ELFCOREHDR_STR_LEN).
 	elfcorehdrWord = 30
 
+	// dmcryptkeysWord is what else it puts there where it hands over keys (MAX_DMCRYPTKEYS_STR_LEN).
+	dmcryptkeysWord = 31
+
 	// The kernel's own share of the crash region, in bytes, rounded up: the
 	// purgatory (some 40 KiB), boot_params with command line and EFI map, and
 	// the control pages with the identity mapping.
@@ -115,6 +118,9 @@ func (p *Plan) checkCmdline() advice.Finding {
 	limit, source := p.cmdlineLimit()
 	need := uint64(len(p.Cmdline)) + 1
 	need += protocolOf(p.Arch.Machine).cmdlineOwn
+	if len(p.DiskKeys) > 0 {
+		need += dmcryptkeysWord
+	}
 	if n := uint64(len(p.KernelCmdline)) + 1; n > need {
 		need = n
 	}

@@ -102,6 +102,15 @@ func (in *Inputs) ReadInitrd(limit uint64) (*initramfs.Contents, error) {
 	return in.contents.Contents, in.contents.err
 }
 
+// ReadInitrdOf is ReadInitrd for a plan of these Inputs, whose initrd may be that of a UKI.
+func (in *Inputs) ReadInitrdOf(p *Plan, limit uint64) (*initramfs.Contents, error) {
+	if in.contents == nil && p.Initrd.Data != nil {
+		in.contents = &initrdContents{}
+		in.contents.Contents, in.contents.err = initramfs.Read(p.Initrd.Reader(nil), limit)
+	}
+	return in.ReadInitrd(limit)
+}
+
 // Release is what the kernel calls itself (bootimage.Image.Release); "" if it does not tell.
 func (in *Inputs) Release() string {
 	if in.image == nil {

@@ -31,6 +31,10 @@ type Plan struct {
 
 	SegmentPlan // of the method Segments
 
+	// DiskKeys are the descriptions of the keys of encrypted disks that the kernel is to hand over with the image
+	// (RequireDiskKeys), each of type logon.
+	DiskKeys []string
+
 	Spec *Spec // what was asked for, with the identity of each file; its Method may be Auto
 
 	Generation string // of the machine that it was planned for; see machine.Host.Generation

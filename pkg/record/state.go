@@ -47,13 +47,15 @@ type Result struct {
 	Updated    bool            `json:"kernel_updates_header"` // of the method Segments
 	Generation string          `json:"machine,omitempty"`     // when it was planned; see machine.Host.Generation
 	Memory     Fingerprint     `json:"memory,omitzero"`       // after the load
+	DiskKeys   []string        `json:"disk_keys,omitempty"`   // see plan.Plan.DiskKeys; with the method Segments they are missing
+	KeyCount   int             `json:"key_count,omitempty"`   // how many keys of encrypted disks the kernel has handed over, those of others too
 }
 
 // New records the load of p, but for what only a look at the memory tells.
 // State.Spec undoes it.
 func New(p *plan.Plan) *State {
 	s := &State{Version: Version, Loaded: time.Now().UTC(), Asked: p.Spec}
-	s.Result = Result{Method: p.Method, Cmdline: p.Cmdline, Updated: p.Hotplug, Generation: p.Generation}
+	s.Result = Result{Method: p.Method, Cmdline: p.Cmdline, Updated: p.Hotplug, Generation: p.Generation, DiskKeys: p.DiskKeys}
 	if header, ok := p.Segment(plan.RoleElfcorehdr); ok {
 		s.Elfcorehdr = header.Phys
 	}

@@ -100,7 +100,8 @@ func TestStateKeepsEachFieldOfSpec(t *testing.T) {
 // So does all that came of the load.
 func TestStateKeepsEachFieldOfResult(t *testing.T) {
 	ranges := []CrashMemory{{Start: 4096, End: 8192}}
-	want := Result{Method: plan.Segments, Cmdline: "x", Elfcorehdr: 4096, Updated: true, Generation: "g", Memory: Fingerprint{SHA256: "d", Ranges: ranges}}
+	want := Result{Method: plan.Segments, Cmdline: "x", Elfcorehdr: 4096, Updated: true, Generation: "g", Memory: Fingerprint{SHA256: "d", Ranges: ranges},
+		DiskKeys: []string{"k"}, KeyCount: 2}
 	for i, v := 0, reflect.ValueOf(want); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {
 			t.Fatalf("%s is not set: set it above", v.Type().Field(i).Name)

@@ -169,6 +169,7 @@ func (e *env) armSpec(ctx context.Context, c *configured, made *recipe, dryRun b
 		return nil, nil, err
 	}
 	c.initramfs.release = made.Release
+	c.initramfs.handOver.Dry = dryRun
 	built, targets, archive, err := e.buildForArm(ctx, c)
 	if err != nil {
 		return nil, nil, err
@@ -277,6 +278,11 @@ func (e *env) buildArmed(ctx context.Context, recorded *plan.Spec) (*plan.Spec, 
 	c, err := configureKnown(made.Settings) // an older or newer gokexec may have armed
 	if err != nil {
 		return nil, err
+	}
+	for _, k := range machine.ConfiguredDiskKeys(os.DirFS(e.sysroot)) {
+		if k.Own { // a reload may take it from the image that is loaded
+			c.initramfs.handOver.Loaded = append(c.initramfs.handOver.Loaded, k.Description)
+		}
 	}
 	quiet := *e // what there is to say was said by arm
 	quiet.stderr = io.Discard

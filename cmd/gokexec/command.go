@@ -51,6 +51,8 @@ type env struct {
 	interrupts     *interrupts      // nil: signals are not handled
 	// maps opens device mapper; nil: the kernel's.
 	maps func() (storage.Maps, error)
+	// logons are root's keys; nil: the kernel's.
+	logons storage.Logons
 }
 
 func systemEnv() *env {
@@ -214,7 +216,7 @@ func oneLine(s string) string {
 
 // storage is that of the machine.
 func (e *env) storage() *storage.Machine {
-	return storage.New(storage.Options{Root: e.sysroot, Maps: e.maps})
+	return storage.New(storage.Options{Root: e.sysroot, Maps: e.maps, Logons: e.logons})
 }
 
 func (e *env) printJSON(v any) error { return writeJSON(e.stdout, v) }

@@ -39,6 +39,7 @@ type initramfsOptions struct {
 	watchdog                       string
 	diskKeys                       string
 	inMemory                       bool // it is written to no file
+	handOver                       storage.HandOverOptions
 	here, feedWatchdogs            bool
 	watchdogs                      []kmod.Watchdog // of this machine, that run
 	limits                         limitOptions
@@ -62,8 +63,9 @@ capture kernel, through links, bind mounts and btrfs subvolumes, and replaces de
 which may change between boots, by UUIDs. Of a target on LVM, md RAID or multipath, or on
 several devices, what it is made of is recorded, and the capture kernel makes the same of the
 same disks: build again after it was changed (lvextend, mdadm --add). gokexec storage shows
-it. The key of an encrypted volume (LUKS) is put into no file: only gokexec arm can save to one,
-if DiskKeys=memory allows it. Targets that cannot exist in a capture kernel (dm-cache, disks over
+it. The key of an encrypted volume (LUKS) is put into no file: with --disk-keys kernel the kernel
+that loads it hands the key over, and with DiskKeys=memory gokexec arm puts it into the initramfs
+that it builds in memory. Targets that cannot exist in a capture kernel (dm-cache, disks over
 the network and the like) are refused. gokexec finds the modules by examining the device.
 
 For another machine give --other-machine and name its modules: --set nvme,
@@ -113,7 +115,7 @@ func (o *initramfsOptions) declare(flags *pflag.FlagSet) {
 	o.hooks.register(flags)
 	flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
 	flags.Lookup("watchdog").NoOptDefVal = watchdogYes
-	flags.StringVar(&o.diskKeys, "disk-keys", diskKeysNo, "`WHETHER` the keys of encrypted volumes (LUKS, dm-crypt) that targets lie on go into the initramfs: no, or memory, which is for gokexec arm alone: the key is in no file, but in the crash memory")
+	flags.StringVar(&o.diskKeys, "disk-keys", diskKeysNo, "`HOW` the capture kernel gets the keys of encrypted volumes (LUKS, dm-crypt) that targets lie on: no; kernel, by which the kernel itself copies them out of root's keyring into the crash memory at each load (x86_64, Linux 6.16 with CONFIG_CRASH_DM_CRYPT); or memory, which is for gokexec arm alone: the key is in no file, but in the initramfs in the crash memory")
 	flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
 	flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` that becomes init")
 }
@@ -148,7 +150,12 @@ func (o *initramfsOptions) build(ctx context.Context, e *env, names []string, in
 	if err != nil {
 		return nil, nil, err
 	}
-	keys, err := o.keyFiles(e, targets)
+	if o.release == "" {
+		if o.release, err = runningRelease(); err != nil {
+			return nil, nil, err
+		}
+	}
+	keys, err := o.takeKeys(e, targets, &settings)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,11 +165,6 @@ func (o *initramfsOptions) build(ctx context.Context, e *env, names []string, in
 	root, err := e.tree(strings.TrimSuffix(o.sysroot, "/"))
 	if err != nil {
 		return nil, nil, err
-	}
-	if o.release == "" {
-		if o.release, err = runningRelease(); err != nil {
-			return nil, nil, err
-		}
 	}
 	cfg := initramfs.Config{Root: root, KernelVersion: o.release, Fast: o.fast, Files: keys}
 	if cfg.Compression, err = initramfs.ParseCompression(o.compression); err != nil {

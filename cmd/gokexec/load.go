@@ -284,7 +284,8 @@ func (o *loadOptions) plan(e *env, l *loader.Loader, spec *plan.Spec) (*loader.O
 	if err != nil {
 		return &loader.Outcome{}, err
 	}
-	findings := append(check.Load(host, p), check.Initrd(root, in, p, host)...)
+	p.RequireDiskKeys(check.RequiredDiskKeys(in, p, host))
+	findings := append(append(check.Load(host, p), check.Initrd(root, in, p, host)...), check.DiskKeys(root, host, p, in.Release())...)
 	return &loader.Outcome{Plan: p, Findings: findings}, advice.FirstFailure(findings)
 }
 

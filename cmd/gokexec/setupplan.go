@@ -268,11 +268,11 @@ func (s *setup) noteTargets(ctx context.Context, c *configured) {
 		if errors.As(err, &refusal) {
 			s.note("warning: %v; %s", err, refusal.Instead)
 		}
-		if err != nil || c.initramfs.diskKeys == diskKeysMemory {
+		if err != nil || c.initramfs.diskKeys != diskKeysNo {
 			continue
 		}
 		for _, k := range r.Keys {
-			s.note("warning: target %s lies on the encrypted volume %s, whose key the capture kernel needs: DiskKeys=memory in %s lets gokexec arm put it into the crash memory", t, k.Map, config.LocalPath)
+			s.note("warning: target %s lies on the encrypted volume %s, whose key the capture kernel needs: in %s, %s", t, k.Map, config.LocalPath, s.env.diskKeysAdvice(""))
 		}
 	}
 }

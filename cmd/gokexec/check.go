@@ -148,9 +148,11 @@ func checkFiles(root fs.FS, host *machine.Host, flags *inputFlags, kind machine.
 	if err != nil {
 		return nil, err
 	}
+	p.RequireDiskKeys(check.RequiredDiskKeys(in, p, host))
 	findings := p.Check(host)
 	if kind == machine.Crash {
 		findings = append(findings, check.Capture(root, host, in, p)...)
+		findings = append(findings, check.DiskKeys(root, host, p, in.Release())...)
 	}
 	return findings, nil
 }

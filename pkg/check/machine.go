@@ -136,7 +136,7 @@ func (c *captureCheck) encryption() advice.Finding {
 		}
 		disk := machine.ReadText(c.root, path.Dir(uuid)+"/name")
 		kind, _, _ = strings.Cut(kind, "-")
-		if machine.HasDiskKeys(c.root) {
+		if machine.HasDiskKeys(c.root) || len(plan.DiskKeysOf(c.initrd)) > 0 {
 			return advice.Passed(name, "%s (%s); its key goes into the crash memory", disk, kind)
 		}
 		f := advice.Finding{Check: name, Level: advice.Warning,

@@ -114,6 +114,9 @@ func (l *Loader) findDiskKeys(own []string, configured []machine.DiskKey) error 
 	return nil
 }
 
+// noDescription is what the kernel shows of a key that an interrupted program has configured.
+const noDescription = "(null)"
+
 // changeDiskKeys configures keys, all or none.
 func (l *Loader) changeDiskKeys(add []string, remove []machine.DiskKey) error {
 	fail := func(done int, added []string, err error) error {
@@ -121,7 +124,7 @@ func (l *Loader) changeDiskKeys(add []string, remove []machine.DiskKey) error {
 			err = errors.Join(err, l.Kernel.RemoveDiskKey(machine.DiskKeyName(description)))
 		}
 		for _, k := range remove[:done] {
-			if k.Description != "" {
+			if k.Description != "" && k.Description != noDescription {
 				err = errors.Join(err, l.Kernel.AddDiskKey(k.Name, k.Description))
 			}
 		}

@@ -41,7 +41,7 @@ help:
 	@echo 'make fuzz      each fuzz target for FUZZTIME (10s)'
 	@echo 'make vm        the tests in QEMU'
 	@echo 'make vm-setup  Debians 12 and 13: gokexec setup, kernel upgrade, drill, removal, by their own boot loaders'
-	@echo 'make vm-built  the tests on kernels that no package has; builds them first (20 minutes, once)'
+	@echo 'make vm-built  the tests on kernels that no package has; builds them first (30 minutes, once)'
 	@echo 'make test-readers  crash(8) and drgn(1) read every form of dump that gokexec writes (a download of 1 GB, once)'
 	@echo 'make vm-storage  dumps on LVM, md RAID, LUKS, multipath, btrfs: each layout, on every kernel'
 	@echo 'make vm-report  kernels crash in every way that a report tells apart: each way, on every kernel'
@@ -101,10 +101,10 @@ unit:
 vm:
 	@scripts/vm-tests
 
-# Debian's kernels for arm64 and riscv64 have no kexec_file_load, and no pages of 64 KiB.
+# Debian's kernels for arm64 and riscv64 have no kexec_file_load, and no pages of 64 KiB; those for amd64 hand over no keys of disks.
 vm-built:
 	@scripts/deps built
-	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_BUILT=all CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMBuilt' ./test/vm
+	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_BUILT=all CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMBuilt' ./test/vm ./test/storage
 
 # Whole Debians are set up by one command, upgraded, drilled and left as they were.
 vm-setup: deps

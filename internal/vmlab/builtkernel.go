@@ -19,10 +19,11 @@ type builtSpec struct {
 	source string // the package
 	// configs are the fragments, of kernelconfig, that its configuration is made of.
 	configs []string
-	signed  bool // the Image is also kept signed, by a key that the kernel trusts
+	signed  bool // the image is also kept signed, by a key that the kernel trusts
 }
 
 var builtSpecs = map[string]builtSpec{
+	"built-diskkeys":  {"amd64", "trixie-backports", "linux-source", []string{"common", "amd64-diskkeys"}, false},
 	"built-arm64":     {"arm64", "trixie", "linux-source-6.12", []string{"common", "arm64", "arm64-4k"}, true},
 	"built-arm64-64k": {"arm64", "trixie-backports", "linux-source", []string{"common", "arm64", "arm64-64k"}, false},
 	"built-s390x":     {"s390x", "trixie-backports", "linux-source", []string{"s390x"}, false},
@@ -50,7 +51,7 @@ func (s *builtSpec) config() ([]byte, error) {
 
 // The files of a built kernel, next to its modules.
 const (
-	builtImage   = "Image"
+	builtImage   = "Image" // whatever the architecture calls it
 	builtSigned  = "Image.signed"
 	builtELF     = "vmlinux"
 	builtRelease = "release"

@@ -21,15 +21,17 @@ import (
 // A toolchain is how an architecture is passed to the kernel's build.
 type toolchain struct {
 	arch   string // ARCH
-	image  string // the kernel's file below arch/ARCH/boot
 	prefix string // CROSS_COMPILE
 	pkg    string // Debian's package of the compiler
+	target string // the kernel image, as a target of make
+	image  string // the same, as a file
 }
 
 var toolchains = map[string]toolchain{
-	"arm64":   {"arm64", "Image", "aarch64-linux-gnu-", "gcc-aarch64-linux-gnu"},
-	"riscv64": {"riscv", "Image", "riscv64-linux-gnu-", "gcc-riscv64-linux-gnu"},
-	"s390x":   {"s390", "bzImage", "s390x-linux-gnu-", "gcc-s390x-linux-gnu"},
+	"amd64":   {"x86_64", "x86_64-linux-gnu-", "gcc-x86-64-linux-gnu", "bzImage", "arch/x86/boot/bzImage"},
+	"arm64":   {"arm64", "aarch64-linux-gnu-", "gcc-aarch64-linux-gnu", "Image", "arch/arm64/boot/Image"},
+	"riscv64": {"riscv", "riscv64-linux-gnu-", "gcc-riscv64-linux-gnu", "Image", "arch/riscv/boot/Image"},
+	"s390x":   {"s390", "s390x-linux-gnu-", "gcc-s390x-linux-gnu", "bzImage", "arch/s390/boot/bzImage"},
 }
 
 // The certificate, by the name that the configuration has for it, and its key.
@@ -47,7 +49,7 @@ func sourceTools(tc toolchain) []Missing {
 	}
 }
 
-// buildKernel unpacks and builds in work, and leaves in root the Image, vmlinux, the
+// buildKernel unpacks and builds in work, and leaves in root the image, vmlinux, the
 // release, and the lists of modules: all are built in.
 func buildKernel(ctx context.Context, spec *builtSpec, config []byte, tarball, work, root string) error {
 	ctx, cancel := context.WithTimeout(ctx, buildPatience)
@@ -81,7 +83,7 @@ func buildKernel(ctx context.Context, spec *builtSpec, config []byte, tarball, w
 	if err := checkConfig(filepath.Join(work, ".config"), config); err != nil {
 		return err
 	}
-	if _, err := build(fmt.Sprintf("-j%d", runtime.NumCPU()), tc.image); err != nil {
+	if _, err := build(fmt.Sprintf("-j%d", runtime.NumCPU()), tc.target); err != nil {
 		return err
 	}
 	release, err := build("kernelrelease")
@@ -90,14 +92,14 @@ func buildKernel(ctx context.Context, spec *builtSpec, config []byte, tarball, w
 	}
 	if spec.signed {
 		if _, err := runTool(ctx, work, "sbsign", "--key", signingKey, "--cert", signingCert, "--output", filepath.Join(root, builtSigned),
-			filepath.Join("arch", tc.arch, "boot", tc.image)); err != nil {
+			tc.image); err != nil {
 			return err
 		}
 	}
 	if _, err := runTool(ctx, work, tc.prefix+"objcopy", "-S", builtELF, filepath.Join(root, builtELF)); err != nil {
 		return err
 	}
-	return collectKernel(work, root, tc, strings.TrimSpace(release))
+	return collectKernel(work, root, tc.image, strings.TrimSpace(release))
 }
 
 // makeSigningKey makes what signs the kernels that this one is to load: a key that
@@ -137,7 +139,7 @@ func checkConfig(file string, asked []byte) error {
 	return nil
 }
 
-func collectKernel(work, root string, tc toolchain, release string) error {
+func collectKernel(work, root, image, release string) error {
 	dir := filepath.Join(root, "lib/modules", release)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -150,7 +152,7 @@ func collectKernel(work, root string, tc toolchain, release string) error {
 		return os.WriteFile(to, b, 0o644)
 	}
 	return errors.Join(
-		copyFile(filepath.Join("arch", tc.arch, "boot", tc.image), filepath.Join(root, builtImage)),
+		copyFile(image, filepath.Join(root, builtImage)),
 		copyFile("modules.builtin", filepath.Join(dir, "modules.builtin")),
 		copyFile("modules.builtin.modinfo", filepath.Join(dir, "modules.builtin.modinfo")),
 		os.WriteFile(filepath.Join(dir, "modules.dep"), nil, 0o644),

@@ -20,6 +20,11 @@ type crash struct {
 	crashKernel string
 	layouts     []string // the dump ends up on the last; the others have no room
 	settings    string   // more of gokexec.conf
+	maxMemory   int      // MiB; DIMMs can be added
+	// arm makes the machine ready to crash, if gokexec arm is not all of it.
+	arm func(g *guest, layouts []*layout)
+	// keys are looked for where they must not be, if they are not what the layouts' records have.
+	keys [][]byte
 }
 
 // crashes lists them. The smallest crash memory for a plain disk is 88M (docs/benchmarks.md).
@@ -37,7 +42,7 @@ func TestVMStorageCrash(t *testing.T) {
 	for _, c := range crashes() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			c.run(t)
+			c.run(t, vmlab.GetTestKernel(t, "trixie-cloud"), allLayouts())
 		})
 	}
 }
@@ -47,19 +52,19 @@ const (
 	lastWords   = "gokexec-test: last words"
 )
 
-func (c *crash) run(t *testing.T) {
-	k := vmlab.GetTestKernel(t, "trixie-cloud")
-	layouts := slices.DeleteFunc(allLayouts(), func(l *layout) bool { return !slices.Contains(c.layouts, l.name) })
+// run makes the machine with those of the layouts that the crash names.
+func (c *crash) run(t *testing.T, k *vmlab.Kernel, layouts []*layout) {
+	layouts = slices.DeleteFunc(layouts, func(l *layout) bool { return !slices.Contains(c.layouts, l.name) })
 	// In the order of the targets.
 	slices.SortFunc(layouts, func(a, b *layout) int { return slices.Index(c.layouts, a.name) - slices.Index(c.layouts, b.name) })
 	lab := newStorageLab(t, k, layouts)
 	files := []vmlab.File{vmlab.Executable(gokexec, vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)), {Path: guestKernel, Source: k.Image}}
 	var planted vmlab.Plants
-	lab.first(booting{tools: true, crashKernel: c.crashKernel, files: files}, func(g *guest) {
+	lab.first(booting{tools: true, crashKernel: c.crashKernel, files: files, maxMemory: c.maxMemory}, func(g *guest) {
 		conf := "[Kernel]\nImage=" + guestKernel + "\nAppend=" + k.ConsoleArg() + "\n[Capture]\nKeepFree=1M\n" + c.settings
 		for _, l := range layouts {
 			conf += "Target=" + l.dir() + "\n"
-			if l.handOver != "" {
+			if l.handOver != "" && c.arm == nil {
 				g.must(l, l.handOver)
 			}
 			if l != layouts[len(layouts)-1] {
@@ -67,8 +72,12 @@ func (c *crash) run(t *testing.T) {
 			}
 		}
 		g.WriteFile("/etc/gokexec.conf", conf)
-		t.Log(g.Must(gokexec, "arm"))
-		g.keepsKeys(layouts)
+		if c.arm != nil {
+			c.arm(g, layouts)
+		} else {
+			t.Log(g.Must(gokexec, "arm"))
+			g.keepsKeys(layouts, g.keysOf(layouts))
+		}
 		planted = g.PlantAll(64)
 		g.WriteFile("/dev/kmsg", "<3>"+lastWords+"\n")
 		g.Crash()
@@ -104,23 +113,33 @@ func (c *crash) run(t *testing.T) {
 	if err != nil || d.Incomplete() {
 		t.Errorf("the kernel's pages in the dump: %v; incomplete %v", err, d.Incomplete())
 	}
+	for _, key := range c.keys { // the dump has all memory of the kernel
+		g.must(last, fmt.Sprintf("guest lacks %x $top --but vmcore", key))
+	}
 	g.Reboot("poweroff")
 	g.WaitEnd()
 }
 
-// keepsKeys looks for the keys of the layouts in what gokexec has written, and in what its commands say.
-func (g *guest) keepsKeys(layouts []*layout) {
+// keysOf are the keys of the layouts, as far as root can have them.
+func (g *guest) keysOf(layouts []*layout) (keys [][]byte) {
 	g.T.Helper()
-	said := map[string]string{"crash.json": g.ReadFile("/run/gokexec/crash.json"), "the console": g.VM.Console()}
-	commands := [][]string{{"arm", "--dry-run", "--json"}, {"status"}, {"status", "--json"}, {"check"}, {"config"}, {"metrics"}, {"collect", "/run/collected"}, {"dmesg"}}
-	var keys [][]byte
 	for _, l := range layouts {
-		commands = append(commands, []string{"storage", l.dir()}, []string{"storage", "--json", l.dir()})
 		r := &record{}
 		if err := json.Unmarshal([]byte(g.Must("guest", "record", l.dir())), r); err != nil {
 			g.T.Fatal(err)
 		}
 		keys = slices.AppendSeq(keys, maps.Values(r.Keys))
+	}
+	return keys
+}
+
+// keepsKeys looks for keys in what gokexec has written, and in what its commands say.
+func (g *guest) keepsKeys(layouts []*layout, keys [][]byte) {
+	g.T.Helper()
+	said := map[string]string{"crash.json": g.ReadFile("/run/gokexec/crash.json"), "the console": g.VM.Console()}
+	commands := [][]string{{"arm", "--dry-run", "--json"}, {"status"}, {"status", "--json"}, {"check"}, {"config"}, {"metrics"}, {"collect", "/run/collected"}, {"dmesg"}}
+	for _, l := range layouts {
+		commands = append(commands, []string{"storage", l.dir()}, []string{"storage", "--json", l.dir()})
 	}
 	for _, argv := range commands {
 		r := g.Run(append([]string{gokexec}, argv...)...)

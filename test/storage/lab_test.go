@@ -22,6 +22,9 @@ func tools() []string {
 
 // modules are those of the kernel that any layout needs.
 func modules(k *vmlab.Kernel) []string {
+	if k.ELF != "" { // built for a test, with what that needs in it
+		return []string{"nvme", "ext4", "dm_mod", "dm_crypt"}
+	}
 	// Of what modules ask for by other names, each kernel has its own.
 	var names []string
 	for _, name := range []string{"crc32c_generic", "crc32c_cryptoapi", "aes_generic", "ecb", "sha256_generic"} {
@@ -82,6 +85,9 @@ func newStorageLab(t *testing.T, k *vmlab.Kernel, layouts []*layout) *storageLab
 		}
 	}
 	for i, bus := range [partitioned]string{"nvme", "nvme", "virtio", "scsi"} {
+		if k.ELF != "" && sizes[i] == 0 {
+			continue // it has no driver for each bus
+		}
 		add("parts"+strconv.Itoa(i), bus, sizes[i]+8, nil)
 	}
 	for i, l := range layouts {
@@ -111,6 +117,7 @@ type booting struct {
 	tools       bool   // they are the guest's root; else it has the agent, the program that compares files, and the modules, which are loaded
 	swapped     bool   // the disks come in another order
 	crashKernel string // value of crashkernel=
+	maxMemory   int    // MiB; DIMMs can be added
 	files       []vmlab.File
 	disk        func(labDisk) *labDisk // what is in the place of a disk; nil for nothing
 }
@@ -119,7 +126,7 @@ type booting struct {
 func (lab *storageLab) boot(how booting) *guest {
 	lab.t.Helper()
 	loaded := modules(lab.kernel)
-	cfg := vmlab.Config{Kernel: lab.kernel, Memory: 768, CrashKernel: how.crashKernel, Files: append(slices.Clone(how.files),
+	cfg := vmlab.Config{Kernel: lab.kernel, Memory: 768, MaxMemory: how.maxMemory, CrashKernel: how.crashKernel, Files: append(slices.Clone(how.files),
 		vmlab.Executable("/bin/guest", vmlab.BuildTest(lab.t, "./test/storage/guest", lab.kernel.Arch)))}
 	if how.tools {
 		tree, err := lab.kernel.ModuleTree(loaded...)
@@ -131,6 +138,9 @@ func (lab *storageLab) boot(how booting) *guest {
 			vmlab.File{Path: "/lab/prelude", Data: []byte(prelude)})
 		cfg.Disks = []vmlab.Disk{lab.tools.Disk()}
 		cfg.Root, cfg.Bare, cfg.Modules = vmlab.ToolsRoot, true, loaded[:slices.Index(loaded, "ext4")+1] // programs load the rest
+		if how.maxMemory > 0 {
+			cfg.Cmdline = "memhp_default_state=online"
+		}
 	} else {
 		cfg.Modules = loaded
 	}

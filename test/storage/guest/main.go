@@ -8,6 +8,10 @@
 //	guest equal FILE FILE          compares two files
 //	guest mkdir DIR                makes a directory
 //	guest record DIR               prints what a capture to it needs, as a Record
+//	guest forget TYPE DESCRIPTION  takes a key out of root's user keyring
+//	guest session PROGRAM ARG...   runs a program with a session keyring of its own, as a service has
+//	guest lacks HEX DIR... [--but NAME]  looks for bytes, and their hexadecimal digits, in all files of a filesystem below,
+//	                               apart from those of a name
 //
 // SIZE is in bytes, a multiple of the block's.
 package main
@@ -36,7 +40,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: guest write|compare FILE KEY SIZE | guest grow DIR... | guest grown DIR BLOCKS | guest equal FILE FILE | guest mkdir|record DIR")
+var errUsage = errors.New("usage: guest write|compare FILE KEY SIZE | guest grow DIR... | guest grown DIR BLOCKS | guest equal FILE FILE | guest mkdir|record DIR | guest forget TYPE DESCRIPTION | guest session PROGRAM ARG... | guest lacks HEX DIR... [--but NAME]")
 
 func run(args []string) error {
 	if len(args) < 2 {
@@ -49,6 +53,12 @@ func run(args []string) error {
 		return os.Mkdir(args[1], 0o755)
 	case verb == "record" && len(args) == 2:
 		return record(args[1])
+	case verb == "forget" && len(args) == 3:
+		return forget(args[1], args[2])
+	case verb == "session":
+		return session(args[1:])
+	case verb == "lacks" && len(args) > 2:
+		return lacks(args[1], args[2:])
 	case verb == "equal" && len(args) == 3:
 		return equal(args[1], args[2])
 	case verb == "grown" && len(args) == 3:

@@ -28,14 +28,22 @@ func modules(k *vmlab.Kernel) []string {
 	// Of what modules ask for by other names, each kernel has its own.
 	var names []string
 	for _, name := range []string{"crc32c_generic", "crc32c_cryptoapi", "aes_generic", "ecb", "sha256_generic"} {
-		if _, err := k.ModuleFiles(name); err == nil {
+		if has(k, name) {
 			names = append(names, name)
 		}
+	}
+	if has(k, "scsi_dh_alua") {
+		names = append(names, "tcm_loop", "target_core_iblock", "scsi_dh_alua")
 	}
 	return append(names,
 		"nvme", "virtio_blk", "virtio_scsi", "sd_mod", "ext4", "xfs", "btrfs",
 		"dm_mod", "dm_snapshot", "dm_thin_pool", "dm_raid", "dm_mirror", "dm_crypt", "dm_integrity", "dm_multipath", "dm_service_time",
 		"md_mod", "raid0", "raid1", "raid10", "raid456", "xts", "aesni_intel", "aes_ti")
+}
+
+func has(k *vmlab.Kernel, module string) bool {
+	_, err := k.ModuleFiles(module)
+	return err == nil
 }
 
 // Disks of the laboratory. Each layout has partitions of its own on those of the first kind, or others whole.
@@ -64,6 +72,7 @@ type storageLab struct {
 // newStorageLab makes the disks for the layouts.
 func newStorageLab(t *testing.T, k *vmlab.Kernel, layouts []*layout) *storageLab {
 	t.Helper()
+	layouts = slices.DeleteFunc(layouts, func(l *layout) bool { return l.array && !has(k, "scsi_dh_alua") })
 	lab := &storageLab{t: t, kernel: k, tools: vmlab.TestTools(t, "trixie", tools()...), layouts: layouts, grown: map[string]int{}}
 	dir := t.TempDir()
 	add := func(serial, bus string, size int64, l *layout) *labDisk {
@@ -93,6 +102,10 @@ func newStorageLab(t *testing.T, k *vmlab.Kernel, layouts []*layout) *storageLab
 	for i, l := range layouts {
 		for k, bus := range l.whole {
 			add(l.member(k), bus, wholeSize, l)
+		}
+		if l.array {
+			add(l.member(0), "virtio", wholeSize, l)
+			continue
 		}
 		if l.paths > 0 {
 			// One disk, by several paths: what they have in common is all but their place.
@@ -164,6 +177,11 @@ func (lab *storageLab) boot(how booting) *guest {
 	}
 	g := &guest{vmlab.Boot(lab.t, cfg), lab}
 	lab.t.Logf("%s: up after %v", lab.kernel.Name, g.VM.Booted.Round(time.Millisecond))
+	for _, l := range lab.layouts {
+		if l.array {
+			g.Must("guest", "alua", l.member(0), l.name)
+		}
+	}
 	if how.tools {
 		if out, err := g.sh("", nodes); err != nil {
 			lab.t.Fatalf("find the disks: %v\n%s", err, out)

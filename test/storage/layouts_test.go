@@ -13,6 +13,7 @@ type layout struct {
 	parts []int    // MiB, of a partition on each of so many disks
 	whole []string // instead: the buses of whole disks
 	paths int      // instead: one SCSI disk by so many paths
+	array bool     // which are those of a storage array
 
 	make  string   // makes it and its filesystem, and mounts it at $top
 	after string   // is run when it is there, has its first file and is mounted
@@ -239,6 +240,13 @@ func allLayouts() []*layout {
 	}
 	multipath.make = multipath.up + "; ext /dev/mapper/$name"
 
+	// An array of which one path is on standby; its hardware handler is left out in the capture kernel.
+	alua := &layout{
+		name: "alua", paths: 2, array: true, up: strings.Replace(paths, "queue_if_no_path 0", "queue_if_no_path 1 alua", 1),
+		mount: multipath.mount, down: multipath.down, verdicts: multipath.verdicts,
+	}
+	alua.make = alua.up + "; ext /dev/mapper/$name"
+
 	// As a machine has it that boots from a SAN.
 	onPaths := logical("lvm-multipath", nil, "-l 100%FREE")
 	onPaths.paths, onPaths.verdicts = 2, []verdict{groupOn("/dev/mapper/$name-part2"), cleanExt("/dev/g-$name/v")}
@@ -284,6 +292,7 @@ func allLayouts() []*layout {
 		xfs,
 		journal,
 		multipath,
+		alua,
 		onPaths,
 		moved,
 		resized,

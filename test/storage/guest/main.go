@@ -6,6 +6,7 @@
 //	                               prints "DIR BLOCKS" when that many are on the disk
 //	guest grown DIR BLOCKS         compares so many blocks of DIR/growing
 //	guest equal FILE FILE          compares two files
+//	guest alua SERIAL NAME         makes a storage array of a disk
 //	guest mkdir DIR                makes a directory
 //	guest record DIR               prints what a capture to it needs, as a Record
 //	guest forget TYPE DESCRIPTION  takes a key out of root's user keyring
@@ -40,7 +41,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: guest write|compare FILE KEY SIZE | guest grow DIR... | guest grown DIR BLOCKS | guest equal FILE FILE | guest mkdir|record DIR | guest forget TYPE DESCRIPTION | guest session PROGRAM ARG... | guest lacks HEX DIR... [--but NAME]")
+var errUsage = errors.New("usage: guest write|compare FILE KEY SIZE | guest grow DIR... | guest grown DIR BLOCKS | guest equal FILE FILE | guest mkdir|record DIR | guest alua SERIAL NAME | guest forget TYPE DESCRIPTION | guest session PROGRAM ARG... | guest lacks HEX DIR... [--but NAME]")
 
 func run(args []string) error {
 	if len(args) < 2 {
@@ -51,6 +52,8 @@ func run(args []string) error {
 		return grow(args[1:])
 	case verb == "mkdir" && len(args) == 2:
 		return os.Mkdir(args[1], 0o755)
+	case verb == "alua" && len(args) == 3:
+		return alua(args[1], args[2])
 	case verb == "record" && len(args) == 2:
 		return record(args[1])
 	case verb == "forget" && len(args) == 3:

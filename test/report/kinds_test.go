@@ -16,8 +16,6 @@ type crash struct {
 	// title is of the report, the same on each kernel; significant are the functions that count.
 	title       string
 	significant []string
-
-	when when
 }
 
 // possible reports whether an architecture can crash like that. The module is built for amd64 and arm64.
@@ -30,15 +28,6 @@ func (c crash) possible(arch string) bool {
 	}
 	return c.name == "sysrq"
 }
-
-// when is in which runs of the tests a crash is made.
-type when int
-
-const (
-	always   when = iota
-	anyList       // with GOKEXEC_VM_MATRIX
-	complete      // with GOKEXEC_VM_REPORT=all
-)
 
 // ofModule makes the names of functions of the module, called through the parameter's file in sysfs.
 func ofModule(names ...string) []string {
@@ -56,39 +45,39 @@ func throughSysfs(names ...string) []string {
 // crashes are all ways.
 func crashes() []crash {
 	return []crash{
-		{name: "null", kind: oops.NullDereference, param: "null", when: always,
+		{name: "null", kind: oops.NullDereference, param: "null",
 			title: "NULL pointer dereference in crash_read [crashmodule]", significant: throughSysfs("crash_read", "crash_null_inner", "crash_null")},
-		{name: "softlockup", kind: oops.SoftLockup, param: "softlockup", when: always, sysctl: []string{"kernel/watchdog_thresh=3", "kernel/softlockup_panic=1"},
+		{name: "softlockup", kind: oops.SoftLockup, param: "softlockup", sysctl: []string{"kernel/watchdog_thresh=3", "kernel/softlockup_panic=1"},
 			title: "soft lockup in crash_spin [crashmodule]", significant: throughSysfs("crash_spin", "crash_soft_lockup")},
-		{name: "timer", kind: oops.NullDereference, param: "timer", when: anyList,
+		{name: "timer", kind: oops.NullDereference, param: "timer",
 			title: "NULL pointer dereference in crash_read [crashmodule]", significant: ofModule("crash_read", "crash_timer_function")},
-		{name: "work", kind: oops.NullDereference, param: "work", when: anyList,
+		{name: "work", kind: oops.NullDereference, param: "work",
 			title: "NULL pointer dereference in crash_read [crashmodule]", significant: ofModule("crash_read", "crash_work_function")},
-		{name: "list", kind: oops.ListCorruption, param: "list", when: anyList,
+		{name: "list", kind: oops.ListCorruption, param: "list",
 			title: "list corruption in crash_list [crashmodule]", significant: throughSysfs("crash_list")},
-		{name: "bug", kind: oops.Bug, param: "bug", when: anyList,
+		{name: "bug", kind: oops.Bug, param: "bug",
 			title: "kernel BUG in crash_bug [crashmodule]", significant: throughSysfs("crash_bug")},
-		{name: "warn", kind: oops.Warning, param: "warn", when: anyList, sysctl: []string{"kernel/panic_on_warn=1"},
+		{name: "warn", kind: oops.Warning, param: "warn", sysctl: []string{"kernel/panic_on_warn=1"},
 			title: "WARNING in crash_warn [crashmodule]", significant: throughSysfs("crash_warn")},
-		{name: "stack", kind: oops.StackOverflow, param: "stack", when: anyList,
+		{name: "stack", kind: oops.StackOverflow, param: "stack",
 			title: "stack overflow in crash_recurse [crashmodule]", significant: ofModule("crash_recurse")},
-		{name: "hungtask", kind: oops.HungTask, param: "hungtask", when: anyList, sysctl: []string{"kernel/hung_task_timeout_secs=3", "kernel/hung_task_panic=1"},
+		{name: "hungtask", kind: oops.HungTask, param: "hungtask", sysctl: []string{"kernel/hung_task_timeout_secs=3", "kernel/hung_task_panic=1"},
 			title: "task hung in crash_wait_for_mutex [crashmodule]", significant: ofModule("crash_wait_for_mutex")},
-		{name: "oom", kind: oops.OutOfMemory, trigger: eatMemory, when: anyList, sysctl: []string{"vm/panic_on_oom=2"}, title: "out of memory"},
-		{name: "nmi", kind: oops.NMI, trigger: func(g *vmlab.Guest) { g.HMP("nmi") }, when: anyList, sysctl: []string{"kernel/unknown_nmi_panic=1"}, title: "NMI"},
-		{name: "sysrq", kind: oops.SysRq, trigger: (*vmlab.Guest).Crash, when: complete, title: "crash by SysRq"},
-		{name: "sysrq-irq", kind: oops.SysRq, trigger: pressSysRq, when: anyList, sysctl: []string{"kernel/sysrq=1"}, title: "crash by SysRq"},
-		{name: "gp", kind: oops.GeneralProtection, param: "gp", when: complete,
+		{name: "oom", kind: oops.OutOfMemory, trigger: eatMemory, sysctl: []string{"vm/panic_on_oom=2"}, title: "out of memory"},
+		{name: "nmi", kind: oops.NMI, trigger: func(g *vmlab.Guest) { g.HMP("nmi") }, sysctl: []string{"kernel/unknown_nmi_panic=1"}, title: "NMI"},
+		{name: "sysrq", kind: oops.SysRq, trigger: (*vmlab.Guest).Crash, title: "crash by SysRq"},
+		{name: "sysrq-irq", kind: oops.SysRq, trigger: pressSysRq, sysctl: []string{"kernel/sysrq=1"}, title: "crash by SysRq"},
+		{name: "gp", kind: oops.GeneralProtection, param: "gp",
 			title: "general protection fault in crash_read [crashmodule]", significant: throughSysfs("crash_read", "crash_general_protection")},
-		{name: "fault", kind: oops.PageFault, param: "fault", when: complete,
+		{name: "fault", kind: oops.PageFault, param: "fault",
 			title: "page fault in crash_read [crashmodule]", significant: throughSysfs("crash_read", "crash_page_fault")},
-		{name: "divide", kind: oops.DivideError, param: "divide", when: complete,
+		{name: "divide", kind: oops.DivideError, param: "divide",
 			title: "divide error in crash_divide [crashmodule]", significant: throughSysfs("crash_divide")},
-		{name: "opcode", kind: oops.InvalidOpcode, param: "opcode", when: complete,
+		{name: "opcode", kind: oops.InvalidOpcode, param: "opcode",
 			title: "invalid opcode in crash_invalid_opcode [crashmodule]", significant: throughSysfs("crash_invalid_opcode")},
-		{name: "call", kind: oops.NullDereference, param: "call", when: complete,
+		{name: "call", kind: oops.NullDereference, param: "call",
 			title: "NULL pointer dereference in crash_call_nowhere [crashmodule]", significant: throughSysfs("crash_call_nowhere")},
-		{name: "panic", kind: oops.OtherPanic, param: "panic", when: complete,
+		{name: "panic", kind: oops.OtherPanic, param: "panic",
 			title: "panic in crash_panic [crashmodule]", significant: throughSysfs("crash_panic")},
 	}
 }

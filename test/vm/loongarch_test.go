@@ -7,8 +7,8 @@ import (
 )
 
 // The main job on loong64, whose kernels are told all by the command line, by kexec_load: Debian's have nothing else.
-func TestVMCrashLoongArch(t *testing.T) {
-	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
+func TestVMBuiltLoongArch(t *testing.T) {
+	vmlab.BuiltMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		cfg := archMachineFor(t, k)
 		cfg.Memory, cfg.CPUs, cfg.CrashKernel = 1536, 1, "384M"
 		g := vmlab.Boot(t, cfg)

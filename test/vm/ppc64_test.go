@@ -26,8 +26,8 @@ func ppc64Load(t *testing.T, g *vmlab.Guest, more ...string) {
 }
 
 // The main job on ppc64le by kexec_load.
-func TestVMCrashPPC64(t *testing.T) {
-	vmlab.MoreArchMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
+func TestVMBuiltPPC64(t *testing.T) {
+	vmlab.BuiltMatrix(t, func(t *testing.T, k *vmlab.Kernel) {
 		cfg := archMachine(t, k)
 		cfg.Memory, cfg.CrashKernel = 1024, "320M"
 		g := vmlab.Boot(t, cfg)

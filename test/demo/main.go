@@ -124,7 +124,7 @@ func (d *demo) guest(argv ...string) error {
 
 // configuration is the machine's gokexec.conf.
 // An emulated CPU of a busy host may take longer for the report than the 10 seconds of the default.
-const configuration = "[Kernel]\nAppend=console=ttyS0\n\n[Capture]\nTarget=raw:/dev/nvme0n1\nReportTimeout=60\n"
+const configuration = "[Kernel]\nAppend=console=ttyS0\n\n[Capture]\nTarget=raw:/dev/nvme0n1\nReportTimeout=600\n"
 
 func (d *demo) load() error {
 	for _, argv := range [][]string{

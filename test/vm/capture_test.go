@@ -32,7 +32,7 @@ func TestVMCaptureFilesystem(t *testing.T) {
 	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		disk := emptyDisk(t, "ext4.img", 2<<30)
 		run(t, "mke2fs", "-q", "-t", "ext4", "-U", filesystemUUID, disk)
-		cfg := crashMachine(t, k, "--report-timeout", "60", "--set", "nvme", "--fstype", "ext4", "--final-action", "poweroff", "fs:UUID="+filesystemUUID+":/var/crash")
+		cfg := crashMachine(t, k, "--report-timeout", "600", "--set", "nvme", "--fstype", "ext4", "--final-action", "poweroff", "fs:UUID="+filesystemUUID+":/var/crash")
 		cfg.Disks, cfg.CPUs = []vmlab.Disk{{Size: 64 << 20}, {Source: disk}}, 3
 		g := vmlab.Boot(t, cfg)
 		loadCrash(t, g, "--cpus", "2")
@@ -287,7 +287,7 @@ func TestVMCaptureSmall(t *testing.T) {
 			t.Parallel()
 			k := vmlab.GetTestKernel(t, name)
 			// An emulated CPU on a busy host takes longer than the default.
-			cfg := crashMachine(t, k, "--report-timeout", "60", "--set", "nvme", "raw:/dev/nvme0n1")
+			cfg := crashMachine(t, k, "--report-timeout", "600", "--set", "nvme", "raw:/dev/nvme0n1")
 			cfg.CrashKernel = "88M"
 			g := vmlab.Boot(t, cfg)
 			t.Log(g.Must(gokexec, "load", "--crash", guestKernel, "--initrd", guestInitrd, "--append", k.ConsoleArg()))

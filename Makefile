@@ -95,7 +95,7 @@ NORACE := ^Test(FullDisk|BoundedMemory|MakedumpfileCommandLines|HostileUnpack|Ho
 # The race detector needs cgo, the packages under test do not. Hostile files of cmd/gokexec are bounded by
 # address space, of which the detector takes more.
 unit:
-	CGO_ENABLED=1 $(GO) test -race -skip '^TestVM|$(NORACE)' ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m -skip '^TestVM|$(NORACE)' ./...
 	CGO_ENABLED=0 $(GO) test -run 'Hostile|$(NORACE)' ./cmd/gokexec ./pkg/capture ./pkg/bootimage ./pkg/hotplug ./pkg/pagefilter ./internal/decompress ./test/differential
 
 vm:

@@ -197,4 +197,4 @@ func imageErrnoHint(errno unix.Errno) string {
 
 // DiskKeyHint is what to do about the key of an encrypted disk that is in no keyring.
 const DiskKeyHint = "put it into root's user keyring: cryptsetup open --test-passphrase DEVICE --link-vk-to-keyring '@u::%logon:DESCRIPTION' (cryptsetup 2.7), " +
-	"or keyctl padd logon DESCRIPTION @u; gokexec arm adds that of a LUKS1 volume by itself. A key that nothing needs any more is a directory to be removed from /" + machine.DiskKeys
+	"or keyctl padd logon DESCRIPTION @u; gokexec arm and gokexec initramfs add that of a LUKS1 volume, which cryptsetup does not. A key that nothing needs any more is a directory to be removed from /" + machine.DiskKeys

@@ -72,13 +72,13 @@ func (c *crash) run(t *testing.T, k *vmlab.Kernel, layouts []*layout) {
 			}
 		}
 		g.WriteFile("/etc/gokexec.conf", conf)
+		planted = g.PlantAll(64) // before memory is added, which the host does not see
 		if c.arm != nil {
 			c.arm(g, layouts)
 		} else {
 			t.Log(g.Must(gokexec, "arm"))
 			g.keepsKeys(layouts, g.keysOf(layouts))
 		}
-		planted = g.PlantAll(64)
 		g.WriteFile("/dev/kmsg", "<3>"+lastWords+"\n")
 		g.Crash()
 		if end := g.WaitEnd(); end.Reason != "guest-reset" {
@@ -113,9 +113,7 @@ func (c *crash) run(t *testing.T, k *vmlab.Kernel, layouts []*layout) {
 	if err != nil || d.Incomplete() {
 		t.Errorf("the kernel's pages in the dump: %v; incomplete %v", err, d.Incomplete())
 	}
-	for _, key := range c.keys { // the dump has all memory of the kernel
-		g.must(last, fmt.Sprintf("guest lacks %x $top --but vmcore", key))
-	}
+	g.lacks(last, c.keys, "$top --but vmcore") // which has all memory of the kernel
 	g.Reboot("poweroff")
 	g.WaitEnd()
 }
@@ -131,6 +129,19 @@ func (g *guest) keysOf(layouts []*layout) (keys [][]byte) {
 		keys = slices.AppendSeq(keys, maps.Values(r.Keys))
 	}
 	return keys
+}
+
+// lacks looks for keys in the files of directories.
+func (g *guest) lacks(l *layout, keys [][]byte, dirs string) {
+	g.T.Helper()
+	if len(keys) == 0 {
+		return
+	}
+	var all []string
+	for _, key := range keys {
+		all = append(all, hex.EncodeToString(key))
+	}
+	g.must(l, "guest lacks "+strings.Join(all, ",")+" "+dirs)
 }
 
 // keepsKeys looks for keys in what gokexec has written, and in what its commands say.

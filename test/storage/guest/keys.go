@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -38,10 +39,14 @@ func session(argv []string) error {
 }
 
 // lacks looks for bytes in files.
-func lacks(text string, dirs []string) error {
-	key, err := hex.DecodeString(text)
-	if err != nil {
-		return err
+func lacks(list string, dirs []string) error {
+	var forms [][]byte
+	for text := range strings.SplitSeq(list, ",") {
+		key, err := hex.DecodeString(text)
+		if err != nil {
+			return err
+		}
+		forms = append(forms, key, []byte(text), []byte(strings.ToUpper(text)))
 	}
 	but := ""
 	if n := len(dirs); n > 2 && dirs[n-2] == "--but" {
@@ -71,8 +76,10 @@ func lacks(text string, dirs []string) error {
 				return err
 			}
 			files++
-			if bytes.Contains(b, key) || bytes.Contains(bytes.ToLower(b), []byte(text)) {
-				return fmt.Errorf("the bytes are in %s", name)
+			for n, form := range forms {
+				if bytes.Contains(b, form) {
+					return fmt.Errorf("form %d of the bytes is in %s", n, name)
+				}
 			}
 			return nil
 		})

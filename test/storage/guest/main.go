@@ -11,7 +11,7 @@
 //	guest record DIR               prints what a capture to it needs, as a Record
 //	guest forget TYPE DESCRIPTION  takes a key out of root's user keyring
 //	guest session PROGRAM ARG...   runs a program with a session keyring of its own, as a service has
-//	guest lacks HEX DIR... [--but NAME]  looks for bytes, and their hexadecimal digits, in all files of a filesystem below,
+//	guest lacks HEX[,HEX] DIR... [--but NAME]  looks for bytes, and their hexadecimal digits, in all files of a filesystem below,
 //	                               apart from those of a name
 //
 // SIZE is in bytes, a multiple of the block's.
@@ -41,7 +41,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: guest write|compare FILE KEY SIZE | guest grow DIR... | guest grown DIR BLOCKS | guest equal FILE FILE | guest mkdir|record DIR | guest alua SERIAL NAME | guest forget TYPE DESCRIPTION | guest session PROGRAM ARG... | guest lacks HEX DIR... [--but NAME]")
+var errUsage = errors.New("usage: guest write|compare FILE KEY SIZE | guest grow DIR... | guest grown DIR BLOCKS | guest equal FILE FILE | guest mkdir|record DIR | guest alua SERIAL NAME | guest forget TYPE DESCRIPTION | guest session PROGRAM ARG... | guest lacks HEX[,HEX] DIR... [--but NAME]")
 
 func run(args []string) error {
 	if len(args) < 2 {

@@ -5,20 +5,18 @@ import (
 	"math"
 	"strings"
 
-	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/elfcore"
-	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
 
 // prepareDT reads the image once: some of these machines have little memory.
-func prepareDT(p *Plan, host *machine.Host, in *Inputs) (fill func() error, err error) {
+func prepareDT(p *Plan, host *machine.Host, in *Inputs) (fill func(*layout, []byte) error, err error) {
 	kernel, err := p.readDTKernel(in.image)
 	if err != nil {
 		return nil, err
 	}
-	return func() error { return p.planDT(host, in, kernel) }, nil
+	return func(l *layout, initrd []byte) error { return p.planDT(l, host, in, kernel, initrd) }, nil
 }
 
 // planDT places and makes the segments for arm64 and riscv64. From the lowest
@@ -26,28 +24,14 @@ func prepareDT(p *Plan, host *machine.Host, in *Inputs) (fill func() error, err 
 // what is small, the Image and the initrd. On riscv64 the Image comes first, since
 // kernels before 6.4 can't use memory below themselves (arch/riscv/kernel/
 // elf_kexec.c does so too).
-func (p *Plan) planDT(host *machine.Host, in *Inputs, kernel *dtKernel) error {
-	spec := p.Spec
-	if err := p.fits(host, spec.Kind); err != nil {
-		return err
-	}
-	initrd, err := p.Initrd.bytes(in.Initrd)
-	if err != nil {
-		return err
-	}
+func (p *Plan) planDT(l *layout, host *machine.Host, in *Inputs, kernel *dtKernel, initrd []byte) error {
 	tree, err := deviceTree(host, in.DTB)
 	if err != nil {
 		return err
 	}
-	p.NoChecks, p.Serial = spec.NoChecks, spec.Serial
-	p.KernelCmdline = p.Cmdline
-	l, err := newLayout(host, p)
-	if err != nil {
-		return err
-	}
 	l.topDown = false
-	tell := &chosen{cmdline: p.Cmdline, seed: spec.Seed}
-	kernelAt, err := p.placeDT(l, host, spec, kernel, initrd, tell)
+	tell := &chosen{cmdline: p.Cmdline, seed: p.Spec.Seed}
+	kernelAt, err := p.placeDT(l, host, kernel, initrd, tell)
 	if err != nil {
 		return err
 	}
@@ -66,18 +50,13 @@ func (p *Plan) planDT(host *machine.Host, in *Inputs, kernel *dtKernel) error {
 	}
 	l.fill(RoleDTB, dtb)
 	l.fill(RoleKernel, kernel.data)
-	l.fill(RoleInitrd, initrd)
 	p.KernelEntry = kernelAt.Start
 	p.Segments = l.sorted()
 	return p.addPurgatory(host, nil)
 }
 
 // placeDT finds room for all but the device tree, which tells of the others.
-func (p *Plan) placeDT(l *layout, host *machine.Host, spec *Spec, kernel *dtKernel, initrd []byte, tell *chosen) (kernelAt memmap.Range, err error) {
-	size, err := purgatory.MemSize(p.Arch.Machine)
-	if err != nil {
-		return kernelAt, err
-	}
+func (p *Plan) placeDT(l *layout, host *machine.Host, kernel *dtKernel, initrd []byte, tell *chosen) (kernelAt memmap.Range, err error) {
 	kernelFirst := p.Kind == machine.Boot || protocolOf(p.Arch.Machine).kernelFirst
 	if kernelFirst {
 		if kernelAt, err = kernel.place(l, host); err != nil {
@@ -86,14 +65,13 @@ func (p *Plan) placeDT(l *layout, host *machine.Host, spec *Spec, kernel *dtKern
 		l.free = l.free.Intersect(memmap.NewSet(memmap.Range{Start: kernelAt.Start, End: math.MaxUint64}))
 	}
 	if p.Kind == machine.Crash {
-		p.LoadFlags |= kexec.LoadOnCrash
-		if tell.elfcorehdr, err = p.dtDump(l, host, spec, initrd); err != nil {
+		if tell.elfcorehdr, err = p.addHeader(l, host, initrd, elfcore.BuildOptions{}); err != nil {
 			return kernelAt, err
 		}
 		p.Usable = usableMemory(host)
 		tell.usable = p.Usable
 	}
-	if _, err = l.place(host, RolePurgatory, memmap.Hole{Size: size, Align: purgatory.Align}); err != nil {
+	if err = l.placePurgatory(host, memmap.Hole{}); err != nil {
 		return kernelAt, err
 	}
 	if !kernelFirst {
@@ -101,13 +79,9 @@ func (p *Plan) placeDT(l *layout, host *machine.Host, spec *Spec, kernel *dtKern
 			return kernelAt, err
 		}
 	}
-	if len(initrd) == 0 {
-		return kernelAt, nil
-	}
 	hole := kernel.window(kernelAt, uint64(len(initrd)))
 	hole.Align = max(kernel.page, host.Page())
-	at, err := l.place(host, RoleInitrd, hole)
-	tell.initrd = memmap.Range{Start: at.Start, End: at.Start + memmap.PhysAddr(len(initrd))}
+	tell.initrd, err = l.placeInitrd(host, initrd, hole)
 	return kernelAt, err
 }
 
@@ -119,18 +93,6 @@ func (k *dtKernel) window(kernelAt memmap.Range, size uint64) memmap.Hole {
 		h.Min = kernelAt.Start
 	}
 	return h
-}
-
-// dtDump makes and places the elfcorehdr.
-func (p *Plan) dtDump(l *layout, host *machine.Host, spec *Spec, initrd []byte) (memmap.Range, error) {
-	if host.Dump == nil {
-		return memmap.Range{}, p.noDump(host)
-	}
-	hotplug, err := p.wantHotplug(host, spec, initrd)
-	if err != nil {
-		return memmap.Range{}, err
-	}
-	return p.addHeader(l, host, hotplug, elfcore.BuildOptions{})
 }
 
 // dtControlPages: control code and a copy of VMCOREINFO; no page tables for a crash.

@@ -9,7 +9,6 @@ import (
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/bootimage"
 	"github.com/gokexec/gokexec/pkg/elfcore"
-	"github.com/gokexec/gokexec/pkg/kexec"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
 )
@@ -20,7 +19,7 @@ func loongArchProtocol() protocol {
 	return protocol{
 		machine: elf.EM_LOONGARCH,
 		formats: []bootimage.Format{bootimage.FormatLoongArch, bootimage.FormatELF},
-		prepare: func(p *Plan, host *machine.Host, in *Inputs) (func() error, error) {
+		prepare: func(p *Plan, host *machine.Host, in *Inputs) (func(*layout, []byte) error, error) {
 			image := in.image.LoongArch
 			switch {
 			case image == nil:
@@ -30,7 +29,7 @@ func loongArchProtocol() protocol {
 			case image.Entry < image.LoadOffset || image.Entry-image.LoadOffset >= image.ImageSize:
 				return nil, fmt.Errorf("its entry %#x is not in the %#x bytes from %#x on that it takes", image.Entry, image.ImageSize, image.LoadOffset)
 			}
-			return func() error { return p.planLoongArch(host, in) }, nil
+			return func(l *layout, initrd []byte) error { return p.planLoongArch(l, host, in, initrd) }, nil
 		},
 		destinations: destinations,
 	}
@@ -45,27 +44,16 @@ const (
 )
 
 // planLoongArch places and makes the segments, from the lowest address up, the Image first.
-func (p *Plan) planLoongArch(host *machine.Host, in *Inputs) error {
-	if err := p.fits(host, p.Spec.Kind); err != nil {
-		return err
-	}
+func (p *Plan) planLoongArch(l *layout, host *machine.Host, in *Inputs, initrd []byte) error {
 	image := in.image.LoongArch
 	kernel, err := in.image.Bytes()
-	if err != nil {
-		return err
-	}
-	initrd, err := p.Initrd.bytes(in.Initrd)
 	if err != nil {
 		return err
 	}
 	if strings.HasPrefix(string(initrd[:min(len(initrd), len(loongArchCmdline))]), loongArchCmdline[:len(loongArchCmdline)-1]) {
 		return errors.New("the initrd begins with \"kexec\", and the kernel would take it for the command line")
 	}
-	if _, err := p.Spec.Serial.purgatory(host); err != nil {
-		return err
-	}
-	l, err := newLayout(host, p)
-	if err != nil {
+	if _, err := p.Serial.purgatory(host); err != nil {
 		return err
 	}
 	l.topDown, p.NoChecks = false, true
@@ -79,34 +67,24 @@ func (p *Plan) planLoongArch(host *machine.Host, in *Inputs) error {
 	p.Entry = p.KernelEntry
 	words := []string{strings.TrimSpace(loongArchCmdline)}
 	if p.Kind == machine.Crash {
-		p.LoadFlags |= kexec.LoadOnCrash
 		for _, r := range host.Crash {
 			words = append(words, fmt.Sprintf("mem=%#x@%#x", r.Size(), uint64(r.Start)))
 		}
-		if host.Dump == nil {
-			return p.noDump(host)
-		}
-		hotplug, err := p.wantHotplug(host, p.Spec, initrd)
-		if err != nil {
-			return err
-		}
-		header, err := p.addHeader(l, host, hotplug, elfcore.BuildOptions{})
+		header, err := p.addHeader(l, host, initrd, elfcore.BuildOptions{})
 		if err != nil {
 			return err
 		}
 		// Without the size all memory behind it would be reserved.
 		words = append(words, fmt.Sprintf("elfcorehdr=%#x@%#x", header.Size(), uint64(header.Start)))
 	}
-	if len(initrd) > 0 {
-		at, err := l.place(host, RoleInitrd, memmap.Hole{Size: uint64(len(initrd)), Min: at.End})
-		if err != nil {
-			return err
-		}
-		l.fill(RoleInitrd, initrd)
-		words = append(words, fmt.Sprintf("initrd=%#x,%#x", uint64(at.Start), len(initrd)))
+	initrdAt, err := l.placeInitrd(host, initrd, memmap.Hole{Min: at.End})
+	if err != nil {
+		return err
 	}
-	// In front: a word behind a "--" would be init's.
-	p.KernelCmdline = strings.TrimRight(strings.Join(append(words, p.Cmdline), " "), " ")
+	if !initrdAt.Empty() {
+		words = append(words, fmt.Sprintf("initrd=%#x,%#x", uint64(initrdAt.Start), initrdAt.Size()))
+	}
+	p.prepend(words...)
 	if f := p.checkCmdline(); f.Level == advice.Failure {
 		return f.Problem()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/machine"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -128,6 +129,31 @@ func (l *layout) noRoom(host *machine.Host, role Role, h memmap.Hole, err error)
 	p := l.plan.noRoom("", region, total).Problem()
 	p.Err = errors.Join(p.Err, err)
 	return p
+}
+
+// placeInitrd places an initrd, if there is one, in the hole, and gives the memory that it takes to the byte.
+func (l *layout) placeInitrd(host *machine.Host, initrd []byte, h memmap.Hole) (at memmap.Range, err error) {
+	if len(initrd) == 0 {
+		return at, nil
+	}
+	h.Size = uint64(len(initrd))
+	if at, err = l.place(host, RoleInitrd, h); err != nil {
+		return at, err
+	}
+	l.fill(RoleInitrd, initrd)
+	at.End = at.Start + memmap.PhysAddr(len(initrd))
+	return at, nil
+}
+
+// placePurgatory places the purgatory in the hole; addPurgatory fills it.
+func (l *layout) placePurgatory(host *machine.Host, h memmap.Hole) error {
+	size, err := purgatory.MemSize(l.plan.Arch.Machine)
+	if err != nil {
+		return err
+	}
+	h.Size, h.Align = size, purgatory.Align
+	_, err = l.place(host, RolePurgatory, h)
+	return err
 }
 
 // fill sets the data of the segment of that role.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/gokexec/gokexec/internal/purgatory"
 	"github.com/gokexec/gokexec/pkg/bootimage"
@@ -21,12 +20,12 @@ func ppc64Protocol() protocol {
 	return protocol{
 		machine: elf.EM_PPC64,
 		formats: []bootimage.Format{bootimage.FormatELF},
-		prepare: func(p *Plan, host *machine.Host, in *Inputs) (func() error, error) {
+		prepare: func(p *Plan, host *machine.Host, in *Inputs) (func(*layout, []byte) error, error) {
 			kernel, err := ppc64KernelOf(in.image)
 			if err != nil {
 				return nil, err
 			}
-			return func() error { return p.planPPC64(host, in, kernel) }, nil
+			return func(l *layout, initrd []byte) error { return p.planPPC64(l, host, in, kernel, initrd) }, nil
 		},
 		imageHint: "give a vmlinux for ppc64le that was built with CONFIG_RELOCATABLE=y, as distributions' are",
 		destinations: func(host *machine.Host) memmap.Set {
@@ -99,27 +98,13 @@ func ppc64Reach(host *machine.Host) memmap.Set {
 }
 
 // planPPC64 places and makes the segments, from the lowest address up.
-func (p *Plan) planPPC64(host *machine.Host, in *Inputs, kernel *ppc64Kernel) error {
-	spec := p.Spec
-	if err := p.fits(host, spec.Kind); err != nil {
-		return err
-	}
-	initrd, err := p.Initrd.bytes(in.Initrd)
-	if err != nil {
-		return err
-	}
+func (p *Plan) planPPC64(l *layout, host *machine.Host, in *Inputs, kernel *ppc64Kernel, initrd []byte) error {
 	tree, err := deviceTree(host, in.DTB)
 	if err != nil {
 		return err
 	}
 	if host.DeviceTree == nil {
 		return errors.New("the machine's device tree is not known, and with it where segments may lie")
-	}
-	p.NoChecks, p.Serial = spec.NoChecks, spec.Serial
-	p.KernelCmdline = p.Cmdline
-	l, err := newLayout(host, p)
-	if err != nil {
-		return err
 	}
 	l.topDown, l.free = false, l.free.Intersect(ppc64Reach(host))
 	kernelAt, err := l.place(host, RoleKernel, memmap.Hole{Size: kernel.memSize, Align: ppc64Align})
@@ -134,21 +119,14 @@ func (p *Plan) planPPC64(host *machine.Host, in *Inputs, kernel *ppc64Kernel) er
 			return err
 		}
 	}
-	size, err := purgatory.MemSize(p.Arch.Machine)
-	if err != nil {
+	if err := l.placePurgatory(host, memmap.Hole{}); err != nil {
 		return err
 	}
-	if _, err := l.place(host, RolePurgatory, memmap.Hole{Size: size, Align: purgatory.Align}); err != nil {
+	if told.initrd, err = l.placeInitrd(host, initrd, memmap.Hole{}); err != nil {
 		return err
 	}
-	if len(initrd) > 0 {
-		at, err := l.place(host, RoleInitrd, memmap.Hole{Size: uint64(len(initrd))})
-		if err != nil {
-			return err
-		}
-		l.fill(RoleInitrd, initrd)
-		told.initrd = memmap.Range{Start: at.Start, End: at.Start + memmap.PhysAddr(len(initrd))}
-		told.reserve(at)
+	if !told.initrd.Empty() {
+		told.reserve(wholePages(told.initrd, host.Page()))
 	}
 	told.cmdline = p.KernelCmdline
 	dtb, err := told.blob(tree, p.ppc64Slack(host, tree.Root))
@@ -165,39 +143,27 @@ func (p *Plan) planPPC64(host *machine.Host, in *Inputs, kernel *ppc64Kernel) er
 		return err
 	}
 	// The kernel copies the beginning of what it enters to address 0, and sends the other CPUs into it.
-	for i := range p.Segments {
-		if s := &p.Segments[i]; s.Role == RolePurgatory {
-			copy(s.Data[4:ppc64Head], kernel.data[4:])
-		}
-	}
+	s, _ := p.Segment(RolePurgatory)
+	copy(s.Data[4:ppc64Head], kernel.data[4:])
 	return nil
 }
 
 // ppc64Dump makes what only a crash kernel has: the backup of the memory from 0 on, which it uses, and the elfcorehdr. The
 // kernel finds the backup by its physical address 0 (arch/powerpc/kexec/crash.c, sync_backup_region_phdr).
 func (p *Plan) ppc64Dump(l *layout, host *machine.Host, initrd []byte, told *ppc64Told) (*elfcore.Backup, error) {
-	p.LoadFlags |= kexec.LoadOnCrash
-	if host.Dump == nil {
-		return nil, p.noDump(host)
-	}
-	hotplug, err := p.wantHotplug(host, p.Spec, initrd)
-	if err != nil {
-		return nil, err
-	}
 	low := memmap.Range{End: memmap.PhysAddr(p.Arch.BackedUp)}
 	at, err := l.place(host, RoleBackup, memmap.Hole{Size: low.Size()})
 	if err != nil {
 		return nil, err
 	}
 	backup := &elfcore.Backup{Source: low, Dest: at.Start}
-	header, err := p.addHeader(l, host, hotplug, elfcore.BuildOptions{Backup: backup})
+	header, err := p.addHeader(l, host, initrd, elfcore.BuildOptions{Backup: backup})
 	if err != nil {
 		return nil, err
 	}
 	region, _ := host.CrashRegion()
 	told.reserve(memmap.Range{Start: low.End, End: region.Start}, at, header)
 	told.usable = memmap.NewSet(memmap.Range{End: region.End}).Union(told.firmware).Union(memmap.NewSet(host.Dump.CMA...))
-	// In front, as kexec_file_load puts it: a word behind a "--" would be init's.
-	p.KernelCmdline = strings.TrimRight(fmt.Sprintf("elfcorehdr=%v %s", header.Start, p.Cmdline), " ")
+	p.prepend(fmt.Sprintf("elfcorehdr=%v", header.Start))
 	return backup, nil
 }

@@ -32,9 +32,9 @@ type protocol struct {
 
 	// Of kexec_load, by kexec_load.
 
-	// prepare looks at the image, and gives what places and fills the segments. Nil:
+	// prepare looks at the image, and gives what places and fills the segments: see Plan.fill. Nil:
 	// gokexec plans no kexec_load for this architecture.
-	prepare func(p *Plan, host *machine.Host, in *Inputs) (fill func() error, err error)
+	prepare func(p *Plan, host *machine.Host, in *Inputs) (fill func(l *layout, initrd []byte) error, err error)
 	// imageHint is what to do about an image that prepare refuses.
 	imageHint string
 	// destinations is the memory that the segments of an ordinary kexec may go to.

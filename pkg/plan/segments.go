@@ -61,7 +61,7 @@ func (in *Inputs) newSegments(host *machine.Host, file *Plan) (*Plan, error) {
 	if finding := p.checkCmdline(); finding.Level == advice.Failure {
 		return nil, finding.Problem()
 	}
-	if err := fill(); err != nil {
+	if err := p.fill(host, in, fill); err != nil {
 		return nil, err
 	}
 	if entry := p.Spec.Options.Entry; entry != 0 {
@@ -70,35 +70,43 @@ func (in *Inputs) newSegments(host *machine.Host, file *Plan) (*Plan, error) {
 	return p, nil
 }
 
-// planX86 places and makes all segments. What others depend on comes first: the
-// backup's address is in the elfcorehdr, that of the elfcorehdr on the command
-// line, and both are missing from the memory map in boot_params.
-func (p *Plan) planX86(host *machine.Host, in *Inputs) error {
-	spec := p.Spec
-	if err := p.fits(host, spec.Kind); err != nil {
+// fill makes the segments, from what is the same on every architecture on.
+func (p *Plan) fill(host *machine.Host, in *Inputs, fill func(l *layout, initrd []byte) error) error {
+	if err := p.fits(host, p.Kind); err != nil {
 		return err
-	}
-	kernel, err := x86KernelOf(in.image)
-	if err != nil {
-		return fmt.Errorf("kernel %s: %w", p.Kernel.Path, err)
 	}
 	initrd, err := p.Initrd.bytes(in.Initrd)
 	if err != nil {
 		return err
 	}
-	p.NoChecks, p.Serial = spec.NoChecks, spec.Serial
-	p.KernelCmdline = p.Cmdline
-	if p.Kind == machine.Boot {
-		p.E820 = bootE820(host)
+	p.NoChecks, p.Serial, p.KernelCmdline = p.Spec.NoChecks, p.Spec.Serial, p.Cmdline
+	if p.Kind == machine.Crash {
+		p.LoadFlags |= kexec.LoadOnCrash
 	}
 	l, err := newLayout(host, p)
 	if err != nil {
 		return err
 	}
+	return fill(l, initrd)
+}
+
+// prepend puts words in front of the command line, as kexec_file_load does: a word behind a "--" would be init's.
+func (p *Plan) prepend(words ...string) {
+	p.KernelCmdline = strings.TrimRight(strings.Join(append(words, p.KernelCmdline), " "), " ")
+}
+
+// planX86 places and makes all segments. What others depend on comes first: the
+// backup's address is in the elfcorehdr, that of the elfcorehdr on the command
+// line, and both are missing from the memory map in boot_params.
+func (p *Plan) planX86(l *layout, host *machine.Host, in *Inputs, initrd []byte) error {
+	spec := p.Spec
+	kernel, err := x86KernelOf(in.image)
+	if err != nil {
+		return fmt.Errorf("kernel %s: %w", p.Kernel.Path, err)
+	}
 	var backup *elfcore.Backup
 	if p.Kind == machine.Crash {
-		p.LoadFlags |= kexec.LoadOnCrash
-		if backup, err = p.planDump(l, host, spec, initrd); err != nil {
+		if backup, err = p.planDump(l, host, initrd); err != nil {
 			return err
 		}
 	}
@@ -119,7 +127,6 @@ func (p *Plan) planX86(host *machine.Host, in *Inputs) error {
 		}
 	}
 	l.fill(RoleKernel, kernel.data)
-	l.fill(RoleInitrd, initrd)
 	p.KernelEntry = kernelAt.Start + memmap.PhysAddr(kernel.entry)
 	p.Segments = l.sorted()
 	return p.addPurgatory(host, backup)
@@ -127,10 +134,6 @@ func (p *Plan) planX86(host *machine.Host, in *Inputs) error {
 
 // placeX86 finds room for what needs nothing more of its own but the address.
 func (p *Plan) placeX86(l *layout, host *machine.Host, kernel *x86Kernel, params *bootParams, initrd []byte) (kernelAt, initrdAt memmap.Range, err error) {
-	size, err := purgatory.MemSize(p.Arch.Machine)
-	if err != nil {
-		return kernelAt, initrdAt, err
-	}
 	// From the bottom up the kernel goes first, so that nothing keeps it from the place it
 	// would like best.
 	if !l.topDown {
@@ -138,7 +141,7 @@ func (p *Plan) placeX86(l *layout, host *machine.Host, kernel *x86Kernel, params
 			return kernelAt, initrdAt, err
 		}
 	}
-	if _, err = l.place(host, RolePurgatory, memmap.Hole{Size: size, Align: purgatory.Align}); err != nil {
+	if err = l.placePurgatory(host, memmap.Hole{}); err != nil {
 		return kernelAt, initrdAt, err
 	}
 	if _, err = l.place(host, RoleBootParams, memmap.Hole{Size: uint64(len(params.bytes(0)))}); err != nil {
@@ -149,24 +152,13 @@ func (p *Plan) placeX86(l *layout, host *machine.Host, kernel *x86Kernel, params
 			return kernelAt, initrdAt, err
 		}
 	}
-	if len(initrd) == 0 {
-		return kernelAt, initrdAt, nil
-	}
-	initrdAt, err = l.place(host, RoleInitrd, memmap.Hole{Size: uint64(len(initrd)), Min: initrdMin})
-	initrdAt.End = initrdAt.Start + memmap.PhysAddr(len(initrd))
+	initrdAt, err = l.placeInitrd(host, initrd, memmap.Hole{Min: initrdMin})
 	return kernelAt, initrdAt, err
 }
 
 // planDump makes what only a crash kernel has: the backup of low memory, the
 // elfcorehdr, and the memory map that spares both.
-func (p *Plan) planDump(l *layout, host *machine.Host, spec *Spec, initrd []byte) (*elfcore.Backup, error) {
-	if host.Dump == nil {
-		return nil, p.noDump(host)
-	}
-	hotplug, err := p.wantHotplug(host, spec, initrd)
-	if err != nil {
-		return nil, err
-	}
+func (p *Plan) planDump(l *layout, host *machine.Host, initrd []byte) (*elfcore.Backup, error) {
 	opt := elfcore.BuildOptions{}
 	var taken []memmap.Range
 	if low := lowRAM(host.Iomem); !low.Empty() {
@@ -180,18 +172,24 @@ func (p *Plan) planDump(l *layout, host *machine.Host, spec *Spec, initrd []byte
 		opt.Backup = &elfcore.Backup{Source: source, Dest: at.Start}
 		taken = append(taken, at)
 	}
-	at, err := p.addHeader(l, host, hotplug, opt)
+	at, err := p.addHeader(l, host, initrd, opt)
 	if err != nil {
 		return nil, err
 	}
-	// In front, as kexec_file_load puts it: a word behind a "--" would be init's.
-	p.KernelCmdline = strings.TrimRight(fmt.Sprintf("elfcorehdr=%v %s", at.Start, p.Cmdline), " ")
+	p.prepend(fmt.Sprintf("elfcorehdr=%v", at.Start))
 	p.E820 = crashE820(host, append(taken, at))
 	return opt.Backup, nil
 }
 
 // addHeader makes and places the elfcorehdr, with room for the kernel to update it.
-func (p *Plan) addHeader(l *layout, host *machine.Host, hotplug bool, opt elfcore.BuildOptions) (at memmap.Range, err error) {
+func (p *Plan) addHeader(l *layout, host *machine.Host, initrd []byte, opt elfcore.BuildOptions) (at memmap.Range, err error) {
+	if host.Dump == nil {
+		return at, p.noDump(host)
+	}
+	hotplug, err := p.wantHotplug(host, initrd)
+	if err != nil {
+		return at, err
+	}
 	header, err := host.Dump.Header(opt)
 	if err != nil {
 		return at, &advice.Problem{What: err.Error(), Hint: headerHint(err), Err: err}
@@ -233,17 +231,17 @@ func headerHint(err error) string {
 // wantHotplug decides whether the kernel is to update the elfcorehdr. It finds
 // its segment by the ELF magic at the beginning, so no other may have one
 // (kernel/crash_core.c, crash_handle_hotplug_event).
-func (p *Plan) wantHotplug(host *machine.Host, spec *Spec, initrd []byte) (bool, error) {
+func (p *Plan) wantHotplug(host *machine.Host, initrd []byte) (bool, error) {
 	refuse := ""
 	switch {
-	case spec.Hotplug == HotplugOff:
+	case p.Spec.Hotplug == HotplugOff:
 		return false, nil
 	case host.ElfcorehdrSize == 0:
 		refuse = "this kernel can't update an elfcorehdr (no /sys/kernel/crash_elfcorehdr_size: Linux 6.6 with CONFIG_CRASH_HOTPLUG can)"
 	case strings.HasPrefix(string(initrd[:min(len(initrd), 4)]), elf.ELFMAG):
 		refuse = "the initrd begins like an ELF file, and the kernel would take it for the elfcorehdr"
 	}
-	if refuse != "" && spec.Hotplug == HotplugOn {
+	if refuse != "" && p.Spec.Hotplug == HotplugOn {
 		return false, &advice.Problem{What: refuse, Hint: "without --hotplug on, load again when CPUs or memory have changed", Err: unix.EINVAL}
 	}
 	return refuse == "", nil

@@ -22,11 +22,14 @@ func x86Protocol() protocol {
 			return p.plainFileSegments(host, initrdMin)
 		},
 		refusedFile: tooManyRanges,
-		prepare: func(p *Plan, host *machine.Host, in *Inputs) (func() error, error) {
+		prepare: func(p *Plan, host *machine.Host, in *Inputs) (func(*layout, []byte) error, error) {
 			if err := p.checkX86Image(host); err != nil {
 				return nil, err
 			}
-			return func() error { return p.planX86(host, in) }, nil
+			if p.Kind == machine.Boot {
+				p.E820 = bootE820(host)
+			}
+			return func(l *layout, initrd []byte) error { return p.planX86(l, host, in, initrd) }, nil
 		},
 		imageHint:    "use a 64-bit kernel, version 3.17 or newer",
 		destinations: func(host *machine.Host) memmap.Set { return host.Iomem.BootRAM() },

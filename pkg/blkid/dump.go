@@ -8,7 +8,7 @@ import (
 
 // dumpNames are the entries that a dump on a raw device may begin with
 // (pkg/capture), and the comment in front of an aligned one.
-var dumpNames = []string{"dmesg.txt", "vmcore", "vmcore.incomplete", "result.json"}
+var dumpNames = []string{"dmesg.txt", "report.txt", "report.json", "vmcore", "vmcore.incomplete", "result.json"}
 
 const dumpComment = "gokexec.align"
 

@@ -317,6 +317,16 @@ func TestTarHeader(t *testing.T) {
 	}
 }
 
+// Any entry may be the first, where those before it could not be saved: the next capture has to know that it is a dump.
+func TestFirstEntryIsOfADump(t *testing.T) {
+	for _, name := range []string{LogName, ReportName, ReportJSONName, IncompleteName, VMCoreName, ResultName} {
+		b, err := tarHeader(name, 1, time.Now())
+		if err != nil || !isDump(t, b) {
+			t.Errorf("a device that begins with %s holds no dump, %v", name, err)
+		}
+	}
+}
+
 func TestOpenRaw(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := OpenRaw(dir + "/none"); !errors.Is(err, os.ErrNotExist) {

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"runtime/debug"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -27,8 +23,8 @@ const (
 func boundReport() error {
 	debug.SetMemoryLimit(reportHeap)
 	debug.SetGCPercent(25)
-	// Most of it Go has only set aside.
-	size, err := privateMemory(os.DirFS("/"))
+	// What RLIMIT_DATA counts (proc_pid_status(5)); most of it Go has only set aside.
+	size, err := sysfs.ReadKiB(os.DirFS("/"), "proc/self/status", "VmData")
 	if err != nil {
 		return err
 	}
@@ -36,28 +32,9 @@ func boundReport() error {
 	if err := unix.Getrlimit(unix.RLIMIT_DATA, &limit); err != nil {
 		return fmt.Errorf("getrlimit(RLIMIT_DATA): %w", err)
 	}
-	limit.Cur = min(limit.Cur, size+reportGrowth)
+	limit.Cur = min(limit.Cur, uint64(size)+reportGrowth)
 	if err := unix.Setrlimit(unix.RLIMIT_DATA, &limit); err != nil {
 		return fmt.Errorf("setrlimit(RLIMIT_DATA, %d): %w", limit.Cur, err)
 	}
 	return nil
-}
-
-// privateMemory is what RLIMIT_DATA counts of this process, in bytes: the line VmData of proc_pid_status(5).
-func privateMemory(root fs.FS) (uint64, error) {
-	const name = "proc/self/status"
-	text, err := sysfs.ReadString(root, name)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, "VmData:"); ok {
-			kib, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 50)
-			if err != nil {
-				return 0, fmt.Errorf("/%s: VmData: %w", name, err)
-			}
-			return kib << 10, nil
-		}
-	}
-	return 0, errors.New("/" + name + ": no VmData")
 }

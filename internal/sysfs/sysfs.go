@@ -70,3 +70,25 @@ func ReadUint(root fs.FS, name string, base, bits int) (uint64, error) {
 	}
 	return n, nil
 }
+
+// ReadKiB reads a line "NAME:   123 kB" of a file such as /proc/meminfo or /proc/self/status, in bytes (kernel:
+// fs/proc/meminfo.c, fs/proc/task_mmu.c).
+func ReadKiB(root fs.FS, file, name string) (int64, error) {
+	text, err := ReadString(root, file)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(line, ":")
+		if key != name {
+			continue
+		}
+		number, unit, _ := strings.Cut(strings.TrimSpace(value), " ")
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil || n < 0 || n > 1<<53 || unit != "kB" {
+			return 0, fmt.Errorf("/%s: %s: %q is not a size in kB", file, name, strings.TrimSpace(value))
+		}
+		return n << 10, nil
+	}
+	return 0, fmt.Errorf("/%s: no %s", file, name)
+}

@@ -41,6 +41,30 @@ func TestRead(t *testing.T) {
 	}
 }
 
+func TestReadKiB(t *testing.T) {
+	tests := []struct {
+		content string
+		want    int64
+		ok      bool
+	}{
+		{"MemTotal: 5 kB\nMemAvailable:   123 kB\n", 123 << 10, true},
+		{"MemAvailable: 0 kB", 0, true},
+		{"MemAvailableX: 1 kB\n", 0, false},
+		{"MemAvailable: x kB\n", 0, false},
+		{"MemAvailable: -1 kB\n", 0, false},
+		{"MemAvailable: 1 MB\n", 0, false},
+		{"MemAvailable: 99999999999999999999 kB\n", 0, false},
+		{"", 0, false},
+	}
+	for _, tt := range tests {
+		root := fstest.MapFS{"proc/meminfo": {Data: []byte(tt.content)}}
+		got, err := ReadKiB(root, "proc/meminfo", "MemAvailable")
+		if got != tt.want || (err == nil) != tt.ok {
+			t.Errorf("ReadKiB(%q) = %d, %v; want %d, ok %v", tt.content, got, err, tt.want, tt.ok)
+		}
+	}
+}
+
 func TestRooted(t *testing.T) {
 	inner := &fs.PathError{Op: "open", Path: "sys/x", Err: fs.ErrNotExist}
 	for _, err := range []error{inner, fmt.Errorf("read: %w", inner)} {

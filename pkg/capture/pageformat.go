@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/gokexec/gokexec/internal/sysfs"
 	"github.com/gokexec/gokexec/pkg/excerpt"
 	"github.com/gokexec/gokexec/pkg/kdumpfile"
 	"github.com/gokexec/gokexec/pkg/memmap"
@@ -119,7 +120,7 @@ const workerMemory = 8 << 20
 // available.
 func (r *run) workers() int {
 	n := runtime.GOMAXPROCS(0)
-	if available, err := kibField(r.sys.FS(), "proc/meminfo", "MemAvailable"); err == nil {
+	if available, err := sysfs.ReadKiB(r.sys.FS(), "proc/meminfo", "MemAvailable"); err == nil {
 		n = int(max(min(int64(n), available/2/workerMemory), 1))
 	}
 	return n

@@ -119,28 +119,3 @@ func TestBounded(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 	})
 }
-
-func TestKibField(t *testing.T) {
-	tests := []struct {
-		content string
-		want    int64
-		ok      bool
-	}{
-		{"MemTotal: 5 kB\nMemAvailable:   123 kB\n", 123 << 10, true},
-		{"MemAvailable: 0 kB", 0, true},
-		{"MemAvailableX: 1 kB\n", 0, false},
-		{"MemAvailable: x kB\n", 0, false},
-		{"MemAvailable: -1 kB\n", 0, false},
-		{"MemAvailable: 1 MB\n", 0, false},
-		{"MemAvailable: 99999999999999999999 kB\n", 0, false},
-		{"", 0, false},
-	}
-	for _, tt := range tests {
-		s := newFakeSystem(t)
-		s.file(t, "/proc/meminfo", tt.content)
-		got, err := kibField(s.FS(), "proc/meminfo", "MemAvailable")
-		if got != tt.want || (err == nil) != tt.ok {
-			t.Errorf("kibField(%q) = %d, %v; want %d, ok %v", tt.content, got, err, tt.want, tt.ok)
-		}
-	}
-}

@@ -103,13 +103,8 @@ func idles(text string) bool {
 
 // closes reports whether a line comes after a stack only.
 func closes(text string) bool {
-	for _, prefix := range [...]string{"Allocated by ", "Freed by ", "Last potentially ", "Second to last ", "The buggy address", "Memory state around", "Showing all locks", "Sending NMI ",
-		"NMI backtrace for", "Kernel Offset:", "Last Breaking-Event", "Uninit was ", "Local variable", "Mem abort info", "Memory manager", "Code: Bad", "Instruction dump:", "======"} {
-		if strings.HasPrefix(text, prefix) {
-			return true
-		}
-	}
-	return false
+	return begins(text, "Allocated by ", "Freed by ", "Last potentially ", "Second to last ", "The buggy address", "Memory state around", "Showing all locks", "Sending NMI ",
+		"NMI backtrace for", "Kernel Offset:", "Last Breaking-Event", "Uninit was ", "Local variable", "Mem abort info", "Memory manager", "Code: Bad", "Instruction dump:", "======")
 }
 
 // frame takes a line of a stack.

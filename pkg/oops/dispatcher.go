@@ -1,7 +1,5 @@
 package oops
 
-import "strings"
-
 // dispatches reports whether a function calls whatever there is to do: a timer, a work item, a system call. What lies
 // below it differs from run to run, or is the same for everything.
 func dispatches(name string) bool {
@@ -10,15 +8,10 @@ func dispatches(name string) bool {
 			return true
 		}
 	}
-	for _, prefix := range [...]string{"__x64_sys_", "__ia32_sys_", "__ia32_compat_sys_", "__arm64_sys_", "__arm64_compat_sys_", "__riscv_sys_",
+	return begins(name, "__x64_sys_", "__ia32_sys_", "__ia32_compat_sys_", "__arm64_sys_", "__arm64_compat_sys_", "__riscv_sys_",
 		"__riscv_compat_sys_", "__s390x_sys_", "__s390_sys_",
 		"__powerpc_sys_", "__se_sys_", "__do_sys_", "__do_compat_sys_", "__se_compat_sys_", "SyS_", "SYSC_", "sys_", "compat_sys_",
-		"ret_from_fork"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+		"ret_from_fork")
 }
 
 // Timers and interrupts.

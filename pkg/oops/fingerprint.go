@@ -108,7 +108,7 @@ func (o *Oops) Title() string {
 	switch o.Kind {
 	case KASAN, KFENCE, KMSAN, KCSAN, UBSAN:
 		found, _, ok := strings.Cut(strings.TrimPrefix(o.Message, "BUG: "), " in ")
-		if ok && len(found) < 80 && strings.HasPrefix(found, string(upper(string(o.Kind)))+": ") {
+		if ok && len(found) < 80 && strings.HasPrefix(found, strings.ToUpper(string(o.Kind))+": ") {
 			return found + place(o.Kind, o.Frames)
 		}
 	}

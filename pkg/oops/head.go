@@ -361,11 +361,7 @@ func panicKind(reason string) Kind {
 
 // consequence reports whether a panic only ends an oops.
 func consequence(reason string) bool {
-	for _, prefix := range [...]string{"Fatal exception", "Aiee, killing interrupt handler", "Attempted to kill the idle task", "Unrecoverable", "Oops", "BUG!",
-		"Machine halted", "Kernel mode fault", "panic_on_oops"} {
-		if strings.HasPrefix(reason, prefix) {
-			return true
-		}
-	}
-	return strings.HasSuffix(reason, "Fatal exception") // arm64 says what kind before it
+	return begins(reason, "Fatal exception", "Aiee, killing interrupt handler", "Attempted to kill the idle task", "Unrecoverable", "Oops", "BUG!",
+		"Machine halted", "Kernel mode fault", "panic_on_oops") ||
+		strings.HasSuffix(reason, "Fatal exception") // arm64 says what kind before it
 }

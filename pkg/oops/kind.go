@@ -1,5 +1,7 @@
 package oops
 
+import "strings"
+
 // Kind is what happened: one of the words below.
 type Kind string
 
@@ -118,7 +120,7 @@ func (k Kind) Title() string {
 	case ControlFlow:
 		return "control flow violation"
 	case KASAN, KFENCE, KMSAN, KCSAN, UBSAN:
-		return string(upper(string(k))) + " report"
+		return strings.ToUpper(string(k)) + " report"
 	case Lockdep:
 		return "locking error"
 	case AtomicSleep:
@@ -139,14 +141,4 @@ func (k Kind) Title() string {
 		return "panic"
 	}
 	return string(k)
-}
-
-func upper(s string) []byte {
-	b := []byte(s)
-	for i, c := range b {
-		if 'a' <= c && c <= 'z' {
-			b[i] = c - 'a' + 'A'
-		}
-	}
-	return b
 }

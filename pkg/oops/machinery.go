@@ -1,6 +1,9 @@
 package oops
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // skipped reports whether a function tells nothing about a fault: it only reports it, waits, or serves everyone.
 func skipped(name string) bool {
@@ -25,40 +28,29 @@ func listed(list, name string) bool {
 	return false
 }
 
+// begins reports whether a text has one of the prefixes.
+func begins(s string, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(s, prefix) })
+}
+
 // reports: how kernels die, and what brings them there, on all architectures (arch/*/kernel/traps.c, arch/*/mm/fault.c,
 // arch/*/kernel/entry*.S, kernel/panic.c, lib/bug.c).
 func reports(name string) bool {
-	if listed(reporting, name) {
-		return true
-	}
-	for _, prefix := range [...]string{"exc_", "asm_exc_", "sysvec_", "asm_sysvec_", "asm_common_interrupt", "kexec_", "crash_nmi_callback", "__die_",
-		"ubsan_", "__ubsan_", "handle_overflow"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	return listed(reporting, name) || begins(name, "exc_", "asm_exc_", "sysvec_", "asm_sysvec_", "asm_common_interrupt", "kexec_", "crash_nmi_callback", "__die_",
+		"ubsan_", "__ubsan_", "handle_overflow")
 }
 
 // checks: what the kernel, or the compiler, looks at its own data with (lib/list_debug.c, lib/refcount.c, mm/kasan,
 // mm/kfence, mm/kmsan, kernel/kcsan, lib/ubsan.c, lib/debugobjects.c, mm/usercopy.c, kernel/locking/lockdep.c). Who called them
 // is the one.
 func checks(name string) bool {
-	if listed(checking, name) {
-		return true
-	}
-	for _, prefix := range [...]string{"kasan_", "__kasan_", "__asan_", "kfence_", "__kfence_", "kmsan_", "__msan_", "kcsan_", "__tsan_", "__hwasan_", "__sanitizer_"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	return listed(checking, name) || begins(name, "kasan_", "__kasan_", "__asan_", "kfence_", "__kfence_", "kmsan_", "__msan_", "kcsan_", "__tsan_", "__hwasan_", "__sanitizer_")
 }
 
 // locks: how a lock is taken and released differs from machine to machine, and whose lock it is is what counts
 // (kernel/locking, arch/*/include/asm/spinlock.h).
 func locks(name string) bool {
-	for _, prefix := range [...]string{"_raw_spin_", "_raw_read_", "_raw_write_", "__raw_spin_", "__raw_read_", "__raw_write_", "do_raw_spin_", "do_raw_read_",
+	return begins(name, "_raw_spin_", "_raw_read_", "_raw_write_", "__raw_spin_", "__raw_read_", "__raw_write_", "do_raw_spin_", "do_raw_read_",
 		"do_raw_write_", "queued_spin_lock", "native_queued_spin_lock", "__pv_queued_spin_", "pv_queued_spin_",
 		"queued_read_lock", "queued_write_lock", "__mutex_lock", "mutex_lock", "__mutex_unlock", "mutex_unlock",
 		"__mutex_fastpath", "mutex_spin_on_owner", "mutex_optimistic_spin", "mutex_trylock", "__ww_mutex_lock",
@@ -67,12 +59,8 @@ func locks(name string) bool {
 		"rt_mutex_slowlock", "rt_spin_", "rtlock_", "rt_read_", "rt_write_", "osq_lock", "osq_unlock", "rwbase_",
 		"percpu_down_", "percpu_up_", "__percpu_down_", "percpu_rwsem_wait", "virt_spin_lock", "arch_spin_", "_raw_res_spin_",
 		"resilient_queued_spin_", "lock_sock_nested", "__lock_sock", "__cpu_map_lock", "__local_bh_enable_ip",
-		"__local_bh_disable_ip", "bit_spin_lock", "hlist_bl_lock"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return name == "down" || name == "up"
+		"__local_bh_disable_ip", "bit_spin_lock", "hlist_bl_lock") ||
+		name == "down" || name == "up"
 }
 
 // waits: how a task sleeps (kernel/sched), and a CPU.

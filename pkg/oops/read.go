@@ -209,21 +209,20 @@ func (c *crash) finish() *Oops {
 // mentioned is the function in a message: "... in name+0x7ea/0x7f0", "... at name+0x2d/0x40 [module]".
 func mentioned(message string) (f Frame, ok bool) {
 	for _, before := range [...]string{" in: ", " in ", " at "} {
-		for rest := message; !ok; {
-			var found bool
-			if _, rest, found = strings.Cut(rest, before); !found {
-				break
-			}
+		for _, rest, found := strings.Cut(message, before); found; _, rest, found = strings.Cut(rest, before) {
 			word, after, _ := strings.Cut(rest, " ")
-			if f.symbol(strings.TrimRight(word, ",")) {
-				ok = true
-				if name, _, found := strings.Cut(strings.TrimPrefix(after, "["), "]"); found && strings.HasPrefix(after, "[") {
+			if !f.symbol(strings.TrimRight(word, ",")) {
+				continue
+			}
+			if inner, bracket := strings.CutPrefix(after, "["); bracket {
+				if name, _, closed := strings.Cut(inner, "]"); closed {
 					f.Module = name
 				}
 			}
+			return f, true
 		}
 	}
-	return f, ok
+	return Frame{}, false
 }
 
 // bounded is a message of which nothing else of the log is kept.

@@ -90,6 +90,25 @@ func openApt(ctx context.Context, c cache, suiteName, arch string) (*apt, error)
 	return a, nil
 }
 
+// lockApt takes the lock of a suite's package lists for an architecture.
+func (c cache) lockApt(ctx context.Context, suiteName, arch string) (unlock func(), err error) {
+	return c.lock(ctx, "apt-"+suiteName+"-"+arch)
+}
+
+// withApt lends the package lists of a suite and an architecture.
+func withApt(ctx context.Context, c cache, suiteName, arch string, use func(a *apt) error) error {
+	unlock, err := c.lockApt(ctx, suiteName, arch)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, err := openApt(ctx, c, suiteName, arch)
+	if err != nil {
+		return err
+	}
+	return use(a)
+}
+
 func (a *apt) update(ctx context.Context) error {
 	_, err := a.run(ctx, "", "apt-get", "update", "-q", "--error-on=any")
 	return err

@@ -97,7 +97,7 @@ func (how installation) get(ctx context.Context, suiteName string) (*Debian, err
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := c.lock(ctx, "apt-"+suiteName+"-amd64")
+	unlock, err := c.lockApt(ctx, suiteName, "amd64")
 	if err != nil {
 		return nil, err
 	}

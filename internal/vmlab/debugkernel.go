@@ -28,7 +28,7 @@ func getDebugKernel(ctx context.Context, k *Kernel) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	unlock, err := c.lock(ctx, "apt-"+spec.suite+"-"+spec.debArch)
+	unlock, err := c.lockApt(ctx, spec.suite, spec.debArch)
 	if err != nil {
 		return "", err
 	}

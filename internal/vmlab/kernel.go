@@ -131,15 +131,16 @@ func fetchKernel(ctx context.Context, c cache, spec kernelSpec) (kernelRecord, e
 	if err != nil {
 		return kernelRecord{}, err
 	}
-	unlock, err := c.lock(ctx, "apt-"+spec.suite+"-"+spec.debArch)
-	if err != nil {
-		return kernelRecord{}, err
-	}
-	defer unlock()
-	a, err := openApt(ctx, c, spec.suite, spec.debArch)
-	if err != nil {
-		return kernelRecord{}, err
-	}
+	var record kernelRecord
+	err = withApt(ctx, c, spec.suite, spec.debArch, func(a *apt) error {
+		record, err = a.unpackKernel(ctx, c, spec, depmod)
+		return err
+	})
+	return record, err
+}
+
+// unpackKernel gets those packages into the cache, with the lists of modules that depmod makes.
+func (a *apt) unpackKernel(ctx context.Context, c cache, spec kernelSpec, depmod []string) (kernelRecord, error) {
 	packages, err := resolveKernel(spec.meta, func(name string) (map[string]string, error) {
 		return a.candidate(ctx, name)
 	})
@@ -178,17 +179,8 @@ func KernelPackages(ctx context.Context, name, dir string) ([]string, error) {
 	if spec.meta == "" || !readRecord(c.path("kernels", name+".json"), &record) {
 		return nil, fmt.Errorf("kernel %s (%s) is of no package", name, k.Release)
 	}
-	unlock, err := c.lock(ctx, "apt-"+spec.suite+"-"+spec.debArch)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	a, err := openApt(ctx, c, spec.suite, spec.debArch)
-	if err != nil {
-		return nil, err
-	}
 	var files []string
-	err = a.download(ctx, filepath.Join(dir, "debs"), append(slices.Clone(record.Packages), "linux-base"), func(debs []string) error {
+	keep := func(debs []string) error {
 		for _, deb := range debs {
 			file := filepath.Join(dir, filepath.Base(deb))
 			if err := os.Rename(deb, file); err != nil {
@@ -197,6 +189,9 @@ func KernelPackages(ctx context.Context, name, dir string) ([]string, error) {
 			files = append(files, file)
 		}
 		return nil
+	}
+	err = withApt(ctx, c, spec.suite, spec.debArch, func(a *apt) error {
+		return a.download(ctx, filepath.Join(dir, "debs"), append(slices.Clone(record.Packages), "linux-base"), keep)
 	})
 	return files, err
 }

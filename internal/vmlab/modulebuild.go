@@ -42,8 +42,7 @@ func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 	if !ok {
 		return "", errors.New("modules are built for Debian's kernels only")
 	}
-	cross, foreign := crossCompilers[spec.arch]
-	if spec.arch != "amd64" && !foreign {
+	if _, foreign := crossCompilers[spec.arch]; spec.arch != "amd64" && !foreign {
 		return "", fmt.Errorf("modules are not built for %s", spec.arch)
 	}
 	sources, words, err := moduleSources(dir)
@@ -54,34 +53,20 @@ func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	built := c.path("modules", k.Release+"_"+k.Version, hash(words...))
-	if ko, err := onlyFile(filepath.Join(built, "*.ko")); err == nil {
-		return ko, nil
+	key := hash(words...)
+	unlock, err := c.lock(ctx, "module-"+k.Release+"-"+key)
+	if err != nil {
+		return "", err
 	}
-	headers := "linux-headers-" + k.Release + "=" + k.Version
-	tools := append(slices.Clone(moduleTools), headers)
-	if foreign {
-		// All but the headers is this machine's: scripts, compiler, and what is for every architecture.
-		base := k.Release[:strings.LastIndex(k.Release, "-")]
-		base = strings.TrimSuffix(base, "-cloud")
-		tools = append(slices.Clone(moduleTools), cross.pkg, "linux-kbuild-"+base, "linux-headers-"+base+"-common")
-	}
+	defer unlock()
+	built := c.path("modules", k.Release+"_"+k.Version, key)
 	err = unpackInto(built, func(tmp string) error {
 		root, err := os.MkdirTemp(filepath.Dir(built), ".root-*")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(root)
-		err = withApt(ctx, c, spec.suite, "amd64", func(a *apt) error { return a.unpackAll(ctx, root, tools...) })
-		if err == nil && foreign {
-			err = withApt(ctx, c, spec.suite, spec.debArch, func(a *apt) error {
-				return a.download(ctx, root, []string{headers}, func(debs []string) error { return unpackMerged(ctx, debs, root) })
-			})
-		}
-		if err != nil {
-			return err
-		}
-		if err := finishBuildRoot(root); err != nil {
+		if err := fillBuildRoot(ctx, c, k, spec, root); err != nil {
 			return err
 		}
 		for name, text := range sources {
@@ -90,8 +75,8 @@ func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 			}
 		}
 		var args []string
-		if foreign {
-			args = []string{"ARCH=" + cross.arch, "CROSS_COMPILE=" + cross.prefix}
+		if spec.arch != "amd64" {
+			args = toolchains[spec.arch].variables()
 		}
 		if err := makeModule(ctx, root, k.Release, args...); err != nil {
 			return err
@@ -100,11 +85,7 @@ func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 		if err != nil {
 			return err
 		}
-		text, err := os.ReadFile(ko)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(tmp, filepath.Base(ko)), text, 0o644)
+		return os.Rename(ko, filepath.Join(tmp, filepath.Base(ko)))
 	})
 	if err != nil {
 		return "", err
@@ -112,24 +93,9 @@ func buildModule(ctx context.Context, k *Kernel, dir string) (string, error) {
 	return onlyFile(filepath.Join(built, "*.ko"))
 }
 
-// crossCompilers are for kernels of other architectures, by GOARCH: those of Debian 13, by which its kernels are built.
-var crossCompilers = map[string]toolchain{
-	"arm64": {arch: "arm64", prefix: "aarch64-linux-gnu-", pkg: "gcc-14-aarch64-linux-gnu"},
-}
-
-// withApt lends the package lists of a suite and an architecture.
-func withApt(ctx context.Context, c cache, suiteName, arch string, use func(a *apt) error) error {
-	unlock, err := c.lock(ctx, "apt-"+suiteName+"-"+arch)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	a, err := openApt(ctx, c, suiteName, arch)
-	if err != nil {
-		return err
-	}
-	return use(a)
-}
+// crossCompilers are the packages of compilers for kernels of other architectures, by GOARCH: those of Debian 13, by which
+// its kernels are built.
+var crossCompilers = map[string]string{"arm64": "gcc-14-aarch64-linux-gnu"}
 
 // moduleSources reads the files of a module, and makes words that change with them.
 func moduleSources(dir string) (map[string][]byte, []string, error) {
@@ -153,6 +119,29 @@ func moduleSources(dir string) (map[string][]byte, []string, error) {
 		return nil, nil, fmt.Errorf("no Kbuild in %s", dir)
 	}
 	return sources, words, nil
+}
+
+// fillBuildRoot unpacks the kernel's headers, a compiler, and what else a build runs.
+func fillBuildRoot(ctx context.Context, c cache, k *Kernel, spec kernelSpec, root string) error {
+	headers := "linux-headers-" + k.Release + "=" + k.Version
+	tools := append(slices.Clone(moduleTools), headers)
+	compiler, foreign := crossCompilers[spec.arch]
+	if foreign {
+		// All but the headers is this machine's: scripts, compiler, and what is for every architecture.
+		base := k.Release[:strings.LastIndex(k.Release, "-")]
+		base = strings.TrimSuffix(base, "-cloud")
+		tools = append(slices.Clone(moduleTools), compiler, "linux-kbuild-"+base, "linux-headers-"+base+"-common")
+	}
+	err := withApt(ctx, c, spec.suite, "amd64", func(a *apt) error { return a.unpackAll(ctx, root, tools...) })
+	if err == nil && foreign {
+		err = withApt(ctx, c, spec.suite, spec.debArch, func(a *apt) error {
+			return a.download(ctx, root, []string{headers}, func(debs []string) error { return unpackMerged(ctx, debs, root) })
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return finishBuildRoot(root)
 }
 
 // finishBuildRoot gives an unpacked tree the links that scripts of packages would, and places to build in.

@@ -45,7 +45,7 @@ func getPackage(ctx context.Context, suiteName, name, arch string) (*Package, er
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := c.lock(ctx, "apt-"+suiteName+"-"+arch)
+	unlock, err := c.lockApt(ctx, suiteName, arch)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,6 +33,11 @@ var toolchains = map[string]toolchain{
 	"arm64":   {"arm64", "aarch64-linux-gnu-", "gcc-aarch64-linux-gnu", "Image", "arch/arm64/boot/Image"},
 	"riscv64": {"riscv", "riscv64-linux-gnu-", "gcc-riscv64-linux-gnu", "Image", "arch/riscv/boot/Image"},
 	"s390x":   {"s390", "s390x-linux-gnu-", "gcc-s390x-linux-gnu", "bzImage", "arch/s390/boot/bzImage"},
+}
+
+// variables tell the kernel's make about it.
+func (tc toolchain) variables() []string {
+	return []string{"ARCH=" + tc.arch, "CROSS_COMPILE=" + tc.prefix}
 }
 
 // The certificate, by the name that the configuration has for it, and its key.
@@ -75,7 +81,7 @@ func buildKernel(ctx context.Context, spec *builtSpec, config []byte, tarball, w
 		return err
 	}
 	build := func(args ...string) (string, error) {
-		return runTool(ctx, work, "make", append([]string{"-s", "ARCH=" + tc.arch, "CROSS_COMPILE=" + tc.prefix}, args...)...)
+		return runTool(ctx, work, "make", slices.Concat([]string{"-s"}, tc.variables(), args)...)
 	}
 	if _, err := build("KCONFIG_ALLCONFIG="+fragment, "allnoconfig"); err != nil {
 		return err

@@ -38,7 +38,7 @@ func ToolsDisk(ctx context.Context, suiteName string, packages ...string) (*Tool
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := c.lock(ctx, "apt-"+suiteName+"-amd64")
+	unlock, err := c.lockApt(ctx, suiteName, "amd64")
 	if err != nil {
 		return nil, err
 	}

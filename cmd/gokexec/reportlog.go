@@ -26,12 +26,12 @@ func (o *reportOptions) ofLog(e *env) error {
 	if err != nil {
 		return logProblem(name, err)
 	}
-	r := report.Report{Title: crash.Title(), Kind: string(crash.Kind), Fingerprint: crash.Fingerprint()}
+	h := (&report.Report{Title: crash.Title(), Kind: string(crash.Kind), Fingerprint: crash.Fingerprint()}).Head()
 	return writeReport(e, o.output, func(w io.Writer) error {
 		if o.asJSON {
-			return writeJSON(w, r.Head())
+			return writeJSON(w, h)
 		}
-		_, err := fmt.Fprintf(w, "%s %s\n", r.Head().Fingerprint, r.Head().Title)
+		_, err := fmt.Fprintf(w, "%s %s\n", h.Fingerprint, h.Title)
 		return err
 	})
 }

@@ -3,6 +3,7 @@ package capture
 import (
 	"os"
 	"path"
+	"slices"
 )
 
 // keptLogs is how many dumps Tidy leaves of which only log and result are there, in one directory.
@@ -195,13 +196,12 @@ func dropDirectory(root *os.Root, name string) (gone bool, err error) {
 	if dir.Close(); err != nil {
 		return false, err
 	}
-	for _, name := range names {
-		if name != LogName && name != ResultName && name != ReportName && name != ReportJSONName {
-			return false, nil
-		}
-	}
 	// The result last: what is left without it would be no dump any more.
-	for _, name := range []string{LogName, ReportName, ReportJSONName, ResultName} {
+	small := []string{LogName, ReportName, ReportJSONName, ResultName}
+	if slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(small, name) }) {
+		return false, nil
+	}
+	for _, name := range small {
 		if err := sub.Remove(name); err != nil && !os.IsNotExist(err) {
 			return false, err
 		}

@@ -56,16 +56,20 @@ func (d *demo) compare() error {
 		return err
 	}
 	defer dump.Close()
-	log, report, result, err := smallEntries(d.vm.Disk(0))
+	entries, err := smallEntries(d.vm.Disk(0))
 	if err != nil {
 		return err
+	}
+	result := new(capture.Result)
+	if err := json.Unmarshal(entries[capture.ResultName], result); err != nil {
+		return fmt.Errorf("%s: %w", capture.ResultName, err)
 	}
 	memory, err := kdumpfile.Open(dump)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("\nthe end of the crashed kernel's log:\n")
-	indent(panicLines(log))
+	indent(panicLines(string(entries[capture.LogName])))
 	fmt.Printf("\nwhat was compared:\n")
 	if err := errors.Join(d.compareNonces(memory), d.compareRanges(memory), compareResult(result, d.kernel.Release)); err != nil {
 		return err
@@ -76,7 +80,7 @@ func (d *demo) compare() error {
 		v.Format, v.Compression, v.DumpLevel, result.Durations.TotalSeconds, float64(result.Memory.PeakRSSBytes)/1e6, float64(result.Memory.MemTotalBytes)/1e6)
 	fmt.Printf("pages: %d in the dump, %d of them zero, of %d; by class: %s\n", v.KeptPages, v.ZeroPages, v.MemoryPages, classes(v.Classes))
 	fmt.Printf("\nthe report of the crash, which the capture has saved as %s (%s, in %.1f s):\n\n", capture.ReportName, capture.ReportJSONName, result.Report.Seconds)
-	short, log, _ := strings.Cut(report, "End of the kernel log\n")
+	short, log, _ := strings.Cut(string(entries[capture.ReportName]), "End of the kernel log\n")
 	indent(short)
 	fmt.Printf("           (and the end of the log, %d lines)\n", strings.Count(log, "\n"))
 	fmt.Printf("demo: success, in %.0f s\n", time.Since(d.start).Seconds())
@@ -155,42 +159,33 @@ func compareResult(r *capture.Result, release string) error {
 }
 
 // smallEntries reads log, report and result out of the tar stream on a disk.
-func smallEntries(disk string) (log, report string, result *capture.Result, err error) {
+func smallEntries(disk string) (map[string][]byte, error) {
 	f, err := os.Open(disk)
 	if err != nil {
-		return "", "", nil, err
+		return nil, err
 	}
 	defer f.Close()
+	entries := map[string][]byte{capture.LogName: nil, capture.ReportName: nil, capture.ResultName: nil}
 	for tr := tar.NewReader(f); ; {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return "", "", nil, fmt.Errorf("the disk's tar stream: %w", err)
+			return nil, fmt.Errorf("the disk's tar stream: %w", err)
 		}
-		switch h.Name {
-		case capture.LogName, capture.ReportName:
-			b, err := io.ReadAll(tr)
-			if err != nil {
-				return "", "", nil, err
-			}
-			if h.Name == capture.LogName {
-				log = string(b)
-			} else {
-				report = string(b)
-			}
-		case capture.ResultName:
-			result = &capture.Result{}
-			if err := json.NewDecoder(tr).Decode(result); err != nil {
-				return "", "", nil, fmt.Errorf("%s: %w", h.Name, err)
+		if _, wanted := entries[h.Name]; wanted {
+			if entries[h.Name], err = io.ReadAll(tr); err != nil {
+				return nil, err
 			}
 		}
 	}
-	if log == "" || report == "" || result == nil {
-		return "", "", nil, fmt.Errorf("the disk lacks %s, %s or %s", capture.LogName, capture.ReportName, capture.ResultName)
+	for name, b := range entries {
+		if len(b) == 0 {
+			return nil, fmt.Errorf("the disk lacks %s", name)
+		}
 	}
-	return log, report, result, nil
+	return entries, nil
 }
 
 // panicLines is the log from the panic on, without the register dump.

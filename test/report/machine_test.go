@@ -10,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 
@@ -99,51 +98,32 @@ func run(t *testing.T, cfg vmlab.Config, c crash, processes int) crashed {
 		return crashed{log: g.VM.Console()}
 	}
 	disk := g.VM.Disk(0)
-	logs := extract(t, disk, "", capture.LogName)
-	return crashed{string(logs[capture.LogName]), disk}
+	return crashed{savedLog(t, disk), disk}
 }
 
-// extract reads entries of the tar stream on a disk; with a directory it writes them there instead.
-func extract(t *testing.T, disk, dir string, names ...string) map[string][]byte {
+// savedLog reads the log out of the tar stream on a disk.
+func savedLog(t *testing.T, disk string) string {
 	t.Helper()
 	f, err := os.Open(disk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	found := map[string][]byte{}
+	var log []byte
 	for tr := tar.NewReader(f); ; {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
 			break
-		} else if err != nil {
-			t.Fatalf("tar on the disk, after %d entries: %v", len(found), err)
 		}
-		if !slices.Contains(names, h.Name) {
-			continue
-		}
-		if dir == "" {
-			found[h.Name], err = io.ReadAll(tr)
-		} else {
-			found[h.Name], err = nil, writeFile(filepath.Join(dir, h.Name), tr)
+		if err == nil && h.Name == capture.LogName {
+			log, err = io.ReadAll(tr)
 		}
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("tar on the disk: %v", err)
 		}
 	}
-	if len(found) != len(names) {
-		t.Fatalf("the disk has %d of the entries %q", len(found), names)
+	if log == nil {
+		t.Fatalf("the disk has no %s", capture.LogName)
 	}
-	return found
-}
-
-func writeFile(name string, r io.Reader) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(f, r); err != nil {
-		return fmt.Errorf("%s: %w", name, errors.Join(err, f.Close()))
-	}
-	return f.Close()
+	return string(log)
 }

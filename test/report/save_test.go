@@ -1,6 +1,8 @@
 package report
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,7 +39,7 @@ func TestVMReportSave(t *testing.T) {
 				if err := os.MkdirAll(dir+".new", 0o755); err != nil {
 					t.Fatal(err)
 				}
-				extract(t, got.disk, dir+".new", capture.VMCoreName)
+				saveMemory(t, got.disk, filepath.Join(dir+".new", capture.VMCoreName))
 				if err := os.WriteFile(filepath.Join(dir+".new", "log"), []byte(got.log), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -46,5 +48,28 @@ func TestVMReportSave(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// saveMemory copies the whole dump on a disk to a file.
+func saveMemory(t *testing.T, disk, name string) {
+	t.Helper()
+	dump, err := capture.OpenRaw(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dump.Close()
+	if dump.Incomplete {
+		t.Fatalf("the disk has %s; want %s", dump.Name, capture.VMCoreName)
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(f, dump); err != nil {
+		t.Fatalf("%s: %v", name, errors.Join(err, f.Close()))
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -90,37 +90,14 @@ func (t *Types) describe(id ID) (Field, error) {
 		f.Signed = t.mem.Order.Uint32(b[:])>>24&1 != 0 // BTF_INT_SIGNED
 	case kindPtr:
 		f.Pointer, f.Size = true, uint64(t.mem.Word)
-		if r.ref != 0 { // void
-			f.Elem, _, err = t.resolveVoid(ID(r.ref))
-		}
+		f.Elem, _, err = t.resolveVoid(ID(r.ref))
 	case kindArray:
-		var b [12]byte // struct btf_array
-		if err = t.extra(&r, b[:]); err != nil {
-			break
-		}
-		f.Array, f.Count = true, t.mem.Order.Uint32(b[8:])
-		var size uint64
-		f.Elem, size, err = t.sizeOf(ID(t.mem.Order.Uint32(b[0:])), maxChain)
-		f.Size = size * uint64(f.Count)
+		f.Array = true
+		f.Elem, f.Count, f.Size, err = t.array(id, &r, maxChain)
 	default:
 		err = fmt.Errorf("btf: type %d is of kind %d, which has no values", id, r.kind)
 	}
 	return f, err
-}
-
-// resolveVoid is resolve for what a pointer points to, which may be void in the end.
-func (t *Types) resolveVoid(id ID) (ID, record, error) {
-	for range maxChain {
-		if id == 0 {
-			return 0, record{}, nil
-		}
-		r, err := t.at(id)
-		if err != nil || !r.kind.modifies() {
-			return id, r, err
-		}
-		id = ID(r.ref)
-	}
-	return 0, record{}, fmt.Errorf("btf: type %d is a typedef of itself", id)
 }
 
 // sizeOf returns a type without typedefs and qualifiers, and its size in bytes.
@@ -136,16 +113,24 @@ func (t *Types) sizeOf(id ID, depth int) (ID, uint64, error) {
 	case depth == 0:
 		return 0, 0, fmt.Errorf("btf: type %d is an array of itself", id)
 	}
+	_, _, size, err := t.array(id, &r, depth-1)
+	return id, size, err
+}
+
+// array reads a struct btf_array: the type of an element as sizeOf returns it, how many there are, and the size of all
+// in bytes.
+func (t *Types) array(id ID, r *record, depth int) (elem ID, count uint32, size uint64, err error) {
 	var b [12]byte
-	if err := t.extra(&r, b[:]); err != nil {
-		return 0, 0, err
+	if err := t.extra(r, b[:]); err != nil {
+		return 0, 0, 0, err
 	}
-	_, size, err := t.sizeOf(ID(t.mem.Order.Uint32(b[0:])), depth-1)
-	hi, size := bits.Mul64(size, uint64(t.mem.Order.Uint32(b[8:])))
+	count = t.mem.Order.Uint32(b[8:])
+	elem, size, err = t.sizeOf(ID(t.mem.Order.Uint32(b[0:])), depth)
+	hi, size := bits.Mul64(size, uint64(count))
 	if err == nil && (hi != 0 || size > 1<<40) {
 		err = fmt.Errorf("btf: type %d is an array of more than a TiB", id)
 	}
-	return id, size, err
+	return elem, count, size, err
 }
 
 // maxMembers bounds how many members are looked at for one.

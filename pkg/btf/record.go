@@ -114,9 +114,21 @@ func (t *Types) at(id ID) (record, error) {
 	}
 }
 
-// resolve passes over typedefs and qualifiers.
+// resolve passes over typedefs and qualifiers. The error is also for what is void.
 func (t *Types) resolve(id ID) (ID, record, error) {
+	id, r, err := t.resolveVoid(id)
+	if err == nil && id == 0 {
+		r, err = t.at(id)
+	}
+	return id, r, err
+}
+
+// resolveVoid is resolve for what a pointer points to, which may be void in the end: 0.
+func (t *Types) resolveVoid(id ID) (ID, record, error) {
 	for range maxChain {
+		if id == 0 {
+			return 0, record{}, nil
+		}
 		r, err := t.at(id)
 		if err != nil || !r.kind.modifies() {
 			return id, r, err

@@ -163,13 +163,12 @@ func (t *Types) readTypes() error {
 				t.found[name] = named{id, r.kind}
 			}
 		}
-		skip := n
 		if r.kind == kindEnum || r.kind == kindEnum64 {
-			if skip, err = t.enumerators(in, &r, byOffset); err != nil {
-				return fmt.Errorf("type %d at %#x: %w", id, off, noEOF(err))
-			}
+			err = t.enumerators(in, &r, byOffset)
+		} else {
+			_, err = in.Discard(int(n))
 		}
-		if _, err := in.Discard(int(skip)); err != nil {
+		if err != nil {
 			return fmt.Errorf("type %d at %#x: %w", id, off, noEOF(err))
 		}
 		off += n
@@ -178,25 +177,25 @@ func (t *Types) readTypes() error {
 	return nil
 }
 
-// enumerators reads the values of an enum from in and keeps the wanted ones. It returns how many bytes it has left.
-func (t *Types) enumerators(in *bufio.Reader, r *record, byOffset map[uint32]string) (uint32, error) {
+// enumerators reads the values of an enum from in and keeps the wanted ones.
+func (t *Types) enumerators(in *bufio.Reader, r *record, byOffset map[uint32]string) error {
 	if _, err := in.Discard(recordSize); err != nil {
-		return 0, err
+		return err
 	}
 	size := r.kind.element()
 	for range r.vlen {
 		b, err := in.Peek(int(size))
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if name, ok := byOffset[t.mem.Order.Uint32(b)]; ok {
 			t.constants[name] = t.constant(r, b)
 		}
 		if _, err := in.Discard(int(size)); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return 0, nil
+	return nil
 }
 
 // constant is the value of an enumerator.

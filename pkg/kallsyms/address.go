@@ -35,8 +35,8 @@ func (e encoding) address(offsets uint64, i int, entry uint32) uint64 {
 }
 
 // decide finds the form by which _stext has the address that VMCOREINFO gives.
-func (t *Table) decide(found map[string]wantedSymbol, stext uint64) error {
-	i := found["_stext"].index
+func (t *Table) decide(found map[string]int, stext uint64) error {
+	i := found["_stext"]
 	if i < 0 {
 		return fmt.Errorf("none of the %d names is _stext", t.count)
 	}

@@ -41,7 +41,7 @@ type Table struct {
 	markers  []uint32 // where in names every 256th symbol begins
 	length   uint32   // of names, in bytes
 	encoding encoding
-	wanted   map[string]Symbol
+	wanted   map[string]uint64 // addresses by name
 }
 
 // Read finds the symbol table, goes through it once and remembers the symbols named in wanted. Of several symbols of
@@ -66,7 +66,7 @@ func Read(m *vmcore.Reader, wanted ...string) (*Table, error) {
 		t.count = int(count)
 		t.tokens, err = readTokens(m, tokenTable, tokenIndex)
 	}
-	var found map[string]wantedSymbol
+	var found map[string]int
 	if err == nil {
 		found, err = t.pass(wanted)
 	}
@@ -82,20 +82,14 @@ func Read(m *vmcore.Reader, wanted ...string) (*Table, error) {
 	return t, nil
 }
 
-// wantedSymbol is a symbol found in the pass, before the encoding of addresses is known.
-type wantedSymbol struct {
-	index int // -1: not found
-	typ   byte
-}
-
-// pass goes through the names.
-func (t *Table) pass(wanted []string) (map[string]wantedSymbol, error) {
-	found := make(map[string]wantedSymbol, len(wanted)+1)
+// pass goes through the names and returns the indexes of those that are wanted, -1 where there is none.
+func (t *Table) pass(wanted []string) (map[string]int, error) {
+	found := make(map[string]int, len(wanted)+1)
 	var lengths [maxName + 2]bool
 	for _, name := range append([]string{"_stext"}, wanted...) {
 		if len(name) <= maxName {
 			lengths[len(name)] = true
-			found[name] = wantedSymbol{index: -1}
+			found[name] = -1
 		}
 	}
 	t.markers = make([]uint32, 0, (t.count+markerStep-1)/markerStep)
@@ -111,8 +105,8 @@ func (t *Table) pass(wanted []string) (map[string]wantedSymbol, error) {
 		if len(name) == 0 || !lengths[len(name)-1] {
 			continue
 		}
-		if s, ok := found[string(name[1:])]; ok && s.index < 0 {
-			found[string(name[1:])] = wantedSymbol{i, name[0]}
+		if at, ok := found[string(name[1:])]; ok && at < 0 {
+			found[string(name[1:])] = i
 		}
 	}
 	t.length = n.offset
@@ -120,17 +114,17 @@ func (t *Table) pass(wanted []string) (map[string]wantedSymbol, error) {
 }
 
 // place gives the symbols that were found their addresses.
-func (t *Table) place(found map[string]wantedSymbol) error {
-	t.wanted = make(map[string]Symbol, len(found))
-	for name, s := range found {
-		if s.index < 0 {
+func (t *Table) place(found map[string]int) error {
+	t.wanted = make(map[string]uint64, len(found))
+	for name, i := range found {
+		if i < 0 {
 			continue
 		}
-		addr, err := t.address(s.index)
+		addr, err := t.address(i)
 		if err != nil {
 			return err
 		}
-		t.wanted[name] = Symbol{Name: name, Type: s.typ, Address: addr}
+		t.wanted[name] = addr
 	}
 	return nil
 }
@@ -142,8 +136,8 @@ func (t *Table) Len() int { return t.count }
 // CONFIG_KALLSYMS_ALL unset it has functions only. The address of a per-CPU variable is what has to be added to
 // __per_cpu_offset of a CPU.
 func (t *Table) Symbol(name string) (addr uint64, ok bool) {
-	s, ok := t.wanted[name]
-	return s.Address, ok
+	addr, ok = t.wanted[name]
+	return addr, ok
 }
 
 // Range returns the number of bytes from one of the symbols named to the other, and its address; ok is false if one of

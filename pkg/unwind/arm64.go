@@ -42,19 +42,16 @@ func (a *arm64) strip(addr uint64) uint64 {
 func (a *arm64) Walk(from Registers) Stack {
 	s := Stack{Frames: []Frame{{Address: a.strip(from.PC), Call: from.Call}}}
 	fp := from.FP
-	for len(s.Frames) < maxFrames {
+	s.follow(func() error {
 		next, frame, end, err := a.step(fp)
-		if err != nil {
-			end = err.Error()
-		}
-		if end != "" {
+		if err != nil || end != "" {
 			s.End = end
-			return s
+			return err
 		}
 		s.Frames = append(s.Frames, frame)
 		fp = next
-	}
-	s.End = fmt.Sprintf("more than %d frames", maxFrames)
+		return nil
+	})
 	return s
 }
 
@@ -66,11 +63,11 @@ func (a *arm64) step(fp uint64) (next uint64, f Frame, end string, err error) {
 	if fp%8 != 0 {
 		return 0, f, "", fmt.Errorf("the frame pointer %#x is not aligned", fp)
 	}
-	next, err = a.Memory.Ulong(fp, "stack")
+	next, err = a.word(fp)
 	if err != nil {
 		return 0, f, "", err
 	}
-	lr, err := a.Memory.Ulong(fp+8, "stack")
+	lr, err := a.word(fp + 8)
 	if err != nil {
 		return 0, f, "", err
 	}

@@ -101,17 +101,23 @@ func newORC(k *Kernel) (Unwinder, error) {
 	return o, nil
 }
 
-// raw finds the entry of an instruction.
-func (o *orc) raw(addr uint64) (b [6]byte, err error) {
+// table returns the table for the code at an address, nil if there is none.
+func (o *orc) table(addr uint64) *Table {
 	for i := range o.Tables {
-		t := &o.Tables[i]
-		for _, r := range t.Text {
-			if r.Has(addr) {
-				return t.find(o.Memory, addr)
-			}
+		if has(o.Tables[i].Text, addr) {
+			return &o.Tables[i]
 		}
 	}
-	return b, errNoEntry
+	return nil
+}
+
+// raw finds the entry of an instruction.
+func (o *orc) raw(addr uint64) (b [6]byte, err error) {
+	t := o.table(addr)
+	if t == nil {
+		return b, errNoEntry
+	}
+	return t.find(o.Memory, addr)
 }
 
 // find is the entry of the last instruction at or before an address.

@@ -29,13 +29,7 @@ type riscvWalk struct {
 func (r riscv) Walk(from Registers) Stack {
 	w := &riscvWalk{riscv: r, fp: from.FP, link: from.Link, leaf: from.Saved != 0}
 	w.stack.Frames = []Frame{{Address: from.PC, Call: from.Call}}
-	for w.stack.End == "" {
-		if len(w.stack.Frames) >= maxFrames {
-			w.stack.End = fmt.Sprintf("more than %d frames", maxFrames)
-		} else if err := w.step(); err != nil {
-			w.stack.End = err.Error()
-		}
-	}
+	w.stack.follow(w.step)
 	return w.stack
 }
 
@@ -100,5 +94,3 @@ func (w *riscvWalk) step() error {
 	}
 	return err
 }
-
-func (w *riscvWalk) word(addr uint64) (uint64, error) { return w.Memory.Ulong(addr, "stack") }

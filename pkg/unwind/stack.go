@@ -3,6 +3,7 @@ package unwind
 import (
 	"debug/elf"
 	"fmt"
+	"slices"
 
 	"github.com/gokexec/gokexec/pkg/vmcore"
 )
@@ -33,6 +34,17 @@ type Stack struct {
 
 // whole reports whether the walk went all the way.
 func (s *Stack) whole() bool { return s.End == UserMode || s.End == EndOfStack }
+
+// follow takes steps, each of which adds frames or sets End, until the end.
+func (s *Stack) follow(step func() error) {
+	for s.End == "" {
+		if len(s.Frames) >= maxFrames {
+			s.End = fmt.Sprintf("more than %d frames", maxFrames)
+		} else if err := step(); err != nil {
+			s.End = err.Error()
+		}
+	}
+}
 
 // Registers are where a walk begins.
 type Registers struct {
@@ -77,14 +89,14 @@ type Kernel struct {
 }
 
 // isText reports whether code of the kernel or of a module is at an address.
-func (k *Kernel) isText(addr uint64) bool {
-	for _, r := range k.Text {
-		if r.Has(addr) {
-			return true
-		}
-	}
-	return false
+func (k *Kernel) isText(addr uint64) bool { return has(k.Text, addr) }
+
+func has(ranges []Range, addr uint64) bool {
+	return slices.ContainsFunc(ranges, func(r Range) bool { return r.Has(addr) })
 }
+
+// word reads a word of a stack.
+func (k *Kernel) word(addr uint64) (uint64, error) { return k.Memory.Ulong(addr, "stack") }
 
 // Unwinder walks stacks. It may not be used concurrently.
 type Unwinder interface {

@@ -21,7 +21,7 @@ func (o *orc) fromUnmarked(from Registers) (Stack, bool) {
 	var back uint64
 	n := 0
 	for ; n < maxScan; n++ {
-		v, err := o.Memory.Ulong(from.SP+8*uint64(n), "stack")
+		v, err := o.word(from.SP + 8*uint64(n))
 		if err != nil {
 			return Stack{}, false
 		}

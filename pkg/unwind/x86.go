@@ -52,7 +52,7 @@ func (o *orc) begin(from Registers) *x86Walk {
 // strayed handles a jump to where no code is, as through a pointer to a function that is NULL or garbage: what it was
 // called with is still on the stack.
 func (w *x86Walk) strayed() {
-	back, err := w.Memory.Ulong(w.sp, "stack")
+	back, err := w.word(w.sp)
 	if err != nil || !w.isCode(back) {
 		return
 	}
@@ -61,29 +61,10 @@ func (w *x86Walk) strayed() {
 }
 
 // isCode reports whether there is unwind data for an address.
-func (o *orc) isCode(addr uint64) bool {
-	for i := range o.Tables {
-		for _, r := range o.Tables[i].Text {
-			if r.Has(addr) {
-				return true
-			}
-		}
-	}
-	return false
-}
+func (o *orc) isCode(addr uint64) bool { return o.table(addr) != nil }
 
 // run walks until the end.
-func (w *x86Walk) run() {
-	for w.stack.End == "" {
-		if len(w.stack.Frames) >= maxFrames {
-			w.stack.End = fmt.Sprintf("more than %d frames", maxFrames)
-			return
-		}
-		if err := w.step(); err != nil {
-			w.stack.End = err.Error()
-		}
-	}
-}
+func (w *x86Walk) run() { w.stack.follow(w.step) }
 
 // step goes to the caller of a frame.
 func (w *x86Walk) step() error {
@@ -219,5 +200,3 @@ func (w *x86Walk) byFramePointer() error {
 	w.stack.Frames = append(w.stack.Frames, Frame{Address: back, Call: true})
 	return nil
 }
-
-func (w *x86Walk) word(addr uint64) (uint64, error) { return w.Memory.Ulong(addr, "stack") }

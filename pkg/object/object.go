@@ -44,12 +44,16 @@ func (o Object) Has(path string) bool {
 }
 
 // Index returns an element of an array. How many it has is not checked: arrays at the end of structures have none.
-func (o Object) Index(i uint64) (Object, error) {
-	if !o.Field.Array {
-		return Object{}, fmt.Errorf("object: %s at %#x is no array", o.Kernel.Types.Name(o.Field.Type), o.Address)
+func (o Object) Index(path string, i uint64) (Object, error) {
+	m, err := o.Member(path)
+	if err != nil {
+		return Object{}, err
 	}
-	f, err := o.Kernel.Types.Field(o.Field.Elem, "")
-	return Object{o.Kernel, o.Address + i*f.Size, f}, err
+	if !m.Field.Array {
+		return Object{}, fmt.Errorf("object: %s.%s is no array", o.name(), path)
+	}
+	f, err := o.Kernel.Types.Field(m.Field.Elem, "")
+	return Object{o.Kernel, m.Address + i*f.Size, f}, err
 }
 
 // Uint reads a number, a pointer or an enum. The empty path is the object itself. The error is a *btf.MissingError, a
@@ -139,16 +143,6 @@ func (o Object) String(path string) (string, error) {
 
 // maxText bounds a text, in bytes.
 const maxText = 256
-
-// Text reads a text of at most size bytes, which ends with a NUL if it has less. The error is a *vmcore.ReadError.
-func (k *Kernel) Text(addr uint64, size int, what string) (string, error) {
-	b := make([]byte, size)
-	n, err := k.ReadVirtAt(b, addr)
-	if s := vmcore.CString(b[:n]); len(s) < n || err == nil {
-		return s, nil
-	}
-	return "", &vmcore.ReadError{What: what, Err: err}
-}
 
 // name is that of the type, for messages.
 func (o Object) name() string { return o.Kernel.Types.Name(o.Field.Type) }

@@ -97,11 +97,8 @@ func TestObject(t *testing.T) {
 	if id, err := next.Uint("id"); id != 7 || err != nil {
 		t.Errorf("next.id = %d, %v", id, err)
 	}
-	many, err := o.Member("many")
+	many, err := o.Index("many", 1)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if many, err = many.Index(1); err != nil {
 		t.Fatal(err)
 	}
 	if big, err := many.Uint("big"); big != 1<<63 || err != nil {
@@ -110,7 +107,7 @@ func TestObject(t *testing.T) {
 	if !o.Has("byte") || o.Has("big") {
 		t.Error("Has is wrong")
 	}
-	for _, err := range []error{second(o.Uint("no")), second(o.Uint("many")), second(o.Follow("nothing")), second(o.Follow("id")), second(o.Index(0)), second(w.kernel(t).At("no", 1)), second(next.String("no"))} {
+	for _, err := range []error{second(o.Uint("no")), second(o.Uint("many")), second(o.Follow("nothing")), second(o.Follow("id")), second(o.Index("", 0)), second(o.Index("id", 0)), second(o.Index("no", 0)), second(w.kernel(t).At("no", 1)), second(next.String("no"))} {
 		if err == nil {
 			t.Error("what can't be has no error")
 		}

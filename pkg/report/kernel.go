@@ -3,7 +3,6 @@ package report
 import (
 	"time"
 
-	"github.com/gokexec/gokexec/pkg/object"
 	"github.com/gokexec/gokexec/pkg/vmcore"
 )
 
@@ -56,15 +55,14 @@ func (m *maker) variables() error {
 	if err != nil {
 		return err
 	}
-	reader := &object.Kernel{Reader: m.mem}
 	if addr, err = m.mem.Ulong(addr, "saved_command_line"); err == nil {
 		var line string
-		if line, err = reader.Text(addr, maxCommandLine, "saved_command_line"); err == nil {
+		if line, err = m.mem.Text(addr, maxCommandLine, "saved_command_line"); err == nil {
 			k.Cmdline = line
 		}
 	}
 	if at, err2 := m.symbol("dump_stack_arch_desc_str"); err2 == nil {
-		if text, err2 := reader.Text(at, 128, "dump_stack_arch_desc_str"); err2 == nil {
+		if text, err2 := m.mem.Text(at, 128, "dump_stack_arch_desc_str"); err2 == nil {
 			k.Hardware = text
 		}
 	}

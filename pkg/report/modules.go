@@ -92,7 +92,7 @@ func (m *maker) layout(o object.Object, out *Module, l *loadedModule) error {
 		init = uint64(v)
 	}
 	for i := range uint64(mem.Field.Count) {
-		part, err := mem.Index(i)
+		part, err := mem.Index("", i)
 		if err != nil {
 			return err
 		}

@@ -95,10 +95,7 @@ func (m *maker) slabNode(o object.Object, i uint64) (object.Object, error) {
 	if !o.Has(array) {
 		array, path = "per_node", "node"
 	}
-	a, err := o.Member(array)
-	if err == nil {
-		a, err = a.Index(i)
-	}
+	a, err := o.Index(array, i)
 	if err != nil {
 		return a, err
 	}

@@ -235,10 +235,7 @@ func (s *stackMaker) switched(task object.Object) (r unwind.Registers, err error
 
 // element reads a number in an element of an array.
 func element(o object.Object, array string, i uint64, path string) (uint64, error) {
-	a, err := o.Member(array)
-	if err == nil {
-		a, err = a.Index(i)
-	}
+	a, err := o.Index(array, i)
 	if err != nil {
 		return 0, err
 	}

@@ -104,6 +104,16 @@ func (r *Reader) Uint64(addr uint64, what string) (uint64, error) {
 	return r.Order.Uint64(b[:]), nil
 }
 
+// Text reads a text of at most size bytes, which ends with a NUL if it has less.
+func (r *Reader) Text(addr uint64, size int, what string) (string, error) {
+	b := make([]byte, size)
+	n, err := r.ReadVirtAt(b, addr)
+	if s := CString(b[:n]); len(s) < n || err == nil {
+		return s, nil
+	}
+	return "", &ReadError{what, err}
+}
+
 // CString returns the text before the first NUL of b, all of it without one.
 func CString(b []byte) string {
 	if i := bytes.IndexByte(b, 0); i >= 0 {

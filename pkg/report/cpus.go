@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +29,7 @@ func (m *maker) findCPUs() error {
 		if m.symbols == nil {
 			return err
 		}
-		m.online = []cpu{{online: true}} // a kernel for one CPU
+		m.possible = []cpu{{online: true}} // a kernel for one CPU
 		return nil
 	}
 	possible, err := m.mask("__cpu_possible_mask", count)
@@ -47,7 +48,7 @@ func (m *maker) findCPUs() error {
 		if err != nil {
 			return err
 		}
-		m.online = append(m.online, cpu{n, offset, online(n)})
+		m.possible = append(m.possible, cpu{n, offset, online(n)})
 	}
 	return nil
 }
@@ -82,8 +83,8 @@ func (m *maker) cpus() error {
 		notes, notesErr = m.mem.Ulong(notes, "crash_notes")
 	}
 	var first error
-	for i := range m.online {
-		c := &m.online[i]
+	for i := range m.possible {
+		c := &m.possible[i]
 		regs, err := uint64(0), notesErr
 		if err == nil {
 			regs, err = m.crashNote(notes + c.offset)
@@ -109,7 +110,7 @@ func (m *maker) cpus() error {
 		m.report.Others = append(m.report.Others, out)
 	}
 	if m.report.Crashed == nil && first == nil {
-		first = fmt.Errorf("which CPU panicked is not known: panic_cpu is that of none")
+		first = errors.New("which CPU panicked is not known: panic_cpu is that of none")
 	}
 	return first
 }

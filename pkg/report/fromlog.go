@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 
 	"github.com/gokexec/gokexec/pkg/oops"
@@ -31,31 +32,24 @@ func FromLog(log io.Reader) (*Report, error) {
 	m := newMaker(context.Background(), nil)
 	first := 0
 	if err == nil {
-		first = crash.Line - tailBefore
+		first = max(0, crash.Line-tailBefore)
 		m.findings.crash = crash
 		m.report.Kernel.Release = printable(crash.Release)
 		m.report.Kernel.Uptime = max(crash.Time, 0)
 		m.conclude()
 	}
-	m.tailOf(string(data), first)
+	m.tail(linesOf(string(data)), first)
 	m.report.Missing = append(m.report.Missing, Missing{Part: "what the memory tells", Reason: "the report is made of the log alone"})
 	return m.report, err
 }
 
-// tailOf fills in a log from a line on.
-func (m *maker) tailOf(log string, first int) {
-	var lines []string
-	n := 0
-	for line := range strings.Lines(log) {
-		if n++; n <= first {
-			continue
+// linesOf gives the lines of a log, whichever way they end.
+func linesOf(log string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range strings.Lines(log) {
+			if !yield(strings.TrimRight(line, "\r\n")) {
+				return
+			}
 		}
-		line = strings.TrimRight(line, "\r\n")
-		lines = append(lines, line[:min(len(line), maxLine)])
 	}
-	if over := len(lines) - tailBefore - tailBegin - tailEnd; over > 0 {
-		begin := lines[: tailBefore+tailBegin : tailBefore+tailBegin]
-		lines = append(append(begin, fmt.Sprintf("[... %d lines ...]", over)), lines[len(lines)-tailEnd:]...)
-	}
-	m.report.LogTail = lines
 }

@@ -11,7 +11,7 @@ const utsLength = 65
 
 // info fills in what VMCOREINFO says of the kernel, and its name.
 func (m *maker) info() error {
-	mem, err := vmcore.NewReader(vmcore.NewCache(bounded{m.dump, m.ctx}, cacheSize))
+	mem, err := vmcore.NewReader(vmcore.NewCache(m.dump, cacheSize))
 	if err != nil {
 		return err
 	}

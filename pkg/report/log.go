@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"iter"
@@ -45,7 +46,7 @@ func (f *logFindings) inTask(pid int) bool {
 
 // log finds the crash in the kernel log and fills in its end.
 func (m *maker) log() error {
-	log, err := printk.Read(bounded{m.dump, m.ctx})
+	log, err := printk.Read(m.dump)
 	if err != nil {
 		return err
 	}
@@ -54,15 +55,12 @@ func (m *maker) log() error {
 	text := &logText{next: next, m: m}
 	crash, err := oops.Read(text)
 	stop()
-	lines := text.lines
+	first := text.lines - tailBefore - tailEnd
 	if err == nil {
 		m.findings.crash = crash
+		first = crash.Line - tailBefore
 	}
-	first := max(0, lines-tailBefore-tailEnd)
-	if crash != nil && err == nil {
-		first = max(0, crash.Line-tailBefore)
-	}
-	m.tail(log, first)
+	m.tail(textLines(log), max(0, first))
 	if stats.ReadErr != nil {
 		return fmt.Errorf("not all of it: %w", stats.ReadErr)
 	}
@@ -88,11 +86,7 @@ func (t *logText) Read(b []byte) (int, error) {
 		t.line = printk.AppendText(t.line[:0], r)
 		t.rest = t.line
 		t.m.look(r)
-		for _, c := range t.line {
-			if c == '\n' {
-				t.lines++
-			}
-		}
+		t.lines += bytes.Count(t.line, []byte{'\n'})
 	}
 	n := copy(b, t.rest)
 	t.rest = t.rest[n:]
@@ -130,15 +124,12 @@ func (m *maker) look(r printk.Record) {
 	}
 }
 
-// tail fills in the log from a line on.
-func (m *maker) tail(log *printk.Log, first int) {
-	var stats printk.Stats
-	next, stop := iter.Pull(log.Records(&stats))
-	defer stop()
-	text := &logText{next: next, m: &maker{report: &Report{}}}
+// tail fills in the lines of a log from one on.
+func (m *maker) tail(log iter.Seq[string], first int) {
 	var end [tailEnd]string
 	n := 0
-	for line := range textLines(text) {
+	for line := range log {
+		line = line[:min(len(line), maxLine)]
 		switch i := n - first; {
 		case i < 0:
 		case i < tailBefore+tailBegin:
@@ -160,21 +151,14 @@ func (m *maker) tail(log *printk.Log, first int) {
 	}
 }
 
-// textLines gives the lines of a log, each cut at maxLine.
-func textLines(t *logText) iter.Seq[string] {
+// textLines gives the lines of a log.
+func textLines(log *printk.Log) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for {
-			r, ok := t.next()
-			if !ok {
-				return
-			}
-			t.line = printk.AppendText(t.line[:0], r)
-			for line := range strings.Lines(string(t.line)) {
-				line = strings.TrimSuffix(line, "\n")
-				if len(line) > maxLine {
-					line = line[:maxLine]
-				}
-				if !yield(line) {
+		var text []byte
+		for r := range log.Records(new(printk.Stats)) {
+			text = printk.AppendText(text[:0], r)
+			for line := range strings.Lines(string(text)) {
+				if !yield(strings.TrimSuffix(line, "\n")) {
 					return
 				}
 			}

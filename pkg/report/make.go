@@ -34,13 +34,13 @@ func Make(ctx context.Context, dump vmcore.Memory) *Report {
 }
 
 func newMaker(ctx context.Context, dump vmcore.Memory) *maker {
-	return &maker{ctx: ctx, dump: dump, report: &Report{Version: Version}, crashed: -1}
+	return &maker{ctx: ctx, dump: bounded{dump, ctx}, report: &Report{Version: Version}, crashed: -1}
 }
 
 // maker is a report in the making.
 type maker struct {
 	ctx    context.Context
-	dump   vmcore.Memory
+	dump   bounded
 	report *Report
 
 	mem     *vmcore.Reader // reads through a cache
@@ -48,8 +48,8 @@ type maker struct {
 	kernel  *object.Kernel
 	noTypes error // why kernel is nil
 
-	online    []cpu
-	crashed   int // the CPU that panicked; -1: not known
+	possible  []cpu // the CPUs that there may be
+	crashed   int   // the CPU that panicked; -1: not known
 	loaded    []loadedModule
 	stacks    stackMaker
 	sleepers  []sleeper    // the blocked tasks

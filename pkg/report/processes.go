@@ -113,7 +113,7 @@ func (m *maker) perCPUCounter(mm object.Object, i uint64, exact bool) (int64, er
 	if err != nil {
 		return 0, err
 	}
-	for _, c := range m.online {
+	for _, c := range m.possible {
 		n, err := m.mem.Uint32(counters+c.offset, "percpu_counter")
 		if err != nil {
 			return 0, err

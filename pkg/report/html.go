@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -147,7 +148,7 @@ func (h *htmlWriter) others(r *Report) {
 	}
 	h.section("Other CPUs")
 	for _, c := range busy {
-		h.fold("CPU "+strconv.Itoa(c.Number)+": "+orElse(c.Task.text(), "its task is not known"), frameCount(c.Stack), false)
+		h.fold("CPU "+strconv.Itoa(c.Number)+": "+cmp.Or(c.Task.text(), "its task is not known"), frameCount(c.Stack), false)
 		h.stack(c.Stack)
 		h.unfolded()
 	}
@@ -288,10 +289,3 @@ func (h *htmlWriter) row(tag string, cells ...string) {
 
 // percentText is a percentage for a style, in any locale.
 func percentText(p float64) string { return fmt.Sprintf("%.2f%%", p) }
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}

@@ -71,21 +71,3 @@ func (m *maker) variables() error {
 	}
 	return err
 }
-
-// taints are the letters of TAINT_* by number (kernel/panic.c, taint_flags).
-const taints = "PFSRMBUDAWCIOELKXTNJ"
-
-// taintLetters returns the letters of a mask; ? stands for one that came later.
-func taintLetters(mask uint64) string {
-	var b []byte
-	for i := range 64 {
-		switch {
-		case mask>>i&1 == 0:
-		case i < len(taints):
-			b = append(b, taints[i])
-		default:
-			b = append(b, '?')
-		}
-	}
-	return string(b)
-}

@@ -120,10 +120,14 @@ func (m *maker) hints(out *Memory) {
 	if shared := out.Shared; shared > out.Total/2 {
 		hint("%s of %s were shared memory and files in tmpfs", mib(shared), mib(out.Total))
 	}
-	known := out.Free + out.Anonymous + out.File + out.SlabCache + out.SlabKept + out.PageTables + out.KernelStack + out.Huge
-	if known < out.Total && out.Total-known > out.Total/3 {
+	if known := out.known(); known < out.Total && out.Total-known > out.Total/3 {
 		hint("of %s of %s it isn't known what they were for: drivers allocate such pages", mib(out.Total-known), mib(out.Total))
 	}
+}
+
+// known is the part of the memory that the kernel's counters tell the use of.
+func (m *Memory) known() uint64 {
+	return m.Free + m.Anonymous + m.File + m.SlabCache + m.SlabKept + m.PageTables + m.KernelStack + m.Huge
 }
 
 func plural(n int, one, more string) string {

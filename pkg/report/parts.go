@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Names of a report beside its dump.
@@ -101,12 +102,9 @@ func (r *Report) shrink() bool {
 	default:
 		return false
 	}
-	for _, m := range r.Missing {
-		if m == left {
-			return true
-		}
+	if !slices.Contains(r.Missing, left) {
+		r.Missing = append(r.Missing, left)
 	}
-	r.Missing = append(r.Missing, left)
 	return true
 }
 

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -52,38 +53,24 @@ func (t *textWriter) head(format string, args ...any) {
 
 // fact writes a line of the summary, and more where its value is long.
 func (t *textWriter) fact(f fact) {
-	at := 0
-	for word := range strings.FieldsSeq(f.value) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case at == 0:
-			fmt.Fprintf(t, "%-*s", factIndent, f.name)
-			at = factIndent
-		case at+1+n > textWidth:
-			fmt.Fprintf(t, "\n%-*s", factIndent, "")
-			at = factIndent
-		default:
-			t.WriteByte(' ')
-			at++
-		}
-		t.WriteString(word)
-		at += n
-	}
-	t.WriteByte('\n')
+	t.words(f.value, fmt.Sprintf("%-*s", factIndent, f.name), strings.Repeat(" ", factIndent))
 }
 
 // wrapped writes a sentence as an item of a list.
-func (t *textWriter) wrapped(sentence string) {
+func (t *textWriter) wrapped(sentence string) { t.words(sentence, "  ", "    ") }
+
+// words writes the words of a text, with what is before the first one and before each further line.
+func (t *textWriter) words(text, first, further string) {
 	at := 0
-	for word := range strings.FieldsSeq(sentence) {
+	for word := range strings.FieldsSeq(text) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case at == 0:
-			t.WriteString("  ")
-			at = 2
+			t.WriteString(first)
+			at = len(first)
 		case at+1+n > textWidth:
-			t.WriteString("\n    ")
-			at = 4
+			t.WriteString("\n" + further)
+			at = len(further)
 		default:
 			t.WriteByte(' ')
 			at++
@@ -115,11 +102,7 @@ func (t *textWriter) others(r *Report) {
 	}
 	t.head("Other CPUs")
 	for _, c := range busy {
-		what := c.Task.text()
-		if what == "" {
-			what = "its task is not known"
-		}
-		t.line("  CPU %d: %s", c.Number, what)
+		t.line("  CPU %d: %s", c.Number, cmp.Or(c.Task.text(), "its task is not known"))
 		if c.Stack != nil {
 			t.stack(c.Stack, "    ")
 		}

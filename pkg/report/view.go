@@ -10,68 +10,6 @@ import (
 
 // What both forms for people, text and page, make of a report.
 
-// taintMeaning says what a letter of a taint line means (Documentation/admin-guide/tainted-kernels.rst); "" for one that
-// is not known, and for G, which stands for the absence of P.
-func taintMeaning(letter rune) string {
-	switch letter {
-	case 'P':
-		return "proprietary module"
-	case 'F':
-		return "module loaded by force"
-	case 'S':
-		return "CPUs out of specification"
-	case 'R':
-		return "module unloaded by force"
-	case 'M':
-		return "machine check"
-	case 'B':
-		return "bad page"
-	case 'U':
-		return "set by user space"
-	case 'D':
-		return "oops or BUG"
-	case 'A':
-		return "ACPI table replaced"
-	case 'W':
-		return "warning"
-	case 'C':
-		return "staging driver"
-	case 'I':
-		return "firmware bug worked around"
-	case 'O':
-		return "out-of-tree module"
-	case 'E':
-		return "unsigned module"
-	case 'L':
-		return "soft lockup before"
-	case 'K':
-		return "live patch"
-	case 'X':
-		return "flag of the distribution"
-	case 'T':
-		return "randomised structures"
-	case 'N':
-		return "kernel test"
-	case 'J':
-		return "firmware changed through fwctl"
-	}
-	return ""
-}
-
-// taintText lists the flags with their meanings: "OE (out-of-tree module, unsigned module)".
-func taintText(flags string) string {
-	var meanings []string
-	for _, letter := range flags {
-		if m := taintMeaning(letter); m != "" {
-			meanings = append(meanings, m)
-		}
-	}
-	if len(meanings) == 0 {
-		return flags
-	}
-	return flags + " (" + strings.Join(meanings, ", ") + ")"
-}
-
 // clean is text of a dump that any terminal, page and person can take: in one line, without control characters,
 // changes of direction and bytes that are no UTF-8.
 func clean(s string) string {

@@ -32,14 +32,9 @@ func (m *Memory) shares() []share {
 	if m.Huge == 0 {
 		all = slices.Delete(all, 6, 7)
 	}
-	known := uint64(0)
-	for _, s := range all {
-		known += s.bytes
-	}
-	if known < m.Total {
+	if known := m.known(); known < m.Total {
 		// Before what is free.
-		free := all[len(all)-1]
-		all = append(all[:len(all)-1], share{"other", "m7", "vmalloc, drivers, per-CPU data", m.Total - known}, free)
+		all = slices.Insert(all, len(all)-1, share{"other", "m7", "vmalloc, drivers, per-CPU data", m.Total - known})
 	}
 	return all
 }

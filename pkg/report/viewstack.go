@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,15 +54,7 @@ func sameStack(a, b *Stack) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	if len(a.Frames) != len(b.Frames) || a.End != b.End {
-		return false
-	}
-	for i := range a.Frames {
-		if a.Frames[i] != b.Frames[i] {
-			return false
-		}
-	}
-	return true
+	return a.End == b.End && slices.Equal(a.Frames, b.Frames)
 }
 
 // blockedTitle says how many tasks were blocked: "Blocked tasks: 90 of 412 tasks, 64 are listed".

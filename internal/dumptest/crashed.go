@@ -64,12 +64,7 @@ func NewCrashedKernel(old, codesOld bool) *CrashedKernel {
 	k.types()
 	k.text()
 	k.Line("BUILD-ID=0123456789abcdef0123456789abcdef01234567")
-	uts := k.Alloc(6*65, 8)
-	for i, s := range []string{"Linux", "host", "6.16.0-made", "#1 SMP", "x86_64", "(none)"} {
-		copy(k.Bytes(uts+uint64(65*i), 65), s)
-	}
-	k.Image.Symbol("init_uts_ns", uts)
-	k.Line("OFFSET(uts_namespace.name)=0")
+	k.addName("6.16.0-made")
 	k.variables()
 	k.module()
 	k.cpus()
@@ -111,11 +106,7 @@ func (k *CrashedKernel) At(addr uint64, member string) uint64 {
 func (k *CrashedKernel) New(name string) uint64 { return k.Alloc(k.Types.Sizes[name], 64) }
 
 // Text stores a string and returns where.
-func (k *CrashedKernel) Text(s string) uint64 {
-	addr := k.Alloc(len(s)+1, 1)
-	copy(k.Bytes(addr, len(s)), s)
-	return addr
-}
+func (k *CrashedKernel) Text(s string) uint64 { return k.Store([]byte(s+"\x00"), 1) }
 
 // List links the lists in structures into one with a head.
 func (k *CrashedKernel) List(head uint64, nodes ...uint64) {
@@ -220,9 +211,7 @@ func (k *CrashedKernel) tables() {
 	k.Define("__stop_orc_unwind_ip", ip+4*n)
 	k.Define("__start_orc_unwind", entries)
 	types := k.Types.Bytes()
-	addr := k.Alloc(len(types), 8)
-	copy(k.Bytes(addr, len(types)), types)
-	k.Define("__start_BTF", addr)
+	addr := k.Define("__start_BTF", k.Store(types, 8))
 	k.Define("__stop_BTF", addr+uint64(len(types)))
 	k.SymbolTable(SymbolsAbsolutePCP, k.Symbols)
 }

@@ -94,7 +94,7 @@ func (k *CrashedKernel) cpus() {
 		k.Put(note+4, 4, 336)
 		k.Put(note+8, 4, 1)
 		copy(k.Bytes(note+12, 4), "CORE")
-		regs := note + 20 + 112
+		regs := k.CrashRegisters(cpu)
 		k.Put(regs+128, 8, k.Address(c.pc)+0x20)
 		k.Put(regs+136, 8, 0x10)
 		k.Put(regs+152, 8, c.sp)

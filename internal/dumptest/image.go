@@ -61,6 +61,13 @@ func (m *Image) Alloc(n, align int) uint64 {
 	return addr
 }
 
+// Store reserves memory for b, puts it there, and returns its virtual address.
+func (m *Image) Store(b []byte, align int) uint64 {
+	addr := m.Alloc(len(b), align)
+	copy(m.Bytes(addr, len(b)), b)
+	return addr
+}
+
 // Bytes returns the n bytes at a virtual address, to be read or changed.
 func (m *Image) Bytes(addr uint64, n int) []byte { return m.data[addr-m.Virt:][:n] }
 

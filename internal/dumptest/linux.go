@@ -18,12 +18,7 @@ func (m *Image) AddLinux(release string, pages uint64, kind func(pfn uint64) int
 	m.Line("NUMBER(KERNEL_IMAGE_SIZE)=1073741824")
 	m.Symbol("_stext", m.Virt)
 
-	uts := m.Alloc(6*65, 8)
-	for i, s := range []string{"Linux", "host", release, "#1 SMP", "x86_64", "(none)"} {
-		copy(m.Bytes(uts+uint64(65*i), 65), s)
-	}
-	m.Symbol("init_uts_ns", uts)
-	m.Line("OFFSET(uts_namespace.name)=0")
+	m.addName(release)
 
 	// Two large pages for the image. Virt is aligned, so the tables are, too.
 	pgd, pud, pmd := m.Alloc(4096, 4096), m.Alloc(4096, 4096), m.Alloc(4096, 4096)
@@ -63,4 +58,14 @@ func (m *Image) AddLinux(release string, pages uint64, kind func(pfn uint64) int
 		"NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)=-129"} {
 		m.Line("%s", f)
 	}
+}
+
+// addName adds the name of an x86_64 kernel, a struct uts_namespace.
+func (m *Image) addName(release string) {
+	uts := m.Alloc(6*65, 8)
+	for i, s := range []string{"Linux", "host", release, "#1 SMP", "x86_64", "(none)"} {
+		copy(m.Bytes(uts+uint64(65*i), 65), s)
+	}
+	m.Symbol("init_uts_ns", uts)
+	m.Line("OFFSET(uts_namespace.name)=0")
 }

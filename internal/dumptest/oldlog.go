@@ -90,9 +90,7 @@ func (l *RecordLog) Buf() (buf []byte, first, next int) { return l.buf, l.first,
 // Store lays the log out in the image.
 func (l *RecordLog) Store() {
 	m := l.img
-	buf := m.Alloc(len(l.buf), 8)
-	copy(m.Bytes(buf, len(l.buf)), l.buf)
-	m.Var("log_buf", m.Word, buf)
+	m.Var("log_buf", m.Word, m.Store(l.buf, 8))
 	m.Var("log_buf_len", 4, uint64(len(l.buf)))
 	m.Var("log_first_idx", 4, uint64(l.first))
 	m.Var("log_next_idx", 4, uint64(l.next))
@@ -106,9 +104,7 @@ func ByteRing(m *Image, size int, start uint32, text []byte) {
 	for i, c := range text {
 		b[(start+uint32(i))%uint32(size)] = c
 	}
-	buf := m.Alloc(size, 8)
-	copy(m.Bytes(buf, size), b)
-	m.Var("log_buf", m.Word, buf)
+	m.Var("log_buf", m.Word, m.Store(b, 8))
 	m.Var("log_end", 4, uint64(start+uint32(len(text))))
 	m.Var("log_buf_len", 4, uint64(size))
 	m.Var("logged_chars", 4, uint64(min(len(text), size)))

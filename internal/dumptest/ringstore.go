@@ -46,8 +46,7 @@ func (r *Ring) Store() {
 		copy(m.Bytes(di, 16), e.Subsystem)
 		copy(m.Bytes(di+16, 48), e.Device)
 	}
-	data := m.Alloc(len(r.data), 8)
-	copy(m.Bytes(data, len(r.data)), r.data)
+	data := m.Store(r.data, 8)
 
 	rb := m.Alloc(prb.Size, 8)
 	dr, tr := rb+uint64(prb.Offsets["desc_ring"]), rb+uint64(prb.Offsets["text_data_ring"])

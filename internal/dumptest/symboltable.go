@@ -34,13 +34,7 @@ func (m *Image) SymbolTable(form SymbolForm, symbols []TableSymbol) {
 	for _, s := range symbols {
 		names = append(names, packSymbol(string(s.Type)+s.Name)...)
 	}
-	put := func(name string, b []byte) uint64 {
-		addr := m.Alloc(len(b), 8)
-		copy(m.Bytes(addr, len(b)), b)
-		m.Symbol(name, addr)
-		return addr
-	}
-	put("kallsyms_names", names)
+	m.Symbol("kallsyms_names", m.Store(names, 8))
 	num := m.Alloc(4, 4)
 	m.Put(num, 4, uint64(len(symbols)))
 	m.Symbol("kallsyms_num_syms", num)
@@ -58,8 +52,8 @@ func (m *Image) SymbolTable(form SymbolForm, symbols []TableSymbol) {
 		}
 		table = append(append(table, token...), 0)
 	}
-	put("kallsyms_token_table", table)
-	put("kallsyms_token_index", index)
+	m.Symbol("kallsyms_token_table", m.Store(table, 8))
+	m.Symbol("kallsyms_token_index", m.Store(index, 8))
 	m.symbolOffsets(form, symbols)
 }
 

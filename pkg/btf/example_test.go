@@ -19,8 +19,7 @@ func Example() {
 
 	m := dumptest.NewImage(dumptest.Archs[0], "6.12.0")
 	data := made.Bytes()
-	addr := m.Alloc(len(data), 8)
-	copy(m.Bytes(addr, len(data)), data)
+	addr := m.Store(data, 8)
 
 	mem, err := vmcore.NewReader(vmcore.NewCache(m.Memory(), 1<<20))
 	if err != nil {

@@ -49,8 +49,7 @@ const wanted = "filler_99 a member_42 outer head alias in first second as_number
 func read(t testing.TB, b []byte, wanted string) (*btf.Types, error) {
 	t.Helper()
 	m := dumptest.NewImage(dumptest.Archs[0], "6.12.0")
-	addr := m.Alloc(len(b), 8)
-	copy(m.Bytes(addr, len(b)), b)
+	addr := m.Store(b, 8)
 	r, err := vmcore.NewReader(vmcore.NewCache(m.Memory(), 64<<10))
 	if err != nil {
 		t.Fatal(err)

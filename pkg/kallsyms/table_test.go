@@ -174,9 +174,7 @@ func TestModule(t *testing.T) {
 		m.Put(tab+24*uint64(i)+8, 8, s.value)
 		strtab = append(append(strtab, s.name...), 0)
 	}
-	strs := m.Alloc(len(strtab), 1)
-	copy(m.Bytes(strs, len(strtab)), strtab)
-	k := kallsyms.Module{Symbols: tab, Count: uint64(len(symbols)), Strings: strs}
+	k := kallsyms.Module{Symbols: tab, Count: uint64(len(symbols)), Strings: m.Store(strtab, 1)}
 	for _, tt := range []struct {
 		at, size uint64
 		name     string

@@ -32,8 +32,7 @@ func newWorld() *world {
 		dumptest.Member{Name: "next", Type: b.Pointer(inner)}, dumptest.Member{Name: "nothing", Type: b.Pointer(0)}, dumptest.Member{Name: "many", Type: b.Array(inner, 2)})
 	b.Struct("flags", dumptest.Member{Name: "low", Type: u32, Bits: 3}, dumptest.Member{Name: "sign", Type: s32, Bits: 6}, dumptest.Member{Name: "top", Type: u32, Bits: 20})
 	data := b.Bytes()
-	w.btf, w.size = w.Alloc(len(data), 8), len(data)
-	copy(w.Bytes(w.btf, w.size), data)
+	w.btf, w.size = w.Store(data, 8), len(data)
 	return w
 }
 
@@ -57,10 +56,7 @@ func (w *world) set(addr uint64, member string, size int, v uint64) {
 func TestObject(t *testing.T) {
 	w := newWorld()
 	thing, inner := w.Alloc(w.types.Sizes["thing"], 8), w.Alloc(w.types.Sizes["inner"], 8)
-	text := w.Alloc(600, 1)
-	copy(w.Bytes(text, 600), strings.Repeat("x", 600))
-	short := w.Alloc(6, 1)
-	copy(w.Bytes(short, 5), "short")
+	text, short := w.Store([]byte(strings.Repeat("x", 600)), 1), w.Store([]byte("short\x00"), 1)
 	w.set(thing, "thing.id", 4, 0xfffffffb)
 	w.set(thing, "thing.small", 2, 0x8000)
 	w.set(thing, "thing.byte", 1, 0xff)

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"debug/elf"
 	"errors"
 	"fmt"
 	"time"
@@ -138,10 +139,8 @@ func (m *maker) cpuStack(regs uint64, err error) *Stack {
 // Offsets into the ELF note of a CPU: struct elf_note, its name, and in struct elf_prstatus of 64-bit machines the
 // registers (include/linux/elfcore.h).
 const (
-	noteHeader   = 12 + 8
-	noteRegs     = 112
-	noteSize     = noteHeader + noteRegs
-	typePRStatus = 1
+	noteHeader = 12 + 8
+	noteRegs   = 112
 )
 
 // crashNote returns where the registers are that a CPU left when it was stopped, 0 if it left none. The notes of a dump
@@ -151,10 +150,10 @@ func (m *maker) crashNote(addr uint64) (uint64, error) {
 	if err := m.mem.Bytes(b[:], addr, "crash_notes"); err != nil {
 		return 0, err
 	}
-	if m.mem.Order.Uint32(b[0:]) != 5 || m.mem.Order.Uint32(b[8:]) != typePRStatus || string(b[12:16]) != "CORE" {
+	if m.mem.Order.Uint32(b[0:]) != 5 || m.mem.Order.Uint32(b[8:]) != uint32(elf.NT_PRSTATUS) || string(b[12:16]) != "CORE" {
 		return 0, nil
 	}
-	return addr + noteSize, nil
+	return addr + noteHeader + noteRegs, nil
 }
 
 // panicked returns the CPU that panicked, -1 if it isn't known.

@@ -48,7 +48,7 @@ func (m *maker) borrow(crash *oops.Oops) {
 	}
 	for _, f := range crash.Frames {
 		if !f.Uncertain {
-			r.Crashed.Stack.Frames = append(r.Crashed.Stack.Frames, Frame{Address: f.Address, Symbol: f.Symbol, Offset: f.Offset, Size: f.Size, Module: f.Module, Interrupted: f.Interrupted})
+			r.Crashed.Stack.Frames = append(r.Crashed.Stack.Frames, Frame{Address: Address(f.Address), Symbol: f.Symbol, Offset: f.Offset, Size: f.Size, Module: f.Module, Interrupted: f.Interrupted})
 		}
 	}
 }
@@ -78,7 +78,7 @@ func (m *maker) evidence(crash *oops.Oops) []oops.Frame {
 		if m.stacks.arch != nil && m.stacks.arch.NamesAddress && f.Offset == f.Size && !f.Interrupted {
 			f.Offset = 0 // as in the log, where the name is wrong: neither is to count
 		}
-		frames = append(frames, oops.Frame{Symbol: f.Symbol, Offset: f.Offset, Size: f.Size, Module: f.Module, Address: f.Address, Interrupted: f.Interrupted})
+		frames = append(frames, oops.Frame{Symbol: f.Symbol, Offset: f.Offset, Size: f.Size, Module: f.Module, Address: uint64(f.Address), Interrupted: f.Interrupted})
 	}
 	return frames
 }

@@ -68,7 +68,7 @@ func (m *maker) lock(task object.Object, stack *Stack) *Lock {
 
 // describeLock describes a lock.
 func (m *maker) describeLock(t *lockType, addr uint64) *Lock {
-	l := &Lock{Kind: t.kind, Address: addr, Symbol: m.stacks.symbolOf(addr)}
+	l := &Lock{Kind: t.kind, Address: Address(addr), Symbol: m.stacks.symbolOf(addr)}
 	o, err := m.kernel.At(t.typ, addr)
 	if err != nil {
 		return l

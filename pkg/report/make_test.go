@@ -49,7 +49,7 @@ func TestMake(t *testing.T) {
 			}
 			wantTasks(t, k, r)
 			wantMemory(t, r)
-			if want := []report.Module{{Name: "made", Address: k.Address("crash_null") - 0x100, Size: 0x3000, State: "live", Taint: "OE", Version: "1.2"}}; !reflect.DeepEqual(r.Modules, want) {
+			if want := []report.Module{{Name: "made", Address: report.Address(k.Address("crash_null") - 0x100), Size: 0x3000, State: "live", Taint: "OE", Version: "1.2"}}; !reflect.DeepEqual(r.Modules, want) {
 				t.Errorf("modules: %+v; want %+v", r.Modules, want)
 			}
 			if want := []report.HardwareError{{Kind: "memory", Count: 3, Last: time.Unix(1700000000, 0).UTC()}}; !reflect.DeepEqual(r.HardwareErrors, want) {
@@ -76,7 +76,7 @@ func wantTasks(t *testing.T, k *dumptest.CrashedKernel, r *report.Report) {
 	if r.TaskCount != 4 || r.BlockedCount != 1 || len(r.Blocked) != 1 || r.Crashed == nil || len(r.Others) != 1 {
 		t.Fatalf("%d tasks, %d blocked, crashed %+v, others %+v", r.TaskCount, r.BlockedCount, r.Crashed, r.Others)
 	}
-	culprit := report.Task{PID: 43, TGID: 43, Name: "culprit", State: "R", Address: k.Tasks["culprit"]}
+	culprit := report.Task{PID: 43, TGID: 43, Name: "culprit", State: "R", Address: report.Address(k.Tasks["culprit"])}
 	if c := r.Crashed; c.Number != 1 || c.Idle || !reflect.DeepEqual(*c.Task, culprit) {
 		t.Errorf("crashed: %+v, %+v", c, c.Task)
 	}
@@ -91,11 +91,11 @@ func wantTasks(t *testing.T, k *dumptest.CrashedKernel, r *report.Report) {
 		t.Errorf("blocked: %s; want %s", got, want)
 	}
 	lock := b.WaitsFor
-	want := report.Task{PID: 42, TGID: 1, Name: "waiter", State: "D", Address: k.Tasks["waiter"], Off: 10 * time.Second}
+	want := report.Task{PID: 42, TGID: 1, Name: "waiter", State: "D", Address: report.Address(k.Tasks["waiter"]), Off: 10 * time.Second}
 	if b.Stack, b.WaitsFor = nil, nil; !reflect.DeepEqual(b, want) {
 		t.Errorf("blocked: %+v; want %+v", b, want)
 	}
-	if want := (report.Lock{Kind: "mutex", Address: k.Lock, Symbol: "made_lock", HolderPID: 44, HolderName: "holder"}); lock == nil || *lock != want {
+	if want := (report.Lock{Kind: "mutex", Address: report.Address(k.Lock), Symbol: "made_lock", HolderPID: 44, HolderName: "holder"}); lock == nil || *lock != want {
 		t.Errorf("waits for %+v; want %+v", lock, want)
 	}
 }
@@ -131,7 +131,7 @@ func TestHolderGone(t *testing.T) {
 		k.Put(k.At(k.Tasks["holder"], "task_struct.thread_node")+8, 8, 0xdead000000000122) // as list_del_rcu leaves it
 		k.Put(k.Order.Uint64(k.Bytes(k.At(k.Tasks["holder"], "task_struct.thread_node"), 8))+8, 8, 0)
 		r := report.Make(context.Background(), k.Memory())
-		if want := (report.Lock{Kind: "mutex", Address: k.Lock, Symbol: "made_lock", HolderGone: true}); len(r.Blocked) != 1 || r.Blocked[0].WaitsFor == nil || *r.Blocked[0].WaitsFor != want {
+		if want := (report.Lock{Kind: "mutex", Address: report.Address(k.Lock), Symbol: "made_lock", HolderGone: true}); len(r.Blocked) != 1 || r.Blocked[0].WaitsFor == nil || *r.Blocked[0].WaitsFor != want {
 			t.Errorf("waits for %+v; want %+v", r.Blocked[0].WaitsFor, want)
 		}
 	}

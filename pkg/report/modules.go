@@ -105,7 +105,7 @@ func (m *maker) layout(o object.Object, out *Module, l *loadedModule) error {
 			return err
 		}
 		if i == text {
-			out.Address = base
+			out.Address = Address(base)
 		}
 		if i < init {
 			out.Size += size
@@ -135,7 +135,7 @@ func (m *maker) oldLayout(o object.Object, out *Module, l *loadedModule) error {
 			return err
 		}
 		if out.Address == 0 {
-			out.Address, out.Size = base, size
+			out.Address, out.Size = Address(base), size
 		}
 		l.memory = append(l.memory, unwind.Range{Start: base, End: base + size})
 		if text > 0 {

@@ -75,28 +75,28 @@ type CPU struct {
 
 // Task is a thread.
 type Task struct {
-	PID     int    `json:"pid"`
-	TGID    int    `json:"tgid"`
-	Name    string `json:"name"`
-	State   string `json:"state"` // as ps prints it: R, S, D, ...
-	Address uint64 `json:"address,omitempty"`
+	PID   int    `json:"pid"`
+	TGID  int    `json:"tgid"`
+	Name  string `json:"name"`
+	State string `json:"state"` // as ps prints it: R, S, D, ...
 	// Off is how long the task has not run.
 	Off   time.Duration `json:"off_cpu_ns,omitempty"`
 	Stack *Stack        `json:"stack,omitempty"`
 	// WaitsFor is the lock that it waits for, on kernels that note it.
-	WaitsFor *Lock `json:"waits_for,omitempty"`
+	WaitsFor *Lock   `json:"waits_for,omitempty"`
+	Address  Address `json:"address,omitempty"`
 }
 
 // Lock is what a task waits for.
 type Lock struct {
-	Kind    string `json:"kind"` // mutex, rwsem, semaphore
-	Address uint64 `json:"address"`
-	Symbol  string `json:"symbol,omitempty"` // name+0x10, of a static one
+	Kind   string `json:"kind"`             // mutex, rwsem, semaphore
+	Symbol string `json:"symbol,omitempty"` // name+0x10, of a static one
 	// Holder is the task that has it, if that can be told.
 	HolderPID  int    `json:"holder_pid,omitempty"`
 	HolderName string `json:"holder_name,omitempty"`
 	// HolderGone says that the task that had it has exited without giving it back.
-	HolderGone bool `json:"holder_gone,omitempty"`
+	HolderGone bool    `json:"holder_gone,omitempty"`
+	Address    Address `json:"address"`
 }
 
 // Stack is a chain of calls, the innermost first.
@@ -108,7 +108,7 @@ type Stack struct {
 
 // Frame is one call.
 type Frame struct {
-	Address uint64 `json:"address"`
+	Address Address `json:"address"`
 	// Symbol, Offset, Size and Module are those of the function; Symbol is empty where none is known.
 	Symbol string `json:"symbol,omitempty"`
 	Offset uint64 `json:"offset"`
@@ -121,12 +121,12 @@ type Frame struct {
 
 // Module is a loaded module.
 type Module struct {
-	Name    string `json:"name"`
-	Address uint64 `json:"address"` // of its text
-	Size    uint64 `json:"size"`
-	State   string `json:"state"` // live, coming, going
-	Taint   string `json:"taint,omitempty"`
-	Version string `json:"version,omitempty"`
+	Name    string  `json:"name"`
+	Size    uint64  `json:"size"`
+	State   string  `json:"state"` // live, coming, going
+	Taint   string  `json:"taint,omitempty"`
+	Version string  `json:"version,omitempty"`
+	Address Address `json:"address"` // of its text
 }
 
 // Memory is where the memory was.

@@ -9,7 +9,7 @@ const hostile = "\x1b[2J</pre><script>alert(1)</script>\"'&\u202e\xff"
 // sample is a report with all parts.
 func sample() *Report {
 	crash := time.Date(2026, 11, 30, 1, 12, 3, 0, time.UTC)
-	frame := func(address uint64, symbol string, offset, size uint64) Frame {
+	frame := func(address Address, symbol string, offset, size uint64) Frame {
 		return Frame{Address: address, Symbol: symbol, Offset: offset, Size: size}
 	}
 	oops := frame(0xffffffffc0a7e012, "boom_oops", 0x12, 0x30)

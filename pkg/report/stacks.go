@@ -124,7 +124,7 @@ func (s *stackMaker) name(f unwind.Frame) Frame {
 	if f.Call && out.Symbol != "" {
 		out.Offset++
 	}
-	out.Address, out.Interrupted = f.Address, f.Interrupted
+	out.Address, out.Interrupted = Address(f.Address), f.Interrupted
 	return out
 }
 

@@ -65,7 +65,7 @@ func (m *maker) task(o object.Object) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Task{PID: int(pid), TGID: int(tgid), Name: printable(name), State: state, Address: o.Address}, nil
+	return &Task{PID: int(pid), TGID: int(tgid), Name: printable(name), State: state, Address: Address(o.Address)}, nil
 }
 
 // state is the letter of a task's state.

@@ -150,7 +150,7 @@ func (f *Frame) text() string {
 	return s
 }
 
-func addressText(a uint64) string { return fmt.Sprintf("%#016x", a) }
+func addressText(a Address) string { return fmt.Sprintf("%#016x", uint64(a)) }
 
 // markedModules parts the modules in those with flags or on their way in or out, and the others.
 func markedModules(modules []Module) (marked, plain []*Module) {

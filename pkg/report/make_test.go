@@ -294,8 +294,8 @@ func TestEachTask(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%q; want %q", got, want)
 	}
-	stop := errors.New("enough")
-	if err := report.EachTask(context.Background(), k.Memory(), func(report.Task) error { return stop }); !errors.Is(err, stop) {
-		t.Errorf("EachTask() = %v", err)
+	stop, calls := errors.New("enough"), 0
+	if err := report.EachTask(context.Background(), k.Memory(), func(report.Task) error { calls++; return stop }); !errors.Is(err, stop) || calls != 1 {
+		t.Errorf("EachTask() = %v after %d tasks", err, calls)
 	}
 }

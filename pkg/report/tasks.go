@@ -214,6 +214,8 @@ func printable(s string) string {
 // EachTask calls each with every task of a dump, threads among them, with the stack of those that are on no CPU. It
 // ends when each returns an error, with that error.
 func EachTask(ctx context.Context, dump vmcore.Memory, each func(Task) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	m := newMaker(ctx, dump)
 	for _, do := range []func() error{m.info, m.types, m.modules} {
 		if err := do(); err != nil {
@@ -221,6 +223,7 @@ func EachTask(ctx context.Context, dump vmcore.Memory, each func(Task) error) er
 		}
 	}
 	m.stacks.prepare(m)
+	var stopped error
 	m.eachThread = func(o object.Object) error {
 		t, err := m.task(o)
 		if err != nil {
@@ -229,7 +232,13 @@ func EachTask(ctx context.Context, dump vmcore.Memory, each func(Task) error) er
 		if running, _ := o.Uint("on_cpu"); running == 0 {
 			t.Stack = m.stacks.sleeping(o)
 		}
-		return each(*t)
+		if stopped = each(*t); stopped != nil {
+			cancel() // an error of one process would not end the list of all
+		}
+		return stopped
 	}
-	return m.tasks()
+	if err := m.tasks(); stopped == nil {
+		return err
+	}
+	return stopped
 }

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/keyring"
 )
 
 // configfs is where the kernel's configfs is mounted, and diskKeys what
@@ -29,15 +30,10 @@ func (Kernel) ReuseDiskKeys(reuse bool) error {
 }
 
 // FindDiskKey looks for a key of type logon, which kernel/crash_dump_dm_crypt.c asks
-// for, where the request_key of a KexecFileLoad looks (keyctl(2), KEYCTL_SEARCH). Without one it is ENOKEY.
+// for, where the request_key of a KexecFileLoad looks. Without one it is ENOKEY.
 func (Kernel) FindDiskKey(description string) error {
-	return withUserKeyring(func() error {
-		_, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "logon", description, 0)
-		if err != nil {
-			_, err = unix.KeyctlSearch(unix.KEY_SPEC_USER_KEYRING, "logon", description, 0)
-		}
-		return err
-	})()
+	_, err := keyring.Find("logon", description)
+	return err
 }
 
 // AddDiskKey makes each kexec_file_load for a crash copy the key of type logon with that description into the crash
@@ -72,18 +68,6 @@ func (Kernel) RemoveDiskKey(name string) error {
 func wantsDiskKeys() bool {
 	b, err := os.ReadFile(diskKeys + "/count")
 	return err == nil && strings.TrimSpace(string(b)) != "0"
-}
-
-// withUserKeyring makes a call with the user's keyring among those that the kernel looks for a key in: a service has a
-// session keyring of its own, with no link to it (systemd.exec(5), KeyringMode=). The link is of the thread's keyring, which
-// ends with the thread. If it can't be made the call finds what it finds.
-func withUserKeyring(call func() error) func() error {
-	return func() error {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		_, _ = unix.KeyctlInt(unix.KEYCTL_LINK, unix.KEY_SPEC_USER_KEYRING, unix.KEY_SPEC_THREAD_KEYRING, 0, 0)
-		return call()
-	}
 }
 
 // writeKernel writes a file of the kernel's.

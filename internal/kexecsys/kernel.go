@@ -8,6 +8,7 @@ import (
 	uroot "github.com/u-root/u-root/pkg/boot/kexec" // its Reboot
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/keyring"
 	"github.com/gokexec/gokexec/pkg/kexec"
 )
 
@@ -28,7 +29,7 @@ func (Kernel) KexecFileLoad(kernel, initrd *os.File, cmdline string, flags kexec
 	}
 	call := func() error { return kexecFileLoad(kernelFD, initrdFD, cmdline, int(flags)) }
 	if flags&kexec.FileOnCrash != 0 && flags&kexec.FileUnload == 0 && wantsDiskKeys() {
-		call = withUserKeyring(call)
+		return wrap("kexec_file_load", flags.String(), keyring.WithUser(call))
 	}
 	return wrap("kexec_file_load", flags.String(), call())
 }

@@ -4,10 +4,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/keyring"
 	"github.com/gokexec/gokexec/pkg/stack"
 )
 
@@ -53,26 +53,21 @@ func (m *Machine) Secret(k Key) ([]byte, error) {
 
 // userKey is the kernel's Keyring.
 func userKey(description string) ([]byte, error) {
-	// Whoever reads a key must have it in a keyring of its own: a service has no link to the user keyring. What this makes is
-	// the thread's.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if _, err := unix.KeyctlInt(unix.KEYCTL_LINK, unix.KEY_SPEC_USER_KEYRING, unix.KEY_SPEC_PROCESS_KEYRING, 0, 0); err != nil {
-		return nil, err
-	}
-	id, err := unix.KeyctlSearch(unix.KEY_SPEC_USER_KEYRING, "user", description, 0)
+	key, size := make([]byte, stack.MaxKey), 0
+	err := keyring.WithUser(func() error {
+		id, err := unix.KeyctlSearch(unix.KEY_SPEC_USER_KEYRING, "user", description, 0)
+		if err == nil {
+			size, err = unix.KeyctlBuffer(unix.KEYCTL_READ, id, key, 0)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	key := make([]byte, stack.MaxKey)
-	n, err := unix.KeyctlBuffer(unix.KEYCTL_READ, id, key, 0)
-	if err != nil {
-		return nil, err
+	if size > len(key) {
+		return nil, fmt.Errorf("%d bytes; want at most %d", size, len(key))
 	}
-	if n > len(key) {
-		return nil, fmt.Errorf("%d bytes; want at most %d", n, len(key))
-	}
-	return key[:n], nil
+	return key[:size], nil
 }
 
 // crypt describes a row of type crypt: the key is left out.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/internal/keyring"
 	"github.com/gokexec/gokexec/pkg/stack"
 )
 
@@ -88,11 +89,9 @@ func (kernelLogons) Find(description string) (int, error) {
 	// Which keyrings a thread has counts, and the session's may be missing (as of a process that init has started).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	id, err := unix.KeyctlSearch(unix.KEY_SPEC_USER_KEYRING, "logon", description, 0)
+	id, err := keyring.Find("logon", description)
 	if err != nil {
-		if id, err = unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "logon", description, 0); err != nil {
-			return 0, err
-		}
+		return 0, err
 	}
 	b, err := os.ReadFile("/proc/keys")
 	if err != nil {

@@ -24,15 +24,14 @@ type toolchain struct {
 	arch   string // ARCH
 	prefix string // CROSS_COMPILE
 	pkg    string // Debian's package of the compiler
-	target string // the kernel image, as a target of make
-	image  string // the same, as a file
+	image  string // the kernel image; make's target for it is its last element
 }
 
 var toolchains = map[string]toolchain{
-	"amd64":   {"x86_64", "x86_64-linux-gnu-", "gcc-x86-64-linux-gnu", "bzImage", "arch/x86/boot/bzImage"},
-	"arm64":   {"arm64", "aarch64-linux-gnu-", "gcc-aarch64-linux-gnu", "Image", "arch/arm64/boot/Image"},
-	"riscv64": {"riscv", "riscv64-linux-gnu-", "gcc-riscv64-linux-gnu", "Image", "arch/riscv/boot/Image"},
-	"s390x":   {"s390", "s390x-linux-gnu-", "gcc-s390x-linux-gnu", "bzImage", "arch/s390/boot/bzImage"},
+	"amd64":   {"x86_64", "x86_64-linux-gnu-", "gcc-x86-64-linux-gnu", "arch/x86/boot/bzImage"},
+	"arm64":   {"arm64", "aarch64-linux-gnu-", "gcc-aarch64-linux-gnu", "arch/arm64/boot/Image"},
+	"riscv64": {"riscv", "riscv64-linux-gnu-", "gcc-riscv64-linux-gnu", "arch/riscv/boot/Image"},
+	"s390x":   {"s390", "s390x-linux-gnu-", "gcc-s390x-linux-gnu", "arch/s390/boot/bzImage"},
 }
 
 // variables tell the kernel's make about it.
@@ -89,7 +88,7 @@ func buildKernel(ctx context.Context, spec *builtSpec, config []byte, tarball, w
 	if err := checkConfig(filepath.Join(work, ".config"), config); err != nil {
 		return err
 	}
-	if _, err := build(fmt.Sprintf("-j%d", runtime.NumCPU()), tc.target); err != nil {
+	if _, err := build(fmt.Sprintf("-j%d", runtime.NumCPU()), filepath.Base(tc.image)); err != nil {
 		return err
 	}
 	release, err := build("kernelrelease")

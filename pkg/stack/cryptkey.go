@@ -159,13 +159,13 @@ func (s *Stack) WithKeys(find func(name string) CryptKey) (*Stack, error) {
 	changed := *s
 	changed.Layers = slices.Clone(s.Layers)
 	for i, l := range changed.Layers {
-		if l.Map == nil || !slices.ContainsFunc(l.Map.Table, isCrypt) {
+		if l.Map == nil {
 			continue
 		}
 		m := *l.Map
 		m.Table = slices.Clone(m.Table)
 		for n, row := range m.Table {
-			if !isCrypt(row) {
+			if row.Type != "crypt" {
 				continue
 			}
 			k, err := ReadCryptKey(row)
@@ -196,8 +196,6 @@ func (s *Stack) RestoredKeys() []string {
 	}
 	return all
 }
-
-func isCrypt(row Row) bool { return row.Type == "crypt" }
 
 var cryptOptions = [...]option{
 	{name: "allow_discards"}, {name: "same_cpu_crypt"}, {name: "submit_from_crypt_cpus"}, {name: "no_read_workqueue"},

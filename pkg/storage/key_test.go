@@ -9,10 +9,10 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 )
 
-// luks is a LUKS2 volume on sda2, open as dm-0, that holds something.
-func luks(b *bench, content func([]byte)) {
+// luks is a LUKS2 volume on sda2, open as dm-0, that holds something. key is its word in the table.
+func luks(b *bench, key string, content func([]byte)) {
 	b.partition("sda", 2, bytesAt(0, "LUKS\xba\xbe\x00\x02"), bytesAt(168, otherUUID))
-	b.mapped(0, "luks-x", "CRYPT-LUKS2-x", []string{"0 4096 crypt aes-xts-plain64 " + secret + " 0 {sda2} 32768"}, content)
+	b.mapped(0, "luks-x", "CRYPT-LUKS2-x", []string{"0 4096 crypt aes-xts-plain64 " + key + " 0 {sda2} 32768"}, content)
 }
 
 // secret is a key.
@@ -21,7 +21,7 @@ const secret = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
 // An encrypted volume is taken if the caller has its key: without that in the table.
 func TestStackCrypt(t *testing.T) {
 	b := newBench(t)
-	luks(b, ext4())
+	luks(b, secret, ext4())
 	onData(b, "dm-0")
 	r, err := b.Resolve(t.Context(), capture.Target{Type: capture.TargetDirectory, Path: "/data/crash"})
 	if err != nil {

@@ -54,8 +54,7 @@ func TestHandOver(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
-			b.partition("sda", 2, bytesAt(0, "LUKS\xba\xbe\x00\x02"), bytesAt(168, otherUUID))
-			b.mapped(0, "luks-x", "CRYPT-LUKS2-x", []string{"0 4096 crypt aes-xts-plain64 " + tt.word + " 0 {sda2} 32768"}, ext4())
+			luks(b, tt.word, ext4())
 			onData(b, "dm-0")
 			r, err := b.Resolve(t.Context(), capture.Target{Type: capture.TargetDirectory, Path: "/data/crash"})
 			if err != nil || len(r.Keys) != 1 {

@@ -20,7 +20,7 @@ func TestSurvey(t *testing.T) {
 			onData(b, "dm-4")
 		}},
 		{"survey-luks", "/data/crash", func(b *bench) {
-			luks(b, pv('v'))
+			luks(b, secret, pv('v'))
 			b.mapped(1, "vg-var", lvm, []string{"0 4096 linear {dm-0} 2048"}, ext4())
 			onData(b, "dm-1")
 		}},

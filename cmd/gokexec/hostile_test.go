@@ -19,7 +19,7 @@ func (b *bench) limited(argv ...string) (code int, out string) {
 	return b.child(`{ ulimit -d 600000 && ulimit -t 10; } || exit 125; exec timeout 60 "$0" "$@"`, argv...)
 }
 
-// underLimit skips a test that calls limited where the limit is too low for the test program itself.
+// underLimit skips a test that bounds the memory of a process where the bound is too low for the test program itself.
 func underLimit(t *testing.T) {
 	t.Helper()
 	if raceDetector {

@@ -175,6 +175,7 @@ func TestReportSavesInOwnDirectoriesOnly(t *testing.T) {
 
 // The child of a capture, as a process of its own: it bounds its memory.
 func TestReportParts(t *testing.T) {
+	underLimit(t)
 	b := newBench(t)
 	cmd := process(t, "report", "--parts", b.file("vmcore", crashedCore()))
 	out, err := cmd.Output()
@@ -189,6 +190,7 @@ func TestReportParts(t *testing.T) {
 
 // A capture makes the report by a process of its own, and saves it with the dump. What names a crash is in its result.
 func TestCaptureSavesReport(t *testing.T) {
+	underLimit(t)
 	b := newBench(t)
 	into := t.TempDir()
 	source := b.file("vmcore", madeCore())
@@ -217,9 +219,7 @@ func TestCaptureSavesReport(t *testing.T) {
 
 // A maker of a report that takes too much memory ends; what it needs it gets.
 func TestReportMemoryIsBounded(t *testing.T) {
-	if raceDetector {
-		t.Skip("the race detector takes memory of its own: make unit runs this test without it")
-	}
+	underLimit(t)
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), hogVar+"=1")
 	out, err := cmd.CombinedOutput()

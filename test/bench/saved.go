@@ -49,6 +49,7 @@ var stages = []struct{ name, ours, peers string }{
 	{"modules", "gokexec: /proc/vmcore: ", "peer: modules"},
 	{"target", "gokexec: target ", "peer: mounted"},
 	{"log", "gokexec: kernel log saved", "peer: log"},
+	{"report", "gokexec: report: ", ""},
 	{"survey, checks", " pages: ", ""},
 	{"dump", "vmcore 100%", "peer: dump"},
 	{"sync", "gokexec: complete", "peer: synced"},
@@ -133,7 +134,7 @@ func printStages(ways []*crashWay) {
 	for _, sum := range []struct {
 		name        string
 		first, last int
-	}{{"panic to synced", 0, 6}, {"init to synced", 1, 6}, {"all", 0, len(stages) - 1}} {
+	}{{"panic to synced", 0, 7}, {"init to synced", 1, 7}, {"after the report", 5, 7}, {"all", 0, len(stages) - 1}} {
 		fmt.Printf("    %-20s", sum.name)
 		for _, w := range ways {
 			fmt.Printf("  %12s %6.2f (%5.2f)", w.name, stageMedian(w.wall, sum.first, sum.last), stageMedian(w.cpu, sum.first, sum.last))

@@ -232,11 +232,11 @@ func (g *guest) record() map[string]*record {
 	return records
 }
 
-// nothingLeft checks that no map, array or mount is there.
+// nothingLeft checks that no map, array or mount is there, but for the root of a guest that has the tools.
 func (g *guest) nothingLeft() error {
 	var left []string
 	for line := range strings.Lines(g.ReadFile("/proc/mounts")) {
-		if strings.HasPrefix(line, "/dev/") {
+		if mount := strings.Fields(line); strings.HasPrefix(mount[0], "/dev/") && mount[1] != "/" {
 			left = append(left, strings.TrimSpace(line))
 		}
 	}

@@ -27,7 +27,7 @@ func modules(k *vmlab.Kernel) []string {
 	}
 	// Of what modules ask for by other names, each kernel has its own.
 	var names []string
-	for _, name := range []string{"crc32c_generic", "crc32c_cryptoapi", "aes_generic", "ecb", "sha256_generic"} {
+	for _, name := range []string{"crc32c_generic", "crc32c_cryptoapi", "aes_generic", "aes_ti", "ecb", "sha256_generic"} {
 		if has(k, name) {
 			names = append(names, name)
 		}
@@ -38,7 +38,7 @@ func modules(k *vmlab.Kernel) []string {
 	return append(names,
 		"nvme", "virtio_blk", "virtio_scsi", "sd_mod", "ext4", "xfs", "btrfs",
 		"dm_mod", "dm_snapshot", "dm_thin_pool", "dm_raid", "dm_mirror", "dm_crypt", "dm_integrity", "dm_multipath", "dm_service_time",
-		"md_mod", "raid0", "raid1", "raid10", "raid456", "xts", "aesni_intel", "aes_ti")
+		"md_mod", "raid0", "raid1", "raid10", "raid456", "xts", "aesni_intel")
 }
 
 func has(k *vmlab.Kernel, module string) bool {

@@ -16,6 +16,9 @@ const ConfigPath = "/etc/gokexec/capture.json"
 const (
 	DefaultDeviceTimeout = 60 * time.Second
 	DefaultStallTimeout  = 300 * time.Second
+	// DefaultNetworkTimeout leaves time for a switch that forwards nothing for 30 s after the link is there (IEEE
+	// 802.1D).
+	DefaultNetworkTimeout = 45 * time.Second
 )
 
 // DefaultKeepDumpDays is the default of [Config.KeepDumpDays].
@@ -80,6 +83,9 @@ type Config struct {
 	// StallTimeoutSeconds is how long a target may go without any progress (a
 	// disk that stopped answering) before it is given up. Default: 300.
 	StallTimeoutSeconds int `json:"stall_timeout_seconds,omitempty"`
+	// NetworkTimeoutSeconds bounds each step of the way to a host: until the interface has a carrier, until it has an
+	// address, until the host has answered, and from then on each wait for the host. Default: 45.
+	NetworkTimeoutSeconds int `json:"network_timeout_seconds,omitempty"`
 	// KeepFree is what a dump leaves free in the filesystem of a directory or
 	// filesystem target, for a machine that comes up after the crash: a part ("10%"), or a
 	// size ("512M", "2G"; powers of 1024). Default: 5 % or 1 GiB, whichever is less.
@@ -154,6 +160,9 @@ func (c Config) withDefaults() Config {
 	if c.StallTimeoutSeconds == 0 {
 		c.StallTimeoutSeconds = int(DefaultStallTimeout / time.Second)
 	}
+	if c.NetworkTimeoutSeconds == 0 {
+		c.NetworkTimeoutSeconds = int(DefaultNetworkTimeout / time.Second)
+	}
 	return c
 }
 
@@ -180,7 +189,7 @@ func (c Config) Validate() error {
 	for _, s := range []struct {
 		name  string
 		value int
-	}{{"device_timeout_seconds", c.DeviceTimeoutSeconds}, {"stall_timeout_seconds", c.StallTimeoutSeconds}} {
+	}{{"device_timeout_seconds", c.DeviceTimeoutSeconds}, {"stall_timeout_seconds", c.StallTimeoutSeconds}, {"network_timeout_seconds", c.NetworkTimeoutSeconds}} {
 		if s.value < 0 || s.value > maxSeconds {
 			return fmt.Errorf("%w: %s is %d; want 0 to %d", ErrConfig, s.name, s.value, maxSeconds)
 		}

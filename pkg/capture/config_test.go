@@ -15,7 +15,7 @@ import (
 
 func TestParseConfig(t *testing.T) {
 	raw := Target{Type: TargetRaw, Device: "/dev/nvme0n1"}
-	base := Config{FinalAction: Reboot, FailureAction: Reboot, DeviceTimeoutSeconds: 60, StallTimeoutSeconds: 300}
+	base := Config{FinalAction: Reboot, FailureAction: Reboot, DeviceTimeoutSeconds: 60, StallTimeoutSeconds: 300, NetworkTimeoutSeconds: 45}
 	with := func(change func(*Config)) Config { c := base; change(&c); return c }
 	const start = `{"targets":[{"type":"raw","device":"/dev/nvme0n1"}]`
 	tests := []struct {
@@ -30,7 +30,7 @@ func TestParseConfig(t *testing.T) {
 			Config{Targets: []Target{
 				{Type: TargetFilesystem, Device: "UUID=1234-ABCD", Path: "/var/crash", FSType: "vfat", MountOptions: "sync"},
 				{Type: TargetRaw, Device: "PARTUUID=x", Overwrite: true}, {Type: TargetDirectory, Path: "/var/crash"},
-			}, FinalAction: Halt, FailureAction: Shell, DeviceTimeoutSeconds: 5, StallTimeoutSeconds: 7, Watchdog: true, KeepFree: "10%", KeepDumpDays: new(30)}, ""},
+			}, FinalAction: Halt, FailureAction: Shell, DeviceTimeoutSeconds: 5, StallTimeoutSeconds: 7, NetworkTimeoutSeconds: 45, Watchdog: true, KeepFree: "10%", KeepDumpDays: new(30)}, ""},
 		{"no dump is kept", start + `,"keep_dump_days":0}`, with(func(c *Config) { c.Targets, c.KeepDumpDays = []Target{raw}, new(0) }), ""},
 		{"empty", "", Config{}, "it is empty"},
 		{"no targets", `{}`, Config{}, "no targets"},

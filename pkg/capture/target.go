@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gokexec/gokexec/pkg/network"
 	"github.com/gokexec/gokexec/pkg/stack"
 )
 
@@ -38,6 +39,9 @@ type Target struct {
 	// Stack is what the device is made of, if that is more than a disk or a partition: the capture makes it of its
 	// disks, and mounts or writes to the first of its tops. Device then is what that holds or is called.
 	Stack *stack.Stack `json:"stack,omitempty"`
+	// Network is how the hosts of a target that is reached over the network are connected to: the capture brings it up.
+	// Without it the network is taken as it is.
+	Network *network.Record `json:"network,omitempty"`
 }
 
 // Validate checks one target.
@@ -62,6 +66,11 @@ func (t Target) Validate() error {
 	}
 	if t.Stack != nil {
 		if err := t.Stack.Validate(); err != nil {
+			return err
+		}
+	}
+	if t.Network != nil {
+		if err := t.Network.Validate(); err != nil {
 			return err
 		}
 	}

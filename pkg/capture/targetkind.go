@@ -20,6 +20,7 @@ const (
 	InDirectory  TargetPlace = iota + 1 // a directory of a mounted filesystem
 	OnFilesystem                        // a filesystem on a block device
 	OnDevice                            // a whole block device
+	OverNetwork                         // another machine
 )
 
 // targetKind is a row of the table of target kinds. Each has a file of its own.
@@ -40,11 +41,13 @@ type targetKind struct {
 	lost func(Target) string
 	// open begins a dump.
 	open func(context.Context, *opening) (sink, error)
+	// remote is there if it is reached over the network.
+	remote *remoteKind
 }
 
 // targetKinds is the table.
 func targetKinds() []targetKind {
-	return []targetKind{directoryKind(), filesystemKind(), rawKind()}
+	return append([]targetKind{directoryKind(), filesystemKind(), rawKind()}, remoteKinds()...)
 }
 
 // kind looks the target's row up.

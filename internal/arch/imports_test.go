@@ -15,7 +15,7 @@ func layers() [][]string {
 	return [][]string{
 		{"pkg/kexec", "pkg/oops", "internal/sysfs", "internal/mapread", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/keyring", "internal/getopt", "internal/decompress", "internal/lzo", "internal/pagepack", "pkg/fdt", "internal/announce", "pkg/advice", "pkg/cmdline"},
 		{"internal/early", "pkg/statedir", "pkg/memmap", "pkg/config", "pkg/blkid", "pkg/kconfig", "internal/kexecsys", "pkg/network"},
-		{"pkg/vmcore", "pkg/kmod", "pkg/stack"},
+		{"pkg/vmcore", "pkg/kmod", "pkg/stack", "internal/rtnetlink"},
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage", "pkg/pagefilter", "internal/devmapper", "pkg/kallsyms", "pkg/btf", "pkg/unwind"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs", "pkg/object"},
 		{"pkg/machine", "pkg/excerpt", "pkg/report"},

@@ -20,6 +20,8 @@ type Dialer struct {
 	// Timeout bounds each connection until it is there, and after that each wait for the peer to take or
 	// send anything. 0 is no bound.
 	Timeout time.Duration
+	// Say tells of each connection; nil is nowhere.
+	Say func(format string, args ...any)
 }
 
 // ErrSilent means that a host did not take or send anything for too long.
@@ -85,6 +87,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
+	begin := time.Now()
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
 	known := d.recorded(host)
@@ -102,6 +105,9 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		if conn, again = d.dialEach(ctx, network, port, without(found, known)); conn == nil {
 			return nil, fmt.Errorf("connect to %s: %w", address, errors.Join(err, again))
 		}
+	}
+	if d.Say != nil {
+		d.Say("network: connected to %s (%v), after %v", address, conn.RemoteAddr(), time.Since(begin).Round(10*time.Millisecond))
 	}
 	if d.Timeout == 0 {
 		return conn, nil

@@ -25,6 +25,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/loader"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/network"
 	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
@@ -96,12 +97,15 @@ type armOptions struct {
 
 // recipe is what an armed crash kernel was made from. The record of the load keeps it (plan.Spec.Recipe).
 type recipe struct {
-	Release  string           `json:"kernel_release"`
-	How      string           `json:"kernel_found_by"`
-	Targets  []string         `json:"targets"`             // as the capture kernel finds them
-	Stacks   []string         `json:"stacks,omitempty"`    // digests of what each lies on; "" for a disk
-	Files    []string         `json:"configuration_files"` // none: everything has its default
-	Settings []config.Setting `json:"settings"`            // in order of application
+	Release string   `json:"kernel_release"`
+	How     string   `json:"kernel_found_by"`
+	Targets []string `json:"targets"`          // as the capture kernel finds them
+	Stacks  []string `json:"stacks,omitempty"` // digests of what each lies on, or is reached by; "" for a disk
+	// Networks are how targets over the network were reached, by their names.
+	Networks map[string]*network.Record `json:"networks,omitempty"`
+	LeftOut  []string                   `json:"left_out,omitempty"`  // targets, and fence_kdump, whose hosts could not be looked at
+	Files    []string                   `json:"configuration_files"` // none: everything has its default
+	Settings []config.Setting           `json:"settings"`            // in order of application
 }
 
 // armReport is what arm --json prints.
@@ -168,13 +172,20 @@ func (e *env) armSpec(ctx context.Context, c *configured, made *recipe, dryRun b
 	if err := e.checkArmTargets(c); err != nil {
 		return nil, nil, err
 	}
-	c.initramfs.release = made.Release
+	c.initramfs.release, c.initramfs.networks = made.Release, made.Networks
 	c.initramfs.handOver.Dry = dryRun
 	built, targets, archive, err := e.buildForArm(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
-	made.Targets, made.Stacks = targetNames(targets), targetStacks(targets)
+	made.Targets, made.Stacks, made.Networks = targetNames(targets), targetStacks(targets), targetNetworks(targets)
+	made.LeftOut = c.initramfs.leftOut
+	if f := c.initramfs.fence; f != nil {
+		if made.Networks == nil {
+			made.Networks = map[string]*network.Record{}
+		}
+		made.Networks[fenceNetwork] = f
+	}
 	c.inputs.reuse = c.reuses()
 	spec, err := c.inputs.spec(machine.Crash, image)
 	if err != nil {
@@ -218,11 +229,29 @@ func targetStacks(targets []*storage.Resolved) []string {
 		if s := r.Target.Stack; s != nil {
 			stacks[i], any = s.Digest(), true
 		}
+		if n := r.Target.Network; n != nil {
+			stacks[i], any = n.Digest(), true
+		}
 	}
 	if !any {
 		return nil
 	}
 	return stacks
+}
+
+// targetNetworks are how targets are reached, by their names.
+func targetNetworks(targets []*storage.Resolved) map[string]*network.Record {
+	var networks map[string]*network.Record
+	for _, r := range targets {
+		if r.Target.Network == nil {
+			continue
+		}
+		if networks == nil {
+			networks = map[string]*network.Record{}
+		}
+		networks[r.Target.String()] = r.Target.Network
+	}
+	return networks
 }
 
 func targetNames(targets []*storage.Resolved) []string {

@@ -103,6 +103,14 @@ func (e *env) changedTargets(c *configured, made *recipe) []string {
 	var resolved []*storage.Resolved
 	for _, t := range targets {
 		r, err := machine.Resolve(ctx, t)
+		var refusal *storage.Refusal
+		if known := made.Networks[t.String()]; err != nil && known != nil && !errors.As(err, &refusal) {
+			t.Network = known // the network may be down at this moment
+			r, err = &storage.Resolved{Target: t}, nil
+		}
+		if err != nil && slices.Contains(made.LeftOut, t.String()) && !errors.As(err, &refusal) {
+			continue // as it was when the machine was armed
+		}
 		switch {
 		case errors.Is(err, fs.ErrPermission) || errors.Is(err, context.DeadlineExceeded):
 			return nil
@@ -114,7 +122,12 @@ func (e *env) changedTargets(c *configured, made *recipe) []string {
 	if !slices.Equal(now, made.Targets) {
 		return []string{"the targets: " + strings.Join(now, ", then ")}
 	}
-	if !slices.Equal(targetStacks(resolved), made.Stacks) {
+	if stacks := targetStacks(resolved); !slices.Equal(stacks, made.Stacks) {
+		for i, t := range resolved {
+			if t.Target.Remote() && len(made.Stacks) == len(stacks) && made.Stacks[i] != stacks[i] {
+				return []string{"the way to " + t.Target.String()}
+			}
+		}
 		return []string{"the volumes, arrays or disks that the targets lie on"}
 	}
 	return nil

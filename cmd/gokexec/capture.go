@@ -26,8 +26,9 @@ memory to the first TARGET that has room for all of it. As init of the capture k
 an initramfs made by gokexec initramfs, it does so by itself and then reboots.
 
 A TARGET is dir:PATH, a directory of a mounted filesystem (or just PATH);
-fs:DEVICE[:PATH], a filesystem to be mounted; or raw:DEVICE, a block device to which a
-tar stream is written: tar xf DEVICE extracts it. DEVICE is /dev/NAME, UUID=, LABEL=,
+fs:DEVICE[:PATH], a filesystem to be mounted; raw:DEVICE, a block device to which a
+tar stream is written: tar xf DEVICE extracts it; or nfs:HOST:/PATH, a directory of an NFS server,
+over the network as it is. DEVICE is /dev/NAME, UUID=, LABEL=,
 PARTUUID=, PARTLABEL=, WWID= or SERIAL=; in a value and in PATH \xHH stands for a byte, such
 as \x20 for a blank.
 
@@ -104,7 +105,7 @@ func captureConfig(file string, targets []string, overwrite bool, limits *limitO
 		return cfg, cfg.Validate()
 	}
 	if len(targets) > 0 || overwrite || limits.given() {
-		return capture.Config{}, errors.New("--config names the targets and limits; give no others, and none of --overwrite, --keep-free, --keep-dump, --keep-dumps, --device-timeout, --stall-timeout, --report-timeout, --start-dirty-degraded, --dump-level, --format and --compress")
+		return capture.Config{}, errors.New("--config names the targets and limits; give no others, and none of --overwrite, --keep-free, --keep-dump, --keep-dumps, --device-timeout, --stall-timeout, --report-timeout, --network-timeout, --start-dirty-degraded, --fence-kdump, --fence-kdump-interval, --dump-level, --format and --compress")
 	}
 	f, err := os.Open(file)
 	if err != nil {

@@ -27,7 +27,8 @@ capture fail: an initrd that is too large to be unpacked, made for another kerne
 than its modules or without those that the disk needs; a command line that lacks something;
 a running watchdog; encrypted disks; graphics drivers; and a dump target that cannot exist
 in a capture kernel, no longer exists on this machine, or has no room for a dump of its memory. Without KERNEL only the machine is
-checked, and what gokexec arm has armed with the targets of gokexec.conf(5). Nothing is changed, and no kernel lock is taken.`,
+checked, and what gokexec arm has armed with the targets of gokexec.conf(5). Nothing is changed, and no kernel lock is taken; only a
+target over the network that --target names is written to.`,
 		exits: []exitCode{{exitOK, "no problem was found"}, {exitFailure, "a load would fail, for the first reason that is printed"},
 			{exitStale, "a load would work, but a crash kernel is wanted and none is loaded"}},
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
@@ -37,7 +38,8 @@ checked, and what gokexec arm has armed with the targets of gokexec.conf(5). Not
 			boot := flags.Bool("boot", false, "check for an ordinary kexec, not for a crash kernel")
 			asJSON := flags.Bool("json", false, "report as JSON")
 			sysroot := flags.String("sysroot", "", "read /proc and /sys under `DIR`, a collected tree")
-			targets := flags.StringArray("target", nil, "check also whether `TARGET`, as for gokexec initramfs, can exist in a capture kernel (may be repeated)")
+			targets := flags.StringArray("target", nil, "check also whether `TARGET`, as for gokexec initramfs, can exist in a capture kernel (may be repeated); one over the network is tried: something small is written, read back and removed")
+			nfsOptions := flags.String("nfs-options", "", "`OPTIONS` to try nfs: targets with; those of gokexec.conf by default")
 			archName := flags.String("arch", "", "the tree is of a machine of architecture `NAME`")
 			return func(ctx context.Context, e *env, args []string) error {
 				if len(args) > 1 {
@@ -69,6 +71,7 @@ checked, and what gokexec arm has armed with the targets of gokexec.conf(5). Not
 				} else if kind == machine.Crash {
 					findings = append(findings, check.Capture(root, host, nil, nil)...)
 				}
+				try := *targets // those that are named; not those that are configured
 				if *sysroot == "" && kind == machine.Crash && len(args) == 0 && in.initrd == "" && len(*targets) == 0 {
 					var more []advice.Finding
 					more, *targets = e.armedFindings(host)
@@ -79,6 +82,9 @@ checked, and what gokexec arm has armed with the targets of gokexec.conf(5). Not
 					return err
 				}
 				findings = append(findings, more...)
+				if *sysroot == "" {
+					findings = append(findings, e.tryTargets(ctx, try, *nfsOptions)...)
+				}
 				if *sysroot == "" && kind == machine.Crash {
 					findings = append(findings, e.roomFindings(ctx, *targets, in.initrd)...)
 				}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -19,6 +20,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
+	"github.com/gokexec/gokexec/pkg/network"
 	"github.com/gokexec/gokexec/pkg/plan"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
@@ -45,6 +47,11 @@ type initramfsOptions struct {
 	limits                         limitOptions
 	hooks                          hookOptions
 	plain                          []string // of add: what goes in without its libraries
+	nfsOptions                     string
+	// networks are how targets were reached when the machine was armed, by their names.
+	networks map[string]*network.Record
+	fence    *network.Record // how the nodes of fence_kdump are reached now
+	leftOut  []string        // targets, and fence_kdump, that could not be looked at
 }
 
 func initramfsCommand() command {
@@ -56,7 +63,8 @@ TARGET that has room for all of it. It contains this program as /init, its confi
 kernel modules that the targets need, and nothing else. Equal inputs give equal bytes.
 
 A TARGET is PATH, a directory of this machine; fs:DEVICE[:PATH], a filesystem to be
-mounted; or raw:DEVICE, a block device for a tar stream. DEVICE is /dev/NAME, UUID=, LABEL=,
+mounted; raw:DEVICE, a block device for a tar stream; or nfs:HOST:/PATH, a directory of an NFS
+server. DEVICE is /dev/NAME, UUID=, LABEL=,
 PARTUUID=, PARTLABEL=, WWID= or SERIAL=; in a value and in PATH \xHH stands for a byte, such
 as \x20 for a blank. PATH is the path on this machine: gokexec finds out what it means in the
 capture kernel, through links, bind mounts and btrfs subvolumes, and replaces device names,
@@ -65,7 +73,9 @@ several devices, what it is made of is recorded, and the capture kernel makes th
 same disks: build again after it was changed (lvextend, mdadm --add). gokexec storage shows
 it. The key of an encrypted volume (LUKS) is put into no file: with --disk-keys kernel the kernel
 that loads it hands the key over, and with DiskKeys=memory gokexec arm puts it into the initramfs
-that it builds in memory. Targets that cannot exist in a capture kernel (dm-cache, disks over
+that it builds in memory. Of a HOST gokexec records how it is reached now: its addresses, the
+network interface by its permanent address, what is built on that, routes; the capture kernel brings up
+the same. Targets that cannot exist in a capture kernel (dm-cache, disks over
 the network and the like) are refused. gokexec finds the modules by examining the device.
 
 For another machine give --other-machine and name its modules: --set nvme,
@@ -106,6 +116,7 @@ func (o *initramfsOptions) declare(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.sets, "set", nil, "the modules for a kind of disk, by `NAME` (may be repeated): "+strings.Join(kmod.SetNames(), ", "))
 	flags.StringVar(&o.fstype, "fstype", "", "`TYPE` of the filesystem of fs: targets; what the device holds by default")
 	flags.StringVar(&o.mountOptions, "mount-options", "", "`OPTIONS` to mount fs: targets with, as the filesystem takes them (subvol=NAME); what PATH needs by default")
+	flags.StringVar(&o.nfsOptions, "nfs-options", "", "`OPTIONS` for nfs: targets, as nfs(5) has them: vers=3, port=20490, rsize=...; by default the newest version that the server has")
 	flags.StringArrayVar(&o.add, "add", nil, "additional `FILE[:PATH]` to put in (may be repeated)")
 	flags.StringVar(&o.shell, "shell", "", "static `FILE` that becomes /bin/sh, for the action shell")
 	flags.StringVar(&o.final, "final-action", string(capture.Reboot), "`ACTION` when everything is saved: reboot, poweroff, halt or shell")
@@ -150,6 +161,10 @@ func (o *initramfsOptions) build(ctx context.Context, e *env, names []string, in
 	if err != nil {
 		return nil, nil, err
 	}
+	fence, err := o.resolveFence(ctx, e, &settings)
+	if err != nil {
+		return nil, nil, err
+	}
 	if o.release == "" {
 		if o.release, err = runningRelease(); err != nil {
 			return nil, nil, err
@@ -173,7 +188,11 @@ func (o *initramfsOptions) build(ctx context.Context, e *env, names []string, in
 	if cfg.Settings, err = json.MarshalIndent(settings, "", "  "); err != nil {
 		return nil, nil, err
 	}
-	if err := o.findModules(e, root, targets, &cfg); err != nil {
+	needed := targets
+	if fence != nil {
+		needed = append(slices.Clone(targets), fence)
+	}
+	if err := o.findModules(e, root, needed, &cfg); err != nil {
 		return nil, nil, err
 	}
 	files, err := o.openFiles(&cfg)
@@ -209,6 +228,9 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 	for i := range cfg.Targets {
 		t := cfg.Targets[i]
 		t.FSType, t.MountOptions = o.fstype, o.mountOptions
+		if t.Type == capture.TargetNFS {
+			t.MountOptions = o.nfsOptions
+		}
 		cfg.Targets[i] = t.Own()
 	}
 	o.limits.apply(&cfg)

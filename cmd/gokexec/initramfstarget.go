@@ -43,25 +43,105 @@ func (o *initramfsOptions) resolveTargets(ctx context.Context, e *env, settings 
 	}
 	machine := e.storage()
 	var all []*storage.Resolved
+	var kept []capture.Target
 	for i, t := range settings.Targets {
 		resolve := machine.Resolve
 		if elsewhere {
 			resolve = storage.Elsewhere
 		}
 		r, err := resolve(ctx, t)
+		if err != nil && t.Remote() {
+			if r, err = o.asArmed(machine, t, err); err != nil && o.canDoWithout(err, len(kept)+len(settings.Targets)-i-1) {
+				o.leaveOut(e, t.String(), err)
+				continue
+			}
+		}
 		if err != nil {
 			return nil, targetProblem(err, !elsewhere)
 		}
-		for _, line := range r.Notes {
-			fmt.Fprintf(e.stderr, "gokexec: %s\n", line)
-		}
-		for _, line := range r.Warnings {
-			fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", line)
-		}
-		settings.Targets[i] = r.Target
-		all = append(all, r)
+		e.tellResolved(r)
+		kept, all = append(kept, r.Target), append(all, r)
 	}
+	settings.Targets = kept
 	return all, nil
+}
+
+func (e *env) tellResolved(r *storage.Resolved) {
+	for _, line := range r.Notes {
+		fmt.Fprintf(e.stderr, "gokexec: %s\n", line)
+	}
+	for _, line := range r.Warnings {
+		fmt.Fprintf(e.stderr, "gokexec: warning: %s\n", line)
+	}
+}
+
+// canDoWithout reports whether an armed machine goes without a host that can't be looked at now: at boot the network may
+// come later, and a capture to other targets is better than none.
+func (o *initramfsOptions) canDoWithout(err error, others int) bool {
+	var refusal *storage.Refusal
+	return o.inMemory && others > 0 && !errors.As(err, &refusal)
+}
+
+// leaveOut tells loudly that a host is left out. The record of the load has it, so that it is tried again.
+func (o *initramfsOptions) leaveOut(e *env, what string, err error) {
+	o.leftOut = append(o.leftOut, what)
+	line := fmt.Sprintf("warning: the capture goes without %s: %s", what, oneLine(err.Error()))
+	fmt.Fprintln(e.stderr, "gokexec:", line)
+	e.kernelLog(kernelWarning, line)
+}
+
+// asArmed takes a target over the network as it was when the machine was armed, if the way to it can't be found now: the
+// network may be down at this moment, and a crash kernel that has the way that was is better than an old one.
+func (o *initramfsOptions) asArmed(machine *storage.Machine, t capture.Target, why error) (*storage.Resolved, error) {
+	var refusal *storage.Refusal
+	record := o.networks[t.String()]
+	if record == nil || errors.As(why, &refusal) {
+		return nil, why
+	}
+	r, err := machine.RecordedTarget(t, record)
+	if err != nil {
+		return nil, fmt.Errorf("%w; %w", why, err)
+	}
+	r.Warnings = append(r.Warnings, oneLine(why.Error())+asItWas)
+	return r, nil
+}
+
+const asItWas = "; the way to it is taken as it was when the machine was armed"
+
+// fenceNetwork is the name under which a record of what was armed keeps the way to the nodes of fence_kdump.
+const fenceNetwork = "fence_kdump"
+
+// resolveFence records how the nodes of fence_kdump are reached; nil without any.
+func (o *initramfsOptions) resolveFence(ctx context.Context, e *env, settings *capture.Config) (*storage.Resolved, error) {
+	f := &settings.FenceKdump
+	if len(f.Nodes) == 0 {
+		return nil, nil
+	}
+	if elsewhere, err := o.elsewhere(); err != nil || elsewhere {
+		return nil, errors.Join(err, usageError("--fence-kdump: only the machine itself knows how the nodes are reached"))
+	}
+	machine := e.storage()
+	record, r, err := machine.Reach(ctx, f.Hosts())
+	var refusal *storage.Refusal
+	if known := o.networks[fenceNetwork]; err != nil && known != nil && !errors.As(err, &refusal) {
+		why := err
+		if r, err = machine.Recorded(known); err == nil {
+			record = known
+			r.Warnings = append(r.Warnings, "fence_kdump: "+oneLine(why.Error())+asItWas)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("fence_kdump: %w", err)
+		if o.canDoWithout(err, len(settings.Targets)) {
+			o.leaveOut(e, fenceNetwork, err)
+			*f = capture.FenceKdump{}
+			return nil, nil
+		}
+		return nil, targetProblem(err, false)
+	}
+	e.tellResolved(r)
+	f.Network, o.fence = record, record
+	return r, nil
 }
 
 // targetProblem puts the alternative into the hint.
@@ -88,11 +168,27 @@ func (o *initramfsOptions) targetModules(e *env, tree *kmod.Tree, r *storage.Res
 		}
 		cfg.Modules = append(cfg.Modules, names...)
 	}
+	for _, name := range r.Interfaces {
+		names, err := tree.ModulesForInterface(root, name)
+		if err != nil {
+			return &advice.Problem{What: fmt.Sprintf("target %s: %v", r.Target, err), Err: err, Hint: "name its driver: --module NAME"}
+		}
+		cfg.Modules = append(cfg.Modules, names...)
+	}
+	for _, name := range r.Optional {
+		if names, err := tree.ModulesFor(name); err == nil {
+			cfg.OptionalModules = append(cfg.OptionalModules, names...)
+		}
+	}
 	for _, name := range r.Modules {
 		names, err := tree.ModulesFor(name)
 		if err != nil {
-			return &advice.Problem{What: fmt.Sprintf("target %s: what makes its devices: %v", r.Target, err), Err: err,
-				Hint: "kernel " + o.release + " can't make them; take another target or kernel"}
+			what, hint := "what makes its devices", "can't make them"
+			if r.Target.Stack == nil {
+				what, hint = "what the kernel needs for the network", "does not have it"
+			}
+			return &advice.Problem{What: fmt.Sprintf("target %s: %s: %v", r.Target, what, err), Err: err,
+				Hint: "kernel " + o.release + " " + hint + "; take another target or kernel"}
 		}
 		cfg.Modules = append(cfg.Modules, names...)
 	}
@@ -154,7 +250,7 @@ func targetFinding(r *storage.Resolved, err error) advice.Finding {
 	case len(r.Warnings) > 0:
 		f.Level, f.Detail, f.Remedy = advice.Warning, strings.Join(append(r.Notes, r.Warnings...), "; "), "name another target"
 	default:
-		f.Level, f.Detail = advice.OK, strings.Join(append(r.Notes, r.Target.String()+" can be there in a capture kernel ("+strings.Join(r.Devices, ", ")+")"), "; ")
+		f.Level, f.Detail = advice.OK, strings.Join(append(r.Notes, r.Target.String()+" can be there in a capture kernel ("+strings.Join(append(r.Devices, r.Interfaces...), ", ")+")"), "; ")
 	}
 	return f
 }

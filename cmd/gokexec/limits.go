@@ -19,7 +19,10 @@ type limitOptions struct {
 	keepDumps     int
 	device, stall int // seconds; 0 is the default
 	report        int // seconds
+	network       int // seconds; 0 is the default
 	dirtyDegraded bool
+	fenceNodes    []string
+	fenceInterval int // seconds; 0 is the default
 	form          formOptions
 }
 
@@ -30,20 +33,25 @@ func (o *limitOptions) register(flags *pflag.FlagSet) {
 	flags.IntVar(&o.device, "device-timeout", 0, "`SECONDS` to wait for a target's device; 60 by default")
 	flags.IntVar(&o.stall, "stall-timeout", 0, "`SECONDS` without progress until a target is given up; 300 by default")
 	flags.IntVar(&o.report, "report-timeout", defaultReport, fmt.Sprintf("`SECONDS` for the report of the crash, which is made after the log is saved and before the memory is; %d by default; 0: none is made", defaultReport))
+	flags.IntVar(&o.network, "network-timeout", 0, "`SECONDS` for each step of the way to a target over the network, until it has a link, an address, an answer, and for each later wait for it; 45 by default")
 	flags.BoolVar(&o.dirtyDegraded, "start-dirty-degraded", false, "let the capture start a RAID 4, 5 or 6 that lacks a member and was being written to when the machine crashed: what was written last may be damaged then, in any file")
+	flags.StringArrayVar(&o.fenceNodes, "fence-kdump", nil, "cluster `NODE` (HOST or HOST:PORT) that is told by fence_kdump's message that a dump is being saved, so that this machine is not fenced (may be repeated)")
+	flags.IntVar(&o.fenceInterval, "fence-kdump-interval", 0, "`SECONDS` from one message to the next; 10 by default")
 	o.form.register(flags)
 }
 
 // given reports whether one of them differs from the default.
 func (o *limitOptions) given() bool {
-	return o.keepFree != "" || o.keepDump != capture.DefaultKeepDumpDays || o.keepDumps != 0 || o.device != 0 || o.stall != 0 || o.report != defaultReport || o.dirtyDegraded || o.form.given()
+	return o.keepFree != "" || o.keepDump != capture.DefaultKeepDumpDays || o.keepDumps != 0 || o.device != 0 || o.stall != 0 || o.report != defaultReport || o.network != 0 || o.dirtyDegraded || len(o.fenceNodes) > 0 || o.fenceInterval != 0 || o.form.given()
 }
 
 func (o *limitOptions) apply(cfg *capture.Config) {
 	o.form.apply(cfg)
 	cfg.KeepFree, cfg.KeepDumps = o.keepFree, o.keepDumps
 	cfg.DeviceTimeoutSeconds, cfg.StallTimeoutSeconds = o.device, o.stall
+	cfg.NetworkTimeoutSeconds = o.network
 	cfg.StartDirtyDegraded = o.dirtyDegraded
+	cfg.FenceKdump.Nodes, cfg.FenceKdump.IntervalSeconds = o.fenceNodes, o.fenceInterval
 	if o.keepDump != capture.DefaultKeepDumpDays {
 		cfg.KeepDumpDays = &o.keepDump
 	}

@@ -37,7 +37,8 @@ signature, no key for an encrypted disk. Otherwise it uses the method of the loa
 
 What gokexec arm has loaded is built again, for the targets as they are mounted now. With
 --if-changed that happens only if what they lie on is another now: a volume was extended,
-or a disk was added to an array. Of targets on plain disks it does nothing.`,
+a disk was added to an array, the way to a server is another, or a server that was left out can be
+found. Of targets on plain disks it does nothing.`,
 		exits: []exitCode{
 			{exitNotLoaded, "nothing is loaded, or gokexec did not load it"},
 			{exitStale, "loaded, but memory or CPUs keep changing, and the elfcorehdr is stale again; or a crash kernel is wanted, and none could be loaded"},
@@ -106,8 +107,8 @@ func (e *env) reload(ctx context.Context, method plan.Method, wait time.Duration
 	return nil
 }
 
-// targetsChanged reports whether the targets of what gokexec arm has loaded are not where they were. Only volumes, arrays
-// and the like are looked at: a disk has its identity, and reading it may wake it up.
+// targetsChanged reports whether the targets of what gokexec arm has loaded are not where they were, or one that was left
+// out could be there now. Only volumes, arrays, the network and the like are looked at: a disk has its identity, and reading it may wake it up.
 func (e *env) targetsChanged() (bool, error) {
 	state, err := record.Read(e.stateDir)
 	if errors.Is(err, record.ErrNone) {
@@ -117,7 +118,7 @@ func (e *env) targetsChanged() (bool, error) {
 		return false, err
 	}
 	made := recipeOf(state)
-	if made == nil || made.Stacks == nil {
+	if made == nil || made.Stacks == nil && len(made.LeftOut) == 0 {
 		return false, nil
 	}
 	c, err := configureKnown(made.Settings)

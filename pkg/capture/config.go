@@ -110,6 +110,8 @@ type Config struct {
 	// drivers are there to the reboot: one that the crashed kernel armed would
 	// fire in the middle of a dump, and they reset a capture kernel that hangs.
 	Watchdog bool `json:"watchdog,omitempty"`
+	// FenceKdump are the nodes of a cluster that are told that a dump is being saved.
+	FenceKdump FenceKdump `json:"fence_kdump,omitzero"`
 	// Hooks are programs to run before and after.
 	Hooks Hooks `json:"hooks,omitzero"`
 }
@@ -206,6 +208,9 @@ func (c Config) Validate() error {
 	if err := c.validKeepDumps(); err != nil {
 		return err
 	}
+	if err := c.FenceKdump.validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
 	if err := c.Hooks.validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -226,6 +231,9 @@ func (c Config) ValidateInit() error {
 		if why := k.lost(t); why != "" {
 			return fmt.Errorf("%w: targets[%d]: %s", ErrConfig, i, why)
 		}
+	}
+	if f := &c.FenceKdump; !f.none() && f.Network == nil {
+		return fmt.Errorf("%w: fence_kdump: how the nodes are reached is not recorded", ErrConfig)
 	}
 	return nil
 }

@@ -94,8 +94,10 @@ func TestParseTarget(t *testing.T) {
 		{`raw:/dev/disk/by-partlabel/my\x2fdata`, Target{Type: TargetRaw, Device: "PARTLABEL=my/data"}},
 		{"fs:LABEL=a:b:/a:/b", Target{Type: TargetFilesystem, Device: "LABEL=a:b", Path: "/a:/b"}},
 		{`dir:/my\x20dir`, Target{Type: TargetDirectory, Path: "/my dir"}},
+		{`nfs:nas.example.com:/dumps/my\x20own/`, Target{Type: TargetNFS, Server: "nas.example.com", Path: "/dumps/my own"}},
+		{"nfs:[2001:db8::1]:/", Target{Type: TargetNFS, Server: "2001:db8::1", Path: "/"}},
 		{"fs:UUID=X:var/crash", Target{}}, {"fs:/dev/sda1:var/crash", Target{}}, {"fs:/dev/disk/by-uuid/x:var", Target{}},
-		{"", Target{}}, {"raw:", Target{}}, {"fs:", Target{}}, {"dir:x", Target{}}, {"nfs:host:/x", Target{}}, {"sda", Target{}},
+		{"", Target{}}, {"raw:", Target{}}, {"fs:", Target{}}, {"dir:x", Target{}}, {"nfs:host", Target{}}, {"nfs:ho st:/x", Target{}}, {"nfs:2001:db8::1:/x", Target{}}, {"nfs:[2001:db8::1]", Target{}}, {"nfs::/x", Target{}}, {"sda", Target{}},
 	}
 	for _, tt := range tests {
 		got, err := ParseTarget(tt.in)

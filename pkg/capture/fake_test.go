@@ -22,6 +22,7 @@ type fakeSystem struct {
 	fakeMounts
 	fakeDevices
 	fakeProcess
+	fakeNetwork
 }
 
 // fakeMachine is what the fakes of files, mounts and process share.
@@ -43,7 +44,8 @@ func newFakeSystem(t *testing.T) *fakeSystem {
 		fakeFiles{fakeMachine: m, faults: map[string]*fault{}},
 		fakeMounts{fakeMachine: m, mountErr: map[string]error{}},
 		fakeDevices{fakeMachine: m},
-		fakeProcess{fakeMachine: m, place: CaptureKernel, consoleErr: map[string]error{}}}
+		fakeProcess{fakeMachine: m, place: CaptureKernel, consoleErr: map[string]error{}},
+		fakeNetwork{fakeMachine: m}}
 	s.file(t, "/proc/meminfo", "MemTotal:  100000 kB\nMemAvailable:  5000000 kB\n")
 	s.file(t, "/proc/self/status", "Name:\tx\nVmHWM:\t    1234 kB\n")
 	s.file(t, "/proc/sys/kernel/panic", "0\n")

@@ -32,4 +32,12 @@ func (linuxMounts) Unmount(target string) error {
 	return nil
 }
 
+// Detach ends the requests that wait for a server (nfs: nfs_umount_begin).
+func (linuxMounts) Detach(target string) error {
+	if err := unix.Unmount(target, unix.MNT_FORCE|unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("detach %s: %w", target, err)
+	}
+	return nil
+}
+
 func (linuxMounts) Sync() { unix.Sync() }

@@ -2,7 +2,6 @@ package capture
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/network"
@@ -45,13 +44,43 @@ func (t Target) RemoteModules() (required, optional []string) {
 // network brings up what the target's record describes, once for all targets of a run, and returns how to connect to
 // the target's hosts. Connections are bounded: an attempt, and any later wait for the peer, ends after the configured
 // time. Without a record the network of the running system is taken as it is.
-func (o *opening) network(context.Context) (*network.Dialer, error) {
-	if o.target.Network == nil {
-		return &network.Dialer{Timeout: o.cfg.networkTimeout()}, nil
+func (o *opening) network(ctx context.Context) (*network.Dialer, error) {
+	d := &network.Dialer{Record: o.target.Network, Timeout: o.cfg.networkTimeout(), Say: o.say}
+	if d.Record == nil {
+		return d, nil
 	}
-	return nil, errors.New("this gokexec can't bring up a network")
+	b, err := o.links()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Up(ctx, d.Record, o.touch); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// bringer is that of the run: targets may share interfaces.
+func (r *run) bringer() (*network.Bringer, error) {
+	r.connect.Do(func() {
+		kernel, err := r.sys.Network()
+		r.linkErr = err
+		r.links = &network.Bringer{Kernel: kernel, Root: r.sys.FS(), Timeout: r.cfg.networkTimeout(), Say: r.say}
+	})
+	return r.links, r.linkErr
 }
 
 func (c Config) networkTimeout() time.Duration {
 	return time.Duration(c.withDefaults().NetworkTimeoutSeconds) * time.Second
 }
+
+// stallTimeoutOf is how long a target may go without progress. Over the network that is what bounds each wait for the
+// host, and a little more: what waits should say so itself.
+func (c Config) stallTimeoutOf(t Target) time.Duration {
+	if !t.Remote() {
+		return c.stallTimeout()
+	}
+	return min(c.stallTimeout(), c.networkTimeout()+remoteGrace)
+}
+
+// remoteGrace is what a target over the network has in addition to the time for each wait.
+const remoteGrace = 5 * time.Second

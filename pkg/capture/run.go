@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/internal/sysfs"
+	"github.com/gokexec/gokexec/pkg/network"
 	"github.com/gokexec/gokexec/pkg/stack"
 )
 
@@ -58,6 +59,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (*Result, error) {
 	if r.out != opt.Console {
 		defer r.out.Close(flushTimeout)
 	}
+	defer r.startFence(ctx)()
 	res, err := r.save(ctx)
 	if res == nil {
 		r.hooks.run(HookEmergency, nil, "")
@@ -107,6 +109,10 @@ type run struct {
 	assemble sync.Once
 	layers   *stack.Assembler
 	standing standing
+
+	connect sync.Once
+	links   *network.Bringer // nil: there is no network to be made
+	linkErr error
 }
 
 func newRun(cfg Config, opt Options) *run {
@@ -203,7 +209,7 @@ func (r *run) targets(ctx context.Context) (*Result, error) {
 		if last {
 			r.runAfter(best, &a)
 		}
-		r.seal(&a)
+		r.seal(&a, t)
 		if a.err == nil {
 			return a.result, nil
 		}
@@ -226,13 +232,13 @@ func (r *run) try(ctx context.Context, index int, before []error) attempt {
 	var reported atomic.Pointer[Result]
 	name := r.cfg.Targets[index].String()
 	// A cancelled attempt ends by itself, and keeps what it has.
-	a, err := bounded(context.WithoutCancel(ctx), r.cfg.stallTimeout(), name, func(touch func()) (attempt, error) {
+	a, err := bounded(context.WithoutCancel(ctx), r.cfg.stallTimeoutOf(r.cfg.Targets[index]), name, func(touch func()) (attempt, error) {
 		return r.attempt(ctx, index, before, watcher{touch, func(res *Result) { reported.Store(res.clone()) }}), nil
 	})
 	if err == nil {
 		return a
 	}
-	r.standing.takeDown(ctx, r, name)
+	r.standing.takeDown(ctx, r.say, name)
 	// It was given up: what it reported last is what is known.
 	a = attempt{result: reported.Load(), err: err, next: true}
 	if a.result == nil {
@@ -258,13 +264,13 @@ func (r *run) runAfter(best *Result, a *attempt) {
 
 // seal stores the result of an attempt and lets go of its target. The dump is on disk: what fails from here on is
 // only told.
-func (r *run) seal(a *attempt) {
+func (r *run) seal(a *attempt, t Target) {
 	if a.sink == nil {
 		return
 	}
 	s := a.sink
 	data, err := a.result.json()
-	_, sealErr := bounded(context.Background(), r.cfg.stallTimeout(), "finish "+a.result.Target, func(touch func()) (struct{}, error) {
+	_, sealErr := bounded(context.Background(), r.cfg.stallTimeoutOf(t), "finish "+a.result.Target, func(touch func()) (struct{}, error) {
 		var err error
 		if data != nil {
 			err = putBytes(s, ResultName, data)

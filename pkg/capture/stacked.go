@@ -84,10 +84,11 @@ func (o *opening) stacked(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, errors.Join(err, made.Close())
 	}
-	o.standing.set(p, o.mountPoint)
 	closing := p.close
+	// Detached, it lets go when nothing uses it any more.
+	o.standing.set(func() error { return errors.Join(o.sys.Unmount(o.mountPoint), closing()) })
 	p.close = func() error {
-		o.standing.set(nil, "")
+		o.standing.set(nil)
 		return closing()
 	}
 	return p, nil
@@ -98,33 +99,31 @@ const leaveTimeout = 10 * time.Second
 
 // standing is what was set up for the target that is being tried.
 type standing struct {
-	mu    sync.Mutex
-	place *place
-	point string // where it is mounted, if it is
+	mu   sync.Mutex
+	down func() error // takes it down; nil: there is nothing
 }
 
-func (s *standing) set(p *place, point string) {
+func (s *standing) set(down func() error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.place, s.point = p, point
+	s.down = down
 }
 
 // takeDown takes down what a target was set up on that was given up, as far as it lets go of it: another may need the
 // same disks. What hangs is left.
-func (s *standing) takeDown(ctx context.Context, r *run, name string) {
+func (s *standing) takeDown(ctx context.Context, say func(string, ...any), name string) {
 	s.mu.Lock()
-	p, point := s.place, s.point
-	s.place = nil
+	down := s.down
+	s.down = nil
 	s.mu.Unlock()
-	if p == nil {
+	if down == nil {
 		return
 	}
 	_, err := within(context.WithoutCancel(ctx), leaveTimeout, "take down what "+name+" lies on", func() (struct{}, error) {
-		// Detached, it lets go when nothing uses it any more.
-		return struct{}{}, errors.Join(r.sys.Unmount(point), p.close())
+		return struct{}{}, down()
 	})
 	if err != nil {
-		r.say("%v", err)
+		say("%v", err)
 	}
 }
 

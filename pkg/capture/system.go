@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/network"
 	"github.com/gokexec/gokexec/pkg/stack"
 )
 
@@ -16,6 +17,8 @@ type System interface {
 	Mounts
 	Devices
 	Process
+	// Network makes the network of this kernel.
+	Network() (network.Maker, error)
 }
 
 // Files are the files, devices and directories of a system.
@@ -54,6 +57,8 @@ type Mounts interface {
 	Mount(source, target, fstype, data string) error
 	// Unmount unmounts, and detaches what is busy.
 	Unmount(target string) error
+	// Detach unmounts what hangs: what waits for it ends with an error, and what is not written is lost.
+	Detach(target string) error
 	// Sync writes everything back, as sync(2).
 	Sync()
 }

@@ -10,4 +10,5 @@ type linuxSystem struct {
 	linuxMounts
 	linuxDevices
 	linuxProcess
+	linuxNetwork
 }

@@ -39,6 +39,11 @@ type Target struct {
 	// Stack is what the device is made of, if that is more than a disk or a partition: the capture makes it of its
 	// disks, and mounts or writes to the first of its tops. Device then is what that holds or is called.
 	Stack *stack.Stack `json:"stack,omitempty"`
+	// Server is the host of a target on another machine: a name or an address.
+	Server string `json:"server,omitempty"`
+	// Machine is the name of the directory, below that of a target which several machines share, that has the dumps of
+	// this one.
+	Machine string `json:"machine,omitempty"`
 	// Network is how the hosts of a target that is reached over the network are connected to: the capture brings it up.
 	// Without it the network is taken as it is.
 	Network *network.Record `json:"network,omitempty"`
@@ -46,7 +51,7 @@ type Target struct {
 
 // Validate checks one target.
 func (t Target) Validate() error {
-	for _, s := range []string{t.Device, t.Path, t.FSType, t.MountOptions} {
+	for _, s := range []string{t.Device, t.Path, t.FSType, t.MountOptions, t.Server, t.Machine} {
 		if strings.ContainsRune(s, 0) {
 			return fmt.Errorf("%q holds a NUL byte", s)
 		}
@@ -123,7 +128,7 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		sys: r.sys, cfg: r.cfg, target: r.cfg.Targets[index],
 		mountPoint: path.Join(r.opt.MountPoint, strconv.Itoa(index)),
 		when:       r.start, touch: touch, say: r.say,
-		finder: &deviceFinder{sys: r.sys, touch: touch}, layers: r.assembler, standing: &r.standing,
+		finder: &deviceFinder{sys: r.sys, touch: touch}, layers: r.assembler, links: r.bringer, standing: &r.standing,
 	}
 	if r.base.CrashTime != nil {
 		o.when = *r.base.CrashTime

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/blkid"
+	"github.com/gokexec/gokexec/pkg/network"
 	"github.com/gokexec/gokexec/pkg/stack"
 )
 
@@ -102,6 +103,7 @@ type opening struct {
 	say        func(format string, args ...any)
 	finder     *deviceFinder
 	layers     func() *stack.Assembler
+	links      func() (*network.Bringer, error)
 	standing   *standing
 }
 

@@ -7,7 +7,7 @@ func TestTargetKinds(t *testing.T) {
 	if _, err := (Target{Type: "tape"}).kind(); err == nil || (Target{Type: "tape"}).Place() != 0 {
 		t.Errorf("a target of an unknown type is accepted (%v)", err)
 	}
-	all := Target{Device: "/dev/vda", Path: "/crash", FSType: "ext4", MountOptions: "noatime", Overwrite: true}
+	all := Target{Device: "/dev/vda", Path: "/crash", FSType: "ext4", MountOptions: "noatime", Overwrite: true, Server: "192.0.2.1"}
 	for _, k := range targetKinds() {
 		all.Type = k.name
 		own := all.Own()

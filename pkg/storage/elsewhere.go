@@ -33,6 +33,9 @@ func named(t capture.Target) error {
 	if t.Place() == capture.InDirectory {
 		return refuse(instead, "%s is a directory; only its own machine knows the device", t.Path)
 	}
+	if t.Remote() {
+		return refuse("build the initramfs on that machine, as gokexec arm does", "%s is reached over the network; only its own machine knows how", t)
+	}
 	ref, err := blkid.ParseRef(t.Device)
 	if err != nil {
 		return err

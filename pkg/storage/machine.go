@@ -1,13 +1,16 @@
 package storage
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 
 	"github.com/gokexec/gokexec/pkg/blkid"
 	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/network"
 	"github.com/gokexec/gokexec/pkg/stack"
 )
 
@@ -28,6 +31,10 @@ type Options struct {
 	Keyring Keyring
 	// Logons are the keys of type logon. Default: the kernel's.
 	Logons Logons
+	// Network is how the kernel is asked about its network. Default: the running kernel, for the root "/".
+	Network func() (network.Viewer, error)
+	// Lookup finds the addresses of a host. Default: as the system does.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
 // Machine is the running machine's storage.
@@ -56,7 +63,18 @@ func New(opt Options) *Machine {
 	if opt.Logons == nil {
 		opt.Logons = kernelLogons{}
 	}
+	if opt.Network == nil {
+		opt.Network = func() (network.Viewer, error) { return openNetwork(opt.Root) }
+	}
 	return &Machine{sys: sys, finder: capture.NewFinder(sys), opt: opt}
+}
+
+// openNetwork gives the network of the running kernel. A tree has none.
+func openNetwork(root string) (network.Viewer, error) {
+	if root != "/" {
+		return nil, fmt.Errorf("the network of %s can't be looked at: only that of the running machine can", root)
+	}
+	return capture.NewSystem().Network()
 }
 
 // Root is the tree that a Machine of that root reads sysfs from.

@@ -25,9 +25,13 @@ type Resolved struct {
 	// Devices are the kernel names of the disks and partitions whose drivers are
 	// needed: several for a btrfs of several, and below volumes and arrays.
 	Devices []string
-	// Modules are the kernel modules that make Target.Stack, by the names that modprobe(8) takes. Kernels may have
+	// Modules are the kernel modules that make Target.Stack or Target.Network, by the names that modprobe(8) takes. Kernels may have
 	// them built in.
 	Modules []string
+	// Interfaces are the kernel names of the network interfaces whose drivers are needed.
+	Interfaces []string
+	// Optional are kernel modules that may be needed, by the names that modprobe(8) takes.
+	Optional []string
 	// Ciphers are names of what the kernel may look for to decrypt, as modprobe(8) takes them: crypto-xts. It is built
 	// in where no module answers to one.
 	Ciphers []string
@@ -109,6 +113,8 @@ func (m *Machine) resolver(p capture.TargetPlace) func(context.Context, capture.
 		return m.onFilesystem
 	case capture.OnDevice:
 		return m.onDevice
+	case capture.OverNetwork:
+		return m.overNetwork
 	}
 	return func(_ context.Context, t capture.Target) (*Resolved, error) {
 		return nil, fmt.Errorf("it is not known what a target of type %q lies on", t.Type)

@@ -25,6 +25,9 @@ func (m *Machine) RoomOf(ctx context.Context, t capture.Target) (space capture.S
 // Room returns how much room a target that Resolve has found has: that of the filesystem, where it is mounted, or
 // the size of the device of a raw target, of which all is available.
 func (m *Machine) Room(r *Resolved) (capture.Space, error) {
+	if r.Target.Remote() {
+		return capture.Space{}, fmt.Errorf("%s: %w", r.Target, ErrNotMounted)
+	}
 	if len(r.tops) == 0 {
 		return capture.Space{}, fmt.Errorf("%s: its device is not known", r.Target)
 	}

@@ -18,6 +18,9 @@ func (m *Machine) Where(ctx context.Context, t capture.Target) (dir, node string
 	if t.Place() == capture.InDirectory {
 		return t.Path, "", nil
 	}
+	if t.Remote() {
+		return fail(ErrNotMounted)
+	}
 	ref, err := blkid.ParseRef(t.Device)
 	if err != nil {
 		return fail(err)

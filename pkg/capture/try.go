@@ -1,0 +1,100 @@
+package capture
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+)
+
+// Try finds out whether a dump could be saved to a target over the network, on the running system and by its network as
+// it is: it writes, reads back and removes something small, where the dumps are to be. A directory that was made for
+// that is removed again. mountPoint is for it alone.
+func Try(ctx context.Context, cfg Config, t Target, mountPoint string, say func(format string, args ...any)) error {
+	k, err := t.kind()
+	if err != nil {
+		return err
+	}
+	if k.remote == nil || k.remote.try == nil {
+		return fmt.Errorf("target %s is not reached over the network", t)
+	}
+	t.Network = nil
+	if err := t.Validate(); err != nil {
+		return err
+	}
+	cfg = cfg.withDefaults()
+	return tryWith(ctx, k, &opening{sys: NewSystem(), cfg: cfg, target: t, mountPoint: mountPoint, touch: func() {}, say: say, standing: &standing{}})
+}
+
+func tryWith(ctx context.Context, k targetKind, o *opening) error {
+	_, err := within(ctx, o.cfg.stallTimeoutOf(o.target), "try "+o.target.String(), func() (struct{}, error) {
+		return struct{}{}, k.remote.try(ctx, o)
+	})
+	if errors.Is(err, ErrStalled) {
+		o.standing.takeDown(ctx, o.say, o.target.String())
+	}
+	if err != nil {
+		return fmt.Errorf("target %s: %w", o.target, err)
+	}
+	return nil
+}
+
+// tryNFS mounts the directory and writes a file, as a capture would.
+func tryNFS(ctx context.Context, o *opening) (err error) {
+	o.standing.set(func() error { return o.sys.Detach(o.mountPoint) })
+	if err := o.mountNFS(ctx); err != nil {
+		return err
+	}
+	files := &hostFiles{Files: o.sys}
+	defer func() {
+		o.standing.set(nil)
+		if files.gone() != nil {
+			err = errors.Join(err, o.sys.Detach(o.mountPoint))
+		} else {
+			err = errors.Join(err, o.sys.Unmount(o.mountPoint))
+		}
+	}()
+	return tryDirectory(files, o)
+}
+
+// tryDirectory writes a file in the directory of this machine's dumps, reads it back and removes it.
+func tryDirectory(files Files, o *opening) (err error) {
+	root, err := files.Root(o.mountPoint)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	dir := "."
+	if o.target.Machine != "" {
+		dir = o.target.Machine
+		switch err := root.Mkdir(dir, 0o700); {
+		case err == nil:
+			defer func() { err = errors.Join(err, root.Remove(dir)) }()
+		case !errors.Is(err, os.ErrExist):
+			return explainWrite(err)
+		}
+	}
+	var content [64]byte
+	_, _ = rand.Read(content[:]) // never fails (crypto/rand)
+	name := path.Join(dir, fmt.Sprintf(".gokexec-check-%x", content[:8]))
+	f, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return explainWrite(err)
+	}
+	_, err = f.Write(content[:])
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		var back []byte
+		back, err = root.ReadFile(name)
+		if err == nil && !bytes.Equal(back, content[:]) {
+			err = fmt.Errorf("%s: what was read back is not what was written", name)
+		}
+	}
+	return errors.Join(err, root.Remove(name))
+}

@@ -52,11 +52,16 @@ help:
 	@echo '               DROPIN=no), man pages, completions, udev rule, units, hooks of initramfs builders'
 	@echo 'make deb, rpm  packages of it in bin/, for PKGARCH (amd64)'
 
-build: bin/gokexec
+build: bin/gokexec bin/gokexec-local
 
-.PHONY: bin/gokexec
+.PHONY: bin/gokexec bin/gokexec-local
 bin/gokexec:
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -o $@ ./cmd/gokexec
+	$(GO) run ./internal/isstatic $@
+
+# The init of captures that need no network.
+bin/gokexec-local:
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -tags gokexec_local -o $@ ./cmd/gokexec
 	$(GO) run ./internal/isstatic $@
 
 cross:
@@ -81,6 +86,7 @@ test: deps check unit vm
 check: build cross
 	@test -z "$$(gofmt -l .)" || { echo 'not formatted by gofmt:'; gofmt -l .; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags gokexec_local ./pkg/capture ./cmd/gokexec
 	$(TOOL) staticcheck ./...
 	@scripts/words
 	@scripts/generated
@@ -141,6 +147,7 @@ generate:
 # HOSTGOKEXEC is a gokexec that runs here: it writes its own man pages and completions.
 HOSTGOKEXEC ?= bin/gokexec
 BINARY      ?= bin/gokexec
+LOCALBINARY ?= bin/gokexec-local
 
 man: $(HOSTGOKEXEC)
 	rm -rf bin/man && mkdir -p bin/man && $(HOSTGOKEXEC) help --man bin/man
@@ -151,8 +158,9 @@ completions: $(HOSTGOKEXEC)
 # Installs a file of dist/ into a directory, with a mode, and fills in our own directories.
 install_dist = mkdir -p $(DESTDIR)$(2) && sed 's|@SBINDIR@|$(SBINDIR)|g; s|@LIBDIR@|$(LIBDIR)|g' $(1) >$(DESTDIR)$(2)/$$(basename $(1)) && chmod $(3) $(DESTDIR)$(2)/$$(basename $(1))
 
-install: $(BINARY) man completions
+install: $(BINARY) $(LOCALBINARY) man completions
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(SBINDIR)/gokexec
+	install -D -m 0755 $(LOCALBINARY) $(DESTDIR)$(LIBDIR)/gokexec-local
 	if [ "$(DROPIN)" = yes ]; then \
 		for name in kexec vmcore-dmesg; do ln -sfn gokexec $(DESTDIR)$(SBINDIR)/$$name || exit 1; done; \
 		mkdir -p $(DESTDIR)$(MAKEDUMPFILEDIR) && ln -sfnr $(DESTDIR)$(SBINDIR)/gokexec $(DESTDIR)$(MAKEDUMPFILEDIR)/makedumpfile || exit 1; \

@@ -128,7 +128,7 @@ func (o *initramfsOptions) declare(flags *pflag.FlagSet) {
 	flags.Lookup("watchdog").NoOptDefVal = watchdogYes
 	flags.StringVar(&o.diskKeys, "disk-keys", diskKeysNo, "`HOW` the capture kernel gets the keys of encrypted volumes (LUKS, dm-crypt) that targets lie on: no; kernel, by which the kernel itself copies them out of root's keyring into the crash memory at each load (x86_64, Linux 6.16 with CONFIG_CRASH_DM_CRYPT); or memory, which is for gokexec arm alone: the key is in no file, but in the initramfs in the crash memory")
 	flags.StringVar(&o.compression, "compression", string(initramfs.Auto), "`NAME`: none, gzip, xz, zstd, lz4, or what the kernel's configuration allows (auto)")
-	flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` that becomes init")
+	flags.StringVar(&o.init, "init", selfExecutable, "static gokexec `FILE` that becomes init; by default this program, or where the capture needs no network the smaller gokexec-local")
 }
 
 func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error {
@@ -165,6 +165,7 @@ func (o *initramfsOptions) build(ctx context.Context, e *env, names []string, in
 	if err != nil {
 		return nil, nil, err
 	}
+	o.chooseSmall(ctx, &settings)
 	if o.release == "" {
 		if o.release, err = runningRelease(); err != nil {
 			return nil, nil, err

@@ -23,7 +23,7 @@ type kind struct {
 const (
 	takeDisk    = "name a plain disk or partition: raw:DEVICE, or fs:DEVICE with a filesystem directly on it"
 	inMemory    = "the capture kernel has its own memory; what was there is a part of the dump"
-	overNetwork = "nothing connects to it in the capture kernel, which has no network"
+	overNetwork = "nothing connects to it in the capture kernel"
 )
 
 // kinds is that table; the first match counts.

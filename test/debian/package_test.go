@@ -174,15 +174,17 @@ func TestGenerator(t *testing.T) {
 		command, targets string // as gokexec config prints them
 		sandboxes        int
 		mounts           string
+		networks         int // of units that see the network
 	}{
-		{"", noTargets, 3, ""},
-		{"kdumpctl reload\n", noTargets, 0, ""},
-		{"", "/var/crash\nraw:/dev/sdb\ndir:/data/x\nfs:UUID=1:/y\n", 3, "[Unit]\nRequiresMountsFor=/var/crash\nRequiresMountsFor=/data/x\n"},
-		{"", "fs:UUID=1:/y\n", 3, ""},
-		{"", "/a b\n/a%i\n", 3, ""}, // systemd would read them otherwise
+		{"", noTargets, 3, "", 0},
+		{"kdumpctl reload\n", noTargets, 0, "", 0},
+		{"", "nfs:nas:/dumps\n/var/crash\n", 3, "[Unit]\nRequiresMountsFor=/var/crash\n", 5},
+		{"", "/var/crash\nraw:/dev/sdb\ndir:/data/x\nfs:UUID=1:/y\n", 3, "[Unit]\nRequiresMountsFor=/var/crash\nRequiresMountsFor=/data/x\n", 0},
+		{"", "fs:UUID=1:/y\n", 3, "", 0},
+		{"", "/a b\n/a%i\n", 3, "", 0}, // systemd would read them otherwise
 	} {
 		dir := t.TempDir()
-		gokexec := "#!/bin/sh\ncase \"$*\" in\n'config --get Hotplug.ReloadCommand') printf '%s' '" + tt.command + "' ;;\n'config --get Capture.Target') printf '%s' '" + tt.targets + "' ;;\n*) echo \"$*\" >&2 ;;\nesac\n"
+		gokexec := "#!/bin/sh\ncase \"$*\" in\n'config --get Hotplug.ReloadCommand') printf '%s' '" + tt.command + "' ;;\n'config --get Capture.Target') printf '%s' '" + tt.targets + "' ;;\n'config --get Capture.FenceKdump') ;;\n*) echo \"$*\" >&2 ;;\nesac\n"
 		if err := os.WriteFile(dir+"/gokexec", []byte(gokexec), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -194,6 +196,9 @@ func TestGenerator(t *testing.T) {
 		}
 		if links, _ := filepath.Glob(dir + "/*.service.d/50-gokexec-sandbox.conf"); len(links) != tt.sandboxes {
 			t.Errorf("%+v: %q; want %d sandboxes", tt, links, tt.sandboxes)
+		}
+		if seeing, _ := filepath.Glob(dir + "/*.service.d/60-gokexec-network.conf"); len(seeing) != tt.networks {
+			t.Errorf("%+v: %q; want %d units that see the network", tt, seeing, tt.networks)
 		}
 		for _, unit := range []string{"gokexec-crash", "gokexec-crash-early"} {
 			if mounts, _ := os.ReadFile(dir + "/" + unit + ".service.d/50-gokexec-targets.conf"); string(mounts) != tt.mounts {

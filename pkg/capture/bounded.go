@@ -14,6 +14,9 @@ import (
 // uninterruptible sleep.
 var ErrStalled = errors.New("no progress")
 
+// looks is how often progress is looked for in the time that may pass without any.
+const looks = 10
+
 // bounded runs f in a goroutine of its own, for as long as f calls touch at
 // least once in every limit. A panic in f is returned as an error. When f is
 // given up it keeps running; it must touch nothing that the caller goes on to use.
@@ -34,20 +37,20 @@ func bounded[T any](ctx context.Context, limit time.Duration, what string, f fun
 		}()
 		o.value, o.err = f(func() { touched.Add(1) })
 	}()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
+	ticker := time.NewTicker(max(limit/looks, time.Millisecond))
+	defer ticker.Stop()
 	var zero T
-	for seen := int64(0); ; {
+	seen, alive := int64(0), time.Now()
+	for {
 		select {
 		case o := <-done:
 			return o.value, o.err
-		case <-timer.C:
-			now := touched.Load()
-			if now == seen {
+		case <-ticker.C:
+			if now := touched.Load(); now != seen {
+				seen, alive = now, time.Now()
+			} else if time.Since(alive) >= limit {
 				return zero, fmt.Errorf("%s: %w for %v", what, ErrStalled, limit)
 			}
-			seen = now
-			timer.Reset(limit)
 		case <-ctx.Done():
 			return zero, fmt.Errorf("%s: %w", what, ctx.Err())
 		}

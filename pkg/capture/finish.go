@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 )
 
@@ -13,7 +14,10 @@ const (
 	syncTimeout   = 60 * time.Second
 	rebootTimeout = 60 * time.Second
 	flushTimeout  = 2 * time.Second
-	sysrqWait     = 5 * time.Second
+	// remoteSync is instead of syncTimeout where a server may have vanished, whose files can't be written back. A dump
+	// is on its disk by then.
+	remoteSync = 5 * time.Second
+	sysrqWait  = 5 * time.Second
 )
 
 // errBroken stands for a panic while rebooting.
@@ -37,7 +41,11 @@ func End(sys System, cfg Config, action Action, console *Console) error {
 // sync writes back what others have written. It waits no longer than a target may take.
 func (p *initProcess) sync() {
 	p.guard("sync", func() {
-		_, err := within(context.Background(), min(syncTimeout, p.cfg.stallTimeout()), "sync", func() (struct{}, error) {
+		limit := min(syncTimeout, p.cfg.stallTimeout())
+		if slices.ContainsFunc(p.cfg.Targets, Target.Remote) {
+			limit = min(limit, remoteSync)
+		}
+		_, err := within(context.Background(), limit, "sync", func() (struct{}, error) {
 			p.sys.Sync()
 			return struct{}{}, nil
 		})

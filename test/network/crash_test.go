@@ -44,9 +44,8 @@ type way struct {
 }
 
 // crash boots a guest that is armed for a way and for its own disk, crashes it, and waits for the reboot.
-func (w *way) crash(t *testing.T, target string) (*vmlab.Guest, vmlab.Plants) {
-	k := vmlab.GetTestKernel(t, vmlab.MatrixNames()[0])
-	tools := vmlab.TestTools(t, "trixie", "iproute2", "e2fsprogs")
+func (w *way) crash(t *testing.T, k *vmlab.Kernel, target string) (*vmlab.Guest, vmlab.Plants) {
+	tools := guestTools(t)
 	tree, err := k.ModuleTree(guestModules...)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +59,7 @@ func (w *way) crash(t *testing.T, target string) (*vmlab.Guest, vmlab.Plants) {
 mke2fs -q -F -t ext4 -E lazy_itable_init=1 /dev/vdb; mkdir -p /local; mount /dev/vdb /local
 ip link set lo up
 `+w.setup)
-	g.WriteFile("/etc/gokexec.conf", "[Kernel]\nImage="+guestKernel+"\nAppend="+k.ConsoleArg()+"\n[Capture]\nKeepFree=1M\nTarget="+target+"\nTarget=/local\n"+w.conf)
+	g.WriteFile("/etc/gokexec.conf", "[Kernel]\nImage="+guestKernel+"\nAppend="+k.ConsoleArg()+" no_timer_check\n[Capture]\nKeepFree=1M\nTarget="+target+"\nTarget=/local\n"+w.conf)
 	if w.tried {
 		t.Log(g.Must(gokexec, "check", "--target", target))
 	}
@@ -81,6 +80,13 @@ ip link set lo up
 	}
 	return g, planted
 }
+
+func guestTools(t *testing.T) *vmlab.Tools {
+	return vmlab.TestTools(t, "trixie", "iproute2", "e2fsprogs")
+}
+
+// usual is the kernel for what is the same on all.
+func usual(t *testing.T) *vmlab.Kernel { return vmlab.GetTestKernel(t, "trixie-cloud") }
 
 // said is what the capture has said.
 func said(g *vmlab.Guest) string {
@@ -150,7 +156,7 @@ func TestVMNFS(t *testing.T) {
 	node := listenFence(t)
 	w := way{devices: user("virtio-net-pci"), setup: static, tried: true, conf: fmt.Sprintf("NFSOptions=port=%d\nFenceKdump=10.0.2.2:%d\nFenceKdumpInterval=2\n", server.port, node.port)}
 	w.during = func(*testing.T, *vmlab.Guest) { node.heard.Store(0) }
-	_, planted := w.crash(t, "nfs:10.0.2.2:/dumps")
+	_, planted := w.crash(t, usual(t), "nfs:10.0.2.2:/dumps")
 	dumps := server.dumps(machineName)
 	if len(dumps) != 1 {
 		t.Fatalf("dumps %q; want one", dumps)
@@ -190,7 +196,7 @@ func TestVMNFSVanishes(t *testing.T) {
 		})
 		next = time.Now()
 	}
-	g, planted := w.crash(t, "nfs:10.0.2.2:/dumps")
+	g, planted := w.crash(t, usual(t), "nfs:10.0.2.2:/dumps")
 	t.Logf("the next target was tried %v after the server had gone", next.Sub(vanished).Round(100*time.Millisecond))
 	if took := next.Sub(vanished); took > 3*timeout {
 		t.Errorf("the next target was tried %v after the server had gone, with NetworkTimeout=%v", took, timeout)

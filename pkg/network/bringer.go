@@ -268,6 +268,9 @@ func (b *Bringer) bond(l *Link, m *madeLink, below []*madeLink) error {
 	for _, err := range errs {
 		b.say("network: %s: %v", m.name, err)
 	}
+	if m.name != l.Name {
+		b.say("network: %s is called %s here", l.Name, m.name)
+	}
 	b.say("network: %s is a bond (%s) of %d ports", m.name, l.Bond.Mode, ports)
 	if l.MTU != 0 {
 		if err := b.Kernel.SetMTU(m.index, l.MTU); err != nil {

@@ -33,14 +33,12 @@ var guestModules = []string{"virtio_blk", "ext4", "virtio_net", "e1000e", "bondi
 
 // way is a network that leads to a server.
 type way struct {
-	name     string
 	devices  []string                           // QEMU's -netdev and -device arguments
 	setup    string                             // a script that brings the network up in the guest
 	conf     string                             // more of [Capture] in gokexec.conf, with the target over the network
 	tried    bool                               // by gokexec check
 	during   func(t *testing.T, g *vmlab.Guest) // after the crash
-	judge    func(t *testing.T, g *vmlab.Guest)
-	deadline time.Duration // from the crash to the reboot; 0 for none
+	deadline time.Duration                      // from the crash to the reboot; 0 for none
 }
 
 // crash boots a guest that is armed for a way and for its own disk, crashes it, and waits for the reboot.

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gokexec/gokexec/pkg/remote"
+)
+
+// newTransport makes the transport of S3 and HTTPS: HTTP/1.1, the configured authorities and certificates, and
+// connections that can't hang.
+func newTransport(s remote.Settings, d *dialer) (*http.Transport, error) {
+	conf, err := TLSConfig(s)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: d.DialContext, TLSClientConfig: conf,
+		TLSHandshakeTimeout: s.ConnectTimeout(), IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
+		DisableCompression: true, MaxIdleConnsPerHost: 4, WriteBufferSize: 64 << 10, ReadBufferSize: 4 << 10,
+		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
+	}, nil
+}
+
+// TLSConfig reads the files of certificates.
+func TLSConfig(s remote.Settings) (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.CAFile != "" {
+		pem, err := os.ReadFile(s.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("certificates of authorities: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s has no certificate of an authority, in PEM", s.CAFile)
+		}
+	}
+	if s.ClientCert != "" {
+		cert, err := tls.LoadX509KeyPair(s.ClientCert, s.ClientKey)
+		if err != nil {
+			return nil, fmt.Errorf("client certificate %s: %w", s.ClientCert, err)
+		}
+		conf.Certificates = []tls.Certificate{cert}
+	}
+	return conf, nil
+}
+
+// heard is what a server said beside its answer.
+type heard struct {
+	status     int
+	retryAfter time.Duration
+	date       time.Time // zero if it is from a cache, or not there
+}
+
+type heardKey struct{}
+
+// listen has a context whose request tells what was heard.
+func listen(ctx context.Context) (context.Context, *heard) {
+	h := &heard{}
+	return context.WithValue(ctx, heardKey{}, h), h
+}
+
+// hearing counts requests for the pulse of their connections until their answers are read, and notes what is heard.
+type hearing struct {
+	http.RoundTripper
+	*pulse
+}
+
+// RoundTrip is for http.RoundTripper.
+func (c hearing) RoundTrip(r *http.Request) (*http.Response, error) {
+	answered := sync.OnceFunc(c.request())
+	resp, err := c.RoundTripper.RoundTrip(r)
+	if err != nil {
+		answered()
+		return nil, err
+	}
+	if h, ok := r.Context().Value(heardKey{}).(*heard); ok {
+		*h = heard{status: resp.StatusCode, retryAfter: retryAfter(resp.Header, time.Now())}
+		if resp.Header.Get("Age") == "" {
+			h.date, _ = http.ParseTime(resp.Header.Get("Date"))
+		}
+	}
+	resp.Body = hearingBody{resp.Body, answered}
+	return resp, nil
+}
+
+type hearingBody struct {
+	io.ReadCloser
+	answered func()
+}
+
+func (b hearingBody) Close() error {
+	defer b.answered()
+	return b.ReadCloser.Close()
+}
+
+// retryAfter is what a server asks for (RFC 9110, 10.2.3); 0 for nothing.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if n, err := strconv.Atoi(v); err == nil && n > 0 {
+		return time.Duration(min(n, int(maxRetryAfter/time.Second))) * time.Second
+	}
+	if t, err := http.ParseTime(v); err == nil && t.After(now) {
+		return min(t.Sub(now), maxRetryAfter)
+	}
+	return 0
+}

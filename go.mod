@@ -3,6 +3,7 @@ module github.com/gokexec/gokexec
 go 1.26.0
 
 require (
+	filippo.io/age v1.3.2
 	github.com/anchore/go-lzo v0.1.1
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae
@@ -19,6 +20,7 @@ require (
 )
 
 require (
+	filippo.io/hpke v0.4.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect

@@ -11,14 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
-
-// timeLayout names a dump's directory: ISO 8601 without colons, which FAT and
-// scp can't have.
-const timeLayout = "20060102T150405Z"
-
-// maxSuffix bounds the search for a free directory name.
-const maxSuffix = 999
 
 // fullSlack is what a dump that filled its filesystem gives back, in bytes, so
 // that the result can be stored.
@@ -42,14 +37,14 @@ type directorySink struct {
 // prefix is cut from the names shown to users: the mount point. keep is what a
 // dump leaves free of the filesystem, and dumps how many are kept.
 func newDirectory(sys Files, parent, prefix string, t time.Time, keep reserve, dumps keepDumps) (*directorySink, error) {
-	base := path.Join(parent, t.UTC().Format(timeLayout))
+	base := path.Join(parent, t.UTC().Format(dumpdir.TimeLayout))
 	dir := base
 	for i := 1; ; i++ {
 		err := sys.Mkdir(dir, 0o700)
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, fs.ErrExist) || i > maxSuffix {
+		if !errors.Is(err, fs.ErrExist) || i > dumpdir.MaxNumber {
 			return nil, err
 		}
 		dir = fmt.Sprintf("%s-%d", base, i)

@@ -8,10 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
 
 // maxResult bounds the result.json of an old dump, in bytes.
@@ -26,22 +26,8 @@ type oldDump struct {
 	complete bool
 }
 
-// ParseDumpName reads the name of a dump's directory: when its crash was, and which of several of that second it is,
-// 0 for the first.
-func ParseDumpName(name string) (when time.Time, number int, ok bool) {
-	base, suffix, suffixed := strings.Cut(name, "-")
-	when, err := time.Parse(timeLayout, base)
-	if err != nil || when.Format(timeLayout) != base {
-		return when, 0, false
-	}
-	if suffixed {
-		number, err = strconv.Atoi(suffix)
-		if err != nil || number < 1 || number > maxSuffix || strconv.Itoa(number) != suffix {
-			return when, 0, false
-		}
-	}
-	return when, number, true
-}
+// ParseDumpName is [dumpdir.ParseName].
+func ParseDumpName(name string) (when time.Time, number int, ok bool) { return dumpdir.ParseName(name) }
 
 // compare orders dumps by age, the oldest first.
 func (d oldDump) compare(o oldDump) int {

@@ -60,9 +60,11 @@ type Result struct {
 
 	// KernelRelease is the crashed kernel's (uname -r), Machine its ELF
 	// machine, and CrashTime the time of its crash by its own clock.
-	KernelRelease string     `json:"kernel_release,omitempty"`
-	Machine       string     `json:"machine,omitempty"`
-	CrashTime     *time.Time `json:"crash_time,omitempty"`
+	KernelRelease string `json:"kernel_release,omitempty"`
+	// BuildID is that of its vmlinux, in hexadecimal: what debugging information is found by.
+	BuildID   string     `json:"build_id,omitempty"`
+	Machine   string     `json:"machine,omitempty"`
+	CrashTime *time.Time `json:"crash_time,omitempty"`
 	// CaptureTime is when the capture began, by the capture kernel's clock.
 	CaptureTime time.Time `json:"capture_time"`
 

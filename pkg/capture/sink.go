@@ -6,14 +6,16 @@ import (
 	"io"
 	"math"
 	"syscall"
+
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
 
 // Names of the entries of a saved dump.
 const (
-	LogName        = "dmesg.txt"
-	VMCoreName     = "vmcore"
-	IncompleteName = "vmcore.incomplete"
-	ResultName     = "result.json"
+	LogName        = dumpdir.Log
+	VMCoreName     = dumpdir.VMCore
+	IncompleteName = dumpdir.Incomplete
+	ResultName     = dumpdir.Result
 )
 
 const incompleteSuffix = ".incomplete"

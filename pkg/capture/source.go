@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -160,7 +161,16 @@ func (s *source) describe(r *Result) {
 		return
 	}
 	r.KernelRelease = info.OSRelease
+	if id, ok := info.Lookup("BUILD-ID"); ok && isBuildID(id) {
+		r.BuildID = id
+	}
 	if t := info.CrashTime.UTC(); t.After(firstCrashTime) && t.Before(lastCrashTime) {
 		r.CrashTime = &t
 	}
+}
+
+// isBuildID tells whether a text is the GNU build ID of a kernel, in hexadecimal (kernel/vmcore_info.c).
+func isBuildID(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) > 0 && len(b) <= 64
 }

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path"
 	"slices"
+
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
 
 // keptLogs is how many dumps Tidy leaves of which only log and result are there, in one directory.
@@ -197,7 +199,7 @@ func dropDirectory(root *os.Root, name string) (gone bool, err error) {
 		return false, err
 	}
 	// The result last: what is left without it would be no dump any more.
-	small := []string{LogName, ReportName, ReportJSONName, ResultName}
+	small := []string{LogName, ReportName, ReportJSONName, dumpdir.Shipped, ResultName}
 	if slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(small, name) }) {
 		return false, nil
 	}

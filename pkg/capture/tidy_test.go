@@ -256,23 +256,3 @@ func TestDumpIsPrivate(t *testing.T) {
 		}
 	}
 }
-
-// A name is that of a dump just if newDirectory makes it for a time and a number.
-func FuzzParseDumpName(f *testing.F) {
-	for _, name := range []string{"20260101T000000Z", "20260101T000000Z-2", "20260101T000000Z-02", "20260101T000000Z-1000", "00000101T000000Z", "2026-01-01"} {
-		f.Add(name)
-	}
-	f.Fuzz(func(t *testing.T, name string) {
-		when, number, ok := ParseDumpName(name)
-		made := when.Format(timeLayout)
-		if number > 0 {
-			made = fmt.Sprintf("%s-%d", made, number)
-		}
-		if ok && (made != name || number < 0 || number > maxSuffix) {
-			t.Errorf("%q is taken for dump %d of %v", name, number, when)
-		}
-		if !ok && made == name {
-			t.Errorf("%q is not taken for a dump", name)
-		}
-	})
-}

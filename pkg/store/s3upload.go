@@ -24,6 +24,9 @@ const incompleteSuffix = ".incomplete"
 // Put implements Store. What fits into one part is one request, else it is a multipart upload. A file resumes one that
 // is listed: parts that have the digests of ours are not sent again.
 func (s *s3Store) Put(ctx context.Context, name string, src Source) (remote.Stored, error) {
+	if stored, ok, err := s.there(ctx, name, src); ok || err != nil {
+		return stored, err
+	}
 	p := newParts(ctx, src, s.settings, s.dialer.pulse)
 	defer p.stop()
 	first, err := p.next()
@@ -44,6 +47,24 @@ func (s *s3Store) Put(ctx context.Context, name string, src Source) (remote.Stor
 		p.release(part)
 	}
 	return u.broken(ctx, err, p)
+}
+
+// there tells whether the object is stored already: it has the size and the digest of a file, which is noted with it
+// when its first byte is sent, and is not seen before its last.
+func (s *s3Store) there(ctx context.Context, name string, src Source) (remote.Stored, bool, error) {
+	if src.File == nil || src.SHA256 == "" {
+		return remote.Stored{}, false, nil
+	}
+	info, err := s.Stat(ctx, name)
+	var answer minio.ErrorResponse
+	if errors.Is(err, fs.ErrNotExist) || errors.As(err, &answer) && answer.StatusCode == http.StatusForbidden {
+		return remote.Stored{}, false, nil // or it may not be looked at: then it is sent
+	}
+	if err != nil {
+		return remote.Stored{}, false, err
+	}
+	stored := remote.Stored{Name: name, Bytes: info.Size, SHA256: info.SHA256, Confirmed: true, Reused: info.Size}
+	return stored, info.Size == src.Size && info.SHA256 == src.SHA256, nil
 }
 
 // s3Upload is an object on its way.
@@ -69,6 +90,9 @@ func (u *s3Upload) options() minio.PutObjectOptions {
 // single stores an object of one part.
 func (u *s3Upload) single(ctx context.Context, part part, p *parts) (remote.Stored, error) {
 	sum, err := p.digest(u.src)
+	if err == nil {
+		err = u.src.gate(ctx)
+	}
 	if err != nil {
 		return remote.Stored{}, err
 	}
@@ -200,6 +224,9 @@ func (u *s3Upload) begin(ctx context.Context) (err error) {
 // the upload any more.
 func (u *s3Upload) complete(ctx context.Context, p *parts) (remote.Stored, error) {
 	sum, err := p.digest(u.src)
+	if err == nil {
+		err = u.src.gate(ctx)
+	}
 	if err != nil {
 		u.abort(ctx)
 		return remote.Stored{}, err
@@ -224,8 +251,9 @@ func (u *s3Upload) complete(ctx context.Context, p *parts) (remote.Stored, error
 		info, err = u.core.StatObject(ctx, u.at.Bucket, u.key, minio.StatObjectOptions{})
 		return err
 	})
-	if err != nil && !u.src.Confirm {
-		u.stored.Confirmed = false // it may not be allowed
+	var answer minio.ErrorResponse
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusForbidden {
+		u.stored.Confirmed = false // it may be stored, and not looked at
 		return u.stored, nil
 	}
 	if err == nil && info.Size != u.stored.Bytes {

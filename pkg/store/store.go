@@ -55,6 +55,15 @@ type Source struct {
 	SHA256 string
 	// Confirm asks the store for a digest of what it has, or reads that back.
 	Confirm bool
+	// Gate is asked just before the object gets its name, if it is not nil: an error keeps it from that.
+	Gate func(context.Context) error
+}
+
+func (s *Source) gate(ctx context.Context) error {
+	if s.Gate == nil {
+		return nil
+	}
+	return s.Gate(ctx)
 }
 
 // FileSource is a file, or a part of it, whose digest is known.

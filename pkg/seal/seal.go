@@ -53,11 +53,14 @@ func (r Recipients) Reader(from io.Reader) io.ReadCloser {
 	return out
 }
 
+// Identity is a private key.
+type Identity = age.Identity
+
 // ErrKey: no key decrypts the file.
 var ErrKey = errors.New("it is encrypted for other keys")
 
 // ReadIdentities reads a file of private keys, as age-keygen writes it.
-func ReadIdentities(name string) ([]age.Identity, error) {
+func ReadIdentities(name string) ([]Identity, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -72,7 +75,7 @@ func ReadIdentities(name string) ([]age.Identity, error) {
 
 // Decrypt writes what an encrypted file has. A file that is cut off or was changed is an error, which comes when the
 // part before was written.
-func Decrypt(to io.Writer, from io.Reader, keys []age.Identity) error {
+func Decrypt(to io.Writer, from io.Reader, keys []Identity) error {
 	r, err := age.Decrypt(bufio.NewReaderSize(from, 256<<10), keys...)
 	var none *age.NoIdentityMatchError
 	if errors.As(err, &none) {

@@ -54,10 +54,13 @@ func (r brokenReader) Read(p []byte) (int, error) {
 }
 
 // Every kind of store keeps what it is given, in all sizes around those of its parts.
-func testStore(t *testing.T, st store.Store, read func(name string) ([]byte, error), keepsBroken bool) {
+func testStore(t *testing.T, st store.Store, read func(name string) ([]byte, error), keepsBroken bool, sizes ...int) {
 	ctx := t.Context()
 	const part = remote.MinPart
-	for i, size := range []int{0, 1, 1000, part - 1, part, part + 1, 2 * part, 2*part + 12345} {
+	if sizes == nil {
+		sizes = []int{0, 1, 1000, part - 1, part, part + 1, 2 * part, 2*part + 12345}
+	}
+	for i, size := range sizes {
 		data, sum := content(size, uint64(i))
 		for _, how := range []string{"file", "stream"} {
 			name := fmt.Sprintf("sizes/%d/%s", size, how)

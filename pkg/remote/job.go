@@ -1,0 +1,61 @@
+package remote
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// ProgramName is the program that has the network: it is beside gokexec, or in ../lib/gokexec.
+const ProgramName = "gokexec-remote"
+
+// Job is what gokexec-remote is told to do, in a file of JSON.
+type Job struct {
+	Settings Settings `json:"settings"`
+	// Version is that of the program that asks.
+	Version string `json:"version,omitempty"`
+
+	// CrashTime is when the kernel crashed, by its own clock, and Capture that this is a capture kernel, whose clock may be
+	// set to what follows from that. Of serve.
+	CrashTime *time.Time `json:"crash_time,omitempty"`
+	Capture   bool       `json:"capture,omitempty"`
+
+	// Ship is what is to be sent. Of ship.
+	Ship *Ship `json:"ship,omitempty"`
+}
+
+// Ship is what is to be sent after the reboot, and what stays.
+type Ship struct {
+	// Directories have the dumps.
+	Directories []string `json:"directories"`
+	// Root is the machine's root, of which etc/machine-id is read.
+	Root string `json:"root"`
+	// MaxPerFingerprint is how many dumps of one fingerprint all machines together send; 0: no limit.
+	MaxPerFingerprint int `json:"max_per_fingerprint"`
+	// ClaimSeconds is how old a claim may become without being renewed.
+	ClaimSeconds int `json:"claim_seconds"`
+	// Keep is how many of the newest dumps keep their memory although it is stored; negative: all.
+	Keep int `json:"keep"`
+	// JSON: the summary is printed as JSON.
+	JSON bool `json:"json,omitempty"`
+}
+
+// ReadJob reads a Job, and checks its settings.
+func ReadJob(r io.Reader) (Job, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxSettings+1))
+	if err != nil {
+		return Job{}, fmt.Errorf("read the job: %w", err)
+	}
+	if len(data) > maxSettings {
+		return Job{}, fmt.Errorf("the job is larger than %d bytes", maxSettings)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	var j Job
+	if err := d.Decode(&j); err != nil {
+		return Job{}, fmt.Errorf("the job: %w", err)
+	}
+	return j, j.Settings.Validate()
+}

@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/minio/minio-go/v7"
@@ -97,9 +99,9 @@ func networkProblem(server string, err error) error {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
-	var alert tls.AlertError
 	var plain tls.RecordHeaderError
 	var lookup *net.DNSError
+	var op *net.OpError
 	say := func(what, hint string) error {
 		return &advice.Problem{What: server + ": " + what, Hint: hint, Err: err}
 	}
@@ -112,8 +114,8 @@ func networkProblem(server string, err error) error {
 		return permanent{say("its certificate is expired or not valid yet: "+invalid.Error(), "the clock of this machine may be wrong")}
 	case errors.As(err, &invalid):
 		return permanent{say("its certificate is not valid: "+invalid.Error(), "")}
-	case errors.As(err, &alert):
-		return permanent{say("TLS: it refused: "+alert.Error(), "ClientCert= and ClientKey= name a certificate if it asks for one")}
+	case errors.As(err, &op) && op.Op == "remote error": // an alert of TLS
+		return permanent{say("it refuses the connection: "+op.Err.Error(), "ClientCert= and ClientKey= name a certificate if it asks for one")}
 	case errors.As(err, &plain) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return permanent{say("it does not speak TLS", "")}
 	case errors.As(err, &lookup) && lookup.IsNotFound:
@@ -125,12 +127,17 @@ func networkProblem(server string, err error) error {
 // shorter leaves out what the messages of net/http repeat.
 func shorter(err error) error {
 	var stalled stalledError
-	if errors.As(err, &stalled) {
-		return stalled
-	}
+	var request *url.Error
 	var op *net.OpError
-	if errors.As(err, &op) {
+	switch {
+	case errors.As(err, &stalled):
+		return stalled
+	case errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("the server has closed the connection: %w", err)
+	case errors.As(err, &op):
 		return op
+	case errors.As(err, &request):
+		return request.Err
 	}
 	return err
 }

@@ -215,7 +215,7 @@ func TestBadServers(t *testing.T) {
 		"resets":          {handler(func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }), "closed the connection", ""},
 		"never answers":   {handler(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-hang }), "has taken and answered nothing for 1s", ""},
 		"never reads":     {handler(func(w http.ResponseWriter, r *http.Request) { <-hang }), "has taken and answered nothing for 1s", ""},
-		"no TLS, silence": {listener(func(net.Conn) { <-hang }), "has taken and answered nothing for 1s", ""},
+		"no TLS, silence": {listener(func(c net.Conn) { <-hang; c.Close() }), "has taken and answered nothing for 1s", ""},
 		"no TLS":          {listener(func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n"); c.Close() }), "does not speak TLS", ""},
 		"full":            {handler(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no room", http.StatusInsufficientStorage) }), "507 Insufficient Storage: no room", ""},
 		"denied":          {handler(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) }), "403 Forbidden", "ClientCert="},

@@ -33,7 +33,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 .PHONY: help build cross demo test check unit fuzz vm vm-setup vm-storage vm-report vm-built test-readers test-full bench deps generate man completions install deb rpm clean
 
 help:
-	@echo 'make build     bin/gokexec, static'
+	@echo 'make build     bin/gokexec and bin/gokexec-remote, static'
 	@echo 'make demo      boot a kernel in QEMU, crash it, and compare the saved memory'
 	@echo 'make test      all checks, unit tests and VM tests (GOKEXEC_VM_MATRIX=full: every kernel)'
 	@echo 'make check     format, vet, staticcheck, words, all architectures compile'
@@ -52,9 +52,11 @@ help:
 	@echo '               DROPIN=no), man pages, completions, udev rule, units, hooks of initramfs builders'
 	@echo 'make deb, rpm  packages of it in bin/, for PKGARCH (amd64)'
 
-build: bin/gokexec bin/gokexec-local
+build: bin/gokexec bin/gokexec-local bin/gokexec-remote
 
-.PHONY: bin/gokexec bin/gokexec-local
+# gokexec-remote speaks HTTP/1.1 only.
+REMOTETAGS := -tags nethttpomithttp2
+.PHONY: bin/gokexec bin/gokexec-local bin/gokexec-remote
 bin/gokexec:
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -o $@ ./cmd/gokexec
 	$(GO) run ./internal/isstatic $@
@@ -64,11 +66,16 @@ bin/gokexec-local:
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -tags gokexec_local -o $@ ./cmd/gokexec
 	$(GO) run ./internal/isstatic $@
 
+bin/gokexec-remote:
+	CGO_ENABLED=0 $(GO) build $(REMOTETAGS) -ldflags "-s -w" -o $@ ./cmd/gokexec-remote
+	$(GO) run ./internal/isstatic $@
+
 cross:
 	@for arch in $(ARCHES); do \
 		echo "build linux/$$arch"; \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(GOFLAGS_BUILD) -o bin/gokexec-$$arch ./cmd/gokexec || exit 1; \
 		$(GO) run ./internal/isstatic bin/gokexec-$$arch || exit 1; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(REMOTETAGS) -ldflags "-s -w" -o bin/gokexec-remote-$$arch ./cmd/gokexec-remote || exit 1; \
 	done
 	@for arch in $(VETTED); do \
 		echo "vet linux/$$arch"; \
@@ -148,6 +155,7 @@ generate:
 HOSTGOKEXEC ?= bin/gokexec
 BINARY      ?= bin/gokexec
 LOCALBINARY ?= bin/gokexec-local
+REMOTE      ?= bin/gokexec-remote
 
 man: $(HOSTGOKEXEC)
 	rm -rf bin/man && mkdir -p bin/man && $(HOSTGOKEXEC) help --man bin/man
@@ -158,9 +166,10 @@ completions: $(HOSTGOKEXEC)
 # Installs a file of dist/ into a directory, with a mode, and fills in our own directories.
 install_dist = mkdir -p $(DESTDIR)$(2) && sed 's|@SBINDIR@|$(SBINDIR)|g; s|@LIBDIR@|$(LIBDIR)|g' $(1) >$(DESTDIR)$(2)/$$(basename $(1)) && chmod $(3) $(DESTDIR)$(2)/$$(basename $(1))
 
-install: $(BINARY) $(LOCALBINARY) man completions
+install: $(BINARY) $(LOCALBINARY) $(REMOTE) man completions
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(SBINDIR)/gokexec
 	install -D -m 0755 $(LOCALBINARY) $(DESTDIR)$(LIBDIR)/gokexec-local
+	install -D -m 0755 $(REMOTE) $(DESTDIR)$(LIBDIR)/gokexec-remote
 	if [ "$(DROPIN)" = yes ]; then \
 		for name in kexec vmcore-dmesg; do ln -sfn gokexec $(DESTDIR)$(SBINDIR)/$$name || exit 1; done; \
 		mkdir -p $(DESTDIR)$(MAKEDUMPFILEDIR) && ln -sfnr $(DESTDIR)$(SBINDIR)/gokexec $(DESTDIR)$(MAKEDUMPFILEDIR)/makedumpfile || exit 1; \
@@ -188,7 +197,7 @@ install: $(BINARY) $(LOCALBINARY) man completions
 	@[ -n "$(DESTDIR)" ] || echo "udev rules of the distribution that reload the crash kernel: $(LIBDIR)/gokexec-hide-rules hide"
 
 PKGARCH ?= amd64
-deb rpm: bin/gokexec
+deb rpm: bin/gokexec bin/gokexec-remote
 	@scripts/package $@ $(PKGARCH)
 
 clean:

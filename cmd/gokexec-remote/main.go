@@ -27,11 +27,11 @@ const (
 	exitDeferred = 75 // EX_TEMPFAIL of sysexits.h
 )
 
-const usage = `gokexec-remote is started by gokexec. It takes
-	serve JOB     store the objects that come through standard input
-	ship JOB      send the dumps of directories
-	prepare JOB   check the settings and complete them, for a machine without names
-	try JOB       store a small object, read it back, and delete it
+const usage = `gokexec-remote is started by gokexec, with its job in ` + remote.JobVariable + `. It takes
+	serve             store the objects that come through standard input
+	ship              send the dumps of directories
+	prepare           check the settings and complete them, for a kernel without the files that they name
+	try               store a small object, read it back, and delete it
 	encrypt KEY...    standard input to standard output, for the public keys
 	decrypt FILE...   standard input to standard output, by the private keys in files
 `
@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		err = decrypt(args, in, out)
 	case "serve", "ship", "prepare", "try":
 		var job remote.Job
-		if job, err = openJob(args); err != nil {
+		if job, err = readJob(args); err != nil {
 			break
 		}
 		switch command {
@@ -88,15 +88,14 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return exitFailure
 }
 
-// openJob reads the job, from a file or, as -, from standard input.
-func openJob(args []string) (remote.Job, error) {
-	if len(args) != 1 {
-		return remote.Job{}, errors.New("want one JOB")
+// readJob reads the job from the environment.
+func readJob(args []string) (remote.Job, error) {
+	if len(args) != 0 {
+		return remote.Job{}, fmt.Errorf("unexpected argument %q", args[0])
 	}
-	f, err := os.Open(args[0])
-	if err != nil {
-		return remote.Job{}, err
+	text := os.Getenv(remote.JobVariable)
+	if text == "" {
+		return remote.Job{}, errors.New(remote.JobVariable + " is not set: gokexec starts this program")
 	}
-	defer f.Close()
-	return remote.ReadJob(f)
+	return remote.ReadJob(strings.NewReader(text))
 }

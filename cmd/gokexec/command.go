@@ -47,6 +47,7 @@ type env struct {
 	libDir         string // what outlives a boot
 	drill          drillMachine
 	programs       runner
+	remote         string           // gokexec-remote; "" finds it
 	messages       *capture.Console // stderr for commands whose messages may be lost
 	interrupts     *interrupts      // nil: signals are not handled
 	// maps opens device mapper; nil: the kernel's.
@@ -117,6 +118,7 @@ func commands() []command {
 		captureCommand(),
 		reportCommand(),
 		dumpCommand(),
+		shipCommand(),
 		tidyCommand(),
 		storageCommand(),
 		initramfsCommand(),

@@ -19,6 +19,8 @@ var configSections = []struct{ name, about string }{
 	{"Capture", "Where the capture kernel saves the dump, what is in it, and what comes after it."},
 	{"Hooks", "Programs of this machine that the capture kernel runs before and after the capture."},
 	{"Initramfs", "What is in the initramfs of the capture kernel, in addition to what the targets need."},
+	{"Remote", "How stores over the network are reached: those of targets, and that of gokexec ship."},
+	{"Ship", "What gokexec ship sends after the reboot."},
 	{"Hotplug", "How gokexec hotplug loads the crash kernel again."},
 	{"Metrics", "What gokexec-metrics.service writes for Prometheus."},
 }
@@ -73,6 +75,22 @@ var configKeys = []configKey{
 	{section: "Initramfs", key: "Compression", command: "initramfs", flag: "compression"},
 	{section: "Initramfs", key: "Init", command: "initramfs", flag: "init"},
 	{section: "Initramfs", key: "UpdateInitramfs", flag: "update-initramfs"},
+
+	{section: "Remote", key: "Endpoint", command: "initramfs", flag: "endpoint"},
+	{section: "Remote", key: "Region", command: "initramfs", flag: "region"},
+	{section: "Remote", key: "PathStyle", command: "initramfs", flag: "path-style"},
+	{section: "Remote", key: "Credentials", command: "initramfs", flag: "credentials"},
+	{section: "Remote", key: "CAFile", command: "initramfs", flag: "ca-file"},
+	{section: "Remote", key: "ClientCert", command: "initramfs", flag: "client-cert"},
+	{section: "Remote", key: "ClientKey", command: "initramfs", flag: "client-key"},
+	{section: "Remote", key: "KnownHosts", command: "initramfs", flag: "known-hosts"},
+	{section: "Remote", key: "SSHKey", command: "initramfs", flag: "ssh-key"},
+	{section: "Remote", key: "Encrypt", command: "initramfs", flag: "encrypt"},
+
+	{section: "Ship", key: "To", command: "ship", flag: "to"},
+	{section: "Ship", key: "MaxPerFingerprint", command: "ship", flag: "max-per-fingerprint"},
+	{section: "Ship", key: "ClaimTimeout", command: "ship", flag: "claim-timeout"},
+	{section: "Ship", key: "Keep", command: "ship", flag: "keep"},
 
 	{section: "Hotplug", key: "ReloadCommand", command: "hotplug", flag: "reload-command"},
 	{section: "Hotplug", key: "ReloadTimeout", command: "hotplug", flag: "reload-timeout"},

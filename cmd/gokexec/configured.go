@@ -29,6 +29,7 @@ type configured struct {
 	segments  segmentFlags
 	initramfs initramfsOptions
 	hotplug   hotplugOptions
+	ship      shipOptions
 
 	flags map[string]*pflag.FlagSet // by the command's name; "" for configOptions
 
@@ -46,6 +47,7 @@ func newConfigured() *configured {
 		"load":      func(flags *pflag.FlagSet) { c.inputs.declare(flags); c.segments.declare(flags) },
 		"initramfs": c.initramfs.declare,
 		"hotplug":   c.hotplug.declare,
+		"ship":      c.ship.declare,
 	} {
 		c.flags[command] = pflag.NewFlagSet(command, pflag.ContinueOnError)
 		declare(c.flags[command])
@@ -237,6 +239,9 @@ func (c *configured) validate() error {
 		if !slices.Contains(kmod.SetNames(), set) {
 			return fmt.Errorf("%q is none of %s", set, strings.Join(kmod.SetNames(), ", "))
 		}
+	}
+	if err := errors.Join(c.initramfs.remote.validate(), c.ship.validate()); err != nil {
+		return err
 	}
 	return c.hotplug.validate()
 }

@@ -31,6 +31,8 @@ type dumpOptions struct {
 	estimate bool
 	asJSON   bool
 	targets  []string
+	decrypt  bool
+	keys     []string
 }
 
 // The values of --format.
@@ -56,6 +58,9 @@ The dump level is a sum: 1 leaves out pages of zeroes, 2 page cache without priv
 memory of processes, 16 free memory. 31 leaves the kernel's own memory, which is what crash(8) needs. Memory that is damaged,
 or that the hypervisor has taken back, is left out at every level. What can't be told is kept, and a line says so.
 
+With --decrypt SOURCE is a file that was encrypted (vmcore.age), by a capture or by gokexec ship, and it is written as it
+was before; the private keys are in the files that -i names. age(1) does the same.
+
 With --estimate nothing is written: it tells how many pages are of which kind, and how large a dump will be at the common
 levels, from a sample of the pages. Without SOURCE that is of the running machine.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *env, []string) error {
@@ -67,6 +72,8 @@ levels, from a sample of the pages. Without SOURCE that is of the running machin
 			flags.IntVar(&o.jobs, "jobs", 0, "use `N` CPUs; 0 is all of them")
 			flags.BoolVar(&o.estimate, "estimate", false, "tell how large a dump will be, and write nothing")
 			flags.StringArrayVar(&o.targets, "target", nil, "with --estimate: tell also how much room `TARGET`, as for gokexec initramfs, has (may be repeated)")
+			flags.BoolVar(&o.decrypt, "decrypt", false, "decrypt SOURCE")
+			flags.StringArrayVarP(&o.keys, "identity", "i", nil, "with --decrypt: `FILE` with private keys, as age-keygen writes it (may be repeated)")
 			flags.BoolVar(&o.asJSON, "json", false, "report as JSON")
 			return func(ctx context.Context, e *env, args []string) error { return e.dump(ctx, &o, args) }
 		},
@@ -74,6 +81,9 @@ levels, from a sample of the pages. Without SOURCE that is of the running machin
 }
 
 func (e *env) dump(ctx context.Context, o *dumpOptions, sources []string) error {
+	if o.decrypt || len(o.keys) > 0 {
+		return e.decrypt(ctx, o, sources)
+	}
 	levels, err := pagefilter.ParseLevels(o.levels)
 	if err != nil {
 		return usageError("--dump-level: %w", err)

@@ -48,6 +48,7 @@ type initramfsOptions struct {
 	hooks                          hookOptions
 	plain                          []string // of add: what goes in without its libraries
 	nfsOptions                     string
+	remote                         remoteOptions
 	// networks are how targets were reached when the machine was armed, by their names.
 	networks map[string]*network.Record
 	fence    *network.Record // how the nodes of fence_kdump are reached now
@@ -123,6 +124,7 @@ func (o *initramfsOptions) declare(flags *pflag.FlagSet) {
 	flags.StringVar(&o.failure, "failure-action", string(capture.Reboot), "`ACTION` when something could not be saved")
 	flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
 	o.limits.register(flags)
+	o.remote.register(flags)
 	o.hooks.register(flags)
 	flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
 	flags.Lookup("watchdog").NoOptDefVal = watchdogYes

@@ -11,7 +11,10 @@ import (
 // ProgramName is the program that has the network: it is beside gokexec, or in ../lib/gokexec.
 const ProgramName = "gokexec-remote"
 
-// Job is what gokexec-remote is told to do, in a file of JSON.
+// JobVariable is the environment variable that gokexec-remote finds its job in, as JSON.
+const JobVariable = "GOKEXEC_REMOTE_JOB"
+
+// Job is what gokexec-remote is told to do.
 type Job struct {
 	Settings Settings `json:"settings"`
 	// Version is that of the program that asks.

@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
+	"github.com/gokexec/gokexec/pkg/fleet"
 	"github.com/gokexec/gokexec/pkg/remote"
 	"github.com/gokexec/gokexec/pkg/seal"
 	"github.com/gokexec/gokexec/pkg/store"
@@ -21,6 +23,9 @@ func prepare(ctx context.Context, job remote.Job, out io.Writer) error {
 		return err
 	}
 	done, err := store.Prepare(ctx, job.Settings)
+	if err == nil {
+		done.Machine, err = fleet.MachineID(os.DirFS("/"))
+	}
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,14 @@ func serve(ctx context.Context, job remote.Job, in io.Reader, out, errs io.Write
 		return receiver.Refuse(err, advice.Hint(err))
 	}
 	defer st.Close()
-	return receiver.Serve(func(o remote.Object, r io.Reader) (remote.Stored, error) {
-		name := o.Name
+	saved := &savedCrash{store: st, crash: job.Crash, encrypted: len(recipients) > 0}
+	// The store is there if it takes this.
+	if err := saved.begin(ctx); err != nil {
+		return receiver.Refuse(err, advice.Hint(err))
+	}
+	err = receiver.Serve(func(o remote.Object, r io.Reader) (remote.Stored, error) {
+		name := saved.name(o.Name)
+		r = saved.see(o.Name, r)
 		if len(recipients) > 0 && !o.Plain {
 			name += dumpdir.Encrypted
 			sealed := recipients.Reader(r)
@@ -45,8 +51,13 @@ func serve(ctx context.Context, job remote.Job, in io.Reader, out, errs io.Write
 				o.Estimate += seal.Overhead(o.Estimate)
 			}
 		}
-		return st.Put(ctx, name, store.Source{Reader: r, Estimate: o.Estimate})
+		stored, err := st.Put(ctx, name, store.Source{Reader: r, Estimate: o.Estimate})
+		if err == nil {
+			err = saved.stored(ctx, o.Name, stored)
+		}
+		return stored, err
 	}, advice.Hint)
+	return errors.Join(err, saved.end(ctx))
 }
 
 // options are the surroundings of a store in this process. In a capture kernel the clock is set first.
@@ -56,7 +67,7 @@ func options(job remote.Job, errs io.Writer) store.Options {
 		return opt
 	}
 	opt.SetClock = setClock
-	if job.CrashTime == nil {
+	if job.Crash == nil {
 		return opt
 	}
 	var boot unix.Timespec
@@ -64,7 +75,7 @@ func options(job remote.Job, errs io.Writer) store.Options {
 		return opt
 	}
 	now := time.Now()
-	if t := store.Clock(now, *job.CrashTime, time.Duration(boot.Nano())); t.After(now) {
+	if t := store.Clock(now, job.Crash.Time, time.Duration(boot.Nano())); t.After(now) {
 		if err := setClock(t); err != nil {
 			opt.Say("the clock says %s, which is before the crash, and can't be set: %v", now.UTC().Format(time.RFC3339), err)
 		} else {

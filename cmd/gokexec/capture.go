@@ -76,6 +76,9 @@ and a shell would wait for it forever. If both are none, gokexec just exits, eve
 				if err := action.parse(flags); err != nil {
 					return err
 				}
+				if err := e.configuredStores(cfg.Targets); *config == "" && err != nil {
+					return err
+				}
 				if !action.given {
 					_, err := e.capture(ctx, cfg, *source, *asJSON)
 					return err
@@ -139,7 +142,8 @@ func (e *env) capture(ctx context.Context, cfg capture.Config, source string, as
 		}
 	}
 	_, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS)
-	result, err := capture.Run(ctx, cfg, capture.Options{Source: source, Version: version(), Reporter: reporter(), Console: e.messages, ReplaceLine: err == nil})
+	program, _ := e.remoteProgram() // a target that needs it says that it can't be started
+	result, err := capture.Run(ctx, cfg, capture.Options{RemoteProgram: program, Source: source, Version: version(), Reporter: reporter(), Console: e.messages, ReplaceLine: err == nil})
 	code := capture.ExitCode(result, err)
 	if result != nil && asJSON {
 		if jsonErr := e.printJSON(result); jsonErr != nil {

@@ -86,6 +86,7 @@ var configKeys = []configKey{
 	{section: "Remote", key: "KnownHosts", command: "initramfs", flag: "known-hosts"},
 	{section: "Remote", key: "SSHKey", command: "initramfs", flag: "ssh-key"},
 	{section: "Remote", key: "Encrypt", command: "initramfs", flag: "encrypt"},
+	{section: "Remote", key: "RemoteKeys", command: "initramfs", flag: "remote-keys"},
 
 	{section: "Ship", key: "To", command: "ship", flag: "to"},
 	{section: "Ship", key: "MaxPerFingerprint", command: "ship", flag: "max-per-fingerprint"},

@@ -49,6 +49,8 @@ type initramfsOptions struct {
 	plain                          []string // of add: what goes in without its libraries
 	nfsOptions                     string
 	remote                         remoteOptions
+	remoteKeys                     string
+	carried                        []string // files that targets need: FILE[:PATH]
 	// networks are how targets were reached when the machine was armed, by their names.
 	networks map[string]*network.Record
 	fence    *network.Record // how the nodes of fence_kdump are reached now
@@ -125,6 +127,7 @@ func (o *initramfsOptions) declare(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.overwrite, "overwrite", false, "let raw: targets destroy what the device holds")
 	o.limits.register(flags)
 	o.remote.register(flags)
+	flags.StringVar(&o.remoteKeys, "remote-keys", remoteKeysNo, "`WHETHER` private keys and credentials for stores go into the initramfs: no; memory, which is for gokexec arm alone: they are in no file, but in the crash memory; or file")
 	o.hooks.register(flags)
 	flags.StringVar(&o.watchdog, "watchdog", watchdogAuto, "`WHEN` to load the drivers of the hardware watchdogs first and feed all of them until the reboot: auto (one runs now), yes or no")
 	flags.Lookup("watchdog").NoOptDefVal = watchdogYes
@@ -161,6 +164,9 @@ func (o *initramfsOptions) build(ctx context.Context, e *env, names []string, in
 	}
 	targets, err := o.resolveTargets(ctx, e, &settings)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := o.storeTargets(ctx, e, &settings); err != nil {
 		return nil, nil, err
 	}
 	fence, err := o.resolveFence(ctx, e, &settings)
@@ -236,6 +242,9 @@ func (o *initramfsOptions) settings(targets []string) (capture.Config, error) {
 		}
 		cfg.Targets[i] = t.Own()
 	}
+	if err := o.remote.withStores(cfg.Targets); err != nil {
+		return cfg, err
+	}
 	o.limits.apply(&cfg)
 	cfg.FinalAction, cfg.FailureAction = capture.Action(o.final), capture.Action(o.failure)
 	cfg.Watchdog = o.feedWatchdogs
@@ -303,7 +312,7 @@ func (o *initramfsOptions) openFiles(cfg *initramfs.Config) (files []*os.File, e
 		return files, err
 	}
 	cfg.Init, cfg.InitSize = f, info.Size()
-	add := o.add
+	add := append(slices.Clone(o.add), o.carried...)
 	if o.shell != "" {
 		add = append(add, o.shell+":/bin/sh")
 	}

@@ -30,6 +30,12 @@ func (e *env) tryTargets(ctx context.Context, named []string, nfsOptions string)
 		if t.Type == capture.TargetNFS {
 			t.MountOptions = nfsOptions
 		}
+		stores := []capture.Target{t}
+		if err := e.configuredStores(stores); err != nil {
+			findings = append(findings, advice.Finding{Check: "target tried", Level: advice.Failure, Detail: oneLine(err.Error()), Remedy: "correct gokexec.conf"})
+			continue
+		}
+		t = stores[0]
 		findings = append(findings, e.tryTarget(ctx, cfg, t, i))
 	}
 	return findings
@@ -41,8 +47,17 @@ func (e *env) tryTarget(ctx context.Context, cfg capture.Config, t capture.Targe
 	begin := time.Now()
 	point := filepath.Join("/run/gokexec/try", fmt.Sprintf("%d-%d", os.Getpid(), n))
 	defer os.Remove(point)
+	opt := capture.Options{MountPoint: point}
+	if t.Store != nil {
+		program, err := e.remoteProgram()
+		if err != nil {
+			f.Level, f.Detail, f.Remedy = advice.Failure, oneLine(err.Error()), advice.Hint(err)
+			return f
+		}
+		opt.RemoteProgram = program
+	}
 	said := ""
-	err := capture.Try(ctx, cfg, t, point, func(format string, args ...any) { said = fmt.Sprintf(format, args...) })
+	err := capture.Try(ctx, cfg, t, opt, func(format string, args ...any) { said = fmt.Sprintf(format, args...) })
 	if err != nil {
 		f.Level, f.Detail, f.Remedy = advice.Failure, oneLine(err.Error()), "see to the server and the way to it, or name another target"
 		return f

@@ -16,6 +16,7 @@ type fakeProcess struct {
 	place      Place
 	keys       map[string]int    // sizes of the keys that lie in crash memory
 	child      func(Child) error // nil: exit code 0
+	remote     *fakeRemote
 	// screenHang keeps the console from taking anything until it is closed.
 	screenHang chan struct{}
 }
@@ -54,6 +55,10 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func (s *fakeProcess) Shell(argv []string, terminal string) error {
 	s.event("shell %s on %s", strings.Join(argv, " "), terminal)
 	return s.shellErr
+}
+
+func (s *fakeProcess) StartHelper(argv, env []string, messages io.Writer) (*Helper, error) {
+	return s.remote.start(argv, env, messages)
 }
 
 func (s *fakeProcess) RunChild(c Child) error {

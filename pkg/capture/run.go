@@ -41,6 +41,8 @@ type Options struct {
 	ReplaceLine bool
 	// MountPoint is made if need be. Default: [DefaultMountPoint].
 	MountPoint string
+	// RemoteProgram is gokexec-remote, for targets that need it. Default: [RemoteProgramPath].
+	RemoteProgram string
 }
 
 // Run saves the kernel log and then the memory to the first target that takes

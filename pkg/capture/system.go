@@ -83,6 +83,9 @@ type Process interface {
 	// RunChild runs a program to its end, or to its time limit. It has a session of its own; what it has started
 	// ends with it; and the kernel takes memory from it first. The error is nil for exit code 0.
 	RunChild(Child) error
+	// StartHelper starts a program of gokexec's own, which is trusted, and does not wait for it. messages gets what it prints
+	// to its standard error, and must not block.
+	StartHelper(argv, env []string, messages io.Writer) (*Helper, error)
 	// BecomeInit ignores the signals that would kill a process and starts
 	// reaping orphaned children.
 	BecomeInit()

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gokexec/gokexec/pkg/network"
+	"github.com/gokexec/gokexec/pkg/remote"
 	"github.com/gokexec/gokexec/pkg/stack"
 )
 
@@ -47,6 +48,8 @@ type Target struct {
 	// Network is how the hosts of a target that is reached over the network are connected to: the capture brings it up.
 	// Without it the network is taken as it is.
 	Network *network.Record `json:"network,omitempty"`
+	// Store is how a store over the network is reached.
+	Store *remote.Settings `json:"store,omitempty"`
 }
 
 // Validate checks one target.
@@ -128,7 +131,7 @@ func (r *run) open(ctx context.Context, index int, touch func()) (sink, error) {
 		sys: r.sys, cfg: r.cfg, target: r.cfg.Targets[index],
 		mountPoint: path.Join(r.opt.MountPoint, strconv.Itoa(index)),
 		when:       r.start, touch: touch, say: r.say,
-		finder: &deviceFinder{sys: r.sys, touch: touch}, layers: r.assembler, links: r.bringer, standing: &r.standing,
+		finder: &deviceFinder{sys: r.sys, touch: touch}, layers: r.assembler, links: r.bringer, standing: &r.standing, program: r.opt.RemoteProgram,
 	}
 	if r.base.CrashTime != nil {
 		o.when = *r.base.CrashTime

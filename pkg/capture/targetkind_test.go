@@ -1,6 +1,11 @@
 package capture
 
-import "testing"
+import (
+	"reflect"
+	"testing"
+
+	"github.com/gokexec/gokexec/pkg/remote"
+)
 
 // Each row of the table says all that other packages ask of a kind.
 func TestTargetKinds(t *testing.T) {
@@ -8,8 +13,10 @@ func TestTargetKinds(t *testing.T) {
 		t.Errorf("a target of an unknown type is accepted (%v)", err)
 	}
 	all := Target{Device: "/dev/vda", Path: "/crash", FSType: "ext4", MountOptions: "noatime", Overwrite: true, Server: "192.0.2.1"}
+	locations := map[TargetType]string{TargetS3: "s3://bucket/x", TargetSSH: "ssh://user@host/x", TargetHTTPS: "https://host/x"}
 	for _, k := range targetKinds() {
 		all.Type = k.name
+		all.Store = &remote.Settings{Location: locations[k.name]}
 		own := all.Own()
 		if own.Place() == 0 {
 			t.Errorf("%s lies on nothing", k.name)
@@ -21,7 +28,7 @@ func TestTargetKinds(t *testing.T) {
 			t.Errorf("%s takes every field", k.name)
 		}
 		read, err := ParseTarget(own.String())
-		if read.FSType, read.MountOptions, read.Overwrite = own.FSType, own.MountOptions, own.Overwrite; err != nil || read != own {
+		if read.FSType, read.MountOptions, read.Overwrite = own.FSType, own.MountOptions, own.Overwrite; err != nil || !reflect.DeepEqual(read, own) {
 			t.Errorf("%s: %+v reads back as %+v, %v", k.name, own, read, err)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 
 // Try finds out whether a dump could be saved to a target over the network, on the running system and by its network as
 // it is: it writes, reads back and removes something small, where the dumps are to be. A directory that was made for
-// that is removed again. mountPoint is for it alone.
-func Try(ctx context.Context, cfg Config, t Target, mountPoint string, say func(format string, args ...any)) error {
+// that is removed again. Of opt, MountPoint is for it alone, and RemoteProgram counts.
+func Try(ctx context.Context, cfg Config, t Target, opt Options, say func(format string, args ...any)) error {
 	k, err := t.kind()
 	if err != nil {
 		return err
@@ -26,7 +26,7 @@ func Try(ctx context.Context, cfg Config, t Target, mountPoint string, say func(
 		return err
 	}
 	cfg = cfg.withDefaults()
-	return tryWith(ctx, k, &opening{sys: NewSystem(), cfg: cfg, target: t, mountPoint: mountPoint, touch: func() {}, say: say, standing: &standing{}})
+	return tryWith(ctx, k, &opening{sys: NewSystem(), cfg: cfg, target: t, mountPoint: opt.MountPoint, program: opt.RemoteProgram, env: os.Environ(), touch: func() {}, say: say, standing: &standing{}})
 }
 
 func tryWith(ctx context.Context, k targetKind, o *opening) error {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gokexec/gokexec/pkg/dumpdir"
+	"github.com/gokexec/gokexec/pkg/remote"
 )
 
 // application is that of gokexec, for MachineID: a random number, made once.
@@ -51,7 +51,7 @@ func deriveID(machine string) (string, error) {
 // CrashID is the name of a crash: the same whoever makes it, and whenever. number tells several dumps of one second
 // apart; 0 is the first.
 func CrashID(machine string, crash time.Time, number int) string {
-	id := machine + "-" + crash.UTC().Format(dumpdir.TimeLayout)
+	id := (&remote.Crash{Machine: machine, Time: crash}).ID()
 	if number > 0 {
 		id = fmt.Sprintf("%s-%d", id, number)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"time"
 )
 
 // ProgramName is the program that has the network: it is beside gokexec, or in ../lib/gokexec.
@@ -20,10 +19,10 @@ type Job struct {
 	// Version is that of the program that asks.
 	Version string `json:"version,omitempty"`
 
-	// CrashTime is when the kernel crashed, by its own clock, and Capture that this is a capture kernel, whose clock may be
-	// set to what follows from that. Of serve.
-	CrashTime *time.Time `json:"crash_time,omitempty"`
-	Capture   bool       `json:"capture,omitempty"`
+	// Crash is what the objects belong to, and Capture that this is the kernel that captures it, whose clock may be set to
+	// what follows from that. Of serve.
+	Crash   *Crash `json:"crash,omitempty"`
+	Capture bool   `json:"capture,omitempty"`
 
 	// Ship is what is to be sent. Of ship.
 	Ship *Ship `json:"ship,omitempty"`

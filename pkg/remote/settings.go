@@ -62,6 +62,9 @@ type Settings struct {
 	// SSHKey is the file of the private key, which only its owner may read.
 	SSHKey string `json:"ssh_key,omitempty"`
 
+	// Machine is the identity of this machine, which objects of a crash are called after.
+	Machine string `json:"machine,omitempty"`
+
 	// Encrypt are the recipients (age1...) that everything but manifests is encrypted for.
 	Encrypt []string `json:"encrypt,omitempty"`
 

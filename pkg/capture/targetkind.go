@@ -105,8 +105,7 @@ type opening struct {
 	layers     func() *stack.Assembler
 	links      func() (*network.Bringer, error)
 	standing   *standing
-	program    string   // gokexec-remote; "" is RemoteProgramPath
-	env        []string // of gokexec-remote, when a target is tried
+	program    string // gokexec-remote; "" is RemoteProgramPath
 }
 
 // place is the block device of a target.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -128,9 +129,17 @@ func (o *opening) helper(job remote.Job, command string) (*Helper, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := []string{remote.JobVariable + "=" + string(b), "GOMAXPROCS=2", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	env := append(o.environment(), remote.JobVariable+"="+string(b))
 	messages := &hookOutput{say: func(line string) { o.say("%s", strings.TrimPrefix(line, remote.ProgramName+": ")) }}
 	return o.sys.StartHelper([]string{o.remoteProgram(), command}, env, messages)
+}
+
+// environment is that of gokexec-remote: on a running system its own, which may have credentials.
+func (o *opening) environment() []string {
+	if o.target.Network == nil {
+		return os.Environ()
+	}
+	return []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/"}
 }
 
 func (o *opening) remoteProgram() string {
@@ -288,7 +297,7 @@ func tryStore(ctx context.Context, o *opening) error {
 	if err != nil {
 		return err
 	}
-	err = o.sys.RunChild(Child{Path: o.remoteProgram(), Args: []string{"try"}, Env: append(o.env, remote.JobVariable+"="+string(b)), Limit: 2 * o.cfg.networkTimeout(), Output: &said})
+	err = o.sys.RunChild(Child{Path: o.remoteProgram(), Args: []string{"try"}, Env: append(o.environment(), remote.JobVariable+"="+string(b)), Limit: 2 * o.cfg.networkTimeout(), Output: &said})
 	if err != nil && said.text() != "" {
 		return errors.New(said.text())
 	}

@@ -26,7 +26,7 @@ func Try(ctx context.Context, cfg Config, t Target, opt Options, say func(format
 		return err
 	}
 	cfg = cfg.withDefaults()
-	return tryWith(ctx, k, &opening{sys: NewSystem(), cfg: cfg, target: t, mountPoint: opt.MountPoint, program: opt.RemoteProgram, env: os.Environ(), touch: func() {}, say: say, standing: &standing{}})
+	return tryWith(ctx, k, &opening{sys: NewSystem(), cfg: cfg, target: t, mountPoint: opt.MountPoint, program: opt.RemoteProgram, touch: func() {}, say: say, standing: &standing{}})
 }
 
 func tryWith(ctx context.Context, k targetKind, o *opening) error {

@@ -139,7 +139,12 @@ test-readers: deps
 test-full: export GOKEXEC_VM_REQUIRED = 1
 test-full: export GOKEXEC_VM_MATRIX = full
 test-full: export GOKEXEC_EXPLORE = full
-test-full: deps check unit vm vm-setup vm-storage vm-report vm-built test-readers fuzz
+test-full: deps check unit ship vm vm-setup vm-storage vm-report vm-built test-readers fuzz
+
+# Uploaders and servers are killed 1,000 times; 1,000 machines have one crash.
+.PHONY: ship
+ship:
+	CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 2h -run 'Killed|Fleet' ./pkg/ship -ship.kills 1000 -ship.nodes 1000
 
 FUZZTIME ?= 10s
 fuzz:

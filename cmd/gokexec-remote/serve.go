@@ -94,7 +94,7 @@ func setClock(t time.Time) error {
 func encrypt(keys []string, in io.Reader, out io.Writer) error {
 	recipients, err := seal.ParseRecipients(keys)
 	if err == nil && len(recipients) == 0 {
-		err = errors.New("encrypt: want public keys, age1...")
+		err = errors.New("encrypt: no public key, age1..., is named")
 	}
 	if err != nil {
 		return err

@@ -78,6 +78,7 @@ func (e *env) metricsFile() (string, error) {
 type readings struct {
 	*statusReport
 	dump *storedDump // the newest; nil if there is none, or it is not known
+	ship *shipTotals // nil if nothing was shipped
 }
 
 // metric is a row of the table: value is false if it is not known.
@@ -102,6 +103,14 @@ func metrics() []metric {
 				return 0, false
 			}
 			return value(r.dump)
+		}
+	}
+	ship := func(value func(*shipTotals) (float64, bool)) func(*readings) (float64, bool) {
+		return func(r *readings) (float64, bool) {
+			if r.ship == nil {
+				return 0, false
+			}
+			return value(r.ship)
 		}
 	}
 	return []metric{
@@ -144,6 +153,11 @@ func metrics() []metric {
 			complete := d.result != nil && d.result.Outcome == capture.Complete
 			return oneIf(&complete)
 		})},
+		{"gokexec_ship_pending", "Dumps that the last run of gokexec ship has not finished.", ship(func(t *shipTotals) (float64, bool) { return float64(t.Pending), true })},
+		{"gokexec_ship_sent", "Dumps that gokexec ship has sent since its totals began.", ship(func(t *shipTotals) (float64, bool) { return float64(t.Sent), true })},
+		{"gokexec_ship_failures", "Attempts of gokexec ship to send a dump that have failed since.", ship(func(t *shipTotals) (float64, bool) { return float64(t.Failures), true })},
+		{"gokexec_ship_bytes", "Bytes that gokexec ship has sent since.", ship(func(t *shipTotals) (float64, bool) { return float64(t.Bytes), true })},
+		{"gokexec_ship_last_success_timestamp_seconds", "When gokexec ship had nothing left to send.", ship(func(t *shipTotals) (float64, bool) { return timestamp(t.LastSuccess) })},
 	}
 }
 
@@ -167,6 +181,7 @@ func (e *env) metrics(ctx context.Context) (string, error) {
 		return "", err
 	}
 	r := &readings{statusReport: status}
+	r.ship = e.shipTotals(ctx, e.loadedConfig().Targets)
 	// A target that is not there now is no error.
 	if dumps, _ := e.storedDumps(ctx, e.loadedConfig().Targets, false); len(dumps) > 0 {
 		r.dump = &dumps[0]

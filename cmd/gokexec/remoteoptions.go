@@ -29,7 +29,7 @@ func (o *remoteOptions) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.clientKey, "client-key", "", "`FILE` of its private key, which only its owner may read")
 	flags.StringArrayVar(&o.knownHosts, "known-hosts", nil, "`FILE` with the keys of SSH servers (may be repeated); root's and the system's by default. A server that is in none is refused")
 	flags.StringVar(&o.sshKey, "ssh-key", "", "`FILE` of the private key for ssh:// locations, without a passphrase, which only its owner may read")
-	flags.StringArrayVar(&o.encrypt, "encrypt", nil, "encrypt what is stored for a public `KEY` of age, age1... (may be repeated); only the manifest stays readable")
+	flags.StringArrayVar(&o.encrypt, "encrypt", nil, "encrypt what stores get for a public `KEY` of age, age1... (may be repeated); only the manifest stays readable. What is saved on this machine is not encrypted")
 }
 
 // settings are those for a location: of the options, those that are for its kind.

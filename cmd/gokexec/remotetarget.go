@@ -35,6 +35,9 @@ func (o *initramfsOptions) storeTargets(ctx context.Context, e *env, settings *c
 	for i := range settings.Targets {
 		t := &settings.Targets[i]
 		if t.Store == nil {
+			if len(o.remote.encrypt) > 0 {
+				fmt.Fprintf(e.stderr, "gokexec: warning: target %s: Encrypt= is for stores; what is saved there can be read\n", t)
+			}
 			continue
 		}
 		if elsewhere, err := o.elsewhere(); err != nil || elsewhere {

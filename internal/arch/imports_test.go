@@ -15,6 +15,10 @@ func layers() [][]string {
 	return [][]string{
 		{"pkg/kexec", "pkg/oops", "internal/sysfs", "internal/mapread", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/keyring", "internal/getopt", "internal/decompress", "internal/lzo", "internal/pagepack", "pkg/fdt", "internal/announce", "pkg/advice", "pkg/cmdline"},
 		{"internal/early", "pkg/statedir", "pkg/memmap", "pkg/config", "pkg/blkid", "pkg/kconfig", "internal/kexecsys", "pkg/network"},
+		{"pkg/remote", "pkg/dumpdir"},
+		{"pkg/store", "pkg/seal"},
+		{"pkg/fleet"},
+		{"pkg/ship"},
 		{"pkg/vmcore", "pkg/kmod", "pkg/stack", "internal/rtnetlink"},
 		{"pkg/elfcore", "pkg/printk", "pkg/bootimage", "pkg/pagefilter", "internal/devmapper", "pkg/kallsyms", "pkg/btf", "pkg/unwind"},
 		{"pkg/kcore", "pkg/kdumpfile", "pkg/initramfs", "pkg/object"},
@@ -110,6 +114,28 @@ func TestEarlyNeedsLittle(t *testing.T) {
 				t.Errorf("%s depends on %s, and os does not", name, d)
 			}
 		}
+	}
+}
+
+// TLS, HTTP, SSH and S3 are in gokexec-remote: gokexec, and so each initramfs and each event of a hotplug, does without.
+func TestNetworkStaysApart(t *testing.T) {
+	heavy := []string{"crypto/tls", "net/http", "golang.org/x/crypto/ssh", "filippo.io/age", "github.com/minio/", "github.com/pkg/sftp", module + "pkg/store", module + "pkg/seal"}
+	found := false
+	for name, deps := range imports(t, "{{.ImportPath}} {{join .Deps \" \"}}") {
+		if name == "cmd/gokexec-remote" {
+			found = slices.Contains(deps, "net/http")
+		}
+		if name != "cmd/gokexec" {
+			continue
+		}
+		for _, d := range deps {
+			if slices.ContainsFunc(heavy, func(h string) bool { return strings.HasPrefix(d, h) }) {
+				t.Errorf("%s depends on %s", name, d)
+			}
+		}
+	}
+	if !found {
+		t.Error("gokexec-remote has no network: this test looks at the wrong packages")
 	}
 }
 

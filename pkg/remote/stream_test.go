@@ -30,7 +30,7 @@ func pair(t *testing.T, put func(remote.Object, io.Reader) (remote.Stored, error
 	return s, to, served
 }
 
-// A store that fails in the midst stops the sender at once, and the next object goes on.
+// A store that fails in the middle stops the sender at once, and the next object goes on.
 func TestStoreFails(t *testing.T) {
 	s, end, served := pair(t, func(o remote.Object, r io.Reader) (remote.Stored, error) {
 		if o.Name == "bad" {

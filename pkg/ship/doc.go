@@ -2,6 +2,6 @@
 // at any moment, and the store too: what it sends is resumed, nothing is sent twice, and the memory of a dump is only
 // removed here, if it is to be, when the store has confirmed its digest.
 //
-// What is sent of a dump is in its directory, in ship.json ([Record]). That is a note, not the truth: if it is lost,
+// What is sent of a dump is in its directory, in ship.json ([Record]). If that is lost,
 // the store is asked.
 package ship

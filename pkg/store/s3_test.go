@@ -39,7 +39,7 @@ func open(t testing.TB, s remote.Settings) store.Store {
 	return st
 }
 
-// brokenReader ends in the midst.
+// brokenReader ends with an error.
 type brokenReader struct {
 	io.Reader
 	err error

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/advice"
 	"github.com/gokexec/gokexec/pkg/remote"
 )
 
@@ -24,7 +25,7 @@ const application = "5d3a9c0e6f1b47e2a8c4d19b7702f6ae"
 func MachineID(root fs.FS) (string, error) {
 	b, err := fs.ReadFile(root, "etc/machine-id")
 	if err != nil {
-		return "", fmt.Errorf("the identity of the machine: %w", err)
+		return "", &advice.Problem{What: fmt.Sprintf("the identity of this machine, by which its crashes are called: %v", err), Hint: "systemd-machine-id-setup, or dbus-uuidgen --ensure=/etc/machine-id, makes one", Err: err}
 	}
 	return deriveID(strings.TrimSpace(string(b)))
 }

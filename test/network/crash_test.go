@@ -34,6 +34,7 @@ var guestModules = []string{"virtio_blk", "ext4", "virtio_net", "e1000e", "bondi
 // way is a network that leads to a server.
 type way struct {
 	devices  []string                           // QEMU's -netdev and -device arguments
+	files    []vmlab.File                       // more files in the guest
 	setup    string                             // a script that brings the network up in the guest
 	conf     string                             // more of [Capture] in gokexec.conf, with the target over the network
 	tried    bool                               // by gokexec check
@@ -52,6 +53,7 @@ func (w *way) crash(t *testing.T, k *vmlab.Kernel, target string) (*vmlab.Guest,
 		Modules: []string{"virtio_blk", "ext4"}, Disks: []vmlab.Disk{tools.Disk(), {Size: 256 << 20, Bus: "virtio", Serial: "local"}},
 		Files: append(tree, vmlab.Executable(gokexec, vmlab.BuildTest(t, "./cmd/gokexec", k.Arch)), vmlab.File{Path: guestKernel, Source: k.Image}),
 		Args:  w.devices}
+	cfg.Files = append(cfg.Files, w.files...)
 	g := vmlab.Boot(t, cfg)
 	g.Must("sh", "-euc", "hostname() { echo $1 >/proc/sys/kernel/hostname; }; hostname "+machineName+`
 mke2fs -q -F -t ext4 -E lazy_itable_init=1 /dev/vdb; mkdir -p /local; mount /dev/vdb /local

@@ -227,7 +227,12 @@ func (e *env) targetFindings(ctx context.Context, collected string, named []stri
 		if err != nil {
 			return nil, usageError("--target: %w", err)
 		}
-		findings = append(findings, targetFinding(resolve(ctx, t)))
+		one := []capture.Target{t}
+		if err := e.configuredStores(one); err != nil {
+			findings = append(findings, targetFinding(nil, err))
+			continue
+		}
+		findings = append(findings, targetFinding(resolve(ctx, one[0])))
 	}
 	cfg, err := initrdConfig(initrd)
 	if err != nil {

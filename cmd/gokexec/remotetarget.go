@@ -145,3 +145,14 @@ func (e *env) configuredStores(targets []capture.Target) error {
 	}
 	return c.initramfs.remote.withStores(targets)
 }
+
+// parseStoreTarget parses a target and, if it is a store, fills in how it is reached.
+func (e *env) parseStoreTarget(text string) (capture.Target, error) {
+	t, err := capture.ParseTarget(text)
+	if err != nil {
+		return t, err
+	}
+	one := []capture.Target{t}
+	err = e.configuredStores(one)
+	return one[0], err
+}

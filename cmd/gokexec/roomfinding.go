@@ -25,7 +25,7 @@ func (e *env) roomFindings(ctx context.Context, named []string, initrd string) [
 		return nil // targetFindings says so
 	}
 	for _, text := range named {
-		if t, err := capture.ParseTarget(text); err == nil {
+		if t, err := capture.ParseTarget(text); err == nil && t.Store == nil { // nobody knows the room of a store
 			cfg.Targets = append(cfg.Targets, t)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/gokexec/gokexec/pkg/capture"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
 
@@ -30,7 +29,7 @@ that origin. Only devices are read, nothing is changed. Keys of encrypted volume
 				if len(args) != 1 {
 					return usageError("give one TARGET: a directory, fs:DEVICE[:PATH] or raw:DEVICE")
 				}
-				t, err := capture.ParseTarget(args[0])
+				t, err := e.parseStoreTarget(args[0])
 				if err != nil {
 					return usageError("%w", err)
 				}

@@ -31,6 +31,7 @@ type bench struct {
 	initrd         string
 	kmsg           string
 	drill          drillMachine
+	remote         string
 	volume         stack.Row // of the map vg-root
 	stdin          io.Reader
 	stdout, stderr bytes.Buffer
@@ -59,7 +60,7 @@ func (b *bench) run(argv ...string) int {
 	b.stdout.Reset()
 	b.stderr.Reset()
 	e := &env{stdin: b.stdin, stdout: &b.stdout, stderr: &b.stderr, sysroot: b.kernel.Dir, stateDir: filepath.Join(b.kernel.Dir, "run/gokexec"), kernel: b.kernel, kmsg: b.kmsg, absent: 50 * time.Millisecond,
-		libDir: filepath.Join(b.kernel.Dir, "var/lib/gokexec"), drill: b.drill,
+		libDir: filepath.Join(b.kernel.Dir, "var/lib/gokexec"), drill: b.drill, remote: b.remote,
 		maps: func() (storage.Maps, error) { return oneMap{"vg-root", b.volume}, nil }}
 	return run(context.Background(), e, argv)
 }

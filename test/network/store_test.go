@@ -65,7 +65,7 @@ func TestVMS3(t *testing.T) {
 	w := way{devices: user("virtio-net-pci"), files: []vmlab.File{program(t)}, tried: true,
 		setup: static + machineID + "umask 077; printf '[default]\\naws_access_key_id=" + storelab.AccessKey + "\\naws_secret_access_key=" + storelab.SecretKey + "\\n' >/etc/s3.credentials\n",
 		conf:  "[Remote]\nEndpoint=http://" + guestAddress(endpoint) + "\nPathStyle=yes\nCredentials=file:/etc/s3.credentials\nRemoteKeys=memory\nEncrypt=" + key.Recipient().String() + "\n"}
-	_, planted := w.crash(t, s.Location)
+	_, planted := w.crash(t, usual(t), s.Location)
 	dir := crashes(t, server.Path("fleet"))
 	plain := t.TempDir()
 	for _, name := range []string{capture.LogName, capture.ResultName, capture.VMCoreName} {
@@ -110,7 +110,7 @@ func TestVMSSH(t *testing.T) {
 		files: []vmlab.File{program(t), {Path: "/etc/known_hosts", Source: hosts}, {Path: "/etc/dump.key", Source: server.KeyFile}},
 		setup: static + machineID + "chmod 600 /etc/dump.key\n",
 		conf:  "[Remote]\nSSHKey=/etc/dump.key\nKnownHosts=/etc/known_hosts\nRemoteKeys=memory\n"}
-	_, planted := w.crash(t, l.String())
+	_, planted := w.crash(t, usual(t), l.String())
 	r := whole(t, crashes(t, server.Path("dumps")), planted)
 	t.Logf("%d kB/s, %d MB of memory left at the least", r.RateBytesPerSecond/1000, r.Memory.MinMemAvailableBytes/1e6)
 }

@@ -98,13 +98,9 @@ func (s *savedCrash) end(ctx context.Context) error {
 
 func (s *savedCrash) manifest(ctx context.Context, state fleet.State) error {
 	m := fleet.Manifest{CrashID: s.crash.ID(), Crash: s.crash.Time.UTC(), VMCore: state, Encrypted: s.encrypted, Files: s.files}
-	var result struct {
-		Outcome     string `json:"outcome"`
-		BuildID     string `json:"build_id"`
-		Fingerprint string `json:"fingerprint"`
-	}
+	var result dumpdir.Summary
 	if json.Unmarshal(s.result.Bytes(), &result) == nil {
-		m.Outcome, m.BuildID, m.Fingerprint = result.Outcome, result.BuildID, result.Fingerprint
+		m.Outcome, m.BuildID, m.Fingerprint = result.Outcome, result.BuildID, result.Report.Fingerprint
 	}
 	for _, f := range s.files {
 		if strings.HasPrefix(f.Name, dumpdir.VMCore) {

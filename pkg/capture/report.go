@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 	"github.com/gokexec/gokexec/pkg/report"
 )
 
@@ -25,8 +26,8 @@ const (
 
 // ReportName and ReportJSONName are the entries of a saved dump that have its report.
 const (
-	ReportName     = report.TextName
-	ReportJSONName = report.JSONName
+	ReportName     = dumpdir.Report
+	ReportJSONName = dumpdir.ReportJSON
 )
 
 // SavedReport is the report of the crash, and what it says in short.

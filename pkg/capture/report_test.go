@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 	"github.com/gokexec/gokexec/pkg/report"
 )
 
@@ -56,7 +58,12 @@ func TestReportIsSaved(t *testing.T) {
 	}
 	want := SavedReport{Files: []string{ReportName, ReportJSONName}, Title: "NULL pointer dereference in boom", Kind: "null", Fingerprint: "0123456789abcdef"}
 	for _, dir := range []string{"/first/", "/second/"} {
-		stored := readResult(t, mustRead(t, s.path(dir+testDirName+"/"+ResultName)))
+		b := mustRead(t, s.path(dir+testDirName+"/"+ResultName))
+		stored := readResult(t, b)
+		var sum dumpdir.Summary
+		if err := json.Unmarshal(b, &sum); err != nil || sum.Report.Fingerprint != want.Fingerprint || sum.Outcome != string(stored.Outcome) || !sum.CaptureTime.Equal(stored.CaptureTime) {
+			t.Errorf("summary of %s: %+v, %v", dir, sum, err)
+		}
 		got := *stored.Report
 		got.Seconds = 0
 		if fmt.Sprint(got) != fmt.Sprint(want) {

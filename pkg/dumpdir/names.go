@@ -12,6 +12,9 @@ const (
 	VMCore     = "vmcore"
 	Incomplete = "vmcore.incomplete"
 	Result     = "result.json"
+	// Report and ReportJSON are what crashed and why, for people and for machines.
+	Report     = "report.txt"
+	ReportJSON = "report.json"
 	// Shipped is what gokexec ship has sent of the dump, and Spool the encrypted memory while it is sent.
 	Shipped = "ship.json"
 	Spool   = "vmcore.ship.age"

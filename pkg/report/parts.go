@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
 
 // Names of a report beside its dump.
 const (
-	TextName = "report.txt"
-	JSONName = "report.json"
+	TextName = dumpdir.Report
+	JSONName = dumpdir.ReportJSON
 )
 
 // MaxParts bounds what [Report.WriteParts] writes, in bytes.

@@ -14,17 +14,7 @@ import (
 type dump struct {
 	name   string // of its directory
 	number int
-	result result
-}
-
-// result is what of result.json is needed (capture.Result has all of it). Title and fingerprint are there if the
-// crash was looked into.
-type result struct {
-	Outcome     string     `json:"outcome"`
-	CrashTime   *time.Time `json:"crash_time"`
-	CaptureTime time.Time  `json:"capture_time"`
-	BuildID     string     `json:"build_id"`
-	Fingerprint string     `json:"fingerprint"`
+	result dumpdir.Summary
 }
 
 // crash is when the crash was: of a machine without a clock, when the capture was.
@@ -81,7 +71,14 @@ func (d *dump) read(root *os.Root) bool {
 		return false
 	}
 	defer sub.Close()
-	return readJSON(sub, dumpdir.Result, &d.result) == nil && d.result.Outcome != "" && !d.crash().IsZero()
+	if readJSON(sub, dumpdir.Result, &d.result) != nil || d.result.Outcome == "" || d.crash().IsZero() {
+		return false
+	}
+	if d.result.Report.Fingerprint == "" {
+		// The report may have been made after the reboot. There need be none.
+		_ = readJSON(sub, dumpdir.ReportJSON, &d.result.Report)
+	}
+	return true
 }
 
 // memory is the name of the file with the memory; "" for none. One that is encrypted counts too.

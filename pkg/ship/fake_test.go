@@ -145,7 +145,7 @@ func makeDump(t testing.TB, dir string, when time.Time, vmcore []byte, fingerpri
 	if err := os.MkdirAll(d, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	result := map[string]any{"outcome": "complete", "crash_time": when.UTC(), "capture_time": when.UTC(), "build_id": "0123abcd", "fingerprint": fingerprint, "log": map[string]any{"file": "dmesg.txt"}, "vmcore": map[string]any{"file": "vmcore"}}
+	result := map[string]any{"outcome": "complete", "crash_time": when.UTC(), "capture_time": when.UTC(), "build_id": "0123abcd", "report": map[string]any{"fingerprint": fingerprint}, "log": map[string]any{"file": "dmesg.txt"}, "vmcore": map[string]any{"file": "vmcore"}}
 	b, err := json.Marshal(result)
 	if err != nil {
 		t.Fatal(err)

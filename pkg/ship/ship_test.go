@@ -12,6 +12,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 	"github.com/gokexec/gokexec/pkg/fleet"
 	"github.com/gokexec/gokexec/pkg/seal"
 	"github.com/gokexec/gokexec/pkg/ship"
@@ -147,8 +148,13 @@ func TestShipKeeps(t *testing.T) {
 // Where enough of a fingerprint are stored, the memory stays here, and is not removed.
 func TestShipDuplicates(t *testing.T) {
 	dir := t.TempDir()
-	for n := range 5 {
+	for n := range 4 {
 		makeDump(t, dir, crashTime(n), []byte("memory"), "BUG: in foo/bar+0x10")
+	}
+	// The report of one was made after the reboot.
+	d := makeDump(t, dir, crashTime(4), []byte("memory"), "")
+	if err := os.WriteFile(filepath.Join(d, dumpdir.ReportJSON), []byte(`{"version": 1, "fingerprint": "BUG: in foo/bar+0x10"}`), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	st := newMemoryStore()
 	s := shipper(st)

@@ -67,7 +67,7 @@ func (w *shipment) send(ctx context.Context) error {
 // manifest stores what is known by now.
 func (w *shipment) manifest(ctx context.Context, file string) error {
 	m := fleet.Manifest{
-		CrashID: w.rec.CrashID, Crash: w.dump.crash().UTC(), Fingerprint: w.dump.result.Fingerprint, BuildID: w.dump.result.BuildID,
+		CrashID: w.rec.CrashID, Crash: w.dump.crash().UTC(), Fingerprint: w.dump.result.Report.Fingerprint, BuildID: w.dump.result.BuildID,
 		Outcome: w.dump.result.Outcome, VMCore: w.rec.VMCore, Encrypted: len(w.Encrypt) > 0, Files: slices.Clone(w.rec.Files), Why: w.why,
 	}
 	for i := range m.Files {
@@ -179,7 +179,7 @@ func (w *shipment) note(name string, stored remote.Stored) error {
 
 // claimed sends the memory, if not enough machines have sent theirs.
 func (w *shipment) claimed(ctx context.Context, file string) error {
-	fingerprint := w.dump.result.Fingerprint
+	fingerprint := w.dump.result.Report.Fingerprint
 	if fingerprint == "" || w.Limit == 0 {
 		return w.memory(ctx, file, nil)
 	}

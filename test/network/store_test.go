@@ -40,7 +40,7 @@ func crashes(t *testing.T, dir string) string {
 	if err == nil {
 		err = json.Unmarshal(b, &m)
 	}
-	if err != nil || m.VMCore != fleet.Stored || m.Outcome != string(capture.Complete) || m.CrashID != filepath.Base(found[0]) {
+	if err != nil || m.VMCore != fleet.Stored || m.Outcome != string(capture.Complete) || m.CrashID != filepath.Base(found[0]) || m.BuildID == "" || m.Fingerprint == "" {
 		t.Errorf("manifest: %v, %s", err, b)
 	}
 	return found[0]

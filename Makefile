@@ -30,7 +30,7 @@ export GOFLAGS := $(strip $(shell $(GO) env GOFLAGS) -trimpath)
 GOFLAGS_BUILD := -ldflags "-s -w -X github.com/gokexec/gokexec/internal/early.release=$(RELEASE)"
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help build cross demo test check unit fuzz vm vm-setup vm-storage vm-report vm-built test-readers test-full bench deps generate man completions install deb rpm clean
+.PHONY: help build cross demo test check unit fuzz vm vm-setup vm-storage vm-network vm-report vm-built test-readers test-full bench deps generate man completions install deb rpm clean
 
 help:
 	@echo 'make build     bin/gokexec and bin/gokexec-remote, static'
@@ -44,8 +44,9 @@ help:
 	@echo 'make vm-built  the tests on kernels that no package has; builds them first (30 minutes, once)'
 	@echo 'make test-readers  crash(8) and drgn(1) read every form of dump that gokexec writes (a download of 1 GB, once)'
 	@echo 'make vm-storage  dumps on LVM, md RAID, LUKS, multipath, btrfs: each layout, on every kernel'
+	@echo 'make vm-network  dumps to servers of NFS, S3 and SSH on this host, over every kind of network'
 	@echo 'make vm-report  kernels crash in every way that a report tells apart: each way, on every kernel'
-	@echo 'make test-full everything, on every kernel, with no time limit: check, unit, vm, vm-setup, vm-storage, vm-report, vm-built, test-readers, fuzz'
+	@echo 'make test-full everything, on every kernel, with no time limit: check, unit, ship, vm, vm-setup, vm-storage, vm-network, vm-report, vm-built, test-readers, fuzz'
 	@echo 'make bench     benchmarks, compared with kexec-tools in the same VM'
 	@echo 'make generate  regenerate the generated files that are committed'
 	@echo 'make install   into DESTDIR: the binary, also as kexec, vmcore-dmesg and makedumpfile (not with'
@@ -127,6 +128,10 @@ vm-setup: deps
 vm-storage: deps
 	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_STORAGE=all GOKEXEC_VM_MATRIX=full CGO_ENABLED=0 $(GO) test -v -count=1 -parallel 2 -timeout 3h -run '^TestVM' ./test/storage
 
+# Machines crash and save to servers of this host: NFS, S3, SSH.
+vm-network: deps
+	GOKEXEC_VM_REQUIRED=1 GOKEXEC_STORES_REQUIRED=1 GOKEXEC_VM_NETWORK=all CGO_ENABLED=0 $(GO) test -v -count=1 -parallel 2 -timeout 2h -run '^TestVM' ./test/network
+
 # All ways to crash, on all kernels.
 vm-report: deps
 	GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_REPORT=all GOKEXEC_VM_MATRIX=full CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 3h -run '^TestVMReport' ./test/report
@@ -137,14 +142,15 @@ test-readers: deps
 
 # Each part can be run alone: GOKEXEC_VM_REQUIRED=1 GOKEXEC_VM_MATRIX=full make vm, and so on.
 test-full: export GOKEXEC_VM_REQUIRED = 1
+test-full: export GOKEXEC_STORES_REQUIRED = 1
 test-full: export GOKEXEC_VM_MATRIX = full
 test-full: export GOKEXEC_EXPLORE = full
-test-full: deps check unit ship vm vm-setup vm-storage vm-report vm-built test-readers fuzz
+test-full: deps check unit ship vm vm-setup vm-storage vm-network vm-report vm-built test-readers fuzz
 
 # Uploaders and servers are killed 1,000 times; 1,000 machines have one crash.
 .PHONY: ship
 ship:
-	CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 2h -run 'Killed|Fleet' ./pkg/ship -ship.kills 1000 -ship.nodes 1000
+	GOKEXEC_STORES_REQUIRED=1 CGO_ENABLED=0 $(GO) test -v -count=1 -timeout 2h -run 'Killed|Fleet' ./pkg/ship -ship.kills 1000 -ship.nodes 1000
 
 FUZZTIME ?= 10s
 fuzz:

@@ -17,7 +17,7 @@ import (
 // skip skips a test for the lack of something, loudly.
 func skip(t testing.TB, format string, args ...any) {
 	t.Helper()
-	if os.Getenv("GOKEXEC_VM_REQUIRED") == "1" {
+	if os.Getenv("GOKEXEC_STORES_REQUIRED") == "1" {
 		t.Fatalf(format, args...)
 	}
 	t.Skipf("NOT TESTED: "+format, args...)

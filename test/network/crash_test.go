@@ -85,6 +85,14 @@ func guestTools(t *testing.T) *vmlab.Tools {
 	return vmlab.TestTools(t, "trixie", "iproute2", "e2fsprogs")
 }
 
+// asked skips what other runs have no time for.
+func asked(t *testing.T) {
+	t.Helper()
+	if os.Getenv("GOKEXEC_VM_NETWORK") != "all" {
+		t.Skip("not in this run: it needs GOKEXEC_VM_NETWORK=all (make vm-network)")
+	}
+}
+
 // usual is the kernel for what is the same on all.
 func usual(t *testing.T) *vmlab.Kernel { return vmlab.GetTestKernel(t, "trixie-cloud") }
 
@@ -151,6 +159,7 @@ const static = card + "ip addr add 10.0.2.15/24 dev $dev; ip route add default v
 
 // A dump is saved by NFS, over a card with a static address; and a node of a cluster hears of it.
 func TestVMNFS(t *testing.T) {
+	asked(t)
 	t.Parallel()
 	server := startNFS(t, "127.0.0.1", 0)
 	node := listenFence(t)
@@ -171,6 +180,7 @@ func TestVMNFS(t *testing.T) {
 // A server that stops answering during a dump costs a bounded time, and the machine's own disk has the dump. The
 // address is leased.
 func TestVMNFSVanishes(t *testing.T) {
+	asked(t)
 	t.Parallel()
 	server := startNFS(t, "127.0.0.1", 0)
 	const timeout = 20 * time.Second

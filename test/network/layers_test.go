@@ -117,6 +117,7 @@ func (s *vlanSwitch) fromTap() {
 
 // The way leads by a VLAN on a bridge on a bond (802.3ad, of a switch that does not speak LACP) of two cards.
 func TestVMNFSLayers(t *testing.T) {
+	asked(t)
 	t.Parallel()
 	k := usual(t)
 	guestTools(t) // fetched while this thread sees the network
@@ -149,6 +150,7 @@ ip addr add 198.51.100.7/24 dev br0.42
 
 // An address of a router advertisement, on an e1000e.
 func TestVMNFSAdvertised(t *testing.T) {
+	asked(t)
 	vmlab.NotByDefault(t)
 	vmlab.MatrixOf(t, func(t *testing.T, k *vmlab.Kernel) {
 		if _, err := net.Listen("tcp", "[::1]:0"); err != nil {

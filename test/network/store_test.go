@@ -54,6 +54,7 @@ func guestAddress(address string) string {
 
 // A dump is saved to a bucket, encrypted; the credentials are in the crash memory alone.
 func TestVMS3(t *testing.T) {
+	asked(t)
 	t.Parallel()
 	server := storelab.StartS3(t)
 	key, err := age.GenerateX25519Identity()
@@ -90,6 +91,7 @@ func TestVMS3(t *testing.T) {
 
 // A dump is saved by SFTP; the key of the server is that of known_hosts when the machine was armed.
 func TestVMSSH(t *testing.T) {
+	asked(t)
 	t.Parallel()
 	server := storelab.StartSSH(t, true)
 	s := server.Settings("dumps")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gokexec/gokexec/internal/sysfs"
@@ -117,8 +118,8 @@ func (b *Bringer) dynamic(ctx context.Context, r *Record, l *Link, m *madeLink, 
 func (b *Bringer) lease(ctx context.Context, m *madeLink, touch func()) error {
 	begin := time.Now()
 	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
+	var alive sync.WaitGroup
+	alive.Go(func() {
 		for {
 			select {
 			case <-stop:
@@ -127,7 +128,9 @@ func (b *Bringer) lease(ctx context.Context, m *madeLink, touch func()) error {
 				touch()
 			}
 		}
-	}()
+	})
+	defer alive.Wait()
+	defer close(stop)
 	lease, err := b.Kernel.Lease(ctx, m.name)
 	if err != nil {
 		if ctx.Err() != nil {

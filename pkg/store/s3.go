@@ -35,11 +35,10 @@ type s3Store struct {
 
 func openS3(s remote.Settings, l remote.Location, opt Options) (Store, error) {
 	d := newDialer(s)
-	transport, err := newTransport(s, d)
+	trip, err := newTransport(s, d)
 	if err != nil {
 		return nil, err
 	}
-	trip := hearing{transport, d.pulse}
 	if m, ok := newMint(s, opt, trip, d.pulse); ok {
 		return &webStore{Options: opt, settings: s, at: l, client: &http.Client{Transport: trip}, pulse: d.pulse, mint: m}, nil
 	}

@@ -38,7 +38,7 @@ func s3Credentials(s remote.Settings, opt Options, d *dialer) (*credentials.Cred
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{Transport: hearing{transport, d.pulse}, Timeout: s.ConnectTimeout()}
+	client := &http.Client{Transport: transport, Timeout: s.ConnectTimeout()}
 	switch {
 	case from == remote.FromEnvironment:
 		if opt.getenv(envKey) == "" || opt.getenv(envSecret) == "" {

@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/minio/minio-go/v7"
 
@@ -94,12 +96,15 @@ func (n notThere) Error() string { return "there is no such object" }
 
 func (n notThere) Unwrap() []error { return []error{n.error, fs.ErrNotExist} }
 
+const certificateHint = "ClientCert= and ClientKey= name a certificate if it asks for one"
+
 // networkProblem explains an error below HTTP and SSH.
 func networkProblem(server string, err error) error {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var plain tls.RecordHeaderError
+	var uncertified uncertified
 	var lookup *net.DNSError
 	var op *net.OpError
 	say := func(what, hint string) error {
@@ -115,13 +120,20 @@ func networkProblem(server string, err error) error {
 	case errors.As(err, &invalid):
 		return permanent{say("its certificate is not valid: "+invalid.Error(), "")}
 	case errors.As(err, &op) && op.Op == "remote error": // an alert of TLS
-		return permanent{say("it refuses the connection: "+op.Err.Error(), "ClientCert= and ClientKey= name a certificate if it asks for one")}
+		return permanent{say("it refuses the connection: "+op.Err.Error(), certificateHint)}
 	case errors.As(err, &plain) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return permanent{say("it does not speak TLS", "")}
+	case errors.As(err, &uncertified):
+		return say("it has asked for a certificate, and closed the connection", certificateHint)
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return say("its name can't be resolved", "")
 	}
 	return fmt.Errorf("%s: %w", server, shorter(err))
+}
+
+// closed tells whether the server has closed the connection.
+func closed(err error) bool {
+	return slices.ContainsFunc([]error{net.ErrClosed, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE}, func(end error) bool { return errors.Is(err, end) })
 }
 
 // shorter leaves out what the messages of net/http repeat.
@@ -132,7 +144,7 @@ func shorter(err error) error {
 	switch {
 	case errors.As(err, &stalled):
 		return stalled
-	case errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case closed(err):
 		return fmt.Errorf("the server has closed the connection: %w", err)
 	case errors.As(err, &op):
 		return op

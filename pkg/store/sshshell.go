@@ -3,8 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -32,16 +30,16 @@ func (s *sshStore) putShell(ctx context.Context, c *sshSession, name string, src
 		}
 		body = io.NewSectionReader(src.File, 0, src.Size)
 	}
-	part, sum := full+partSuffix, sha256.New()
-	counter := &counter{Reader: s.dialer.reader(body), sum: sum}
+	part, counter := full+partSuffix, newCounter(s.dialer.reader(body))
 	// That the stream ends is no sign that it is whole: only a second command gives it its name.
 	_, err := s.command(c, fmt.Sprintf("umask 077 && mkdir -p %s && cat > %s", quote(path.Dir(full)), quote(part)), counter)
-	stored.Bytes, stored.SHA256 = counter.bytes, hex.EncodeToString(sum.Sum(nil))
+	sent := counter.end()
+	stored.Bytes, stored.SHA256 = sent.bytes, sent.sha256
 	final := full
-	if counter.err != nil {
-		if !errors.Is(counter.err, remote.ErrAbandoned) || counter.bytes == 0 {
+	if sent.err != nil {
+		if !errors.Is(sent.err, remote.ErrAbandoned) || sent.bytes == 0 {
 			_, _ = s.command(c, "rm -f "+quote(part), nil)
-			return stored, permanent{counter.err}
+			return stored, permanent{sent.err}
 		}
 		final, stored.Name, err = full+incompleteSuffix, name+incompleteSuffix, nil
 	}

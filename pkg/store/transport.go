@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/remote"
@@ -17,17 +18,24 @@ import (
 
 // newTransport makes the transport of S3 and HTTPS: HTTP/1.1, the configured authorities and certificates, and
 // connections that can't hang.
-func newTransport(s remote.Settings, d *dialer) (*http.Transport, error) {
+func newTransport(s remote.Settings, d *dialer) (hearing, error) {
 	conf, err := TLSConfig(s)
 	if err != nil {
-		return nil, err
+		return hearing{}, err
 	}
-	return &http.Transport{
+	asked := &atomic.Bool{}
+	if s.ClientCert == "" {
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked.Store(true)
+			return &tls.Certificate{}, nil
+		}
+	}
+	return hearing{pulse: d.pulse, asked: asked, Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: d.DialContext, TLSClientConfig: conf,
 		TLSHandshakeTimeout: s.ConnectTimeout(), IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second,
 		DisableCompression: true, MaxIdleConnsPerHost: 4, WriteBufferSize: 64 << 10, ReadBufferSize: 4 << 10,
 		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
-	}, nil
+	}}, nil
 }
 
 // TLSConfig reads the files of certificates.
@@ -70,16 +78,26 @@ func listen(ctx context.Context) (context.Context, *heard) {
 
 // hearing counts requests for the pulse of their connections until their answers are read, and notes what is heard.
 type hearing struct {
-	http.RoundTripper
+	*http.Transport
 	*pulse
+	asked *atomic.Bool // a server has asked for a certificate, and there is none
 }
+
+// uncertified is the end of a connection to a server that has asked for a certificate in vain. Its alert may come later
+// than the error of writing to it (RFC 8446, 4.4.2.4).
+type uncertified struct{ error }
+
+func (u uncertified) Unwrap() error { return u.error }
 
 // RoundTrip is for http.RoundTripper.
 func (c hearing) RoundTrip(r *http.Request) (*http.Response, error) {
 	answered := sync.OnceFunc(c.request())
-	resp, err := c.RoundTripper.RoundTrip(r)
+	resp, err := c.Transport.RoundTrip(r)
 	if err != nil {
 		answered()
+		if c.asked.Load() && closed(err) {
+			err = uncertified{err}
+		}
 		return nil, err
 	}
 	if h, ok := r.Context().Value(heardKey{}).(*heard); ok {

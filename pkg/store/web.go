@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/advice"
@@ -38,7 +39,7 @@ func openWeb(s remote.Settings, l remote.Location, opt Options) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &webStore{Options: opt, settings: s, at: l, client: newClient(hearing{transport, d.pulse}), pulse: d.pulse}, nil
+	return &webStore{Options: opt, settings: s, at: l, client: newClient(transport), pulse: d.pulse}, nil
 }
 
 // newClient makes a client that follows no redirect: a PUT would become a GET.
@@ -137,11 +138,11 @@ func (w *webStore) Put(ctx context.Context, name string, src Source) (remote.Sto
 	}
 	stored := remote.Stored{Name: name}
 	put := func(ctx context.Context) error {
-		body, sum, size := src.Reader, sha256.New(), int64(-1)
+		body, size := src.Reader, int64(-1)
 		if src.File != nil {
 			body, size = io.NewSectionReader(src.File, 0, src.Size), src.Size
 		}
-		counter := &counter{Reader: w.pulse.reader(body), sum: sum}
+		counter := newCounter(w.pulse.reader(body))
 		r, err := http.NewRequestWithContext(ctx, http.MethodPut, w.url(name), counter)
 		if err != nil {
 			return permanent{err}
@@ -153,12 +154,17 @@ func (w *webStore) Put(ctx context.Context, name string, src Source) (remote.Sto
 		if digest, err := hex.DecodeString(src.SHA256); err == nil && src.SHA256 != "" {
 			r.Header.Set("Repr-Digest", digestField(digest))
 		}
-		if _, err = w.send(r); err != nil && counter.err != nil {
-			err = permanent{counter.err} // it is the source that broke off
-		} else if err != nil && src.File == nil && counter.bytes > 0 {
+		_, err = w.send(r)
+		sent := counter.end()
+		stored.Bytes, stored.SHA256 = sent.bytes, sent.sha256
+		switch {
+		case err == nil && size >= 0 && sent.bytes != size:
+			err = fmt.Errorf("the server has answered after %d of %d bytes", sent.bytes, size)
+		case err != nil && sent.err != nil:
+			err = permanent{sent.err} // it is the source that broke off
+		case err != nil && src.File == nil && sent.begun:
 			err = permanent{fmt.Errorf("%w; a stream can't be sent again", err)}
 		}
-		stored.Bytes, stored.SHA256 = counter.bytes, hex.EncodeToString(sum.Sum(nil))
 		return err
 	}
 	if err := w.try(ctx, name, put); err != nil {
@@ -189,22 +195,52 @@ func (w *webStore) confirm(ctx context.Context, name string, stored remote.Store
 	return err == nil && hex.EncodeToString(sum.Sum(nil)) == stored.SHA256
 }
 
-// counter counts what is read, and remembers why it ended.
+// counter counts what a request reads until it is over. What is read later is neither counted nor sent: net/http may go on
+// reading after an answer that came early (http.RoundTripper).
 type counter struct {
 	io.Reader
-	sum   hash.Hash
-	bytes int64
-	err   error // but for io.EOF
+
+	mu   sync.Mutex
+	over bool
+	sum  hash.Hash
+	got  counted
 }
 
+// counted is what a request has read.
+type counted struct {
+	begun  bool // the source was asked
+	bytes  int64
+	sha256 string
+	err    error // of the source; nil at its end
+}
+
+func newCounter(r io.Reader) *counter { return &counter{Reader: r, sum: sha256.New()} }
+
 func (c *counter) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	c.got.begun = true
+	c.mu.Unlock()
 	n, err := c.Reader.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return 0, io.ErrClosedPipe
+	}
 	c.sum.Write(p[:n])
-	c.bytes += int64(n)
+	c.got.bytes += int64(n)
 	if err != nil && err != io.EOF {
-		c.err = err
+		c.got.err = err
 	}
 	return n, err
+}
+
+// end ends the count.
+func (c *counter) end() counted {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	c.got.sha256 = hex.EncodeToString(c.sum.Sum(nil))
+	return c.got
 }
 
 // digestField is a SHA-256 as Repr-Digest has it (RFC 9530).

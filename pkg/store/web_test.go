@@ -227,7 +227,7 @@ func TestBadServers(t *testing.T) {
 			server.StartTLS()
 			t.Cleanup(server.Close)
 			s.Location, s.CAFile = server.URL, caFile(t, server)
-		}, "certificate required", "ClientCert="},
+		}, "certificate", "ClientCert="},
 		"another name": {func(s *remote.Settings) {
 			s.Location = strings.Replace(s.Location, "127.0.0.1", "other.invalid", 1)
 			s.Addresses = map[string][]string{"other.invalid": {"127.0.0.1"}}

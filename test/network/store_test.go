@@ -43,6 +43,16 @@ func crashes(t *testing.T, dir string) string {
 	if err != nil || m.VMCore != fleet.Stored || m.Outcome != string(capture.Complete) || m.CrashID != filepath.Base(found[0]) || m.BuildID == "" || m.Fingerprint == "" {
 		t.Errorf("manifest: %v, %s", err, b)
 	}
+	files, err := os.ReadDir(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err == nil {
+			t.Logf("%9d crashes/%s/%s", info.Size(), m.CrashID, f.Name())
+		}
+	}
+	t.Logf("%s", b)
 	return found[0]
 }
 

@@ -12,7 +12,6 @@ import (
 
 // Reasons that several directives share.
 const (
-	noNetwork  = "targets over the network are not there yet"
 	noMail     = "gokexec sends no messages; gokexec status and its metrics tell of a new dump"
 	rebuilt    = "not needed: the capture initramfs is made anew at each load"
 	noFadump   = "firmware-assisted dumps are not there yet"
@@ -112,16 +111,7 @@ func (in *importer) action(key, value string, a assigned) string {
 
 // target makes a setting of a target, if it can be one.
 func (in *importer) target(t capture.Target, a assigned) (reason string) {
-	t, err := capture.ParseTarget(t.String())
-	if err != nil {
-		return err.Error()
-	}
-	text := t.String()
-	if t.Type == capture.TargetDirectory { // as people write it
-		text = strings.TrimPrefix(text, "dir:")
-	}
-	in.set(sectionCapture, "Target", text, a)
-	return ""
+	return in.targetText(t.String(), a)
 }
 
 // appended makes settings of words for the command line: those that gokexec appends by itself are left out.

@@ -12,7 +12,7 @@ func debianDirectives() []directive {
 	const ownKernel = "not needed: gokexec takes the running kernel, and makes its initramfs"
 	return []directive{
 		unless("kdump is switched off; the configuration is taken over all the same", "USE_KDUMP", "1"),
-		noted("KDUMP_COREDIR", "NFS", "FTP", "SSH"),
+		noted("KDUMP_COREDIR", "NFS", "SSH", "SSH_KEY"),
 		{names: []string{"KDUMP_KERNEL"}, apply: func(in *importer, a assigned) string {
 			switch v := strings.TrimSpace(a.value); v {
 			case "", "/var/lib/kdump/vmlinuz": // kdump-tools' own link to the running kernel
@@ -37,7 +37,9 @@ func debianDirectives() []directive {
 		{names: []string{"KDUMP_CMDLINE_APPEND"}, apply: debianAppend},
 		lost("gokexec sets no sysctl: put it into a file in /etc/sysctl.d", "KDUMP_SYSCTL"),
 		lost("not needed: gokexec loads by systemd alone", "KDUMP_CONFIG", "KDUMP_SCRIPT"),
-		lost(noNetwork, "HOSTTAG", "NFS_TIMEO", "NFS_RETRANS", "NFS_MOUNT_RETRY", "FTP_USER", "FTP_PASSWORD", "FTP_PORT", "SSH_KEY", "SSH_KDUMP_RETRY", "SSH_KDUMP_INTERVAL"),
+		lost(ownWaits, "NFS_TIMEO", "NFS_RETRANS", "NFS_MOUNT_RETRY", "SSH_KDUMP_RETRY", "SSH_KDUMP_INTERVAL"),
+		lost(noFTP, "FTP", "FTP_USER", "FTP_PASSWORD", "FTP_PORT"),
+		unless(ownDirectory, "HOSTTAG", "hostname"),
 	}
 }
 
@@ -69,20 +71,23 @@ func failCommand(in *importer, a assigned) string {
 }
 
 func finishDebian(in *importer) {
-	network := false
-	for _, name := range []string{"SSH", "NFS", "FTP"} {
-		if v, a := in.text(name); v != "" {
-			network = true
-			in.unmatched(a, noNetwork)
-		}
-	}
 	dir, a := in.text("KDUMP_COREDIR")
+	export, nfsLine := in.text("NFS")
+	host, sshLine := in.text("SSH")
+	key, keyLine := in.text("SSH_KEY")
+	ftp, _ := in.text("FTP")
+	if export != "" {
+		in.nfs(export, nfsLine)
+	}
+	if host != "" {
+		in.ssh(host, cmp.Or(dir, defaultPath), sshLine, key, keyLine)
+	}
 	switch {
-	case dir == "":
-	case network:
-		in.unmatched(a, "a directory for the dumps that go over the network")
+	case dir == "" || host != "":
+	case export != "" || ftp != "":
+		in.unmatched(a, ownDirectory)
 	default:
-		if reason := in.target(capture.Target{Type: capture.TargetDirectory, Path: cmp.Or(dir, defaultPath)}, a); reason != "" {
+		if reason := in.target(capture.Target{Type: capture.TargetDirectory, Path: dir}, a); reason != "" {
 			in.unmatched(a, reason)
 		}
 	}

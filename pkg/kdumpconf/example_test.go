@@ -24,6 +24,6 @@ func ExampleRead() {
 	// Output:
 	// [Capture] DumpLevel=31
 	// [Capture] Compress=zlib
-	// /etc/default/kdump-tools:1: KDUMP_COREDIR: a directory for the dumps that go over the network
-	// /etc/default/kdump-tools:3: NFS: targets over the network are not there yet
+	// [Capture] Target=nfs:server:/dumps
+	// /etc/default/kdump-tools:1: KDUMP_COREDIR: not needed: below the target each machine has a directory of its own name
 }

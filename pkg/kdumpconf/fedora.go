@@ -19,7 +19,7 @@ var filesystems = []string{"ext2", "ext3", "ext4", "xfs", "btrfs", "minix"}
 func fedoraDirectives() []directive {
 	return []directive{
 		noted("path", "raw", "failure_action", "default"), noted(filesystems...),
-		lost(noNetwork, "nfs", "ssh", "sshkey", "net", "nfs4"),
+		noted("nfs", "nfs4", "ssh", "sshkey", "fence_kdump_args", "fence_kdump_nodes"),
 		lost("a filesystem of the host of a virtual machine is no block device: not there yet", "virtiofs"),
 		{names: []string{"core_collector"}, apply: coreCollector},
 		action("final_action", "FinalAction"),
@@ -29,8 +29,7 @@ func fedoraDirectives() []directive {
 		lost(rebuilt, "force_rebuild", "force_no_rebuild"),
 		lost("not needed: gokexec setup sets crashkernel=, and gokexec estimate tells how large", "auto_reset_crashkernel"),
 		lost("dracut makes no initramfs of gokexec: name modules and files in [Initramfs]", "dracut_args"),
-		lost("gokexec does not tell a cluster yet that it dumps", "fence_kdump_args", "fence_kdump_nodes"),
-		lost("kdump-utils does not take it any longer either", "options", "link_delay", "debug_mem_level", "blacklist"),
+		lost("kdump-utils does not take it any longer either", "net", "options", "link_delay", "debug_mem_level", "blacklist"),
 
 		noted("KDUMP_KERNELVER", "KDUMP_BOOTDIR", "KDUMP_IMG", "KDUMP_IMG_EXT"),
 		key("KDUMP_COMMANDLINE", sectionKernel, "Cmdline"),
@@ -89,7 +88,7 @@ func dropped(name string) bool {
 func finishFedora(in *importer) {
 	dir, pathLine := in.text("path")
 	relative := cmp.Or(dir, defaultPath)
-	found, network := false, false
+	found := false
 	use := func(t capture.Target, a assigned) {
 		found = true
 		if reason := in.target(t, a); reason != "" {
@@ -104,17 +103,29 @@ func finishFedora(in *importer) {
 	if device, a := in.text("raw"); device != "" {
 		use(capture.Target{Type: capture.TargetRaw, Device: unquote(device)}, a)
 	}
-	for _, name := range []string{"nfs", "nfs4", "ssh", "net", "virtiofs"} {
-		if v, _ := in.text(name); v != "" {
-			network = true
+	elsewhere := false // a target whose directories are not named by path
+	for _, name := range []string{"nfs", "nfs4"} {
+		if export, a := in.text(name); export != "" {
+			in.nfs(export, a)
+			elsewhere = true
 		}
 	}
-	switch {
-	case !found && !network && dir != "":
-		use(capture.Target{Type: capture.TargetDirectory, Path: dir}, pathLine)
-	case !found && network && dir != "":
-		in.unmatched(pathLine, "a path on the target over the network")
+	if host, a := in.text("ssh"); host != "" {
+		key, keyLine := in.text("sshkey")
+		in.ssh(host, relative, a, key, keyLine)
+		found = true
 	}
+	if shared, _ := in.text("virtiofs"); shared != "" {
+		elsewhere = true
+	}
+	switch {
+	case found || dir == "":
+	case elsewhere:
+		in.unmatched(pathLine, ownDirectory)
+	default:
+		use(capture.Target{Type: capture.TargetDirectory, Path: dir}, pathLine)
+	}
+	in.fence()
 	in.failure(relative)
 	in.kernel(cmp.Or(first(in.text("KDUMP_BOOTDIR")), "/boot"), cmp.Or(first(in.text("KDUMP_IMG")), "vmlinuz"), first(in.text("KDUMP_IMG_EXT")))
 	for _, h := range []struct{ dir, key string }{{"etc/kdump/pre.d", "Pre"}, {"etc/kdump/post.d", "Post"}, {"etc/kdump/emergency.d", "Emergency"}} {

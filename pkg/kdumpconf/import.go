@@ -173,12 +173,13 @@ func (in *importer) text(name string) (string, assigned) {
 }
 
 // sections is the order in which settings are written.
-var sections = []string{sectionKernel, sectionCapture, sectionHooks, sectionInitramfs}
+var sections = []string{sectionKernel, sectionCapture, sectionRemote, sectionHooks, sectionInitramfs}
 
 // Sections of gokexec.conf.
 const (
 	sectionKernel    = "Kernel"
 	sectionCapture   = "Capture"
+	sectionRemote    = "Remote"
 	sectionHooks     = "Hooks"
 	sectionInitramfs = "Initramfs"
 )

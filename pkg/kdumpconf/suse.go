@@ -29,15 +29,16 @@ func suseDirectives() []directive {
 		unless(needsShell, "KDUMP_IMMEDIATE_REBOOT", "yes", "true"),
 		unless(needsShell, "KDUMP_CONTINUE_ON_ERROR", "yes", "true"),
 		lost("a program that saves the dump instead: gokexec writes it itself", "KDUMP_TRANSFER"),
-		{names: []string{"KDUMP_SAVEDIR"}, apply: saveDir},
+		noted("KDUMP_SAVEDIR", "KDUMP_SSH_IDENTITY"),
 		// It counts the old ones, beside the new one.
 		number("KDUMP_KEEP_OLD_DUMPS", sectionCapture, "KeepDumps", "", 1),
 		number("KDUMP_FREE_DISK_SIZE", sectionCapture, "KeepFree", "M", 0),
 		lost(ownLog, "KDUMP_VERBOSE"),
 		words("KDUMP_REQUIRED_PROGRAMS", sectionInitramfs, "Add"),
 		programs("KDUMP_PRESCRIPT", "Pre"), programs("KDUMP_POSTSCRIPT", "Post"),
-		unless(noNetwork, "KDUMP_NETCONFIG", "auto"),
-		lost(noNetwork, "KDUMP_NET_TIMEOUT", "KDUMP_HOST_KEY", "KDUMP_SSH_IDENTITY"),
+		unless(ownNetwork, "KDUMP_NETCONFIG", "auto"),
+		number("KDUMP_NET_TIMEOUT", sectionCapture, "NetworkTimeout", "", 0),
+		lost(pinnedHostKey, "KDUMP_HOST_KEY"),
 		lost(noMail, "KDUMP_SMTP_SERVER", "KDUMP_SMTP_USER", "KDUMP_SMTP_PASSWORD", "KDUMP_NOTIFICATION_TO", "KDUMP_NOTIFICATION_CC"),
 		lost("not needed: the dump has a directory of its own, and each file is whole when it has its name", "KDUMP_COPY_KERNEL", "KDUMP_DUMPDEV", "KDUMP_RUNLEVEL"),
 	}
@@ -59,24 +60,42 @@ func suseCPUs(in *importer, a assigned) string {
 }
 
 // saveDir reads a URL or a path.
-func saveDir(in *importer, a assigned) string {
-	v := strings.TrimSpace(a.value)
+func (in *importer) saveDir() (reason string, a assigned) {
+	v, a := in.text("KDUMP_SAVEDIR")
 	scheme, rest, isURL := strings.Cut(v, "://")
+	host, dir, _ := strings.Cut(rest, "/")
 	switch {
 	case v == "":
-		return ""
-	case isURL && scheme != "file":
-		return noNetwork
-	case isURL:
+		return "", a
+	case !isURL:
+	case scheme == "file":
 		v = rest
+	case scheme == "nfs":
+		in.nfs(host+":/"+dir, a)
+		return "", a
+	case scheme == "ssh" || scheme == "sftp":
+		if !strings.Contains(host, "@") {
+			host = "root@" + host
+		}
+		identities, b := in.text("KDUMP_SSH_IDENTITY")
+		key, _, _ := strings.Cut(identities, " ")
+		in.ssh(host, dir, a, key, b)
+		return "", a
+	case scheme == "ftp":
+		return noFTP, a
+	default:
+		return "gokexec saves to directories, NFS, SSH, S3 and HTTPS", a
 	}
 	if !path.IsAbs(v) {
-		return "not an absolute path"
+		return "not an absolute path", a
 	}
-	return in.target(capture.Target{Type: capture.TargetDirectory, Path: path.Clean(v)}, a)
+	return in.target(capture.Target{Type: capture.TargetDirectory, Path: path.Clean(v)}, a), a
 }
 
 func finishSUSE(in *importer) {
+	if reason, a := in.saveDir(); reason != "" {
+		in.unmatched(a, reason)
+	}
 	in.kernel("/boot", "vmlinuz", "")
 	level, a := in.text("KDUMP_DUMPLEVEL")
 	if format, b := in.text("KDUMP_DUMPFORMAT"); format == "raw" { // the memory as it is

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/accuracy"
 	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
 
 func metricsCommand() command {
@@ -77,8 +78,8 @@ func (e *env) metricsFile() (string, error) {
 // readings are what the metrics are made of.
 type readings struct {
 	*statusReport
-	dump *storedDump // the newest; nil if there is none, or it is not known
-	ship *shipTotals // nil if nothing was shipped
+	dump *storedDump     // the newest; nil if there is none, or it is not known
+	ship *dumpdir.Totals // nil if nothing was shipped
 }
 
 // metric is a row of the table: value is false if it is not known.
@@ -105,7 +106,7 @@ func metrics() []metric {
 			return value(r.dump)
 		}
 	}
-	ship := func(value func(*shipTotals) (float64, bool)) func(*readings) (float64, bool) {
+	ship := func(value func(*dumpdir.Totals) (float64, bool)) func(*readings) (float64, bool) {
 		return func(r *readings) (float64, bool) {
 			if r.ship == nil {
 				return 0, false
@@ -153,11 +154,11 @@ func metrics() []metric {
 			complete := d.result != nil && d.result.Outcome == capture.Complete
 			return oneIf(&complete)
 		})},
-		{"gokexec_ship_pending", "Dumps that the last run of gokexec ship has not finished.", ship(func(t *shipTotals) (float64, bool) { return float64(t.Pending), true })},
-		{"gokexec_ship_sent", "Dumps that gokexec ship has sent since its totals began.", ship(func(t *shipTotals) (float64, bool) { return float64(t.Sent), true })},
-		{"gokexec_ship_failures", "Attempts of gokexec ship to send a dump that have failed since.", ship(func(t *shipTotals) (float64, bool) { return float64(t.Failures), true })},
-		{"gokexec_ship_bytes", "Bytes that gokexec ship has sent since.", ship(func(t *shipTotals) (float64, bool) { return float64(t.Bytes), true })},
-		{"gokexec_ship_last_success_timestamp_seconds", "When gokexec ship had nothing left to send.", ship(func(t *shipTotals) (float64, bool) { return timestamp(t.LastSuccess) })},
+		{"gokexec_ship_pending", "Dumps that the last run of gokexec ship has not finished.", ship(func(t *dumpdir.Totals) (float64, bool) { return float64(t.Pending), true })},
+		{"gokexec_ship_sent", "Dumps that gokexec ship has sent since its totals began.", ship(func(t *dumpdir.Totals) (float64, bool) { return float64(t.Sent), true })},
+		{"gokexec_ship_failures", "Attempts of gokexec ship to send a dump that have failed since.", ship(func(t *dumpdir.Totals) (float64, bool) { return float64(t.Failures), true })},
+		{"gokexec_ship_bytes", "Bytes that gokexec ship has sent since.", ship(func(t *dumpdir.Totals) (float64, bool) { return float64(t.Bytes), true })},
+		{"gokexec_ship_last_success_timestamp_seconds", "When gokexec ship had nothing left to send.", ship(func(t *dumpdir.Totals) (float64, bool) { return timestamp(t.LastSuccess) })},
 	}
 }
 

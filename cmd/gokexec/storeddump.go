@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
 
 const (
@@ -43,7 +44,7 @@ func (d *storedDump) crashed() time.Time {
 	default:
 		return d.result.CaptureTime
 	}
-	when, _, _ := capture.ParseDumpName(filepath.Base(d.path)) // zero for a device
+	when, _, _ := dumpdir.ParseName(filepath.Base(d.path)) // zero for a device
 	return when
 }
 
@@ -85,12 +86,12 @@ func directoryDumps(dir string, withLog bool) ([]storedDump, error) {
 		return nil, err
 	}
 	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool {
-		_, _, ok := capture.ParseDumpName(e.Name())
+		_, _, ok := dumpdir.ParseName(e.Name())
 		return !e.IsDir() || !ok
 	})
 	slices.SortFunc(entries, func(a, b os.DirEntry) int {
-		first, number, _ := capture.ParseDumpName(a.Name())
-		second, other, _ := capture.ParseDumpName(b.Name())
+		first, number, _ := dumpdir.ParseName(a.Name())
+		second, other, _ := dumpdir.ParseName(b.Name())
 		return cmp.Or(second.Compare(first), cmp.Compare(other, number))
 	})
 	var dumps []storedDump

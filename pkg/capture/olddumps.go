@@ -1,74 +1,42 @@
 package capture
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
 
-// maxResult bounds the result.json of an old dump, in bytes.
-const maxResult = 1 << 20
-
 // oldDump is a dump that a capture has left in a directory.
 type oldDump struct {
 	name     string // of its directory
-	when     time.Time
-	number   int   // of several of one second
-	bytes    int64 // that its memory takes on the disk; 0: it has none
+	bytes    int64  // that its memory takes on the disk; 0: it has none
 	complete bool
 }
 
-// ParseDumpName is [dumpdir.ParseName].
-func ParseDumpName(name string) (when time.Time, number int, ok bool) { return dumpdir.ParseName(name) }
-
-// compare orders dumps by age, the oldest first.
-func (d oldDump) compare(o oldDump) int {
-	if c := d.when.Compare(o.when); c != 0 {
-		return c
-	}
-	return d.number - o.number
-}
-
-// listDumps lists the dumps of gokexec in a directory, the oldest first: its directories with such a name and
-// a result, that belong to this user alone. No link is followed.
+// listDumps lists the dumps of gokexec in a directory, the oldest first: those that have a result.
+// No link is followed.
 func listDumps(root *os.Root) ([]oldDump, error) {
-	dir, err := root.Open(".")
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	entries, err := dumpdir.List(root)
 	if err != nil {
 		return nil, err
 	}
 	var dumps []oldDump
-	for _, name := range names {
-		when, number, ok := ParseDumpName(name)
-		if !ok {
-			continue
-		}
-		if d, ok := readDump(root, oldDump{name: name, when: when, number: number}); ok {
+	for _, e := range entries {
+		if d, ok := readDump(root, e.Name); ok {
 			dumps = append(dumps, d)
 		}
 	}
-	slices.SortFunc(dumps, oldDump.compare)
 	return dumps, nil
 }
 
-// readDump tells whether a directory is a dump, and fills in what it has.
-func readDump(root *os.Root, d oldDump) (oldDump, bool) {
-	info, err := root.Lstat(d.name)
-	if err != nil || !info.IsDir() || !own(info) {
-		return d, false
-	}
+// readDump tells whether a directory is a dump, and what it has.
+func readDump(root *os.Root, name string) (d oldDump, ok bool) {
+	d.name = name
 	sub, err := root.OpenRoot(d.name)
 	if err != nil {
 		return d, false
@@ -86,12 +54,6 @@ func readDump(root *os.Root, d oldDump) (oldDump, bool) {
 	return d, true
 }
 
-// own tells whether a file is this user's, and nobody else may change it.
-func own(info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
-}
-
 // OpenOwn opens a directory in which files of a dump may be written: it belongs to this user alone, and the last part of
 // its name is no link.
 func OpenOwn(dir string) (*os.Root, error) {
@@ -107,7 +69,7 @@ func OpenOwn(dir string) (*os.Root, error) {
 		return nil, err
 	}
 	// What was opened counts.
-	if info, err = root.Stat("."); err == nil && !own(info) {
+	if info, err = root.Stat("."); err == nil && !dumpdir.Own(info) {
 		err = fmt.Errorf("%s belongs to others, or may be changed by others: nothing is written there", dir)
 	}
 	if err != nil {
@@ -126,18 +88,8 @@ func onDisk(info fs.FileInfo) int64 {
 
 // hasResult tells whether a directory has the result of a capture.
 func hasResult(dir *os.Root) bool {
-	info, err := dir.Lstat(ResultName)
-	if err != nil || !info.Mode().IsRegular() {
-		return false
-	}
-	f, err := dir.OpenFile(ResultName, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxResult+1))
 	var r Result
-	if err != nil || len(data) > maxResult || json.Unmarshal(data, &r) != nil || r.CaptureTime.IsZero() {
+	if dumpdir.ReadJSON(dir, ResultName, &r) != nil || r.CaptureTime.IsZero() {
 		return false
 	}
 	switch r.Outcome {
@@ -159,19 +111,7 @@ func removeMemory(root *os.Root, d oldDump) error {
 			return fmt.Errorf("%s: %w", d.name, err)
 		}
 	}
-	return syncRoot(sub)
-}
-
-func syncRoot(root *os.Root) error {
-	dir, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-		return err
-	}
-	return nil
+	return dumpdir.Sync(sub)
 }
 
 // expendable are the dumps with memory that may be removed, the oldest first: not the newest, nor the newest that is

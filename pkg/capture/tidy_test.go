@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
 
 // plantDump makes a dump as a capture leaves it, of so many MiB; with a name that ends in "?" an incomplete one.
@@ -138,7 +140,7 @@ func TestTidyKnowsItsOwn(t *testing.T) {
 	keep("20260101T000001Z", func(path string) error { return os.Remove(filepath.Join(path, ResultName)) })
 	keep("20260101T000002Z", write(ResultName, "{}"))
 	keep("20260101T000003Z", write(ResultName, `{"outcome": "good", "capture_time": "2026-01-02T03:04:05Z"}`))
-	keep("20260101T000004Z", write(ResultName, strings.Repeat(" ", maxResult+1)))
+	keep("20260101T000004Z", write(ResultName, strings.Repeat(" ", dumpdir.MaxJSON+1)))
 	keep("20260101T000005Z", func(path string) error { return os.Chmod(path, 0o777) })
 	keep("20260101T000006Z", func(path string) error {
 		return os.Rename(filepath.Join(path, ResultName), filepath.Join(path, "other"))

@@ -1,10 +1,10 @@
 package ship
 
 import (
+	"cmp"
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/dumpdir"
@@ -25,58 +25,38 @@ func (d *dump) crash() time.Time {
 	return d.result.CaptureTime
 }
 
-// listDumps lists the dumps in a directory, the newest first: its directories with the name of a dump and a result, which
-// belong to this user alone. No link is followed.
+// listDumps lists the dumps in a directory, the newest first: those that have a result. No link is followed.
 func listDumps(root *os.Root) ([]dump, error) {
-	dir, err := root.Open(".")
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	entries, err := dumpdir.List(root)
 	if err != nil {
 		return nil, err
 	}
 	var dumps []dump
-	for _, name := range names {
-		_, number, ok := dumpdir.ParseName(name)
-		if !ok {
-			continue
-		}
-		d := dump{name: name, number: number}
+	for _, e := range entries {
+		d := dump{name: e.Name, number: e.Number}
 		if d.read(root) {
 			dumps = append(dumps, d)
 		}
 	}
 	slices.SortFunc(dumps, func(a, b dump) int {
-		if c := b.crash().Compare(a.crash()); c != 0 {
-			return c
-		}
-		return strings.Compare(b.name, a.name)
+		return cmp.Or(b.crash().Compare(a.crash()), strings.Compare(b.name, a.name))
 	})
 	return dumps, nil
 }
 
 // read tells whether it is a dump whose capture is over.
 func (d *dump) read(root *os.Root) bool {
-	info, err := root.Lstat(d.name)
-	if err != nil || !info.IsDir() || info.Mode().Perm()&0o022 != 0 {
-		return false
-	}
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {
-		return false
-	}
 	sub, err := root.OpenRoot(d.name)
 	if err != nil {
 		return false
 	}
 	defer sub.Close()
-	if readJSON(sub, dumpdir.Result, &d.result) != nil || d.result.Outcome == "" || d.crash().IsZero() {
+	if dumpdir.ReadJSON(sub, dumpdir.Result, &d.result) != nil || d.result.Outcome == "" || d.crash().IsZero() {
 		return false
 	}
 	if d.result.Report.Fingerprint == "" {
 		// The report may have been made after the reboot. There need be none.
-		_ = readJSON(sub, dumpdir.ReportJSON, &d.result.Report)
+		_ = dumpdir.ReadJSON(sub, dumpdir.ReportJSON, &d.result.Report)
 	}
 	return true
 }

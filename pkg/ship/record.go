@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -31,9 +30,6 @@ type Record struct {
 	Error string `json:"error,omitempty"`
 }
 
-// maxJSON bounds the JSON files of a dump, in bytes.
-const maxJSON = 1 << 20
-
 // file tells what is stored of a file.
 func (r *Record) file(name string) (remote.Stored, bool) {
 	for _, f := range r.Files {
@@ -59,7 +55,7 @@ func (r *Record) set(stored remote.Stored) {
 func readRecord(dir *os.Root, location string) (Record, error) {
 	empty := Record{Location: location, VMCore: fleet.Pending}
 	var r Record
-	err := readJSON(dir, dumpdir.Shipped, &r)
+	err := dumpdir.ReadJSON(dir, dumpdir.Shipped, &r)
 	var syntax *json.SyntaxError
 	if errors.Is(err, fs.ErrNotExist) || err == nil && r.Location != location || errors.As(err, &syntax) {
 		return empty, nil
@@ -75,62 +71,23 @@ func ReadRecord(dir string) (Record, error) {
 	}
 	defer root.Close()
 	var r Record
-	return r, readJSON(root, dumpdir.Shipped, &r)
+	return r, dumpdir.ReadJSON(root, dumpdir.Shipped, &r)
 }
 
-func (r *Record) write(dir *os.Root) error {
-	b, err := json.MarshalIndent(r, "", "  ")
+func (r *Record) write(dir *os.Root) error { return writeJSON(dir, dumpdir.Shipped, r) }
+
+// writeJSON replaces a file, so that it is whole after a power cut.
+func writeJSON(dir *os.Root, name string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeFile(dir, dumpdir.Shipped, append(b, '\n'))
-}
-
-// readJSON reads a regular file, without following a link.
-func readJSON(dir *os.Root, name string, into any) error {
-	f, _, err := openRegular(dir, name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxJSON+1))
-	if err == nil && len(b) > maxJSON {
-		err = fmt.Errorf("%s: larger than %d bytes", name, maxJSON)
-	}
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
-}
-
-// openRegular opens a regular file of this user, without following a link.
-func openRegular(dir *os.Root, name string) (*os.File, int64, error) {
-	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", name)
-	}
-	if err != nil {
-		f.Close()
-		return nil, 0, err
-	}
-	return f, info.Size(), nil
-}
-
-// writeFile replaces a small file, so that it is whole after a power cut.
-func writeFile(dir *os.Root, name string, data []byte) error {
 	temp := name + ".part"
 	f, err := dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	_, err = f.Write(append(b, '\n'))
 	return commitFile(dir, f, err, temp, name)
 }
 
@@ -146,17 +103,5 @@ func commitFile(dir *os.Root, f *os.File, err error, temp, name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, errors.Join(err, dir.Remove(temp)))
 	}
-	return syncDir(dir)
-}
-
-func syncDir(dir *os.Root) error {
-	d, err := dir.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-		return err
-	}
-	return nil
+	return dumpdir.Sync(dir)
 }

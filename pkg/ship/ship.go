@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 	"github.com/gokexec/gokexec/pkg/fleet"
 	"github.com/gokexec/gokexec/pkg/seal"
 	"github.com/gokexec/gokexec/pkg/store"
@@ -211,25 +212,12 @@ func (s *Shipper) retain(root *os.Root, name string, rec Record, kept *int, sum 
 	}
 	sum.Freed += info.Size()
 	s.say("%s: removed %s, %d MB; it is stored at %s", name, file, info.Size()/1e6, s.Location)
-	return syncDir(dir)
+	return dumpdir.Sync(dir)
 }
-
-// totals is the contents of .ship.json in the directory of the dumps, for metrics.
-type totals struct {
-	Bytes       int64     `json:"bytes"`
-	Failures    int64     `json:"failures"`
-	Sent        int64     `json:"sent"`
-	Pending     int       `json:"pending"`
-	LastSuccess time.Time `json:"last_success,omitzero"`
-	LastRun     time.Time `json:"last_run"`
-}
-
-// TotalsName is the file with the totals, in the directory of the dumps.
-const TotalsName = ".ship.json"
 
 func addTotals(root *os.Root, sum Summary, now time.Time) error {
-	var t totals
-	_ = readJSON(root, TotalsName, &t) // one that is damaged begins again
+	var t dumpdir.Totals
+	_ = dumpdir.ReadJSON(root, dumpdir.TotalsName, &t) // one that is damaged begins again
 	t.Bytes += sum.Bytes
 	t.Failures += int64(sum.Failures)
 	t.Sent += int64(sum.Sent)
@@ -237,9 +225,5 @@ func addTotals(root *os.Root, sum Summary, now time.Time) error {
 	if sum.Pending == 0 {
 		t.LastSuccess = t.LastRun
 	}
-	b, err := encode(t)
-	if err != nil {
-		return err
-	}
-	return writeFile(root, TotalsName, b)
+	return writeJSON(root, dumpdir.TotalsName, t)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,11 +30,6 @@ type shipment struct {
 	rec  *Record
 	sum  *Summary
 	why  string // for the manifest
-}
-
-func encode(v any) ([]byte, error) {
-	b, err := json.MarshalIndent(v, "", "  ")
-	return append(b, '\n'), err
 }
 
 // send sends the manifest, the small files, the memory, and the manifest again.
@@ -128,7 +122,7 @@ func (w *shipment) smallFiles() ([]string, error) {
 
 // small sends a small file, unless it is there.
 func (w *shipment) small(ctx context.Context, name string) error {
-	f, size, err := openRegular(w.dir, name)
+	f, size, err := dumpdir.OpenRegular(w.dir, name)
 	if err != nil {
 		return err
 	}
@@ -248,7 +242,7 @@ func (w *shipment) memory(ctx context.Context, file string, gate func(context.Co
 		}
 		file = dumpdir.Spool
 	}
-	f, size, err := openRegular(w.dir, file)
+	f, size, err := dumpdir.OpenRegular(w.dir, file)
 	if err != nil {
 		return err
 	}
@@ -287,7 +281,7 @@ func (w *shipment) spool(ctx context.Context, file string) error {
 	if info, err := w.dir.Lstat(dumpdir.Spool); err == nil && info.Mode().IsRegular() {
 		return nil
 	}
-	f, size, err := openRegular(w.dir, file)
+	f, size, err := dumpdir.OpenRegular(w.dir, file)
 	if err != nil {
 		return err
 	}

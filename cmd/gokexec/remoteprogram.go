@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,7 +39,6 @@ func (e *env) remoteProgram() (string, error) {
 type remoteError struct {
 	code int
 	said string
-	hint string
 }
 
 func (r *remoteError) Error() string { return r.said }
@@ -65,56 +63,21 @@ func (e *env) runRemote(ctx context.Context, job *remote.Job, in io.Reader, out 
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 10 * time.Second
-	said := &remoteMessages{to: e.stderr}
+	said := &remote.Messages{Say: func(line string) { fmt.Fprintf(e.stderr, "gokexec: %s\n", line) }}
 	c.Stdin, c.Stdout, c.Stderr = in, out, said
 	err = c.Run()
 	var exit *exec.ExitError
 	if err == nil || !errors.As(err, &exit) {
-		said.flush()
+		said.Flush()
 		return err
 	}
-	r := &remoteError{code: exit.ExitCode(), said: said.last, hint: said.hint}
-	if r.said == "" {
+	message, hint := said.Last()
+	if message == "" {
 		return fmt.Errorf("%s %s: %w", remote.ProgramName, strings.Join(args, " "), err)
 	}
+	r := &remoteError{exit.ExitCode(), message}
 	if ctx.Err() != nil {
 		return errors.Join(ctx.Err(), r)
 	}
-	return &advice.Problem{What: r.said, Hint: r.hint, Err: r}
-}
-
-// remoteMessages passes lines on, but for the last one and the hint after it, which become an error.
-type remoteMessages struct {
-	to         io.Writer
-	line       []byte
-	last, hint string
-}
-
-func (m *remoteMessages) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		i := bytes.IndexByte(rest, '\n')
-		if i < 0 {
-			m.line = append(m.line, rest...)
-			break
-		}
-		m.take(string(append(m.line, rest[:i]...)))
-		m.line, rest = nil, rest[i+1:]
-	}
-	return len(p), nil
-}
-
-func (m *remoteMessages) take(line string) {
-	if hint, ok := strings.CutPrefix(line, "hint: "); ok {
-		m.hint = hint
-		return
-	}
-	m.flush()
-	m.last = strings.TrimPrefix(line, remote.ProgramName+": ")
-}
-
-func (m *remoteMessages) flush() {
-	if m.last != "" {
-		fmt.Fprintf(m.to, "gokexec: %s\n", m.last)
-	}
-	m.last, m.hint = "", ""
+	return &advice.Problem{What: message, Hint: hint, Err: r}
 }

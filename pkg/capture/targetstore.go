@@ -292,44 +292,15 @@ func tryStore(ctx context.Context, o *opening) error {
 		return err
 	}
 	job.Crash, job.Capture = nil, false
-	var said lastLines
+	said := &remote.Messages{}
 	b, err := json.Marshal(job)
 	if err != nil {
 		return err
 	}
-	err = o.sys.RunChild(Child{Path: o.remoteProgram(), Args: []string{"try"}, Env: append(o.environment(), remote.JobVariable+"="+string(b)), Limit: 2 * o.cfg.networkTimeout(), Output: &said})
-	if err != nil && said.text() != "" {
-		return errors.New(said.text())
+	err = o.sys.RunChild(Child{Path: o.remoteProgram(), Args: []string{"try"}, Env: append(o.environment(), remote.JobVariable+"="+string(b)), Limit: 2 * o.cfg.networkTimeout(), Output: said})
+	message, hint := said.Last()
+	if err == nil || message == "" {
+		return err
 	}
-	return err
-}
-
-// lastLines keeps the end of what a program prints.
-type lastLines struct {
-	mu sync.Mutex
-	b  []byte
-}
-
-func (l *lastLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.b = append(l.b, p...)
-	l.b = append([]byte(nil), l.b[max(0, len(l.b)-maxHookOutput):]...)
-	return len(p), nil
-}
-
-// text is the last message, with its hint.
-func (l *lastLines) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	text := ""
-	for line := range strings.Lines(printable(l.b)) {
-		line = strings.TrimSpace(line)
-		if hint, ok := strings.CutPrefix(line, "hint: "); ok && text != "" {
-			text += " (" + hint + ")"
-		} else if line != "" {
-			text = strings.TrimPrefix(line, remote.ProgramName+": ")
-		}
-	}
-	return text
+	return hinted(&advice.Problem{What: printable([]byte(message)), Hint: printable([]byte(hint))})
 }

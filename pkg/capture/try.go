@@ -70,11 +70,11 @@ func tryDirectory(files Files, o *opening) (err error) {
 	dir := "."
 	if o.target.Machine != "" {
 		dir = o.target.Machine
-		switch err := root.Mkdir(dir, 0o700); {
-		case err == nil:
+		switch made := root.Mkdir(dir, 0o700); {
+		case made == nil:
 			defer func() { err = errors.Join(err, root.Remove(dir)) }()
-		case !errors.Is(err, os.ErrExist):
-			return explainWrite(err)
+		case !errors.Is(made, os.ErrExist):
+			return explainWrite(made)
 		}
 	}
 	var content [64]byte

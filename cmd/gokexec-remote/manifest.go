@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/gokexec/gokexec/internal/printed"
 	"github.com/gokexec/gokexec/pkg/dumpdir"
 	"github.com/gokexec/gokexec/pkg/fleet"
 	"github.com/gokexec/gokexec/pkg/remote"
@@ -21,11 +22,8 @@ type savedCrash struct {
 	crash     *remote.Crash // nil: objects are what they are called, without a manifest
 	encrypted bool
 	files     []remote.Stored
-	result    bytes.Buffer
+	result    printed.Buffer
 }
-
-// maxResult bounds what is kept of result.json, in bytes.
-const maxResult = 1 << 20
 
 func (s *savedCrash) name(file string) string {
 	if s.crash == nil {
@@ -46,15 +44,9 @@ func (s *savedCrash) see(file string, r io.Reader) io.Reader {
 	if s.crash == nil || file != dumpdir.Result {
 		return r
 	}
+	s.result.Limit = dumpdir.MaxJSON
 	s.result.Reset()
-	return io.TeeReader(r, &limitedResult{&s.result})
-}
-
-type limitedResult struct{ *bytes.Buffer }
-
-func (l *limitedResult) Write(p []byte) (int, error) {
-	l.Buffer.Write(p[:min(len(p), max(0, maxResult-l.Len()))])
-	return len(p), nil
+	return io.TeeReader(r, &s.result)
 }
 
 // stored notes what is stored, and after the result stores the manifest.

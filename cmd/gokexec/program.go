@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+
+	"github.com/gokexec/gokexec/internal/printed"
 )
 
 // runner runs programs of the machine; a test has its own.
@@ -31,7 +32,7 @@ func (systemRunner) run(ctx context.Context, argv ...string) (string, error) {
 	// Its children are told too.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGTERM) }
-	out, errs := &limited{}, &limited{}
+	out, errs := &printed.Buffer{Limit: maxProgramOutput}, &printed.Buffer{Limit: maxProgramOutput}
 	c.Stdout, c.Stderr = out, errs
 	err := c.Run()
 	if err != nil {
@@ -63,12 +64,4 @@ func programError(argv []string, stderr string, err error) error {
 		said = "" // it did not run
 	}
 	return fmt.Errorf("%s: %w%s", strings.Join(argv, " "), err, said)
-}
-
-// limited keeps the first bytes that are written to it.
-type limited struct{ bytes.Buffer }
-
-func (l *limited) Write(b []byte) (int, error) {
-	l.Buffer.Write(b[:min(len(b), max(0, maxProgramOutput-l.Len()))])
-	return len(b), nil
 }

@@ -13,7 +13,7 @@ const module = "github.com/gokexec/gokexec/"
 // those of lower layers only.
 func layers() [][]string {
 	return [][]string{
-		{"pkg/kexec", "pkg/oops", "internal/sysfs", "internal/mapread", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/keyring", "internal/getopt", "internal/decompress", "internal/lzo", "internal/pagepack", "pkg/fdt", "internal/announce", "pkg/advice", "pkg/cmdline"},
+		{"pkg/kexec", "pkg/oops", "internal/sysfs", "internal/mapread", "internal/purgatory", "internal/recordfs", "internal/rootfs", "internal/uname", "internal/keyring", "internal/printed", "internal/getopt", "internal/decompress", "internal/lzo", "internal/pagepack", "pkg/fdt", "internal/announce", "pkg/advice", "pkg/cmdline"},
 		{"internal/early", "pkg/statedir", "pkg/memmap", "pkg/config", "pkg/blkid", "pkg/kconfig", "internal/kexecsys", "pkg/network"},
 		{"pkg/remote", "pkg/dumpdir"},
 		{"pkg/store", "pkg/seal"},

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
+	"github.com/gokexec/gokexec/internal/printed"
 	"github.com/gokexec/gokexec/pkg/dumpdir"
 	"github.com/gokexec/gokexec/pkg/report"
 )
@@ -114,7 +114,7 @@ func (r *run) reportByChild(ctx context.Context, touch func()) (m madeReport) {
 		m.err = err
 		return m
 	}
-	out := &boundedBuffer{limit: report.MaxParts}
+	out := &printed.Buffer{Limit: report.MaxParts}
 	child := Child{
 		Path: r.opt.Reporter[0], Args: append(slices.Clone(r.opt.Reporter[1:]), source), Limit: r.cfg.reportTimeout(), Output: out, Own: true,
 		// Each CPU costs the Go runtime memory.
@@ -136,7 +136,7 @@ func (r *run) reportByChild(ctx context.Context, touch func()) (m madeReport) {
 		}
 	}()
 	_, err = within(ctx, child.Limit+hookPatience, "make it", func() (struct{}, error) { return struct{}{}, r.sys.RunChild(child) })
-	data, whole := out.contents()
+	data, whole := out.Contents()
 	switch {
 	case err != nil:
 		m.err = fmt.Errorf("it could not be made: %w", saying(err, data))
@@ -157,29 +157,4 @@ func saying(err error, printed []byte) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s", err, printable(line[:min(len(line), maxErrorBytes/2)]))
-}
-
-// boundedBuffer keeps the first bytes that are written to it.
-type boundedBuffer struct {
-	limit int
-
-	mu   sync.Mutex // a child that hangs may write later
-	data []byte
-	over bool
-}
-
-func (b *boundedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	room := b.limit - len(b.data)
-	b.over = b.over || len(p) > room
-	b.data = append(b.data, p[:min(len(p), room)]...)
-	return len(p), nil
-}
-
-// contents are what was written, and whether it is all.
-func (b *boundedBuffer) contents() (data []byte, whole bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clip(b.data), !b.over
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/gokexec/gokexec/internal/printed"
 	"github.com/gokexec/gokexec/pkg/remote"
 )
 
@@ -345,11 +346,11 @@ func (s *sshStore) command(c *sshSession, text string, in io.Reader) (string, er
 		return "", err
 	}
 	defer session.Close()
-	var out, errs limitedBuffer
-	session.Stdin, session.Stdout, session.Stderr = in, &out, &errs
+	out, errs := &printed.Buffer{Limit: maxOutput}, &printed.Buffer{Limit: maxOutput}
+	session.Stdin, session.Stdout, session.Stderr = in, out, errs
 	if err := session.Run(text); err != nil {
 		var exit *ssh.ExitError
-		if errors.As(err, &exit) && errs.Len() > 0 {
+		if errors.As(err, &exit) && len(errs.Bytes()) > 0 {
 			return out.String(), fmt.Errorf("%w: %s", err, oneLine(errs.String()))
 		}
 		return out.String(), err
@@ -357,16 +358,8 @@ func (s *sshStore) command(c *sshSession, text string, in io.Reader) (string, er
 	return out.String(), nil
 }
 
-// limitedBuffer keeps the first bytes that are written to it.
-type limitedBuffer struct{ bytes.Buffer }
-
-func (l *limitedBuffer) Write(b []byte) (int, error) {
-	l.Buffer.Write(b[:min(len(b), max(0, maxClaimOutput-l.Len()))])
-	return len(b), nil
-}
-
-// maxClaimOutput bounds what is kept of a command's output, in bytes.
-const maxClaimOutput = 64 << 10
+// maxOutput bounds what is kept of a command's output, in bytes.
+const maxOutput = 64 << 10
 
 // quote makes one word of a text for a POSIX shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

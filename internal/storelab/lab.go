@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gokexec/gokexec/internal/vmlab"
 )
 
 // skip skips a test for the lack of something, loudly.
@@ -23,17 +25,14 @@ func skip(t testing.TB, format string, args ...any) {
 	t.Skipf("NOT TESTED: "+format, args...)
 }
 
-// cacheDir is where what was installed stays.
-func cacheDir() (string, error) {
-	dir := os.Getenv("GOKEXEC_VM_CACHE")
-	if dir == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			return "", err
-		}
-		dir = filepath.Join(base, "gokexec")
+// servers is the directory where what was installed stays, made.
+func servers(t testing.TB) string {
+	t.Helper()
+	dir, err := vmlab.CacheDir("servers")
+	if err != nil {
+		skip(t, "%v", err)
 	}
-	return dir, os.MkdirAll(dir, 0o755)
+	return dir
 }
 
 // FreeAddress is an address on loopback that nothing listens on.
@@ -104,14 +103,7 @@ func (s *server) Kill() {
 // install runs go install for a program, once, with one process at a time.
 func install(ctx context.Context, t testing.TB, name, module string) string {
 	t.Helper()
-	cache, err := cacheDir()
-	if err != nil {
-		skip(t, "%s: %v", name, err)
-	}
-	dir := filepath.Join(cache, "servers")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		skip(t, "%s: %v", name, err)
-	}
+	dir := servers(t)
 	binary := filepath.Join(dir, name)
 	lock, err := os.OpenFile(filepath.Join(dir, name+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

@@ -21,14 +21,11 @@ func sshd(ctx context.Context, t testing.TB) (binary, sftpServer, libraries stri
 	if _, err := os.Stat("/usr/sbin/sshd"); err == nil {
 		return "/usr/sbin/sshd", "internal-sftp", ""
 	}
-	cache, err := cacheDir()
-	if err != nil {
-		skip(t, "sshd: %v", err)
-	}
-	root := filepath.Join(cache, "servers", "openssh")
+	dir := servers(t)
+	root := filepath.Join(dir, "openssh")
 	binary = filepath.Join(root, "usr/sbin/sshd")
 	if _, err := os.Stat(binary); err != nil {
-		temp, err := os.MkdirTemp(filepath.Dir(cacheServers(cache)), "openssh")
+		temp, err := os.MkdirTemp(dir, "openssh")
 		if err != nil {
 			skip(t, "sshd: %v", err)
 		}
@@ -45,13 +42,6 @@ func sshd(ctx context.Context, t testing.TB) (binary, sftpServer, libraries stri
 	libs, _ := filepath.Glob(filepath.Join(root, "*lib/*-linux-gnu"))
 	more, _ := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu"))
 	return binary, filepath.Join(root, "usr/lib/openssh/sftp-server"), strings.Join(append(libs, more...), ":")
-}
-
-// cacheServers is a file in the directory of servers, which is made.
-func cacheServers(cache string) string {
-	dir := filepath.Join(cache, "servers")
-	_ = os.MkdirAll(dir, 0o755) // what needs it says so
-	return filepath.Join(dir, "x")
 }
 
 // SSH is an SSH server.

@@ -39,6 +39,15 @@ func openCache() (cache, error) {
 	return cache{dir}, nil
 }
 
+// CacheDir makes a directory in the laboratory's, for what tests keep from one run to the next.
+func CacheDir(name string) (string, error) {
+	c, err := openCache()
+	if err != nil {
+		return "", err
+	}
+	return c.path(name), os.MkdirAll(c.path(name), 0o755)
+}
+
 func (c cache) path(elem ...string) string {
 	return filepath.Join(append([]string{c.dir}, elem...)...)
 }

@@ -109,9 +109,24 @@ func (in *importer) action(key, value string, a assigned) string {
 	return "not one of reboot, halt, poweroff and shell"
 }
 
-// target makes a setting of a target, if it can be one.
-func (in *importer) target(t capture.Target, a assigned) (reason string) {
-	return in.targetText(t.String(), a)
+// target makes a setting of a target. It tells whether that can be one; if not, the directive is not matched.
+func (in *importer) target(text string, a assigned) bool {
+	t, err := capture.ParseTarget(text)
+	if err != nil {
+		in.unmatched(a, err.Error())
+		return false
+	}
+	text = t.String()
+	if t.Type == capture.TargetDirectory { // as people write it
+		text = strings.TrimPrefix(text, "dir:")
+	}
+	in.set(sectionCapture, "Target", text, a)
+	return true
+}
+
+// directory makes a setting of a directory as a target.
+func (in *importer) directory(dir string, a assigned) {
+	in.target(capture.Target{Type: capture.TargetDirectory, Path: dir}.String(), a)
 }
 
 // appended makes settings of words for the command line: those that gokexec appends by itself are left out.

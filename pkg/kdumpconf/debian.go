@@ -3,8 +3,6 @@ package kdumpconf
 import (
 	"cmp"
 	"strings"
-
-	"github.com/gokexec/gokexec/pkg/capture"
 )
 
 // debianDirectives are those of kdump-tools(5) and of /etc/default/kdump-tools.
@@ -77,7 +75,7 @@ func finishDebian(in *importer) {
 	key, keyLine := in.text("SSH_KEY")
 	ftp, _ := in.text("FTP")
 	if export != "" {
-		in.nfs(export, nfsLine)
+		in.target("nfs:"+export, nfsLine)
 	}
 	if host != "" {
 		in.ssh(host, cmp.Or(dir, defaultPath), sshLine, key, keyLine)
@@ -87,8 +85,6 @@ func finishDebian(in *importer) {
 	case export != "" || ftp != "":
 		in.unmatched(a, ownDirectory)
 	default:
-		if reason := in.target(capture.Target{Type: capture.TargetDirectory, Path: dir}, a); reason != "" {
-			in.unmatched(a, reason)
-		}
+		in.directory(dir, a)
 	}
 }

@@ -91,9 +91,7 @@ func finishFedora(in *importer) {
 	found := false
 	use := func(t capture.Target, a assigned) {
 		found = true
-		if reason := in.target(t, a); reason != "" {
-			in.unmatched(a, reason)
-		}
+		in.target(t.String(), a)
 	}
 	for _, name := range filesystems {
 		if device, a := in.text(name); device != "" {
@@ -106,7 +104,7 @@ func finishFedora(in *importer) {
 	elsewhere := false // a target whose directories are not named by path
 	for _, name := range []string{"nfs", "nfs4"} {
 		if export, a := in.text(name); export != "" {
-			in.nfs(export, a)
+			in.target("nfs:"+export, a)
 			elsewhere = true
 		}
 	}
@@ -123,7 +121,7 @@ func finishFedora(in *importer) {
 	case elsewhere:
 		in.unmatched(pathLine, ownDirectory)
 	default:
-		use(capture.Target{Type: capture.TargetDirectory, Path: dir}, pathLine)
+		in.directory(dir, pathLine)
 	}
 	in.fence()
 	in.failure(relative)
@@ -150,9 +148,7 @@ func (in *importer) failure(dir string) {
 	case "":
 	case "dump_to_rootfs":
 		// A second target, where the first fails.
-		if reason := in.target(capture.Target{Type: capture.TargetDirectory, Path: path.Join("/", dir)}, a); reason != "" {
-			in.unmatched(a, reason)
-		}
+		in.directory(path.Join("/", dir), a)
 	default:
 		if reason := in.action("FailureAction", value, a); reason != "" {
 			in.unmatched(a, reason)

@@ -6,8 +6,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-
-	"github.com/gokexec/gokexec/pkg/capture"
 )
 
 // Reasons of directives about the network.
@@ -23,22 +21,14 @@ const (
 // defaultSSHKey is the key that kdump-utils and kdump-tools take by default.
 const defaultSSHKey = "/root/.ssh/kdump_id_rsa"
 
-// nfs makes a target of HOST:/PATH.
-func (in *importer) nfs(place string, a assigned) {
-	if reason := in.targetText("nfs:"+place, a); reason != "" {
-		in.unmatched(a, reason)
-	}
-}
-
 // ssh makes a target of USER@HOST and a directory there. key is the file of its key, if that is named.
 func (in *importer) ssh(userHost, dir string, a assigned, key string, keyLine assigned) {
 	user, _, _ := strings.Cut(userHost, "@")
-	reason := noPassword
-	if !strings.Contains(user, ":") {
-		reason = in.targetText("ssh://"+userHost+path.Join("/", dir), a)
+	if strings.Contains(user, ":") {
+		in.unmatched(a, noPassword)
+		return
 	}
-	if reason != "" {
-		in.unmatched(a, reason)
+	if !in.target("ssh://"+userHost+path.Join("/", dir), a) {
 		return
 	}
 	if key == "" {
@@ -57,19 +47,18 @@ func (in *importer) fence() {
 	var rest []string
 	for fields := strings.Fields(args); len(fields) > 0; {
 		option, value := fields[0], ""
-		if len(fields) > 1 && option != "-v" {
-			value = fields[1]
+		if fields = fields[1:]; len(fields) > 0 && option != "-v" {
+			value, fields = fields[0], fields[1:]
 		}
-		switch option + " " + value {
-		case "-v ", "-f auto", "-c 0": // as gokexec does
-		case "-p " + value:
+		switch {
+		case option == "-v", option == "-f" && value == "auto", option == "-c" && value == "0": // as gokexec does
+		case option == "-p":
 			port = value
-		case "-i " + value:
+		case option == "-i":
 			interval = value
 		default:
 			rest = append(rest, strings.TrimSpace(option+" "+value))
 		}
-		fields = fields[min(len(fields), 1+len(strings.Fields(value))):]
 	}
 	if len(rest) > 0 {
 		in.unmatched(b, "of fence_kdump_send's options gokexec has no counterpart for "+strings.Join(rest, " "))
@@ -80,23 +69,12 @@ func (in *importer) fence() {
 		}
 		in.set(sectionCapture, "FenceKdump", node, a)
 	}
-	if n, err := strconv.Atoi(interval); err == nil && nodes != "" {
-		in.set(sectionCapture, "FenceKdumpInterval", strconv.Itoa(n), b)
-	} else if interval != "" && err != nil {
+	n, err := strconv.Atoi(interval)
+	switch {
+	case interval == "":
+	case err != nil:
 		in.unmatched(b, "not a number of seconds: "+interval)
+	case nodes != "":
+		in.set(sectionCapture, "FenceKdumpInterval", strconv.Itoa(n), b)
 	}
-}
-
-// targetText makes a setting of a target, if it can be one.
-func (in *importer) targetText(text string, a assigned) (reason string) {
-	t, err := capture.ParseTarget(text)
-	if err != nil {
-		return err.Error()
-	}
-	text = t.String()
-	if t.Type == capture.TargetDirectory { // as people write it
-		text = strings.TrimPrefix(text, "dir:")
-	}
-	in.set(sectionCapture, "Target", text, a)
-	return ""
 }

@@ -4,8 +4,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-
-	"github.com/gokexec/gokexec/pkg/capture"
 )
 
 // suseDirectives are those of SUSE's kdump(5).
@@ -60,19 +58,23 @@ func suseCPUs(in *importer, a assigned) string {
 }
 
 // saveDir reads a URL or a path.
-func (in *importer) saveDir() (reason string, a assigned) {
+func (in *importer) saveDir() {
 	v, a := in.text("KDUMP_SAVEDIR")
+	if v == "" {
+		return
+	}
 	scheme, rest, isURL := strings.Cut(v, "://")
+	if isURL && scheme == "file" {
+		v, isURL = rest, false
+	}
 	host, dir, _ := strings.Cut(rest, "/")
 	switch {
-	case v == "":
-		return "", a
+	case !isURL && path.IsAbs(v):
+		in.directory(path.Clean(v), a)
 	case !isURL:
-	case scheme == "file":
-		v = rest
+		in.unmatched(a, "not an absolute path")
 	case scheme == "nfs":
-		in.nfs(host+":/"+dir, a)
-		return "", a
+		in.target("nfs:"+host+":/"+dir, a)
 	case scheme == "ssh" || scheme == "sftp":
 		if !strings.Contains(host, "@") {
 			host = "root@" + host
@@ -80,22 +82,15 @@ func (in *importer) saveDir() (reason string, a assigned) {
 		identities, b := in.text("KDUMP_SSH_IDENTITY")
 		key, _, _ := strings.Cut(identities, " ")
 		in.ssh(host, dir, a, key, b)
-		return "", a
 	case scheme == "ftp":
-		return noFTP, a
+		in.unmatched(a, noFTP)
 	default:
-		return "gokexec saves to directories, NFS, SSH, S3 and HTTPS", a
+		in.unmatched(a, "gokexec saves to directories, NFS, SSH, S3 and HTTPS")
 	}
-	if !path.IsAbs(v) {
-		return "not an absolute path", a
-	}
-	return in.target(capture.Target{Type: capture.TargetDirectory, Path: path.Clean(v)}, a), a
 }
 
 func finishSUSE(in *importer) {
-	if reason, a := in.saveDir(); reason != "" {
-		in.unmatched(a, reason)
-	}
+	in.saveDir()
 	in.kernel("/boot", "vmlinuz", "")
 	level, a := in.text("KDUMP_DUMPLEVEL")
 	if format, b := in.text("KDUMP_DUMPFORMAT"); format == "raw" { // the memory as it is

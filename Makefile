@@ -208,7 +208,7 @@ install: $(BINARY) $(LOCALBINARY) $(REMOTE) man completions
 	@[ -n "$(DESTDIR)" ] || echo "udev rules of the distribution that reload the crash kernel: $(LIBDIR)/gokexec-hide-rules hide"
 
 PKGARCH ?= amd64
-deb rpm: bin/gokexec bin/gokexec-remote
+deb rpm: bin/gokexec
 	@scripts/package $@ $(PKGARCH)
 
 clean:

@@ -1,11 +1,10 @@
 package fleet
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"time"
-
-	"crypto/sha256"
 
 	"github.com/gokexec/gokexec/pkg/remote"
 )

@@ -210,7 +210,7 @@ func (w *shipment) claimed(ctx context.Context, file string) error {
 	}
 	sending, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go claim.KeepAlive(sending, func(err error) { cancel(err) })
+	go claim.KeepAlive(sending, cancel)
 	err = w.memory(sending, file, claim.Check)
 	if errors.Is(err, fleet.ErrLost) || err != nil && errors.Is(context.Cause(sending), fleet.ErrLost) {
 		return ErrDeferred

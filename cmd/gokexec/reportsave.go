@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gokexec/gokexec/pkg/capture"
+	"github.com/gokexec/gokexec/pkg/dumpdir"
 	"github.com/gokexec/gokexec/pkg/report"
 )
 
@@ -51,36 +49,13 @@ func saveReport(ctx context.Context, e *env, dir string) error {
 	if err != nil {
 		return err
 	}
-	err = putBeside(root, report.TextName, r.WriteText)
+	err = dumpdir.Replace(root, report.TextName, r.WriteText)
 	if err == nil {
-		err = putBeside(root, report.JSONName, r.WriteJSON)
+		err = dumpdir.Replace(root, report.JSONName, r.WriteJSON)
 	}
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "%s: %s\n", dir, reportLine(r.Head()))
-	return nil
-}
-
-// putBeside writes a file of a dump's directory, under another name until it is complete. No link is followed.
-func putBeside(root *os.Root, name string, write func(io.Writer) error) error {
-	temp := name + ".incomplete"
-	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, privateFile)
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if err == nil {
-		err = (&output{file: f}).sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = root.Rename(temp, name)
-	}
-	if err != nil {
-		return errors.Join(err, root.Remove(temp))
-	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
 
-// shipTotals adds up those of the targets; nil if nothing was shipped.
+// shipTotals adds up what gokexec ship has done with the dumps of the targets; nil if nothing was shipped.
 func (e *env) shipTotals(ctx context.Context, targets []capture.Target) *dumpdir.Totals {
 	var all *dumpdir.Totals
 	for _, t := range targets {
@@ -20,7 +20,7 @@ func (e *env) shipTotals(ctx context.Context, targets []capture.Target) *dumpdir
 		if err != nil {
 			continue
 		}
-		b, err := readBounded(filepath.Join(e.sysroot, dir, dumpdir.TotalsName), maxResult)
+		b, err := readBounded(filepath.Join(e.sysroot, dir, dumpdir.TotalsName), dumpdir.MaxJSON)
 		var one dumpdir.Totals
 		if err != nil || json.Unmarshal(b, &one) != nil {
 			continue

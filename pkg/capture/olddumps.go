@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/gokexec/gokexec/pkg/dumpdir"
 )
@@ -14,44 +15,39 @@ import (
 // oldDump is a dump that a capture has left in a directory.
 type oldDump struct {
 	name     string // of its directory
-	bytes    int64  // that its memory takes on the disk; 0: it has none
+	when     time.Time
+	number   int   // of several of one second
+	bytes    int64 // that its memory takes on the disk; 0: it has none
 	complete bool
 }
 
-// listDumps lists the dumps of gokexec in a directory, the oldest first: those that have a result.
-// No link is followed.
-func listDumps(root *os.Root) ([]oldDump, error) {
-	entries, err := dumpdir.List(root)
-	if err != nil {
-		return nil, err
+// compare orders dumps by age, the oldest first.
+func (d oldDump) compare(o oldDump) int {
+	if c := d.when.Compare(o.when); c != 0 {
+		return c
 	}
-	var dumps []oldDump
-	for _, e := range entries {
-		if d, ok := readDump(root, e.Name); ok {
-			dumps = append(dumps, d)
-		}
-	}
-	return dumps, nil
+	return d.number - o.number
 }
 
-// readDump tells whether a directory is a dump, and what it has.
-func readDump(root *os.Root, name string) (d oldDump, ok bool) {
-	d.name = name
-	sub, err := root.OpenRoot(d.name)
-	if err != nil {
-		return d, false
-	}
-	defer sub.Close()
-	if !hasResult(sub) {
-		return d, false
-	}
-	for _, name := range []string{VMCoreName, IncompleteName} {
-		if info, err := sub.Lstat(name); err == nil && info.Mode().IsRegular() {
-			d.bytes += onDisk(info)
-			d.complete = d.complete || name == VMCoreName
+// listDumps lists the dumps of gokexec in a directory, the oldest first: its directories with such a name and
+// a result, that belong to this user alone. No link is followed.
+func listDumps(root *os.Root) ([]oldDump, error) {
+	var dumps []oldDump
+	err := dumpdir.Each(root, func(found dumpdir.Dump, dir *os.Root) {
+		if !hasResult(dir) {
+			return
 		}
-	}
-	return d, true
+		d := oldDump{name: found.Name, when: found.Crash, number: found.Number}
+		for _, name := range []string{VMCoreName, IncompleteName} {
+			if info, err := dir.Lstat(name); err == nil && info.Mode().IsRegular() {
+				d.bytes += onDisk(info)
+				d.complete = d.complete || name == VMCoreName
+			}
+		}
+		dumps = append(dumps, d)
+	})
+	slices.SortFunc(dumps, oldDump.compare)
+	return dumps, err
 }
 
 // OpenOwn opens a directory in which files of a dump may be written: it belongs to this user alone, and the last part of

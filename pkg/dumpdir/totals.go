@@ -2,15 +2,16 @@ package dumpdir
 
 import "time"
 
-// TotalsName is the file with what gokexec ship has done, in the directory of the dumps.
+// TotalsName is the file with the totals of gokexec ship, beside the dumps.
 const TotalsName = ".ship.json"
 
-// Totals is the contents of that file, for metrics.
+// Totals are the contents of that file, for metrics: what was done with the dumps since it is there.
 type Totals struct {
-	Bytes       int64     `json:"bytes"` // sent
-	Failures    int64     `json:"failures"`
-	Sent        int64     `json:"sent"`    // dumps
-	Pending     int       `json:"pending"` // dumps that the last run has not finished
+	Bytes    int64 `json:"bytes"`
+	Failures int64 `json:"failures"`
+	Sent     int64 `json:"sent"`
+	// Pending is how many dumps the last run has not finished, LastSuccess when that was none.
+	Pending     int       `json:"pending"`
 	LastSuccess time.Time `json:"last_success,omitzero"`
-	LastRun     time.Time `json:"last_run,omitzero"`
+	LastRun     time.Time `json:"last_run"`
 }

@@ -1,7 +1,6 @@
 package ship
 
 import (
-	"cmp"
 	"os"
 	"slices"
 	"strings"
@@ -25,38 +24,33 @@ func (d *dump) crash() time.Time {
 	return d.result.CaptureTime
 }
 
-// listDumps lists the dumps in a directory, the newest first: those that have a result. No link is followed.
+// listDumps lists the dumps in a directory, the newest first: its directories with the name of a dump and a result, which
+// belong to this user alone. No link is followed.
 func listDumps(root *os.Root) ([]dump, error) {
-	entries, err := dumpdir.List(root)
-	if err != nil {
-		return nil, err
-	}
 	var dumps []dump
-	for _, e := range entries {
-		d := dump{name: e.Name, number: e.Number}
-		if d.read(root) {
+	err := dumpdir.Each(root, func(found dumpdir.Dump, dir *os.Root) {
+		d := dump{name: found.Name, number: found.Number}
+		if d.read(dir) {
 			dumps = append(dumps, d)
 		}
-	}
-	slices.SortFunc(dumps, func(a, b dump) int {
-		return cmp.Or(b.crash().Compare(a.crash()), strings.Compare(b.name, a.name))
 	})
-	return dumps, nil
+	slices.SortFunc(dumps, func(a, b dump) int {
+		if c := b.crash().Compare(a.crash()); c != 0 {
+			return c
+		}
+		return strings.Compare(b.name, a.name)
+	})
+	return dumps, err
 }
 
 // read tells whether it is a dump whose capture is over.
-func (d *dump) read(root *os.Root) bool {
-	sub, err := root.OpenRoot(d.name)
-	if err != nil {
-		return false
-	}
-	defer sub.Close()
-	if dumpdir.ReadJSON(sub, dumpdir.Result, &d.result) != nil || d.result.Outcome == "" || d.crash().IsZero() {
+func (d *dump) read(dir *os.Root) bool {
+	if dumpdir.ReadJSON(dir, dumpdir.Result, &d.result) != nil || d.result.Outcome == "" || d.crash().IsZero() {
 		return false
 	}
 	if d.result.Report.Fingerprint == "" {
 		// The report may have been made after the reboot. There need be none.
-		_ = dumpdir.ReadJSON(sub, dumpdir.ReportJSON, &d.result.Report)
+		_ = dumpdir.ReadJSON(dir, dumpdir.ReportJSON, &d.result.Report)
 	}
 	return true
 }

@@ -3,10 +3,9 @@ package ship
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/dumpdir"
@@ -76,32 +75,13 @@ func ReadRecord(dir string) (Record, error) {
 
 func (r *Record) write(dir *os.Root) error { return writeJSON(dir, dumpdir.Shipped, r) }
 
-// writeJSON replaces a file, so that it is whole after a power cut.
 func writeJSON(dir *os.Root, name string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	temp := name + ".part"
-	f, err := dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
+	return dumpdir.Replace(dir, name, func(w io.Writer) error {
+		_, err := w.Write(append(b, '\n'))
 		return err
-	}
-	_, err = f.Write(append(b, '\n'))
-	return commitFile(dir, f, err, temp, name)
-}
-
-// commitFile makes a file that was written durable, and gives it its name.
-func commitFile(dir *os.Root, f *os.File, err error, temp, name string) error {
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = dir.Rename(temp, name)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, errors.Join(err, dir.Remove(temp)))
-	}
-	return dumpdir.Sync(dir)
+	})
 }

@@ -286,19 +286,16 @@ func (w *shipment) spool(ctx context.Context, file string) error {
 		return err
 	}
 	defer f.Close()
-	temp := dumpdir.Spool + ".part"
-	out, err := w.dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	sealed, err := w.Encrypt.Writer(out)
-	if err == nil {
-		_, err = io.Copy(sealed, contextReader{ctx, io.NewSectionReader(f, 0, size)})
-	}
-	if err == nil {
-		err = sealed.Close()
-	}
-	return commitFile(w.dir, out, err, temp, dumpdir.Spool)
+	return dumpdir.Replace(w.dir, dumpdir.Spool, func(out io.Writer) error {
+		sealed, err := w.Encrypt.Writer(out)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(sealed, contextReader{ctx, io.NewSectionReader(f, 0, size)}); err != nil {
+			return err
+		}
+		return sealed.Close()
+	})
 }
 
 func (w *shipment) removeSpool() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -93,16 +94,16 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	known := d.recorded(host)
 	conn, err := d.dialEach(ctx, network, port, known)
 	if conn == nil {
-		var found []netip.Addr
 		found, lookupErr := d.Lookup(ctx, host)
-		if err != nil && lookupErr != nil {
-			return nil, fmt.Errorf("connect to %s: %w", address, err) // the name server is the last resort
-		}
 		if lookupErr != nil {
-			return nil, fmt.Errorf("connect to %s: %w", address, lookupErr)
+			if err == nil {
+				err = lookupErr // else the name server was the last resort
+			}
+			return nil, fmt.Errorf("connect to %s: %w", address, err)
 		}
+		found = slices.DeleteFunc(found, func(a netip.Addr) bool { return slices.Contains(known, a) })
 		var again error
-		if conn, again = d.dialEach(ctx, network, port, without(found, known)); conn == nil {
+		if conn, again = d.dialEach(ctx, network, port, found); conn == nil {
 			return nil, fmt.Errorf("connect to %s: %w", address, errors.Join(err, again))
 		}
 	}
@@ -132,20 +133,6 @@ func (d *Dialer) dialEach(ctx context.Context, network, port string, addresses [
 		errs = append(errs, err)
 	}
 	return nil, errors.Join(errs...)
-}
-
-func without(all, known []netip.Addr) []netip.Addr {
-	var rest []netip.Addr
-next:
-	for _, a := range all {
-		for _, k := range known {
-			if a == k {
-				continue next
-			}
-		}
-		rest = append(rest, a)
-	}
-	return rest
 }
 
 // boundedConn gives up on a peer that neither takes nor sends anything for a time.

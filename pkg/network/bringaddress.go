@@ -4,26 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/gokexec/gokexec/internal/sysfs"
 )
-
-// port is the number of an interface among those of its device.
-func port(root fs.FS, name string) int {
-	text, err := sysfs.ReadString(root, "sys/class/net/"+name+"/dev_port")
-	if err != nil {
-		return 0
-	}
-	n, _ := strconv.Atoi(strings.TrimSpace(text))
-	return n
-}
 
 // carrier waits until the link layer works.
 func (b *Bringer) carrier(ctx context.Context, l *Link, m *madeLink, touch func()) error {
@@ -228,17 +214,13 @@ func (b *Bringer) resolv(r *Record) {
 
 // nameservers writes resolv.conf(5) for what asks a name server.
 func (b *Bringer) nameservers(r *Record) {
-	var text strings.Builder
-	seen := 0
-	for _, a := range slices.Concat(b.dns, r.Nameservers) {
-		if seen == maxServers {
-			break
-		}
-		fmt.Fprintf(&text, "nameserver %v\n", a)
-		seen++
-	}
-	if seen == 0 {
+	servers := slices.Concat(b.dns, r.Nameservers)
+	if len(servers) == 0 {
 		return
+	}
+	var text strings.Builder
+	for _, a := range servers[:min(len(servers), maxServers)] {
+		fmt.Fprintf(&text, "nameserver %v\n", a)
 	}
 	if len(r.Search) > 0 {
 		fmt.Fprintf(&text, "search %s\n", strings.Join(r.Search, " "))

@@ -53,6 +53,9 @@ type madeLink struct {
 	addr  error
 }
 
+// there reports whether an interface was found, or made.
+func (m *madeLink) there() bool { return m != nil && m.index != 0 }
+
 func (b *Bringer) say(format string, args ...any) {
 	if b.Say != nil {
 		b.Say(format, args...)
@@ -65,17 +68,13 @@ func (b *Bringer) Up(ctx context.Context, r *Record, touch func()) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	for !b.mu.TryLock() { // another target's interfaces are being brought up
-		touch()
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(firstPoll):
-		}
+	// Another target's interfaces may be being brought up.
+	if err := poll(ctx, touch, func() (bool, error) { return b.mu.TryLock(), nil }); err != nil {
+		return err
 	}
 	defer b.mu.Unlock()
 	links := make([]*madeLink, len(r.Links))
-	step, done := b.step(ctx)
+	step, done := within(ctx, b.Timeout)
 	defer done()
 	for i := range r.Links {
 		m, err := b.link(step, r, i, links, touch)
@@ -91,7 +90,7 @@ func (b *Bringer) Up(ctx context.Context, r *Record, touch func()) error {
 			}
 		}
 	}
-	step, done = b.step(ctx)
+	step, done = within(ctx, b.Timeout)
 	defer done()
 	for i := range r.Links {
 		if r.Links[i].carries() {
@@ -104,12 +103,12 @@ func (b *Bringer) Up(ctx context.Context, r *Record, touch func()) error {
 	return nil
 }
 
-// step bounds a step.
-func (b *Bringer) step(ctx context.Context) (context.Context, context.CancelFunc) {
-	if b.Timeout == 0 {
+// within bounds a step; 0 is no bound.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit == 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(ctx, b.Timeout, fmt.Errorf("within %v", b.Timeout))
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("within %v", limit))
 }
 
 // carries reports whether a link has addresses itself.
@@ -144,14 +143,16 @@ func (b *Bringer) link(ctx context.Context, r *Record, n int, below []*madeLink,
 	m := &madeLink{key: key}
 	switch {
 	case l.NIC != nil:
-		optional := b.optional(r, n, below)
-		if optional {
-			short, cancel := context.WithTimeoutCause(ctx, morePorts, fmt.Errorf("within %v", morePorts))
+		ports := r.portsWith(n)
+		another := slices.ContainsFunc(ports, func(p int) bool { return below[p].there() })
+		later := slices.ContainsFunc(ports, func(p int) bool { return p > n })
+		if another {
+			short, cancel := within(ctx, morePorts)
 			defer cancel()
 			ctx = short
 		}
 		m.err = b.find(ctx, l, m, touch)
-		if m.err != nil && (optional || b.later(r, n)) {
+		if m.err != nil && (another || later) {
 			b.say("network: %s: %v; the bond goes without it", l.Name, m.err)
 			return m, nil // not kept: another record may wait longer
 		}
@@ -164,24 +165,14 @@ func (b *Bringer) link(ctx context.Context, r *Record, n int, below []*madeLink,
 	return m, m.err
 }
 
-// optional reports whether a NIC is one of several ports of a bond of which another is there.
-func (b *Bringer) optional(r *Record, n int, below []*madeLink) bool {
-	for _, l := range r.Links {
-		if l.Bond != nil && slices.Contains(l.Bond.Of, n) {
-			return slices.ContainsFunc(l.Bond.Of, func(p int) bool { return below[p] != nil && below[p].index != 0 })
+// portsWith are the ports of the bond that a link is a port of; none if it is in no bond.
+func (r *Record) portsWith(n int) []int {
+	for i := range r.Links {
+		if r.Links[i].bonds(n) {
+			return r.Links[i].Bond.Of
 		}
 	}
-	return false
-}
-
-// later reports whether the bond that a NIC is a port of has one that has not been looked for yet.
-func (b *Bringer) later(r *Record, n int) bool {
-	for _, l := range r.Links {
-		if l.Bond != nil && slices.Contains(l.Bond.Of, n) {
-			return slices.Max(l.Bond.Of) > n
-		}
-	}
-	return false
+	return nil
 }
 
 // find waits for hardware and brings it up, unless it is to be a port.
@@ -205,40 +196,6 @@ func (b *Bringer) find(ctx context.Context, l *Link, m *madeLink, touch func()) 
 	return b.setUp(l, m)
 }
 
-func orPath(n *NIC) string {
-	if n.MAC != "" {
-		return n.MAC
-	}
-	return "at " + n.Path
-}
-
-// among finds hardware by its permanent address. Several have one address where one of them stands for the others (a
-// virtual function below Hyper-V's interface, virtio's failover): these are its ports.
-func (n *NIC) among(all []Interface, root fs.FS) (Interface, bool) {
-	var found []Interface
-	for _, i := range all {
-		if i.Kind != "" || i.Type != "ether" || i.Master != 0 {
-			continue
-		}
-		own := i.Permanent
-		if own == "" {
-			own = i.MAC // of a kernel that does not tell; nobody has changed it yet
-		}
-		if n.MAC == own && n.MAC != "" || n.MAC == "" && devicePath(root, i.Name) == n.Path && port(root, i.Name) == n.Port {
-			found = append(found, i)
-		}
-	}
-	for _, i := range found {
-		if devicePath(root, i.Name) == n.Path {
-			return i, true
-		}
-	}
-	if len(found) == 0 {
-		return Interface{}, false
-	}
-	return found[0], true
-}
-
 // bond makes a bond of the ports that are there.
 func (b *Bringer) bond(l *Link, m *madeLink, below []*madeLink) error {
 	if err := b.add(l, m, func(name string) error { return b.Kernel.AddBond(name, *l.Bond) }); err != nil {
@@ -252,7 +209,7 @@ func (b *Bringer) bond(l *Link, m *madeLink, below []*madeLink) error {
 	ports := 0
 	var errs []error
 	for _, n := range l.Bond.Of {
-		if below[n] == nil || below[n].index == 0 {
+		if !below[n].there() {
 			continue
 		}
 		err := b.Kernel.SetMaster(below[n].index, m.index)

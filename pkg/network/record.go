@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -116,6 +117,9 @@ func (l *Link) Uses() []int {
 	return nil
 }
 
+// bonds reports whether a link is a bond that link number n is a port of.
+func (l *Link) bonds(n int) bool { return l.Bond != nil && slices.Contains(l.Bond.Of, n) }
+
 // Validate checks that a description is complete: each link is of one kind and is built on earlier ones. The error
 // wraps [ErrFormat].
 func (r *Record) Validate() error {
@@ -150,7 +154,7 @@ func (r *Record) Validate() error {
 			if l.Bond != nil && r.Links[n].NIC == nil {
 				return fail("links[%d] (%s): link %d of the bond is no hardware", i, l.Name, n)
 			}
-			if used[n]++; used[n] > 1 && (l.Bond != nil || r.Links[n].bonded(r, i)) {
+			if used[n]++; used[n] > 1 && (l.Bond != nil || slices.ContainsFunc(r.Links[:i], func(b Link) bool { return b.bonds(n) })) {
 				return fail("links[%d] (%s): link %d is a part of a bond, and used twice", i, l.Name, n)
 			}
 		}
@@ -166,20 +170,6 @@ func (r *Record) Validate() error {
 		}
 	}
 	return nil
-}
-
-// bonded reports whether a link is in a bond that comes before link number end.
-func (l *Link) bonded(r *Record, end int) bool {
-	for i := range r.Links[:end] {
-		if b := r.Links[i].Bond; b != nil {
-			for _, n := range b.Of {
-				if &r.Links[n] == l {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 func (h *Host) validate() error {

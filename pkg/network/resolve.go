@@ -85,29 +85,14 @@ func (r *Resolver) Recorded(record *Record) (*Resolved, error) {
 		if l.NIC == nil {
 			continue
 		}
-		name := b.having(l.NIC)
-		if name == "" {
+		i, ok := l.NIC.find(all, b.Root, b.permanent)
+		if !ok {
 			return nil, fmt.Errorf("%s (%s) is not there any more", l.Name, orPath(l.NIC))
 		}
-		b.out.NICs = append(b.out.NICs, name)
+		b.out.NICs = append(b.out.NICs, i.Name)
 	}
 	b.modules()
 	return b.out, nil
-}
-
-// having is the interface that has hardware now, at its place rather than elsewhere; "" if there is none.
-func (b *builder) having(n *NIC) string {
-	name := ""
-	for _, i := range b.all {
-		switch {
-		case i.Kind != "" || i.Type != "ether" || n.MAC != "" && b.permanent(i) != n.MAC:
-		case devicePath(b.Root, i.Name) == n.Path:
-			return i.Name
-		case n.MAC != "" && name == "":
-			name = i.Name
-		}
-	}
-	return name
 }
 
 // builder makes a record.

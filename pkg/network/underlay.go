@@ -3,18 +3,13 @@ package network
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/gokexec/gokexec/internal/sysfs"
 )
 
 // foreign is a kind of interface that a capture kernel does not have, by the kernel's name for it
-// (rtnl_link_ops.kind).
+// (rtnl_link_ops.kind). In what, %s is that name.
 type foreign struct{ kinds, what, instead string }
 
 const (
@@ -33,7 +28,7 @@ var foreigners = [...]foreign{
 	{"veth netkit", "one end of a pair of virtual interfaces (%s), as in a container", takeHost},
 	{"macvlan macvtap ipvlan ipvtap", "a second interface on another one (%s), as in a container", "use the address of the interface below; " + takeHost},
 	{"vrf", "a VRF, whose rules are not taken into a capture kernel", "reach the host by the main routing table"},
-	{"dummy ifb nlmon netdevsim nlmon vcan vxcan can", "no way out of this machine (%s)", takeOther},
+	{"dummy ifb nlmon netdevsim vcan vxcan can", "no way out of this machine (%s)", takeOther},
 	{"dsa", "a port of a switch chip (DSA)", takeOther},
 	{"ipoib", "InfiniBand", takeOther},
 }
@@ -89,17 +84,10 @@ func (b *builder) build(i Interface, next netip.Addr) (int, error) {
 	}
 	for _, f := range foreigners {
 		if slices.Contains(strings.Fields(f.kinds), i.Kind) {
-			return 0, refuse(f.instead, "the way leads by %s, which is "+f.what, append([]any{i.Name}, verbArgs(f.what, i.Kind)...)...)
+			return 0, refuse(f.instead, "the way leads by %s, which is %s", i.Name, strings.ReplaceAll(f.what, "%s", i.Kind))
 		}
 	}
 	return 0, refuse(takeOther, "the way leads by %s, of a kind (%s) that gokexec does not make in a capture kernel", i.Name, i.Kind)
-}
-
-func verbArgs(format, kind string) []any {
-	if strings.Contains(format, "%s") {
-		return []any{kind}
-	}
-	return nil
 }
 
 func (b *builder) add(l Link) int {
@@ -116,118 +104,6 @@ func linkOf(i Interface) Link {
 		l.MTU = i.MTU
 	}
 	return l
-}
-
-// hardware records a NIC.
-func (b *builder) hardware(i Interface) (int, error) {
-	nic, err := b.nic(i)
-	if err != nil {
-		return 0, err
-	}
-	if n, ok := b.at[i.Index]; ok {
-		return n, nil // a port of a bond that was met before
-	}
-	l := linkOf(i)
-	l.NIC = nic
-	if i.MAC != nic.MAC && nic.MAC != "" && i.Master == 0 && validMAC(i.MAC) {
-		l.MAC = i.MAC
-	}
-	b.out.NICs = append(b.out.NICs, i.Name)
-	return b.add(l), nil
-}
-
-// nic describes hardware, and refuses what a capture kernel can't use.
-func (b *builder) nic(i Interface) (*NIC, error) {
-	dir := "sys/class/net/" + i.Name
-	switch {
-	case i.Type == "loopback":
-		return nil, refuse("name another machine", "%s leads to this machine itself", i.Name)
-	case b.exists(dir+"/wireless") || b.exists(dir+"/phy80211"):
-		return nil, refuse(takeOther, "%s is a wireless interface: nothing authenticates it in the capture kernel", i.Name)
-	case i.Type == "ppp":
-		return nil, refuse(takeOther, "%s is a PPP connection, which no program makes in the capture kernel", i.Name)
-	case i.Type == "infiniband":
-		return nil, refuse(takeOther, "%s is InfiniBand, which gokexec does not bring up", i.Name)
-	case i.Type != "ether":
-		return nil, refuse(takeOther, "%s is no Ethernet interface, but %s", i.Name, i.Type)
-	case strings.Contains(b.attribute(dir+"/uevent"), "DEVTYPE=wwan"):
-		return nil, refuse(takeOther, "%s is a mobile modem, which no program connects in the capture kernel", i.Name)
-	case strings.Contains(b.attribute(dir+"/uevent"), "DEVTYPE=dsa"):
-		return nil, refuse(takeOther, "%s is a port of a switch chip (DSA), which gokexec does not set up", i.Name)
-	case !b.exists(dir + "/device"):
-		return nil, refuse(takeOther, "%s is no hardware, and of no kind that gokexec makes in a capture kernel", i.Name)
-	case b.exists(dir + "/device/physfn"):
-		return nil, refuse("use the physical function's own interface", "%s is a virtual function (SR-IOV) of a card of this machine: nothing makes it in the capture kernel", i.Name)
-	}
-	n := &NIC{MAC: b.permanent(i), Path: b.devicePath(dir), Driver: b.driver(dir)}
-	n.Port, _ = strconv.Atoi(b.attribute(dir + "/dev_port"))
-	if n.MAC == "" {
-		if n.Path == "" {
-			return nil, refuse(takeOther, "%s has no permanent address, and its place is not known: it can't be told from others", i.Name)
-		}
-		b.warn("%s has no permanent address: it is found by its place, %s", i.Name, n.Path)
-	}
-	return n, nil
-}
-
-// permanent is the hardware's own address. Kernels before 5.6 tell it otherwise: it is the one in use if that is the
-// hardware's (Documentation/ABI/testing/sysfs-class-net, addr_assign_type), and of a port bonding knows it.
-func (b *builder) permanent(i Interface) string {
-	if validMAC(i.Permanent) {
-		return i.Permanent
-	}
-	if m, ok := b.iface(i.Master); ok && m.Kind == "bond" {
-		text := b.attribute("proc/net/bonding/" + m.Name)
-		_, text, _ = strings.Cut(text, "Slave Interface: "+i.Name+"\n")
-		text, _, _ = strings.Cut(text, "Slave Interface: ")
-		_, text, _ = strings.Cut(text, "Permanent HW addr: ")
-		text, _, _ = strings.Cut(text, "\n")
-		if validMAC(text) {
-			return text
-		}
-	}
-	if b.attribute("sys/class/net/"+i.Name+"/addr_assign_type") == "0" && validMAC(i.MAC) && i.Permanent == "" {
-		return i.MAC
-	}
-	return ""
-}
-
-// devicePath is the device's directory below /sys/devices; "" if it is not known.
-func (b *builder) devicePath(dir string) string { return devicePath(b.Root, path.Base(dir)) }
-
-func devicePath(root fs.FS, name string) string {
-	link, err := fs.ReadLink(root, "sys/class/net/"+name)
-	if err != nil {
-		return ""
-	}
-	place, found := strings.CutPrefix(path.Join("sys/class/net", link), "sys/devices/")
-	place, inside := strings.CutSuffix(place, "/net/"+name)
-	if !found || !inside {
-		return ""
-	}
-	return place
-}
-
-func (b *builder) driver(dir string) string {
-	link, err := fs.ReadLink(b.Root, dir+"/device/driver")
-	if err != nil {
-		return ""
-	}
-	return path.Base(link)
-}
-
-func (b *builder) exists(name string) bool {
-	_, err := fs.Stat(b.Root, name)
-	return err == nil
-}
-
-// attribute reads a small file; one that is not there is "".
-func (b *builder) attribute(name string) string {
-	text, err := sysfs.ReadString(b.Root, name)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimRight(text, "\n")
 }
 
 // vlan records tagged frames of another interface.

@@ -26,10 +26,8 @@ func (h *hostFiles) gone() error {
 
 // heed takes an error for a host that stopped answering, if it is one (nfs(5), soft).
 func (h *hostFiles) heed(err error) error {
-	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ETIMEDOUT, syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ESTALE} {
-		if errors.Is(err, errno) {
-			h.err.CompareAndSwap(nil, &err)
-		}
+	if unanswered(err) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ESTALE) {
+		h.err.CompareAndSwap(nil, &err)
 	}
 	return err
 }
@@ -42,11 +40,17 @@ func (h *hostFiles) asking(do func() error) error {
 	return h.heed(do())
 }
 
-func (h *hostFiles) OpenFile(name string, flag int, perm fs.FileMode) (f File, err error) {
+// asked gets something unless the host is gone.
+func asked[T any](h *hostFiles, get func() (T, error)) (answer T, err error) {
 	err = h.asking(func() error {
-		f, err = h.Files.OpenFile(name, flag, perm)
+		answer, err = get()
 		return err
 	})
+	return answer, err
+}
+
+func (h *hostFiles) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
+	f, err := asked(h, func() (File, error) { return h.Files.OpenFile(name, flag, perm) })
 	if err != nil {
 		return nil, err
 	}
@@ -65,12 +69,8 @@ func (h *hostFiles) Pin(name string, own bool) (pinned string, release func() er
 	return pinned, release, err
 }
 
-func (h *hostFiles) Root(name string) (root *os.Root, err error) {
-	err = h.asking(func() error {
-		root, err = h.Files.Root(name)
-		return err
-	})
-	return root, err
+func (h *hostFiles) Root(name string) (*os.Root, error) {
+	return asked(h, func() (*os.Root, error) { return h.Files.Root(name) })
 }
 
 func (h *hostFiles) Rename(oldname, newname string) error {
@@ -81,28 +81,16 @@ func (h *hostFiles) SyncDir(name string) error {
 	return h.asking(func() error { return h.Files.SyncDir(name) })
 }
 
-func (h *hostFiles) Stat(name string) (info fs.FileInfo, err error) {
-	err = h.asking(func() error {
-		info, err = h.Files.Stat(name)
-		return err
-	})
-	return info, err
+func (h *hostFiles) Stat(name string) (fs.FileInfo, error) {
+	return asked(h, func() (fs.FileInfo, error) { return h.Files.Stat(name) })
 }
 
-func (h *hostFiles) Lstat(name string) (info fs.FileInfo, err error) {
-	err = h.asking(func() error {
-		info, err = h.Files.Lstat(name)
-		return err
-	})
-	return info, err
+func (h *hostFiles) Lstat(name string) (fs.FileInfo, error) {
+	return asked(h, func() (fs.FileInfo, error) { return h.Files.Lstat(name) })
 }
 
-func (h *hostFiles) Space(dir string) (s Space, err error) {
-	err = h.asking(func() error {
-		s, err = h.Files.Space(dir)
-		return err
-	})
-	return s, err
+func (h *hostFiles) Space(dir string) (Space, error) {
+	return asked(h, func() (Space, error) { return h.Files.Space(dir) })
 }
 
 // hostFile is an open file of another machine.
@@ -111,28 +99,16 @@ type hostFile struct {
 	host *hostFiles
 }
 
-func (f *hostFile) ReadAt(p []byte, offset int64) (n int, err error) {
-	err = f.host.asking(func() error {
-		n, err = f.File.ReadAt(p, offset)
-		return err
-	})
-	return n, err
+func (f *hostFile) ReadAt(p []byte, offset int64) (int, error) {
+	return asked(f.host, func() (int, error) { return f.File.ReadAt(p, offset) })
 }
 
-func (f *hostFile) Write(p []byte) (n int, err error) {
-	err = f.host.asking(func() error {
-		n, err = f.File.Write(p)
-		return err
-	})
-	return n, err
+func (f *hostFile) Write(p []byte) (int, error) {
+	return asked(f.host, func() (int, error) { return f.File.Write(p) })
 }
 
-func (f *hostFile) WriteAt(p []byte, offset int64) (n int, err error) {
-	err = f.host.asking(func() error {
-		n, err = f.File.WriteAt(p, offset)
-		return err
-	})
-	return n, err
+func (f *hostFile) WriteAt(p []byte, offset int64) (int, error) {
+	return asked(f.host, func() (int, error) { return f.File.WriteAt(p, offset) })
 }
 
 func (f *hostFile) Sync() error { return f.host.asking(f.File.Sync) }
@@ -141,13 +117,7 @@ func (f *hostFile) Truncate(size int64) error {
 	return f.host.asking(func() error { return f.File.Truncate(size) })
 }
 
-func (f *hostFile) Size() (n int64, err error) {
-	err = f.host.asking(func() error {
-		n, err = f.File.Size()
-		return err
-	})
-	return n, err
-}
+func (f *hostFile) Size() (int64, error) { return asked(f.host, f.File.Size) }
 
 func (f *hostFile) WriteBack(offset, length int64, wait bool) error {
 	return f.host.asking(func() error { return f.File.WriteBack(offset, length, wait) })

@@ -278,21 +278,29 @@ func explainNFS(err error, v nfsVersion) error {
 	return err
 }
 
-// openNFS mounts the directory, and makes the dump's in it.
-func openNFS(ctx context.Context, o *opening) (sink, error) {
+// nfsFiles mounts the directory, whose files end when the server stops answering. unmount does not wait for it then.
+func (o *opening) nfsFiles(ctx context.Context) (files *hostFiles, unmount func() error, err error) {
 	// The mount may hang; what it leaves behind is detached.
 	o.standing.set(func() error { return o.sys.Detach(o.mountPoint) })
 	if err := o.mountNFS(ctx); err != nil {
 		o.standing.set(nil)
-		return nil, err
+		return nil, nil, err
 	}
-	files := &hostFiles{Files: o.sys}
-	unmount := func() error {
+	files = &hostFiles{Files: o.sys}
+	return files, func() error {
 		defer o.standing.set(nil)
 		if files.gone() != nil {
 			return o.sys.Detach(o.mountPoint)
 		}
 		return o.sys.Unmount(o.mountPoint)
+	}, nil
+}
+
+// openNFS mounts the directory, and makes the dump's in it.
+func openNFS(ctx context.Context, o *opening) (sink, error) {
+	files, unmount, err := o.nfsFiles(ctx)
+	if err != nil {
+		return nil, err
 	}
 	dir, err := o.machineDir(files)
 	if err != nil {

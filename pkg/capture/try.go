@@ -43,21 +43,12 @@ func tryWith(ctx context.Context, k targetKind, o *opening) error {
 }
 
 // tryNFS mounts the directory and writes a file, as a capture would.
-func tryNFS(ctx context.Context, o *opening) (err error) {
-	o.standing.set(func() error { return o.sys.Detach(o.mountPoint) })
-	if err := o.mountNFS(ctx); err != nil {
+func tryNFS(ctx context.Context, o *opening) error {
+	files, unmount, err := o.nfsFiles(ctx)
+	if err != nil {
 		return err
 	}
-	files := &hostFiles{Files: o.sys}
-	defer func() {
-		o.standing.set(nil)
-		if files.gone() != nil {
-			err = errors.Join(err, o.sys.Detach(o.mountPoint))
-		} else {
-			err = errors.Join(err, o.sys.Unmount(o.mountPoint))
-		}
-	}()
-	return tryDirectory(files, o)
+	return errors.Join(tryDirectory(files, o), unmount())
 }
 
 // tryDirectory writes a file in the directory of this machine's dumps, reads it back and removes it.

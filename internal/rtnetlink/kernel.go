@@ -18,15 +18,6 @@ type Kernel struct{}
 
 var _ network.Maker = Kernel{}
 
-// Flags of an address (include/uapi/linux/if_addr.h).
-const (
-	permanent = unix.IFA_F_PERMANENT
-	tentative = unix.IFA_F_TENTATIVE
-	failed    = unix.IFA_F_DADFAILED
-	noCheck   = unix.IFA_F_NODAD
-	optimist  = unix.IFA_F_OPTIMISTIC
-)
-
 // dumpTries is how often a list is asked for that changed while it was told.
 const dumpTries = 5
 
@@ -105,8 +96,8 @@ func (Kernel) Addresses(index int) ([]network.Address, error) {
 		ones, _ := a.Mask.Size()
 		all = append(all, network.Address{
 			Prefix:  netip.PrefixFrom(ip.Unmap(), ones),
-			Dynamic: a.Flags&permanent == 0,
-			Usable:  a.Flags&failed == 0 && (a.Flags&tentative == 0 || a.Flags&optimist != 0),
+			Dynamic: a.Flags&unix.IFA_F_PERMANENT == 0,
+			Usable:  a.Flags&unix.IFA_F_DADFAILED == 0 && (a.Flags&unix.IFA_F_TENTATIVE == 0 || a.Flags&unix.IFA_F_OPTIMISTIC != 0),
 		})
 	}
 	return all, nil
@@ -185,12 +176,6 @@ func (Kernel) Behind(bridge int, neighbour netip.Addr) (int, error) {
 	return 0, nil
 }
 
-// Flags of a VLAN of a port (include/uapi/linux/if_bridge.h, BRIDGE_VLAN_INFO_*).
-const (
-	vlanPVID     = 1 << 1
-	vlanUntagged = 1 << 2
-)
-
 // BridgeVLANs lists the VLANs of bridges and their ports.
 func (Kernel) BridgeVLANs() (map[int][]network.PortVLAN, error) {
 	found, err := netlink.BridgeVlanList()
@@ -200,7 +185,7 @@ func (Kernel) BridgeVLANs() (map[int][]network.PortVLAN, error) {
 	all := map[int][]network.PortVLAN{}
 	for index, vlans := range found {
 		for _, v := range vlans {
-			all[int(index)] = append(all[int(index)], network.PortVLAN{ID: int(v.Vid), PVID: v.Flags&vlanPVID != 0, Untagged: v.Flags&vlanUntagged != 0})
+			all[int(index)] = append(all[int(index)], network.PortVLAN{ID: int(v.Vid), PVID: v.PortVID(), Untagged: v.EngressUntag()})
 		}
 	}
 	return all, nil

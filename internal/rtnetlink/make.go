@@ -74,7 +74,7 @@ func (Kernel) SetUp(index int) error {
 func (Kernel) AddAddress(index int, p netip.Prefix) error {
 	a := &netlink.Addr{IPNet: ipNet(p)}
 	if p.Addr().Is6() {
-		a.Flags = noCheck
+		a.Flags = unix.IFA_F_NODAD
 	}
 	if err := netlink.AddrAdd(at(index), a); !errors.Is(err, unix.EEXIST) {
 		return wrap(err, "add the address %v to network interface %d", p, index)

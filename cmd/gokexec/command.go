@@ -141,7 +141,7 @@ func run(ctx context.Context, e *env, argv []string) int {
 		return e.checked(false, func(e *env) int { return help(e, argv[1:]) })
 	case "version", "--version", "-V":
 		return e.checked(false, func(e *env) int {
-			fmt.Fprintln(e.stdout, "gokexec", version())
+			fmt.Fprint(e.stdout, versionLine())
 			return exitOK
 		})
 	}

@@ -24,6 +24,9 @@ func version() string {
 	return early.Version(v)
 }
 
+// versionLine is what gokexec version prints.
+func versionLine() string { return fmt.Sprintln("gokexec", version()) }
+
 func overview() string {
 	var b strings.Builder
 	b.WriteString("gokexec loads crash kernels, and saves the memory of a crashed kernel.\n\nusage: gokexec COMMAND [OPTIONS] [ARGUMENTS]\n\n")

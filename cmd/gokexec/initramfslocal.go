@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gokexec/gokexec/pkg/capture"
@@ -19,13 +20,8 @@ const localTimeout = 5 * time.Second
 // chooseSmall takes the smaller gokexec as init, if it is installed beside this one or in ../lib/gokexec, and of the same
 // version; and if the capture needs no network.
 func (o *initramfsOptions) chooseSmall(ctx context.Context, settings *capture.Config) {
-	if o.init != selfExecutable || len(settings.FenceKdump.Nodes) > 0 {
+	if o.init != selfExecutable || len(settings.FenceKdump.Nodes) > 0 || slices.ContainsFunc(settings.Targets, capture.Target.Remote) {
 		return
-	}
-	for _, t := range settings.Targets {
-		if t.Remote() {
-			return
-		}
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -36,7 +32,7 @@ func (o *initramfsOptions) chooseSmall(ctx context.Context, settings *capture.Co
 		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		if versionOf(ctx, name) == "gokexec "+version()+"\n" {
+		if versionOf(ctx, name) == versionLine() {
 			o.init = name
 			return
 		}

@@ -181,9 +181,6 @@ func (e *env) armSpec(ctx context.Context, c *configured, made *recipe, dryRun b
 	made.Targets, made.Stacks, made.Networks = targetNames(targets), targetStacks(targets), targetNetworks(targets)
 	made.LeftOut = c.initramfs.leftOut
 	if f := c.initramfs.fence; f != nil {
-		if made.Networks == nil {
-			made.Networks = map[string]*network.Record{}
-		}
 		made.Networks[fenceNetwork] = f
 	}
 	c.inputs.reuse = c.reuses()
@@ -241,15 +238,11 @@ func targetStacks(targets []*storage.Resolved) []string {
 
 // targetNetworks are how targets are reached, by their names.
 func targetNetworks(targets []*storage.Resolved) map[string]*network.Record {
-	var networks map[string]*network.Record
+	networks := map[string]*network.Record{}
 	for _, r := range targets {
-		if r.Target.Network == nil {
-			continue
+		if r.Target.Network != nil {
+			networks[r.Target.String()] = r.Target.Network
 		}
-		if networks == nil {
-			networks = map[string]*network.Record{}
-		}
-		networks[r.Target.String()] = r.Target.Network
 	}
 	return networks
 }

@@ -152,6 +152,7 @@ func (o *initramfsOptions) run(ctx context.Context, e *env, args []string) error
 
 // build finds out what the targets need and builds the initramfs: into calls write when all is known.
 func (o *initramfsOptions) build(ctx context.Context, e *env, names []string, into func(write func(io.Writer) (*initramfs.Report, error)) (*initramfs.Report, error)) (*initramfs.Report, []*storage.Resolved, error) {
+	o.carried, o.leftOut, o.fence = nil, nil, nil // of a build before
 	if err := o.chooseInit(); err != nil {
 		return nil, nil, err
 	}

@@ -103,12 +103,11 @@ func (e *env) changedTargets(c *configured, made *recipe) []string {
 	var resolved []*storage.Resolved
 	for _, t := range targets {
 		r, err := machine.Resolve(ctx, t)
-		var refusal *storage.Refusal
-		if known := made.Networks[t.String()]; err != nil && known != nil && !errors.As(err, &refusal) {
+		if known := made.Networks[t.String()]; err != nil && known != nil && !refused(err) {
 			t.Network = known // the network may be down at this moment
 			r, err = &storage.Resolved{Target: t}, nil
 		}
-		if err != nil && slices.Contains(made.LeftOut, t.String()) && !errors.As(err, &refusal) {
+		if err != nil && slices.Contains(made.LeftOut, t.String()) && !refused(err) {
 			continue // as it was when the machine was armed
 		}
 		switch {

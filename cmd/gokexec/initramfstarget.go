@@ -13,6 +13,7 @@ import (
 	"github.com/gokexec/gokexec/pkg/initramfs"
 	"github.com/gokexec/gokexec/pkg/kmod"
 	"github.com/gokexec/gokexec/pkg/machine"
+	"github.com/gokexec/gokexec/pkg/network"
 	"github.com/gokexec/gokexec/pkg/storage"
 )
 
@@ -51,7 +52,8 @@ func (o *initramfsOptions) resolveTargets(ctx context.Context, e *env, settings 
 		}
 		r, err := resolve(ctx, t)
 		if err != nil && t.Remote() {
-			if r, err = o.asArmed(machine, t, err); err != nil && o.canDoWithout(err, len(kept)+len(settings.Targets)-i-1) {
+			r, err = o.asArmed(t.String(), err, func(record *network.Record) (*storage.Resolved, error) { return machine.RecordedTarget(t, record) })
+			if err != nil && o.canDoWithout(err, len(kept)+len(settings.Targets)-i-1) {
 				o.leaveOut(e, t.String(), err)
 				continue
 			}
@@ -78,8 +80,13 @@ func (e *env) tellResolved(r *storage.Resolved) {
 // canDoWithout reports whether an armed machine goes without a host that can't be looked at now: at boot the network may
 // come later, and a capture to other targets is better than none.
 func (o *initramfsOptions) canDoWithout(err error, others int) bool {
+	return o.inMemory && others > 0 && !refused(err)
+}
+
+// refused reports whether an error says that a target can't be there in a capture kernel, and not that it could not be looked at.
+func refused(err error) bool {
 	var refusal *storage.Refusal
-	return o.inMemory && others > 0 && !errors.As(err, &refusal)
+	return errors.As(err, &refusal)
 }
 
 // leaveOut tells loudly that a host is left out. The record of the load has it, so that it is tried again.
@@ -90,23 +97,20 @@ func (o *initramfsOptions) leaveOut(e *env, what string, err error) {
 	e.kernelLog(kernelWarning, line)
 }
 
-// asArmed takes a target over the network as it was when the machine was armed, if the way to it can't be found now: the
+// asArmed takes what is reached over the network as it was when the machine was armed, if the way to it can't be found now: the
 // network may be down at this moment, and a crash kernel that has the way that was is better than an old one.
-func (o *initramfsOptions) asArmed(machine *storage.Machine, t capture.Target, why error) (*storage.Resolved, error) {
-	var refusal *storage.Refusal
-	record := o.networks[t.String()]
-	if record == nil || errors.As(why, &refusal) {
+func (o *initramfsOptions) asArmed(name string, why error, recorded func(*network.Record) (*storage.Resolved, error)) (*storage.Resolved, error) {
+	record := o.networks[name]
+	if record == nil || refused(why) {
 		return nil, why
 	}
-	r, err := machine.RecordedTarget(t, record)
+	r, err := recorded(record)
 	if err != nil {
 		return nil, fmt.Errorf("%w; %w", why, err)
 	}
-	r.Warnings = append(r.Warnings, oneLine(why.Error())+asItWas)
+	r.Warnings = append(r.Warnings, oneLine(why.Error())+"; the way to it is taken as it was when the machine was armed")
 	return r, nil
 }
-
-const asItWas = "; the way to it is taken as it was when the machine was armed"
 
 // fenceNetwork is the name under which a record of what was armed keeps the way to the nodes of fence_kdump.
 const fenceNetwork = "fence_kdump"
@@ -121,17 +125,11 @@ func (o *initramfsOptions) resolveFence(ctx context.Context, e *env, settings *c
 		return nil, errors.Join(err, usageError("--fence-kdump: only the machine itself knows how the nodes are reached"))
 	}
 	machine := e.storage()
-	record, r, err := machine.Reach(ctx, f.Hosts())
-	var refusal *storage.Refusal
-	if known := o.networks[fenceNetwork]; err != nil && known != nil && !errors.As(err, &refusal) {
-		why := err
-		if r, err = machine.Recorded(known); err == nil {
-			record = known
-			r.Warnings = append(r.Warnings, "fence_kdump: "+oneLine(why.Error())+asItWas)
-		}
+	r, err := machine.Reach(ctx, f.Hosts())
+	if err != nil {
+		r, err = o.asArmed(fenceNetwork, fmt.Errorf("fence_kdump: %w", err), machine.Recorded)
 	}
 	if err != nil {
-		err = fmt.Errorf("fence_kdump: %w", err)
 		if o.canDoWithout(err, len(settings.Targets)) {
 			o.leaveOut(e, fenceNetwork, err)
 			*f = capture.FenceKdump{}
@@ -140,7 +138,7 @@ func (o *initramfsOptions) resolveFence(ctx context.Context, e *env, settings *c
 		return nil, targetProblem(err, false)
 	}
 	e.tellResolved(r)
-	f.Network, o.fence = record, record
+	f.Network, o.fence = r.Target.Network, r.Target.Network
 	return r, nil
 }
 
@@ -227,12 +225,11 @@ func (e *env) targetFindings(ctx context.Context, collected string, named []stri
 		if err != nil {
 			return nil, usageError("--target: %w", err)
 		}
-		one := []capture.Target{t}
-		if err := e.configuredStores(one); err != nil {
+		if t, err = e.configuredStore(t); err != nil {
 			findings = append(findings, targetFinding(nil, err))
 			continue
 		}
-		findings = append(findings, targetFinding(resolve(ctx, one[0])))
+		findings = append(findings, targetFinding(resolve(ctx, t)))
 	}
 	cfg, err := initrdConfig(initrd)
 	if err != nil {

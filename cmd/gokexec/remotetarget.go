@@ -26,7 +26,6 @@ var systemAuthorities = [...]string{"/etc/ssl/certs/ca-certificates.crt", "/etc/
 // storeTargets completes the targets that are stores: gokexec-remote checks their settings, and looks up what the capture
 // kernel can't. What it needs there is carried.
 func (o *initramfsOptions) storeTargets(ctx context.Context, e *env, settings *capture.Config) error {
-	o.carried = nil
 	switch o.remoteKeys {
 	case remoteKeysNo, remoteKeysMemory, remoteKeysFile:
 	default:
@@ -146,13 +145,18 @@ func (e *env) configuredStores(targets []capture.Target) error {
 	return c.initramfs.remote.withStores(targets)
 }
 
+// configuredStore does it for one.
+func (e *env) configuredStore(t capture.Target) (capture.Target, error) {
+	one := []capture.Target{t}
+	err := e.configuredStores(one)
+	return one[0], err
+}
+
 // parseStoreTarget parses a target and, if it is a store, fills in how it is reached.
 func (e *env) parseStoreTarget(text string) (capture.Target, error) {
 	t, err := capture.ParseTarget(text)
 	if err != nil {
 		return t, err
 	}
-	one := []capture.Target{t}
-	err = e.configuredStores(one)
-	return one[0], err
+	return e.configuredStore(t)
 }

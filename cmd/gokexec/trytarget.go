@@ -30,12 +30,10 @@ func (e *env) tryTargets(ctx context.Context, named []string, nfsOptions string)
 		if t.Type == capture.TargetNFS {
 			t.MountOptions = nfsOptions
 		}
-		stores := []capture.Target{t}
-		if err := e.configuredStores(stores); err != nil {
+		if t, err = e.configuredStore(t); err != nil {
 			findings = append(findings, advice.Finding{Check: "target tried", Level: advice.Failure, Detail: oneLine(err.Error()), Remedy: "correct gokexec.conf"})
 			continue
 		}
-		t = stores[0]
 		findings = append(findings, e.tryTarget(ctx, cfg, t, i))
 	}
 	return findings

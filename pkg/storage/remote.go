@@ -19,21 +19,26 @@ func (m *Machine) overNetwork(ctx context.Context, t capture.Target) (*Resolved,
 	if err != nil {
 		return nil, err
 	}
-	r := &Resolved{Target: WithMachine(m.sys.FS(), t)}
-	r.Target.Network = found.Record
-	r.network(found)
-	return r, nil
+	return reached(WithMachine(m.sys.FS(), t), found), nil
 }
 
-// Reach records how hosts are reached that are no target.
-func (m *Machine) Reach(ctx context.Context, hosts []string) (*network.Record, *Resolved, error) {
+// Reach records how hosts are reached that are no target. Of the target that it returns there is only the network.
+func (m *Machine) Reach(ctx context.Context, hosts []string) (*Resolved, error) {
 	found, err := m.reach(ctx, hosts)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	r := &Resolved{}
-	r.network(found)
-	return found.Record, r, nil
+	return reached(capture.Target{}, found), nil
+}
+
+// reached is a target over the network, and what it takes to use it.
+func reached(t capture.Target, found *network.Resolved) *Resolved {
+	required, optional := t.RemoteModules()
+	t.Network = found.Record
+	return &Resolved{
+		Target: t, Interfaces: found.NICs, Notes: found.Notes, Warnings: found.Warnings,
+		Modules: slices.Concat(found.Modules, required), Optional: slices.Concat(found.Optional, optional),
+	}
 }
 
 func (m *Machine) reach(ctx context.Context, hosts []string) (*network.Resolved, error) {
@@ -62,47 +67,28 @@ func WithMachine(root fs.FS, t capture.Target) capture.Target {
 	return t.Own()
 }
 
-// network takes over what was found out of the network.
-func (r *Resolved) network(found *network.Resolved) {
-	r.Interfaces = found.NICs
-	r.Notes, r.Warnings = append(r.Notes, found.Notes...), append(r.Warnings, found.Warnings...)
-	required, optional := r.Target.RemoteModules()
-	for _, name := range append(found.Modules, required...) {
-		if !slices.Contains(r.Modules, name) {
-			r.Modules = append(r.Modules, name)
-		}
-	}
-	for _, name := range append(found.Optional, optional...) {
-		if !slices.Contains(r.Optional, name) {
-			r.Optional = append(r.Optional, name)
-		}
-	}
-}
-
-// Recorded is what it takes to use a record that was made before, for when the hosts can't be looked at now.
+// Recorded is Reach by a record that was made before, for when the hosts can't be looked at now.
 func (m *Machine) Recorded(r *network.Record) (*Resolved, error) {
-	viewer, err := m.opt.Network()
+	found, err := m.recorded(r)
 	if err != nil {
 		return nil, err
 	}
-	found, err := (&network.Resolver{Kernel: viewer, Root: m.sys.FS()}).Recorded(r)
-	if err != nil {
-		return nil, err
-	}
-	out := &Resolved{}
-	out.network(found)
-	return out, nil
+	return reached(capture.Target{}, found), nil
 }
 
 // RecordedTarget is Recorded for a target.
 func (m *Machine) RecordedTarget(t capture.Target, r *network.Record) (*Resolved, error) {
-	out, err := m.Recorded(r)
+	found, err := m.recorded(r)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", t, err)
 	}
-	out.Target = WithMachine(m.sys.FS(), t)
-	out.Target.Network = r
-	required, optional := out.Target.RemoteModules()
-	out.Modules, out.Optional = append(out.Modules, required...), append(out.Optional, optional...)
-	return out, nil
+	return reached(WithMachine(m.sys.FS(), t), found), nil
+}
+
+func (m *Machine) recorded(r *network.Record) (*network.Resolved, error) {
+	viewer, err := m.opt.Network()
+	if err != nil {
+		return nil, err
+	}
+	return (&network.Resolver{Kernel: viewer, Root: m.sys.FS()}).Recorded(r)
 }

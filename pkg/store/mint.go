@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"strings"
 
@@ -19,12 +20,11 @@ import (
 // maxMinted bounds the answer of a mint service, in bytes.
 const maxMinted = 64 << 10
 
-// mint asks a service for presigned requests: so a machine needs no credentials, and the service decides what may be
-// stored. It is sent a mintRequest by POST, and answers with a mintAnswer.
-type mint struct {
-	url    string
-	client *http.Client
-	about  map[string]string
+// mintStore stores by presigned requests that a service is asked for: so a machine needs no credentials, and the service
+// decides what may be stored. It is sent a mintRequest by POST, and answers with a mintAnswer.
+type mintStore struct {
+	web     *webStore
+	service string // its URL
 }
 
 // mintRequest is what is asked.
@@ -47,21 +47,13 @@ type mintAnswer struct {
 	Headers map[string]string `json:"headers,omitempty"`
 }
 
-func newMint(s remote.Settings, opt Options, trip http.RoundTripper, _ *pulse) (*mint, bool) {
-	url, ok := strings.CutPrefix(s.Credentials, remote.FromMint)
-	if !ok {
-		return nil, false
-	}
-	return &mint{url: url, client: newClient(trip), about: opt.About}, true
-}
-
-// putMinted stores an object as one, if all of it fits into a part or it is a file; or else in pieces NAME.0001 and so
-// on, since a presigned request says how long its body is.
-func (w *webStore) putMinted(ctx context.Context, name string, src Source) (remote.Stored, error) {
+// Put implements Store. An object is stored as one, if all of it fits into a part or it is a file; or else in pieces
+// NAME.0001 and so on, since a presigned request says how long its body is.
+func (m *mintStore) Put(ctx context.Context, name string, src Source) (remote.Stored, error) {
 	if src.File != nil {
-		return w.putMintedFile(ctx, name, src)
+		return m.putFile(ctx, name, src)
 	}
-	p := newParts(ctx, src, w.settings, w.pulse)
+	p := newParts(ctx, src, m.web.settings, m.web.pulse)
 	defer p.stop()
 	stored := remote.Stored{Name: name, Confirmed: true}
 	for {
@@ -77,7 +69,7 @@ func (w *webStore) putMinted(ctx context.Context, name string, src Source) (remo
 		sum := sha256.Sum256(part.data)
 		md5sum := part.md5
 		open := func() io.Reader { return part.reader() }
-		if err := w.putPresigned(ctx, piece, int64(len(part.data)), md5sum[:], sum[:], open); err != nil {
+		if err := m.put(ctx, piece, int64(len(part.data)), md5sum[:], sum[:], open); err != nil {
 			return stored, err
 		}
 		stored.Bytes += int64(len(part.data))
@@ -89,7 +81,7 @@ func (w *webStore) putMinted(ctx context.Context, name string, src Source) (remo
 	}
 }
 
-func (w *webStore) putMintedFile(ctx context.Context, name string, src Source) (remote.Stored, error) {
+func (m *mintStore) putFile(ctx context.Context, name string, src Source) (remote.Stored, error) {
 	md5sum, sum := md5.New(), sha256.New()
 	if _, err := io.Copy(io.MultiWriter(md5sum, sum), io.NewSectionReader(src.File, 0, src.Size)); err != nil {
 		return remote.Stored{}, err
@@ -98,20 +90,20 @@ func (w *webStore) putMintedFile(ctx context.Context, name string, src Source) (
 	if src.SHA256 != "" && src.SHA256 != hex.EncodeToString(digest) {
 		return remote.Stored{}, fmt.Errorf("%s: %w", name, errChanged)
 	}
-	open := func() io.Reader { return w.pulse.reader(io.NewSectionReader(src.File, 0, src.Size)) }
-	if err := w.putPresigned(ctx, name, src.Size, md5sum.Sum(nil), digest, open); err != nil {
+	open := func() io.Reader { return m.web.pulse.reader(io.NewSectionReader(src.File, 0, src.Size)) }
+	if err := m.put(ctx, name, src.Size, md5sum.Sum(nil), digest, open); err != nil {
 		return remote.Stored{}, err
 	}
 	return remote.Stored{Name: name, Bytes: src.Size, SHA256: hex.EncodeToString(digest), Confirmed: true}, nil
 }
 
-// putPresigned asks for a request and makes it. The server checks Content-MD5, so a success confirms it: a request
+// put asks for a request and makes it. The server checks Content-MD5, so a success confirms it: a request
 // that the service signs without that header has none.
-func (w *webStore) putPresigned(ctx context.Context, name string, size int64, md5sum, sum []byte, open func() io.Reader) error {
-	ask := mintRequest{w.at.Bucket, w.at.Object(name), size, base64.StdEncoding.EncodeToString(md5sum), hex.EncodeToString(sum), w.mint.about}
-	return w.try(ctx, name, func(ctx context.Context) error {
+func (m *mintStore) put(ctx context.Context, name string, size int64, md5sum, sum []byte, open func() io.Reader) error {
+	ask := mintRequest{m.web.at.Bucket, m.web.at.Object(name), size, base64.StdEncoding.EncodeToString(md5sum), hex.EncodeToString(sum), m.web.About}
+	return m.web.try(ctx, name, func(ctx context.Context) error {
 		// Each attempt has a request of its own: one that was minted before may have expired.
-		answer, err := w.mint.ask(ctx, ask)
+		answer, err := m.ask(ctx, ask)
 		if err != nil {
 			return err
 		}
@@ -131,7 +123,7 @@ func (w *webStore) putPresigned(ctx context.Context, name string, size int64, md
 		for name, value := range answer.Headers {
 			r.Header.Set(name, value)
 		}
-		h, err := w.send(r)
+		h, err := m.web.send(r)
 		if tag := strings.Trim(h.Get("ETag"), `"`); err == nil && len(tag) == 2*md5.Size && tag != hex.EncodeToString(md5sum) {
 			err = fmt.Errorf("%s: what arrived was damaged on the way", r.URL.Host)
 		}
@@ -139,17 +131,17 @@ func (w *webStore) putPresigned(ctx context.Context, name string, size int64, md
 	})
 }
 
-func (m *mint) ask(ctx context.Context, ask mintRequest) (mintAnswer, error) {
+func (m *mintStore) ask(ctx context.Context, ask mintRequest) (mintAnswer, error) {
 	b, err := json.Marshal(ask)
 	if err != nil {
 		return mintAnswer{}, permanent{err}
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.url, bytes.NewReader(b))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.service, bytes.NewReader(b))
 	if err != nil {
 		return mintAnswer{}, permanent{err}
 	}
 	r.Header.Set("Content-Type", "application/json")
-	resp, err := m.client.Do(r)
+	resp, err := m.web.client.Do(r)
 	if err != nil {
 		return mintAnswer{}, networkProblem(r.URL.Host, err)
 	}
@@ -167,3 +159,22 @@ func (m *mint) ask(ctx context.Context, ask mintRequest) (mintAnswer, error) {
 	}
 	return answer, nil
 }
+
+// PutNew implements Store: a presigned request has no condition.
+func (m *mintStore) PutNew(context.Context, string, []byte) (bool, error) {
+	return false, ErrUnconditional
+}
+
+// Get implements Store: what is stored can't be read.
+func (m *mintStore) Get(context.Context, string, int64) ([]byte, Info, error) {
+	return nil, Info{}, fs.ErrNotExist
+}
+
+// Stat implements Store, as Get.
+func (m *mintStore) Stat(context.Context, string) (Info, error) { return Info{}, fs.ErrNotExist }
+
+// Delete implements Store: nothing is.
+func (m *mintStore) Delete(context.Context, string) error { return nil }
+
+// Close implements Store.
+func (m *mintStore) Close() error { return m.web.Close() }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -39,8 +40,8 @@ func openS3(s remote.Settings, l remote.Location, opt Options) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m, ok := newMint(s, opt, trip, d.pulse); ok {
-		return &webStore{Options: opt, settings: s, at: l, client: &http.Client{Transport: trip}, pulse: d.pulse, mint: m}, nil
+	if service, ok := strings.CutPrefix(s.Credentials, remote.FromMint); ok {
+		return &mintStore{newWebStore(s, l, opt, trip), service}, nil
 	}
 	creds, err := s3Credentials(s, opt, d)
 	if err != nil {

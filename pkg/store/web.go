@@ -13,7 +13,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,23 +22,25 @@ import (
 	"github.com/gokexec/gokexec/pkg/remote"
 )
 
-// webStore is a server that takes PUT, or many: those that a mint service names.
+// webStore is a server that takes PUT.
 type webStore struct {
 	Options
 	settings remote.Settings
 	at       remote.Location
 	client   *http.Client
 	pulse    *pulse
-	mint     *mint // nil: the objects are below the location
 }
 
 func openWeb(s remote.Settings, l remote.Location, opt Options) (Store, error) {
-	d := newDialer(s)
-	transport, err := newTransport(s, d)
+	trip, err := newTransport(s, newDialer(s))
 	if err != nil {
 		return nil, err
 	}
-	return &webStore{Options: opt, settings: s, at: l, client: newClient(transport), pulse: d.pulse}, nil
+	return newWebStore(s, l, opt, trip), nil
+}
+
+func newWebStore(s remote.Settings, l remote.Location, opt Options, trip hearing) *webStore {
+	return &webStore{Options: opt, settings: s, at: l, client: newClient(trip), pulse: trip.pulse}
 }
 
 // newClient makes a client that follows no redirect: a PUT would become a GET.
@@ -54,14 +55,9 @@ func (w *webStore) Close() error {
 
 // url is that of an object.
 func (w *webStore) url(name string) string {
-	u := url.URL{Scheme: "https", Host: w.at.Host, Path: "/" + w.at.Object(name)}
-	if strings.Contains(w.at.Host, ":") {
-		u.Host = "[" + w.at.Host + "]"
-	}
-	if w.at.Port != 0 {
-		u.Host += fmt.Sprintf(":%d", w.at.Port)
-	}
-	return u.String()
+	at := w.at
+	at.Path = at.Object(name)
+	return at.String()
 }
 
 // try does one request until it succeeds, within the patience of the settings.
@@ -124,9 +120,6 @@ func (e errStatus) Error() string { return http.StatusText(int(e)) }
 
 // Put implements Store. A file is sent again from its beginning if a connection breaks; a stream can't be.
 func (w *webStore) Put(ctx context.Context, name string, src Source) (remote.Stored, error) {
-	if w.mint != nil {
-		return w.putMinted(ctx, name, src)
-	}
 	if src.File != nil && src.SHA256 != "" {
 		there := remote.Stored{Name: name, Bytes: src.Size, SHA256: src.SHA256, Confirmed: true, Reused: src.Size}
 		if w.confirm(ctx, name, there) {
@@ -250,9 +243,6 @@ func digestField(sum []byte) string {
 
 // PutNew implements Store: PUT with If-None-Match: * (RFC 9110, 13.1.2).
 func (w *webStore) PutNew(ctx context.Context, name string, data []byte) (bool, error) {
-	if w.mint != nil {
-		return false, ErrUnconditional
-	}
 	created := false
 	err := w.try(ctx, name, func(ctx context.Context) error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPut, w.url(name), bytes.NewReader(data))
@@ -281,9 +271,6 @@ func (w *webStore) PutNew(ctx context.Context, name string, data []byte) (bool, 
 
 // Get implements Store.
 func (w *webStore) Get(ctx context.Context, name string, limit int64) ([]byte, Info, error) {
-	if w.mint != nil {
-		return nil, Info{}, fs.ErrNotExist
-	}
 	var b bytes.Buffer
 	var info Info
 	err := w.try(ctx, name, func(ctx context.Context) (err error) {
@@ -315,9 +302,6 @@ func (w *webStore) get(ctx context.Context, name string, to io.Writer, limit int
 
 // Stat implements Store: HEAD.
 func (w *webStore) Stat(ctx context.Context, name string) (Info, error) {
-	if w.mint != nil {
-		return Info{}, fs.ErrNotExist
-	}
 	var info Info
 	err := w.try(ctx, name, func(ctx context.Context) error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodHead, w.url(name), nil)
@@ -358,9 +342,6 @@ func webInfo(h http.Header, size int64) Info {
 
 // Delete implements Store.
 func (w *webStore) Delete(ctx context.Context, name string) error {
-	if w.mint != nil {
-		return nil
-	}
 	err := w.try(ctx, name, func(ctx context.Context) error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodDelete, w.url(name), nil)
 		if err != nil {

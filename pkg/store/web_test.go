@@ -108,6 +108,12 @@ func TestMint(t *testing.T) {
 	bucket := &webServer{objects: map[string][]byte{}}
 	plain := httptest.NewServer(bucket)
 	defer plain.Close()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			http.Redirect(w, r, "/page", http.StatusFound)
+		}
+	}))
+	defer elsewhere.Close()
 	var asked atomic.Int32
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var ask struct {
@@ -121,6 +127,10 @@ func TestMint(t *testing.T) {
 		}
 		if strings.HasSuffix(ask.Object, "forbidden") {
 			http.Error(w, "enough of this crash are stored", http.StatusForbidden)
+			return
+		}
+		if strings.HasSuffix(ask.Object, "elsewhere") {
+			fmt.Fprintf(w, `{"url":"%s"}`, elsewhere.URL)
 			return
 		}
 		if asked.Add(1)%3 == 0 {
@@ -157,6 +167,11 @@ func TestMint(t *testing.T) {
 	}
 	_, err = st.Put(t.Context(), "forbidden", store.Source{Reader: strings.NewReader("x")})
 	if err == nil || !strings.Contains(err.Error(), "enough of this crash") {
+		t.Error(err)
+	}
+	// A page that answers GET is no store.
+	_, err = st.Put(t.Context(), "elsewhere", store.Source{Reader: strings.NewReader("x")})
+	if err == nil || !strings.Contains(err.Error(), "302 Found") {
 		t.Error(err)
 	}
 	if _, err := st.PutNew(t.Context(), "claim", nil); err != store.ErrUnconditional {

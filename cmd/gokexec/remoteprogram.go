@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,11 +52,11 @@ func (e *env) runRemote(ctx context.Context, job *remote.Job, in io.Reader, out 
 	c := exec.CommandContext(ctx, program, args...)
 	c.Env = os.Environ()
 	if job != nil {
-		b, err := json.Marshal(job)
+		variable, err := job.Variable()
 		if err != nil {
 			return err
 		}
-		c.Env = append(c.Env, remote.JobVariable+"="+string(b))
+		c.Env = append(c.Env, variable)
 	}
 	// It ends in an orderly fashion, and with this process.
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}

@@ -17,22 +17,18 @@ func (s *linuxProcess) StartHelper(argv, env []string, messages io.Writer) (*Hel
 			f.Close()
 		}
 	}()
-	pipe := func() (r, w *os.File, err error) {
-		r, w, err = os.Pipe()
-		return r, w, err
-	}
-	inR, inW, err := pipe()
+	inR, inW, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	files = append(files, inR)
-	outR, outW, err := pipe()
+	outR, outW, err := os.Pipe()
 	if err != nil {
 		inW.Close()
 		return nil, err
 	}
 	files = append(files, outW)
-	errR, errW, err := pipe()
+	errR, errW, err := os.Pipe()
 	if err != nil {
 		inW.Close()
 		outR.Close()

@@ -3,7 +3,6 @@ package capture
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -125,13 +124,12 @@ func (o *opening) storeJob(ctx context.Context) (remote.Job, error) {
 
 // helper starts gokexec-remote.
 func (o *opening) helper(job remote.Job, command string) (*Helper, error) {
-	b, err := json.Marshal(job)
+	variable, err := job.Variable()
 	if err != nil {
 		return nil, err
 	}
-	env := append(o.environment(), remote.JobVariable+"="+string(b))
 	messages := &hookOutput{say: func(line string) { o.say("%s", strings.TrimPrefix(line, remote.ProgramName+": ")) }}
-	return o.sys.StartHelper([]string{o.remoteProgram(), command}, env, messages)
+	return o.sys.StartHelper([]string{o.remoteProgram(), command}, append(o.environment(), variable), messages)
 }
 
 // environment is that of gokexec-remote: on a running system its own, which may have credentials.
@@ -261,28 +259,19 @@ type storeDump struct{ *remote.Sending }
 
 func (d *storeDump) Write(p []byte) (int, error) {
 	n, err := d.Sending.Write(p)
-	if err != nil {
-		err = hinted(err)
-	}
-	return n, err
+	return n, hinted(err)
 }
 
 func (d *storeDump) size() int64 { return d.Size() }
 
 func (d *storeDump) commit() error {
 	_, err := d.Commit()
-	if err != nil {
-		err = hinted(err)
-	}
-	return err
+	return hinted(err)
 }
 
 func (d *storeDump) abandon(cause error) error {
 	_, err := d.Abandon(cause)
-	if err != nil {
-		err = hinted(err)
-	}
-	return err
+	return hinted(err)
 }
 
 // tryStore has gokexec-remote store a small object, read it back, and delete it.
@@ -292,12 +281,12 @@ func tryStore(ctx context.Context, o *opening) error {
 		return err
 	}
 	job.Crash, job.Capture = nil, false
-	said := &remote.Messages{}
-	b, err := json.Marshal(job)
+	variable, err := job.Variable()
 	if err != nil {
 		return err
 	}
-	err = o.sys.RunChild(Child{Path: o.remoteProgram(), Args: []string{"try"}, Env: append(o.environment(), remote.JobVariable+"="+string(b)), Limit: 2 * o.cfg.networkTimeout(), Output: said})
+	said := &remote.Messages{}
+	err = o.sys.RunChild(Child{Path: o.remoteProgram(), Args: []string{"try"}, Env: append(o.environment(), variable), Limit: 2 * o.cfg.networkTimeout(), Output: said})
 	message, hint := said.Last()
 	if err == nil || message == "" {
 		return err

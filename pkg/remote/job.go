@@ -44,6 +44,12 @@ type Ship struct {
 	JSON bool `json:"json,omitempty"`
 }
 
+// Variable is the job as gokexec-remote finds it in its environment: [JobVariable], an equals sign, and JSON.
+func (j Job) Variable() (string, error) {
+	b, err := json.Marshal(j)
+	return JobVariable + "=" + string(b), err
+}
+
 // ReadJob reads a Job, and checks its settings.
 func ReadJob(r io.Reader) (Job, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxSettings+1))

@@ -43,7 +43,7 @@ func openS3(s remote.Settings, l remote.Location, opt Options) (Store, error) {
 	if service, ok := strings.CutPrefix(s.Credentials, remote.FromMint); ok {
 		return &mintStore{newWebStore(s, l, opt, trip), service}, nil
 	}
-	creds, err := s3Credentials(s, opt, d)
+	creds, err := s3Credentials(s, opt, trip)
 	if err != nil {
 		return nil, err
 	}
@@ -103,17 +103,11 @@ func (s *s3Store) judge(err error, heard *heard) error {
 			return err
 		}
 	}
-	err = s.explain(err, heard.status)
-	var final permanent
-	if heard.retryAfter > 0 && !errors.As(err, &final) {
-		err = after{err, heard.retryAfter}
-	}
-	return err
+	return heard.after(s.explain(err, heard.status))
 }
 
-// putSmall stores an object in one request.
-func (s *s3Store) putSmall(ctx context.Context, key string, data []byte, opts minio.PutObjectOptions) (minio.UploadInfo, error) {
-	sum := md5.Sum(data)
+// putSmall stores an object in one request; sum is its MD5.
+func (s *s3Store) putSmall(ctx context.Context, key string, data []byte, sum [md5.Size]byte, opts minio.PutObjectOptions) (minio.UploadInfo, error) {
 	opts.DisableContentSha256 = true // Content-MD5 is signed, and all servers check it
 	return s.core.PutObject(ctx, s.at.Bucket, key, bytes.NewReader(data), int64(len(data)), base64.StdEncoding.EncodeToString(sum[:]), "", opts)
 }
@@ -125,7 +119,7 @@ func (s *s3Store) PutNew(ctx context.Context, name string, data []byte) (bool, e
 	err := s.try(ctx, name, func(ctx context.Context) error {
 		opts := minio.PutObjectOptions{ContentType: "application/json"}
 		opts.SetMatchETagExcept("*")
-		_, err := s.putSmall(ctx, key, data, opts)
+		_, err := s.putSmall(ctx, key, data, md5.Sum(data), opts)
 		switch answer := minio.ToErrorResponse(err); {
 		case err == nil:
 			created = true
@@ -180,15 +174,11 @@ func (s *s3Store) Stat(ctx context.Context, name string) (info Info, err error) 
 	return info, err
 }
 
-// s3Info is what a server says of an object, whose age is by its own clock.
+// s3Info is what a server says of an object.
 func s3Info(o minio.ObjectInfo, header http.Header) Info {
-	now := time.Now()
-	if date, err := http.ParseTime(header.Get("Date")); err == nil {
-		now = date
-	}
 	info := Info{Size: o.Size, SHA256: o.UserMetadata[digestKey]}
 	if !o.LastModified.IsZero() {
-		info.Age = now.Sub(o.LastModified)
+		info.Age = age(header, o.LastModified)
 	}
 	return info
 }

@@ -21,8 +21,8 @@ const (
 	envWeb    = "AWS_WEB_IDENTITY_TOKEN_FILE"
 )
 
-// s3Credentials finds the credentials that settings name.
-func s3Credentials(s remote.Settings, opt Options, d *dialer) (*credentials.Credentials, error) {
+// s3Credentials finds the credentials that settings name. Services that give them are asked as the store is.
+func s3Credentials(s remote.Settings, opt Options, trip hearing) (*credentials.Credentials, error) {
 	from := s.Credentials
 	if from == "" {
 		switch {
@@ -34,11 +34,6 @@ func s3Credentials(s remote.Settings, opt Options, d *dialer) (*credentials.Cred
 			from = remote.FromRole
 		}
 	}
-	transport, err := newTransport(s, d)
-	if err != nil {
-		return nil, err
-	}
-	client := &http.Client{Transport: transport, Timeout: s.ConnectTimeout()}
 	switch {
 	case from == remote.FromEnvironment:
 		if opt.getenv(envKey) == "" || opt.getenv(envSecret) == "" {
@@ -46,10 +41,11 @@ func s3Credentials(s remote.Settings, opt Options, d *dialer) (*credentials.Cred
 		}
 		return credentials.NewStaticV4(opt.getenv(envKey), opt.getenv(envSecret), opt.getenv(envToken)), nil
 	case from == remote.FromRole:
-		transport.Proxy = nil // a metadata service answers those who ask it directly
-		return credentials.New(&credentials.IAM{Client: client, Endpoint: opt.IMDS, Region: s.Region}), nil
+		trip.Transport = trip.Transport.Clone()
+		trip.Proxy = nil // a metadata service answers those who ask it directly
+		return credentials.New(&credentials.IAM{Client: &http.Client{Transport: trip, Timeout: s.ConnectTimeout()}, Endpoint: opt.IMDS, Region: s.Region}), nil
 	case from == remote.FromWebIdentity:
-		return webIdentity(s, opt, client)
+		return webIdentity(s, opt, &http.Client{Transport: trip, Timeout: s.ConnectTimeout()})
 	case strings.HasPrefix(from, remote.FromFile):
 		return fileCredentials(strings.TrimPrefix(from, remote.FromFile))
 	}

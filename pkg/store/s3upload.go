@@ -100,7 +100,7 @@ func (u *s3Upload) single(ctx context.Context, part part, p *parts) (remote.Stor
 	opts.UserMetadata = map[string]string{digestKey: sum}
 	var info minio.UploadInfo
 	err = u.try(ctx, u.name, func(ctx context.Context) error {
-		info, err = u.putSmall(ctx, u.key, part.data, opts)
+		info, err = u.putSmall(ctx, u.key, part.data, part.md5, opts)
 		return err
 	})
 	if err != nil {
@@ -198,11 +198,7 @@ func (u *s3Upload) part(ctx context.Context, p part) error {
 	u.stored.Bytes += int64(len(p.data))
 	u.md5s = append(u.md5s, p.md5[:]...)
 	u.stored.Confirmed = u.stored.Confirmed && (sent.ETag == sum || sent.ChecksumCRC32C == crc)
-	done := minio.CompletePart{PartNumber: p.number, ETag: sent.ETag}
-	if sent.ChecksumCRC32C != "" {
-		done.ChecksumCRC32C = sent.ChecksumCRC32C
-	}
-	u.parts = append(u.parts, done)
+	u.parts = append(u.parts, minio.CompletePart{PartNumber: p.number, ETag: sent.ETag, ChecksumCRC32C: sent.ChecksumCRC32C})
 	return nil
 }
 

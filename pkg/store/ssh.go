@@ -179,7 +179,7 @@ func (s *sshStore) connect(ctx context.Context) (*sshSession, error) {
 	client, err := s.handshake(conn)
 	if !stop() && err == nil {
 		client.Close()
-		err = fmt.Errorf("%s: no connection within %v", s.address, s.settings.ConnectTimeout())
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		conn.Close()

@@ -24,7 +24,7 @@ func (s *sshStore) putShell(ctx context.Context, c *sshSession, name string, src
 	stored := remote.Stored{Name: name, SHA256: src.SHA256}
 	body := src.Reader
 	if src.File != nil {
-		if s.confirmShell(c, full, src.SHA256) {
+		if s.confirm(c, full, src.SHA256) {
 			stored.Bytes, stored.Reused, stored.Confirmed = src.Size, src.Size, true
 			return stored, nil
 		}
@@ -53,7 +53,7 @@ func (s *sshStore) putShell(ctx context.Context, c *sshSession, name string, src
 		return stored, fmt.Errorf("%s: %w: %s of %d bytes", part, errDamaged, strings.TrimSpace(out), stored.Bytes)
 	}
 	if src.Confirm {
-		if stored.Confirmed = s.confirmShell(c, part, stored.SHA256); !stored.Confirmed {
+		if stored.Confirmed = s.confirm(c, part, stored.SHA256); !stored.Confirmed {
 			return stored, fmt.Errorf("%s: %w", part, errDamaged)
 		}
 	}
@@ -62,12 +62,6 @@ func (s *sshStore) putShell(ctx context.Context, c *sshSession, name string, src
 	}
 	_, err = s.command(c, fmt.Sprintf("{ sync %[1]s || sync; } 2>/dev/null; mv -f %[1]s %[2]s", quote(part), quote(final)), nil)
 	return stored, err
-}
-
-func (s *sshStore) confirmShell(c *sshSession, name, digest string) bool {
-	out, err := s.command(c, "sha256sum < "+quote(name), nil)
-	sum, _, ok := strings.Cut(out, " ")
-	return err == nil && ok && sum == digest
 }
 
 // newShell creates a file that is not there: set -C is O_EXCL (POSIX, Shell Command Language, 2.7.2).

@@ -68,6 +68,14 @@ type heard struct {
 	date       time.Time // zero if it is from a cache, or not there
 }
 
+// after adds to an error when the server wants to be asked again, if it has said so.
+func (h *heard) after(err error) error {
+	if err == nil || h.retryAfter == 0 {
+		return err
+	}
+	return after{err, h.retryAfter}
+}
+
 type heardKey struct{}
 
 // listen has a context whose request tells what was heard.

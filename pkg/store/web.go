@@ -64,12 +64,7 @@ func (w *webStore) url(name string) string {
 func (w *webStore) try(ctx context.Context, what string, do func(context.Context) error) error {
 	return w.retry(ctx, what, w.settings.Patience(), func(func()) error {
 		ctx, heard := listen(ctx)
-		err := do(ctx)
-		var final permanent
-		if err != nil && heard.retryAfter > 0 && !errors.As(err, &final) {
-			err = after{err, heard.retryAfter}
-		}
-		return err
+		return heard.after(do(ctx))
 	})
 }
 
@@ -323,12 +318,8 @@ func webInfo(h http.Header, size int64) Info {
 	if size < 0 {
 		info.Size, _ = strconv.ParseInt(h.Get("Content-Length"), 10, 64)
 	}
-	now := time.Now()
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date
-	}
 	if modified, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
-		info.Age = now.Sub(modified)
+		info.Age = age(h, modified)
 	}
 	for field := range strings.SplitSeq(h.Get("Repr-Digest"), ",") {
 		if text, ok := strings.CutPrefix(strings.TrimSpace(field), "sha-256=:"); ok {
@@ -338,6 +329,14 @@ func webInfo(h http.Header, size int64) Info {
 		}
 	}
 	return info
+}
+
+// age is how long ago something was modified, by the clock of the server that says so, if it tells that.
+func age(h http.Header, modified time.Time) time.Duration {
+	if now, err := http.ParseTime(h.Get("Date")); err == nil {
+		return now.Sub(modified)
+	}
+	return time.Since(modified)
 }
 
 // Delete implements Store.

@@ -32,7 +32,6 @@ const usage = `gokexec-remote is started by gokexec, with its job in ` + remote.
 	ship              send the dumps of directories
 	prepare           check the settings and complete them, for a kernel without the files that they name
 	try               store a small object, read it back, and delete it
-	encrypt KEY...    standard input to standard output, for the public keys
 	decrypt FILE...   standard input to standard output, by the private keys in files
 `
 
@@ -50,8 +49,6 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	}
 	var err error
 	switch command, args := args[0], args[1:]; command {
-	case "encrypt":
-		err = encrypt(args, in, out)
 	case "decrypt":
 		err = decrypt(args, in, out)
 	case "serve", "ship", "prepare", "try":

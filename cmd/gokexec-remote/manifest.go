@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/gokexec/gokexec/internal/printed"
@@ -55,13 +56,8 @@ func (s *savedCrash) stored(ctx context.Context, file string, stored remote.Stor
 		return nil
 	}
 	stored.Name = strings.TrimPrefix(stored.Name, s.crash.Directory()+"/")
-	for i := range s.files {
-		if s.files[i].Name == stored.Name {
-			s.files = append(s.files[:i], s.files[i+1:]...)
-			break
-		}
-	}
-	s.files = append(s.files, stored)
+	again := func(f remote.Stored) bool { return f.Name == stored.Name }
+	s.files = append(slices.DeleteFunc(s.files, again), stored)
 	if file != dumpdir.Result {
 		return nil
 	}
@@ -71,13 +67,11 @@ func (s *savedCrash) stored(ctx context.Context, file string, stored remote.Stor
 	return s.manifest(ctx, fleet.Pending)
 }
 
+// isMemory tells whether an object is the memory, in whatever form.
+func isMemory(f remote.Stored) bool { return strings.HasPrefix(f.Name, dumpdir.VMCore) }
+
 func (s *savedCrash) hasMemory() bool {
-	for _, f := range s.files {
-		if strings.HasPrefix(f.Name, dumpdir.VMCore) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.files, isMemory)
 }
 
 // end says that there will be no memory, if there is none.
@@ -95,7 +89,7 @@ func (s *savedCrash) manifest(ctx context.Context, state fleet.State) error {
 		m.Outcome, m.BuildID, m.Fingerprint = result.Outcome, result.BuildID, result.Report.Fingerprint
 	}
 	for _, f := range s.files {
-		if strings.HasPrefix(f.Name, dumpdir.VMCore) {
+		if isMemory(f) {
 			m.VMCoreBytes = f.Bytes
 		}
 	}

@@ -91,24 +91,6 @@ func setClock(t time.Time) error {
 	return unix.ClockSettime(unix.CLOCK_REALTIME, &ts)
 }
 
-func encrypt(keys []string, in io.Reader, out io.Writer) error {
-	recipients, err := seal.ParseRecipients(keys)
-	if err == nil && len(recipients) == 0 {
-		err = errors.New("encrypt: no public key, age1..., is named")
-	}
-	if err != nil {
-		return err
-	}
-	w, err := recipients.Writer(out)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(w, in); err != nil {
-		return err
-	}
-	return w.Close()
-}
-
 func decrypt(files []string, in io.Reader, out io.Writer) error {
 	if len(files) == 0 {
 		return errors.New("decrypt: want files with private keys")

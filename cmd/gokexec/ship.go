@@ -112,7 +112,7 @@ func (e *env) shipJob(ctx context.Context, flags *pflag.FlagSet, root string, di
 		}
 		ship.Directories = append(ship.Directories, dir)
 	}
-	return &remote.Job{Settings: settings, Version: version(), Ship: ship}, nil
+	return &remote.Job{Settings: settings, Ship: ship}, nil
 }
 
 // override sets what a command line gives.

@@ -118,7 +118,7 @@ func (o *opening) storeJob(ctx context.Context) (remote.Job, error) {
 	s.ConnectTimeoutSeconds = max(min(limit/2, int(remote.DefaultConnectTimeout/time.Second)), 1)
 	s.StallTimeoutSeconds = max(limit/2, 1)
 	s.PatienceSeconds = max(limit*3/4, 1)
-	job := remote.Job{Settings: s, Crash: &remote.Crash{Machine: s.Machine, Time: o.when, Version: 1}, Capture: o.target.Network != nil}
+	job := remote.Job{Settings: s, Crash: &remote.Crash{Machine: s.Machine, Time: o.when}, Capture: o.target.Network != nil}
 	return job, nil
 }
 

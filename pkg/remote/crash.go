@@ -4,7 +4,6 @@ import "time"
 
 // Crash is whose objects a Receiver is sent: their names are below the directory of the crash.
 type Crash struct {
-	Version int `json:"version"`
 	// Machine is the identity of the machine in a fleet; "" has none.
 	Machine string `json:"machine,omitempty"`
 	// Time is when it crashed or, if that is not known, was captured.

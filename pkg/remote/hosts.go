@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"errors"
 	"net/url"
 	"strings"
@@ -36,12 +37,7 @@ func (s *Settings) Hosts() ([]string, error) {
 				hosts = append(hosts, l.Bucket+"."+hosts[0])
 			}
 		default:
-			region := s.Region
-			if region == "" || region == "us-east-1" {
-				hosts = []string{l.Bucket + ".s3.dualstack.us-east-1.amazonaws.com"}
-			} else {
-				hosts = []string{l.Bucket + ".s3.dualstack." + region + ".amazonaws.com"}
-			}
+			hosts = []string{l.Bucket + ".s3.dualstack." + cmp.Or(s.Region, DefaultRegion) + ".amazonaws.com"}
 		}
 		if s.Credentials == "" || s.Credentials == FromRole {
 			hosts = append(hosts, metadataHost)

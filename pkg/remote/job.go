@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,8 +15,6 @@ const JobVariable = "GOKEXEC_REMOTE_JOB"
 // Job is what gokexec-remote is told to do.
 type Job struct {
 	Settings Settings `json:"settings"`
-	// Version is that of the program that asks.
-	Version string `json:"version,omitempty"`
 
 	// Crash is what the objects belong to, and Capture that this is the kernel that captures it, whose clock may be set to
 	// what follows from that. Of serve.
@@ -50,19 +47,10 @@ func (j Job) Variable() (string, error) {
 	return JobVariable + "=" + string(b), err
 }
 
-// ReadJob reads a Job, and checks its settings.
+// ReadJob reads a Job, and checks its settings. Unknown keys and trailing data are errors.
 func ReadJob(r io.Reader) (Job, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxSettings+1))
-	if err != nil {
-		return Job{}, fmt.Errorf("read the job: %w", err)
-	}
-	if len(data) > maxSettings {
-		return Job{}, fmt.Errorf("the job is larger than %d bytes", maxSettings)
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
 	var j Job
-	if err := d.Decode(&j); err != nil {
+	if err := decode(r, &j); err != nil {
 		return Job{}, fmt.Errorf("the job: %w", err)
 	}
 	return j, j.Settings.Validate()

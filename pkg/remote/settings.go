@@ -11,8 +11,11 @@ import (
 	"time"
 )
 
-// maxSettings bounds what ParseSettings reads, in bytes.
+// maxSettings bounds what ParseSettings and ReadJob read, in bytes.
 const maxSettings = 1 << 20
+
+// DefaultRegion is where Amazon's buckets are, and what other servers mostly call theirs.
+const DefaultRegion = "us-east-1"
 
 // Defaults of the durations in Settings.
 const (
@@ -82,23 +85,31 @@ type Settings struct {
 
 // ParseSettings reads Settings in JSON, and checks them. Unknown keys and trailing data are errors.
 func ParseSettings(r io.Reader) (Settings, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxSettings+1))
-	if err != nil {
-		return Settings{}, fmt.Errorf("read the settings of a store: %w", err)
-	}
-	if len(data) > maxSettings {
-		return Settings{}, fmt.Errorf("the settings of a store are larger than %d bytes", maxSettings)
-	}
 	var s Settings
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
+	if err := decode(r, &s); err != nil {
 		return Settings{}, fmt.Errorf("settings of a store: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return Settings{}, errors.New("settings of a store: there is data after them")
-	}
 	return s, s.Validate()
+}
+
+// decode reads JSON. Unknown keys and trailing data are errors.
+func decode(r io.Reader, v any) error {
+	data, err := io.ReadAll(io.LimitReader(r, maxSettings+1))
+	if err != nil {
+		return err
+	}
+	if len(data) > maxSettings {
+		return fmt.Errorf("larger than %d bytes", maxSettings)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("there is data after it")
+	}
+	return nil
 }
 
 // Validate checks what can be known without a look at files and servers.

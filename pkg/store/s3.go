@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/base64"
@@ -18,9 +19,6 @@ import (
 
 	"github.com/gokexec/gokexec/pkg/remote"
 )
-
-// defaultRegion is where Amazon's buckets are, and what other servers mostly call theirs.
-const defaultRegion = "us-east-1"
 
 // digestKey is the metadata of an object that has its SHA-256.
 const digestKey = "Gokexec-Sha256"
@@ -51,15 +49,11 @@ func openS3(s remote.Settings, l remote.Location, opt Options) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	region := s.Region
-	if region == "" {
-		region = defaultRegion
-	}
 	lookup := minio.BucketLookupAuto
 	if s.PathStyle {
 		lookup = minio.BucketLookupPath
 	}
-	client, err := minio.New(endpoint, &minio.Options{Creds: creds, Secure: secure, Transport: trip, Region: region, BucketLookup: lookup, MaxRetries: 1})
+	client, err := minio.New(endpoint, &minio.Options{Creds: creds, Secure: secure, Transport: trip, Region: cmp.Or(s.Region, remote.DefaultRegion), BucketLookup: lookup, MaxRetries: 1})
 	if err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", s.Endpoint, err)
 	}

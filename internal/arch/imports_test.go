@@ -84,7 +84,7 @@ func TestProductNeedsNoTestCode(t *testing.T) {
 			continue
 		}
 		for _, d := range deps {
-			for _, test := range []string{"internal/vmlab", "internal/kexectest", "internal/imagetest", "internal/dumptest", "internal/disktest", "internal/alloctest"} {
+			for _, test := range []string{"internal/vmlab", "internal/storelab", "internal/kexectest", "internal/imagetest", "internal/dumptest", "internal/disktest", "internal/alloctest"} {
 				if strings.HasPrefix(d, module+test) {
 					t.Errorf("%s depends on %s", name, d)
 				}

@@ -6,7 +6,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,16 +25,6 @@ func skip(t testing.TB, format string, args ...any) {
 		t.Fatalf(format, args...)
 	}
 	t.Skipf("NOT TESTED: "+format, args...)
-}
-
-// servers is the directory where what was installed stays, made.
-func servers(t testing.TB) string {
-	t.Helper()
-	dir, err := vmlab.CacheDir("servers")
-	if err != nil {
-		skip(t, "%v", err)
-	}
-	return dir
 }
 
 // FreeAddress is an address on loopback that nothing listens on.
@@ -100,32 +92,28 @@ func (s *server) Kill() {
 	}
 }
 
-// install runs go install for a program, once, with one process at a time.
-func install(ctx context.Context, t testing.TB, name, module string) string {
+// install runs go install for a program of a version, once.
+func install(ctx context.Context, t testing.TB, module string) string {
 	t.Helper()
-	dir := servers(t)
-	binary := filepath.Join(dir, name)
-	lock, err := os.OpenFile(filepath.Join(dir, name+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	program, _, _ := strings.Cut(path.Base(module), "@")
+	dir, err := vmlab.Cached(ctx, "servers/"+path.Base(module), func(tmp string) error {
+		t.Logf("go install %s: this takes minutes, once", module)
+		cmd := exec.CommandContext(ctx, "go", "install", module)
+		cmd.Env = append(os.Environ(), "GOBIN="+tmp, "CGO_ENABLED=0", "GOFLAGS=")
+		cmd.Dir = tmp
+		return run(cmd)
+	})
 	if err != nil {
-		skip(t, "%s: %v", name, err)
+		skip(t, "go install %s: %v", module, err)
 	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		skip(t, "%s: %v", name, err)
-	}
-	if _, err := os.Stat(binary); err == nil {
-		return binary
-	}
-	t.Logf("go install %s: this takes minutes, once", module)
-	cmd := exec.CommandContext(ctx, "go", "install", module)
-	cmd.Env = append(os.Environ(), "GOBIN="+dir, "CGO_ENABLED=0", "GOFLAGS=")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		skip(t, "go install %s: %v: %s", module, err, lastLine(out))
-	}
-	return binary
+	return filepath.Join(dir, program)
 }
 
-func lastLine(b []byte) string {
-	return fmt.Sprintf("%.300s", b[max(0, len(b)-300):])
+// run runs a command, whose error has the end of what it printed.
+func run(cmd *exec.Cmd) error {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out[max(0, len(out)-300):])
+	}
+	return nil
 }

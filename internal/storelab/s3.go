@@ -29,7 +29,7 @@ type S3 struct {
 // StartS3 starts a server that ends with the test.
 func StartS3(t testing.TB) *S3 {
 	t.Helper()
-	binary := install(t.Context(), t, "versitygw", versitygw)
+	binary := install(t.Context(), t, versitygw)
 	dir := t.TempDir()
 	files := filepath.Join(dir, "files")
 	if err := os.MkdirAll(filepath.Join(files, Bucket), 0o755); err != nil {

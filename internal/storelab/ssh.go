@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gokexec/gokexec/internal/vmlab"
 	"github.com/gokexec/gokexec/pkg/remote"
 )
 
@@ -21,27 +22,17 @@ func sshd(ctx context.Context, t testing.TB) (binary, sftpServer, libraries stri
 	if _, err := os.Stat("/usr/sbin/sshd"); err == nil {
 		return "/usr/sbin/sshd", "internal-sftp", ""
 	}
-	dir := servers(t)
-	root := filepath.Join(dir, "openssh")
-	binary = filepath.Join(root, "usr/sbin/sshd")
-	if _, err := os.Stat(binary); err != nil {
-		temp, err := os.MkdirTemp(dir, "openssh")
-		if err != nil {
-			skip(t, "sshd: %v", err)
-		}
-		defer os.RemoveAll(temp)
-		c := exec.CommandContext(ctx, "sh", "-c", "apt-get download openssh-server openssh-sftp-server libwrap0 && for d in *.deb; do dpkg-deb -x $d root || exit 1; done")
-		c.Dir = temp
-		if out, err := c.CombinedOutput(); err != nil {
-			skip(t, "sshd: download Debian's openssh-server: %v: %s", err, lastLine(out))
-		}
-		if err := os.Rename(filepath.Join(temp, "root"), root); err != nil && !os.IsExist(err) {
-			skip(t, "sshd: %v", err)
-		}
+	root, err := vmlab.Cached(ctx, "servers/openssh", func(tmp string) error {
+		c := exec.CommandContext(ctx, "sh", "-c", "apt-get download openssh-server openssh-sftp-server libwrap0 && for d in *.deb; do dpkg-deb -x $d . && rm $d || exit 1; done")
+		c.Dir = tmp
+		return run(c)
+	})
+	if err != nil {
+		skip(t, "sshd: download Debian's openssh-server: %v", err)
 	}
 	libs, _ := filepath.Glob(filepath.Join(root, "*lib/*-linux-gnu"))
 	more, _ := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu"))
-	return binary, filepath.Join(root, "usr/lib/openssh/sftp-server"), strings.Join(append(libs, more...), ":")
+	return filepath.Join(root, "usr/sbin/sshd"), filepath.Join(root, "usr/lib/openssh/sftp-server"), strings.Join(append(libs, more...), ":")
 }
 
 // SSH is an SSH server.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,15 +38,6 @@ func openCache() (cache, error) {
 		return cache{}, err
 	}
 	return cache{dir}, nil
-}
-
-// CacheDir makes a directory in the laboratory's, for what tests keep from one run to the next.
-func CacheDir(name string) (string, error) {
-	c, err := openCache()
-	if err != nil {
-		return "", err
-	}
-	return c.path(name), os.MkdirAll(c.path(name), 0o755)
 }
 
 func (c cache) path(elem ...string) string {
@@ -79,6 +71,22 @@ func (c cache) lock(ctx context.Context, name string) (unlock func(), err error)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// Cached is a directory of the cache, which fill makes, once: it gets a temporary one that takes the place if there is no
+// error. Other processes and goroutines that want the same wait for it.
+func Cached(ctx context.Context, name string, fill func(tmp string) error) (string, error) {
+	c, err := openCache()
+	if err != nil {
+		return "", err
+	}
+	unlock, err := c.lock(ctx, strings.ReplaceAll(name, "/", "-"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	dir := c.path(name)
+	return dir, unpackInto(dir, fill)
 }
 
 // unpackInto makes dir by fill, which gets a temporary directory next to it: dir
